@@ -1,0 +1,64 @@
+//! Builds without an SPDK, for documentation only.
+//!
+//! `docs/bindings.rs` was made from SPDK 26.01. To make it again, build once with `SPDK_SYS_WRITE_DOCS_BINDINGS=1` and with
+//! that SPDK. Nothing is ever linked against it, since other releases lay their structs out differently.
+
+use std::env;
+use std::fs;
+use std::path::Path;
+
+use crate::bind::{self, Bindings};
+use crate::failure::Failure;
+use crate::find::{SETUP_VERSION, Version};
+
+/// The variable that has the shipped bindings written anew.
+pub(crate) const WRITE: &str = "SPDK_SYS_WRITE_DOCS_BINDINGS";
+
+const SHIPPED: &str = "docs/bindings.rs";
+
+/// Whether only documentation is wanted. docs.rs sets this variable, and anybody else may.
+pub(crate) fn wanted() -> bool {
+    env::var_os("DOCS_RS").is_some()
+}
+
+/// Puts the shipped bindings where the crate includes them from.
+pub(crate) fn provide(out: &Path) -> Result<(Version, Bindings), Failure> {
+    let shipped = crate::package()?.join(SHIPPED);
+    let text = fs::read_to_string(&shipped).map_err(|e| Failure::io("read", &shipped, &e))?;
+    let path = out.join("bindings.rs");
+    bind::write(&path, &text)?;
+    println!("cargo::rerun-if-env-changed=DOCS_RS");
+    println!("cargo::rerun-if-changed={}", shipped.display());
+    Ok((SETUP_VERSION, Bindings { text, path }))
+}
+
+/// Writes the shipped bindings anew if the variable asks for it.
+pub(crate) fn write_if_asked(bindings: &str) -> Result<(), Failure> {
+    if env::var_os(WRITE).is_none() {
+        return Ok(());
+    }
+    let path = crate::package()?.join(SHIPPED);
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder).map_err(|e| Failure::io("create", folder, &e))?;
+    }
+    bind::write(&path, &without_layout_tests(bindings))
+}
+
+/// Layout tests take most of the text and do not show in documentation.
+fn without_layout_tests(bindings: &str) -> String {
+    let mut out = String::new();
+    let mut skipping = false;
+    for line in bindings.lines() {
+        if line == "const _: () = {" || line.starts_with("#[allow(clippy::unnecessary_operation") {
+            skipping = true;
+        }
+        if !skipping {
+            out.push_str(line);
+            out.push('\n');
+        }
+        if line == "};" {
+            skipping = false;
+        }
+    }
+    out
+}
