@@ -1,0 +1,46 @@
+//! `cargo xtask ci`: all that a change must pass.
+
+use std::process::Command;
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+
+use crate::{run, setup, test, ui};
+
+/// Runs the subcommand: stops at the first step that fails.
+pub(crate) fn run() -> Result<()> {
+    let started = Instant::now();
+    // What takes seconds comes before what takes minutes.
+    step("formatting", || {
+        run::foreground(run::cargo("fmt").args(["--all", "--check"]))
+            .context("`cargo fmt --all` puts it right")
+    })?;
+    step("SPDK", setup::ensure)?;
+    step("clippy", || {
+        let mut cargo = run::cargo("clippy");
+        cargo.args(["--workspace", "--all-targets", "--", "--deny", "warnings"]);
+        run::foreground(&mut cargo)
+    })?;
+    step("documentation", || {
+        let mut cargo = run::cargo("doc");
+        cargo.args(["--workspace", "--no-deps"]);
+        run::foreground(cargo.env("RUSTDOCFLAGS", "--deny warnings"))
+    })?;
+    step("tests", || {
+        let mut cargo: Command = test::command(&test::Options::default());
+        run::foreground(&mut cargo)
+    })?;
+    ui::headline(&format!(
+        "All passed in {}.",
+        ui::duration(started.elapsed())
+    ));
+    Ok(())
+}
+
+fn step(title: &str, action: impl FnOnce() -> Result<()>) -> Result<()> {
+    let started = Instant::now();
+    ui::headline(&format!("\n== {title}"));
+    action().with_context(|| format!("{title}: failed"))?;
+    eprintln!("== {title}: {}", ui::duration(started.elapsed()));
+    Ok(())
+}

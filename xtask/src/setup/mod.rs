@@ -1,0 +1,183 @@
+//! `cargo xtask setup`: an SPDK to work with.
+
+mod apt;
+mod build;
+mod checkout;
+mod distro;
+mod help;
+mod install;
+mod lock;
+mod mirror;
+mod obtain;
+mod packages;
+mod plan;
+mod steps;
+mod work;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+
+use crate::find::{self, Found};
+use crate::{interrupt, ui};
+use plan::Plan;
+use steps::Setup;
+
+/// Room that a set-up takes in the cache while it works: the tarball, the index that names it, the
+/// tree with its build, and the installation twice.
+const ROOM: u64 = 2 << 30;
+
+/// What `cargo xtask setup` is asked for.
+#[derive(clap::Args, Default)]
+pub(crate) struct Options {
+    /// Build the SPDK checkout in DIR (24.05 to 26.05) instead of obtaining one.
+    ///
+    /// The checkout is only read: it is built as a copy in the cache, with your local changes and
+    /// without what earlier builds have left in it. Its submodules must be there.
+    #[arg(long, value_name = "DIR")]
+    source: Option<PathBuf>,
+
+    /// Install into DIR instead of the cache.
+    ///
+    /// DIR must be new, empty, or made by an earlier set-up, which it then replaces. Cargo does not
+    /// find it by itself: the command ends with the line that sets SPDK_DIR.
+    #[arg(long, value_name = "DIR")]
+    prefix: Option<PathBuf>,
+
+    /// Build even if a usable SPDK is there already.
+    #[arg(long)]
+    force: bool,
+
+    /// Keep the source tree and the build after success (in `work` in the cache).
+    #[arg(long)]
+    keep_build: bool,
+
+    /// How many commands to run at once (default: the number of processors).
+    #[arg(long, short, value_name = "N")]
+    jobs: Option<std::num::NonZeroUsize>,
+}
+
+/// Finds an SPDK, or sets one up.
+pub(crate) fn ensure() -> Result<()> {
+    match usable()? {
+        Some(_) => Ok(()),
+        None => run(&Options::default()),
+    }
+}
+
+/// Runs the subcommand.
+pub(crate) fn run(options: &Options) -> Result<()> {
+    let explicit = options.force || options.source.is_some() || options.prefix.is_some();
+    if !explicit && let Some(found) = usable()? {
+        eprintln!("{}", describe(&found));
+        return Ok(());
+    }
+    let cache = find::cache_root().context(
+        "no folder for the cache: neither SPDK_RS_CACHE nor HOME is set; set SPDK_RS_CACHE",
+    )?;
+    let plan = Plan::new(options.source.as_deref(), options.prefix.as_deref())?;
+    if let Some(page) = plan.impossible() {
+        bail!("{page}");
+    }
+    for folder in [&cache, &plan.prefix] {
+        refuse_blanks(folder)?;
+    }
+    interrupt::install();
+    work::create(&cache)?;
+    let lock = lock::acquire(&cache)?;
+    // Another set-up may have done the work while this one waited.
+    if !explicit && let Some(found) = usable()? {
+        eprintln!("{}", describe(&found));
+        return Ok(());
+    }
+    if !options.force && plan.is_done() {
+        eprintln!(
+            "{} is there already; --force builds it again.",
+            plan.title()
+        );
+        say_where(&plan);
+        return Ok(());
+    }
+    check_room(&cache)?;
+    ui::headline(&format!("{} for {}", plan.title(), plan.prefix.display()));
+    let jobs = options.jobs.map_or_else(processors, usize::from);
+    Setup {
+        logs: cache.join("logs"),
+        cache: &cache,
+        plan: &plan,
+        lock: &lock,
+        jobs,
+    }
+    .run(options.keep_build)?;
+    say_where(&plan);
+    Ok(())
+}
+
+fn usable() -> Result<Option<Found>> {
+    match find::find() {
+        Ok(found) => Ok(Some(found)),
+        // Building another SPDK would not help: SPDK_DIR would still come first.
+        Err(reason) if reason.is_bad_spdk_dir() => bail!("{}", reason.to_string().trim_end()),
+        Err(_) => Ok(None),
+    }
+}
+
+fn describe(found: &Found) -> String {
+    let mut text = format!(
+        "SPDK {} is at {} (found by: {}). Nothing to do; --force builds one in the cache.",
+        found.version,
+        found.prefix.display(),
+        found.how
+    );
+    for tried in &found.passed_over {
+        let place = tried.place.display();
+        text.push_str(&format!("\nPassed over: {place} {}.", tried.why));
+    }
+    text
+}
+
+fn say_where(plan: &Plan) {
+    match find::find() {
+        Ok(found) if found.prefix == plan.prefix => {
+            eprintln!("SPDK {} is ready; cargo finds it by itself.", found.version);
+        }
+        _ => {
+            // Something else comes first in the search, or the prefix is no place of the search.
+            eprintln!("To use it:");
+            println!("export SPDK_DIR={}", plan::quoted(&plan.prefix));
+        }
+    }
+}
+
+/// SPDK's makefiles take a blank in a path for the end of it.
+fn refuse_blanks(folder: &Path) -> Result<()> {
+    if folder.to_string_lossy().contains(char::is_whitespace) {
+        bail!(
+            "SPDK cannot be built or installed in a folder with blanks in its path: {} \
+             (SPDK_RS_CACHE names another cache, --prefix another installation)",
+            folder.display()
+        );
+    }
+    Ok(())
+}
+
+fn check_room(cache: &Path) -> Result<()> {
+    let Ok(stat) = rustix::fs::statvfs(cache) else {
+        return Ok(());
+    };
+    let free = stat.f_bavail.saturating_mul(stat.f_frsize);
+    if free < ROOM {
+        bail!(
+            "{} has {} MiB of free room, and a set-up takes up to {} MiB; SPDK_RS_CACHE names \
+             another folder",
+            cache.display(),
+            free >> 20,
+            ROOM >> 20
+        );
+    }
+    Ok(())
+}
+
+fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}

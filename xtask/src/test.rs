@@ -1,0 +1,66 @@
+//! `cargo xtask test`: every test of the workspace.
+
+use std::ffi::OsString;
+use std::process::Command;
+
+use anyhow::Result;
+
+use crate::{run, setup};
+
+/// What `cargo xtask test` is asked for.
+#[derive(clap::Args, Default)]
+pub(crate) struct Options {
+    /// Handed to `cargo test`: a part of a test's name, `--package spdk`, `-- --nocapture`, ...
+    #[arg(
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        value_name = "ARGUMENTS"
+    )]
+    arguments: Vec<OsString>,
+}
+
+/// Runs the subcommand.
+pub(crate) fn run(options: &Options) -> Result<()> {
+    setup::ensure()?;
+    Err(run::exec(&mut command(options)))
+}
+
+/// The `cargo test` that runs them.
+pub(crate) fn command(options: &Options) -> Command {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!(
+            "Not root: where SPDK may not open its files in /var/run/dpdk and /var/tmp, the tests \
+             that start it fail."
+        );
+    }
+    let mut cargo = run::cargo("test");
+    if !selects_packages(&options.arguments) {
+        cargo.arg("--workspace");
+    }
+    cargo.args(&options.arguments);
+    cargo
+}
+
+/// Whether the user chose packages; `--workspace` would override the choice.
+fn selects_packages(arguments: &[OsString]) -> bool {
+    arguments
+        .iter()
+        .map(|argument| argument.to_string_lossy())
+        .take_while(|argument| argument != "--")
+        .any(|argument| argument.starts_with("-p") || argument.starts_with("--package"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_choice_of_packages_is_kept() {
+        let select = |list: &[&str]| {
+            let list: Vec<OsString> = list.iter().map(OsString::from).collect();
+            selects_packages(&list)
+        };
+        assert!(select(&["-p", "spdk"]) && select(&["--package=spdk"]));
+        assert!(!select(&["buffer"]) && !select(&["--", "-p"]));
+    }
+}
