@@ -1,1 +1,100 @@
-//! To be written.
+//! Safe, async Rust for SPDK, the Storage Performance Development Kit.
+//!
+//! SPDK drives NVMe devices, block devices and NVMe-oF targets from user space, by polling and
+//! callbacks. This crate turns its callbacks into `async fn`s without giving up their speed.
+//!
+//! ```no_run
+//! use spdk::{Bdev, DmaBuf, SpdkApp};
+//!
+//! fn main() -> spdk::Result<()> {
+//!     SpdkApp::builder()
+//!         .name("first")
+//!         .config_file("bdev.json")
+//!         .block_on(async {
+//!             let desc = Bdev::find("Malloc0")?.open(true)?;
+//!             let channel = desc.get_io_channel()?;
+//!             let mut buf = DmaBuf::alloc(4096, 4096)?;
+//!             buf.fill(0xa5);
+//!             desc.write(&channel, &buf, 0).await?;
+//!             desc.read(&channel, &mut buf, 0).await
+//!         })
+//! }
+//! ```
+//!
+//! # What is safe
+//!
+//! - A future can be dropped, or forgotten, at any await point, in any order with the buffer, the
+//!   channel and the descriptor. An operation in flight owns everything that SPDK may touch until
+//!   SPDK is done with it. See [`DmaBuf`] for what that means for a buffer.
+//! - Every handle belongs to the spdk_thread that made it. Used on another one, it returns
+//!   [`Error::WrongThread`]; dropped there, it is released at home.
+//! - A device that is removed is closed as soon as nothing is in flight on it. Its handles stay safe
+//!   and return [`Error::Gone`].
+//! - A panic never crosses into C.
+//!
+//! # How it is made
+//!
+//! The wrappers of SPDK's functions are generated from a manifest that says what each callback
+//! promises; [`api!`] wraps more functions in the same way in a crate of your own.
+#![deny(unsafe_code)]
+#![warn(missing_docs)]
+
+mod app;
+mod bdev;
+mod bdev_io;
+mod buf;
+mod channel;
+mod completion;
+mod config;
+mod env;
+mod errno;
+mod error;
+mod events;
+mod generated;
+mod handle;
+mod iovecs;
+mod local;
+mod mem;
+mod nvme_status;
+mod op;
+mod options;
+mod os_thread;
+mod panic;
+#[path = "private.rs"]
+#[doc(hidden)]
+pub mod __private;
+mod slot;
+mod spdk_log;
+pub mod task;
+mod text;
+mod thread;
+
+pub use app::{SpdkApp, SpdkAppBuilder};
+pub use bdev::{Bdev, BdevDesc, BdevEvent, BdevIoType};
+pub use buf::DmaBuf;
+pub use channel::IoChannel;
+pub use completion::{Completion, CompletionSender, completion};
+pub use env::{SpdkEnv, SpdkEnvBuilder};
+pub use errno::Errno;
+pub use error::{Context, Error, Gone, Range, Result};
+pub use events::Events;
+pub use nvme_status::NvmeStatus;
+pub use options::LogLevel;
+pub use spdk_derive::{api, main, test};
+pub use task::spawn_local;
+pub use thread::{
+    CurrentThread, DEFAULT_MSG_MEMPOOL_SIZE, JoinHandle, SMALL_MSG_MEMPOOL_SIZE, SpdkThread,
+    ThreadHandle, block_on, spdk_poller,
+};
+
+pub use spdk_sys as sys;
+
+/// The version of the SPDK that this program was built with, such as `SPDK v26.01`.
+#[doc(alias = "SPDK_VERSION_STRING")]
+pub fn version() -> String {
+    let (major, minor) = (sys::SPDK_VERSION_MAJOR, sys::SPDK_VERSION_MINOR);
+    match sys::SPDK_VERSION_PATCH {
+        0 => format!("SPDK v{major}.{minor:02}"),
+        patch => format!("SPDK v{major}.{minor:02}.{patch}"),
+    }
+}

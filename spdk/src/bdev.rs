@@ -1,0 +1,356 @@
+//! Block devices: what [`Bdev`] and [`BdevDesc`] do beyond the generated calls.
+#![allow(unsafe_code)] // Adopts the channel of a descriptor, and reads the properties of an open bdev.
+
+use std::cell::{Cell, OnceCell, RefCell};
+use std::ffi::CStr;
+use std::fmt;
+use std::ptr::{self, NonNull};
+
+use crate::channel::{IoChannel, IoChannelObject};
+use crate::errno::Errno;
+use crate::error::{At, Describe, Error, Fault, Gone, Result};
+use crate::events::EventHub;
+pub use crate::generated::bdev::*;
+use crate::handle::{Handle, Hold, Object, Subject, WeakHandle};
+use crate::sys;
+use crate::task;
+
+/// A block device that exists, found by its name.
+///
+/// It does not own the device. It is safe to keep when the device goes away: [`Bdev::name`],
+/// [`Bdev::block_size`] and [`Bdev::num_blocks`] then tell what was last known, and other calls
+/// return [`Error::Gone`]. It does not delay the removal.
+///
+/// # Thread
+///
+/// `!Send` and `!Sync`: it belongs to the spdk_thread that looked it up.
+#[doc(alias = "spdk_bdev")]
+pub struct Bdev(Handle<BdevObject>);
+
+/// `spdk_bdev`, kept in place by a descriptor of ours until the device is removed.
+#[doc(hidden)]
+pub enum BdevObject {}
+
+#[doc(hidden)]
+pub struct BdevExtra {
+    desc: BdevDesc,
+    block_size: u32,
+    num_blocks: Cell<u64>,
+}
+
+// SAFETY: a bdev is not owned: it stays while the descriptor in `BdevExtra` is open, which is
+// dropped after the release.
+unsafe impl Object for BdevObject {
+    type C = sys::spdk_bdev;
+    type Extra = BdevExtra;
+    const NAME: &'static str = "Bdev";
+    unsafe fn release(_: NonNull<Self::C>, _: &Self::Extra) {}
+}
+
+impl Bdev {
+    /// Looks up a bdev by its name or one of its aliases.
+    ///
+    /// `None` if there is no such bdev. Also without a current spdk_thread, where nothing can be
+    /// looked up; [`Bdev::find`] tells these apart.
+    #[doc(alias = "spdk_bdev_get_by_name")]
+    pub fn get_by_name(name: &str) -> Option<Self> {
+        match Self::find(name) {
+            Ok(bdev) => Some(bdev),
+            Err(Error::NoSuchBdev { .. }) => None,
+            Err(error) => {
+                tracing::warn!(%error, "Bdev::get_by_name");
+                None
+            }
+        }
+    }
+
+    /// Looks up a bdev by its name or one of its aliases.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoSuchBdev`], [`Error::NoThread`] without a current spdk_thread, and
+    /// [`Error::InvalidArgument`] for a name with a NUL byte.
+    #[doc(alias = "spdk_bdev_open_ext")]
+    pub fn find(name: &str) -> Result<Self> {
+        let desc = open(name, false)?;
+        let at = At::new("spdk_bdev_desc_get_bdev", &desc);
+        let bdev = desc.handle().extra().bdev.get();
+        let Some(bdev) = NonNull::new(bdev) else {
+            return Err(Fault::Gone(Gone::Removed).at(at));
+        };
+        // SAFETY: the bdev stays while `desc` is open, which it is.
+        let (block_size, num_blocks) = unsafe {
+            (
+                sys::spdk_bdev_get_block_size(bdev.as_ptr()),
+                sys::spdk_bdev_get_num_blocks(bdev.as_ptr()),
+            )
+        };
+        let parent = desc.handle().clone();
+        let extra = BdevExtra {
+            desc,
+            block_size,
+            num_blocks: Cell::new(num_blocks),
+        };
+        // SAFETY: there is nothing to own; see `BdevObject`.
+        let handle = unsafe { Handle::adopt(bdev, extra) }
+            .map_err(|fault| fault.at(At::free("spdk_bdev_desc_get_bdev")))?;
+        parent.extra().add_dependent(handle.downgrade());
+        Ok(Bdev(handle))
+    }
+
+    /// Opens the device, for reading and, if `write`, for writing.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoSuchBdev`] if it was removed meanwhile, [`Error::Errno`] with `EPERM` if another
+    /// module has claimed it for itself and `write` was asked for.
+    #[doc(alias = "spdk_bdev_open_ext")]
+    pub fn open(&self, write: bool) -> Result<BdevDesc> {
+        open(self.name(), write)
+    }
+
+    /// The name of the device.
+    #[doc(alias = "spdk_bdev_get_name")]
+    pub fn name(&self) -> &str {
+        self.0.extra().desc.name()
+    }
+
+    /// The size of a logical block in bytes, with interleaved metadata if there is any.
+    #[doc(alias = "spdk_bdev_get_block_size")]
+    pub fn block_size(&self) -> u32 {
+        self.0.extra().block_size
+    }
+
+    /// How many logical blocks the device has.
+    #[doc(alias = "spdk_bdev_get_num_blocks")]
+    pub fn num_blocks(&self) -> u64 {
+        let extra = self.0.extra();
+        if let Ok(bdev) = self.0.get() {
+            // SAFETY: `get` says that the descriptor in `extra` is open, which keeps the bdev.
+            extra
+                .num_blocks
+                .set(unsafe { sys::spdk_bdev_get_num_blocks(bdev.as_ptr()) });
+        }
+        extra.num_blocks.get()
+    }
+
+    /// The size of the device in bytes.
+    pub fn size_bytes(&self) -> u64 {
+        self.num_blocks().saturating_mul(self.block_size().into())
+    }
+
+    /// The C object, for calls that this crate does not wrap; null when the device is gone.
+    pub fn as_ptr(&self) -> *mut sys::spdk_bdev {
+        self.0.as_ptr()
+    }
+}
+
+impl Subject for Bdev {
+    type O = BdevObject;
+    fn handle(&self) -> &Handle<BdevObject> {
+        &self.0
+    }
+}
+
+impl Describe for Bdev {
+    fn describe(&self) -> String {
+        format!("bdev {:?}", self.name())
+    }
+}
+
+impl fmt::Debug for Bdev {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Bdev")
+            .field("name", &self.name())
+            .field("block_size", &self.block_size())
+            .field("num_blocks", &self.num_blocks())
+            .finish()
+    }
+}
+
+/// What a descriptor keeps beside the C object.
+#[doc(hidden)]
+pub struct DescExtra {
+    hub: EventHub<BdevEvent>,
+    bdev: Cell<*mut sys::spdk_bdev>,
+    name: OnceCell<Box<str>>,
+    dependents: RefCell<Vec<Box<dyn Dependent>>>,
+}
+
+/// What has to go before a descriptor can be closed.
+trait Dependent {
+    fn shut(&self, why: Gone);
+    fn revoke_if_idle(&self, why: Gone) -> bool;
+    fn is_gone(&self) -> bool;
+}
+
+impl<O: Object> Dependent for WeakHandle<O> {
+    fn shut(&self, why: Gone) {
+        WeakHandle::shut(self, why);
+    }
+    fn revoke_if_idle(&self, why: Gone) -> bool {
+        WeakHandle::revoke_if_idle(self, why)
+    }
+    fn is_gone(&self) -> bool {
+        WeakHandle::is_gone(self)
+    }
+}
+
+impl DescExtra {
+    pub(crate) fn new(hub: EventHub<BdevEvent>) -> Self {
+        DescExtra {
+            hub,
+            bdev: Cell::new(ptr::null_mut()),
+            name: OnceCell::new(),
+            dependents: RefCell::default(),
+        }
+    }
+
+    pub(crate) fn hub(&self) -> &EventHub<BdevEvent> {
+        &self.hub
+    }
+
+    fn add_dependent(&self, dependent: impl Dependent + 'static) {
+        let mut dependents = self.dependents.borrow_mut();
+        dependents.retain(|dependent| !dependent.is_gone());
+        dependents.push(Box::new(dependent));
+    }
+}
+
+/// Opens a descriptor; a name that no bdev has is its own error.
+fn open(name: &str, write: bool) -> Result<BdevDesc> {
+    BdevDesc::open_ext(name, write).map_err(|error| match error.errno() {
+        Some(Errno::ENODEV) => Error::NoSuchBdev {
+            name: name.to_owned(),
+        },
+        _ => error,
+    })
+}
+
+/// Completes a descriptor that was just opened: its name, and what happens when its device goes.
+pub(crate) fn opened(desc: &BdevDesc) {
+    let handle = desc.handle();
+    let extra = handle.extra();
+    // SAFETY: the descriptor is open, and a bdev has a name as long as it exists.
+    let name = unsafe {
+        let bdev = sys::spdk_bdev_desc_get_bdev(handle.as_ptr());
+        extra.bdev.set(bdev);
+        CStr::from_ptr(sys::spdk_bdev_get_name(bdev))
+    };
+    let _ = extra.name.set(name.to_string_lossy().into());
+    let weak = handle.downgrade();
+    let local = handle.local().clone();
+    extra.hub.set_hook(move |event| {
+        if *event == BdevEvent::Remove {
+            weak.shut(Gone::Removed);
+            let weak = weak.clone();
+            // The removal goes on when the descriptor is closed, and it can be closed when the
+            // operations in flight have ended.
+            drop(task::spawn_on(&local, async move {
+                while !let_go(&weak) {
+                    task::yield_now().await;
+                }
+            }));
+        }
+    });
+}
+
+/// Closes what depends on a descriptor, then the descriptor. Returns whether all of it is closed.
+fn let_go(desc: &WeakHandle<BdevDescObject>) -> bool {
+    let why = Gone::Removed;
+    let Some(handle) = desc.upgrade() else {
+        return true;
+    };
+    let mut dependents = handle.extra().dependents.borrow_mut();
+    dependents.iter().for_each(|dependent| dependent.shut(why));
+    dependents.retain(|dependent| !dependent.revoke_if_idle(why));
+    let all_gone = dependents.is_empty();
+    drop(dependents);
+    drop(handle);
+    all_gone && desc.revoke_if_idle(why)
+}
+
+impl BdevDesc {
+    /// Opens a bdev by its name, for reading and, if `write`, for writing.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Bdev::open`].
+    #[doc(alias = "spdk_bdev_open_ext")]
+    pub fn open(name: &str, write: bool) -> Result<Self> {
+        open(name, write)
+    }
+
+    /// Gets the device's I/O channel of the current spdk_thread.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Errno`] with `ENOMEM` if the device could not make one, [`Error::WrongThread`] on
+    /// another spdk_thread than the one that opened the descriptor, [`Error::Gone`] when the device
+    /// was removed.
+    #[doc(alias = "spdk_bdev_get_io_channel")]
+    pub fn get_io_channel(&self) -> Result<IoChannel> {
+        let at = At::new("spdk_bdev_get_io_channel", self);
+        let desc = self.handle().get().map_err(|fault| fault.at(at))?;
+        // SAFETY: the descriptor is open, on its spdk_thread.
+        let ch = unsafe { sys::spdk_bdev_get_io_channel(desc.as_ptr()) };
+        let ch = NonNull::new(ch).ok_or_else(|| Fault::Errno(Errno::ENOMEM).at(at))?;
+        let extra = self.handle().extra();
+        let keep = Box::new(self.handle().clone());
+        let name = self.describe().into();
+        // SAFETY: the reference was just taken, on this spdk_thread; `keep` keeps the device open.
+        let ch = unsafe { IoChannel::adopt(ch, extra.bdev.get().cast_const().cast(), name, keep) }
+            .map_err(|fault| fault.at(at))?;
+        extra.add_dependent(ch.handle().downgrade());
+        Ok(ch)
+    }
+
+    /// The device.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Bdev::find`].
+    #[doc(alias = "spdk_bdev_desc_get_bdev")]
+    pub fn bdev(&self) -> Result<Bdev> {
+        Bdev::find(self.name())
+    }
+
+    /// The name of the device.
+    pub fn name(&self) -> &str {
+        let name = self.handle().extra().name.get();
+        name.map_or("", |name| name)
+    }
+
+    /// The C object, for calls that this crate does not wrap; null when the device is gone.
+    pub fn as_ptr(&self) -> *mut sys::spdk_bdev_desc {
+        self.handle().as_ptr()
+    }
+
+    /// The channel, for an operation on this device.
+    pub(crate) fn channel(&self, ch: &IoChannel) -> Result<Hold<IoChannelObject>, Fault> {
+        let extra = ch.handle().extra();
+        if extra.device == self.handle().extra().bdev.get().cast_const().cast() {
+            ch.handle().hold()
+        } else {
+            Err(Fault::WrongChannel(ch.describe().into()))
+        }
+    }
+
+    /// The size of a logical block, for the check of a buffer's length.
+    pub(crate) fn block_size_of(&self) -> u32 {
+        // SAFETY: the caller has checked that the descriptor is open, which keeps the bdev.
+        unsafe { sys::spdk_bdev_get_block_size(self.handle().extra().bdev.get()) }
+    }
+}
+
+impl Describe for BdevDesc {
+    fn describe(&self) -> String {
+        format!("bdev {:?}", self.name())
+    }
+}
+
+impl fmt::Debug for BdevDesc {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("BdevDesc").field(&self.name()).finish()
+    }
+}

@@ -1,0 +1,105 @@
+//! I/O channels.
+#![allow(unsafe_code)] // Owns `spdk_io_channel`s, which stay with their spdk_thread and their device.
+
+use std::any::Any;
+use std::fmt;
+use std::ptr::NonNull;
+
+use crate::error::{Describe, Fault};
+use crate::handle::{Handle, Object, Subject};
+use crate::sys;
+use crate::thread::CurrentThread;
+
+/// A device's I/O channel on one spdk_thread.
+///
+/// Made by the device it belongs to, such as
+/// [`BdevDesc::get_io_channel`](crate::BdevDesc::get_io_channel), and used with it on the spdk_thread
+/// that made it. It keeps the device open, whatever order you drop them in, and lives on underneath
+/// until the operations in flight on it have ended.
+///
+/// # Thread
+///
+/// `!Send` and `!Sync`. On another spdk_thread of the same OS thread, operations fail with
+/// [`Error::WrongThread`](crate::Error::WrongThread), and a drop sends the release home.
+#[doc(alias = "spdk_io_channel")]
+pub struct IoChannel(Handle<IoChannelObject>);
+
+/// `spdk_io_channel`, given back with `spdk_put_io_channel`.
+#[doc(hidden)]
+pub enum IoChannelObject {}
+
+/// What a channel belongs to.
+#[doc(hidden)]
+pub struct ChannelExtra {
+    /// The address of the C device; the same for every descriptor of it.
+    pub(crate) device: *const (),
+    name: Box<str>,
+    _device: Box<dyn Any>,
+}
+
+// SAFETY: `spdk_put_io_channel` takes the reference that `IoChannel::adopt` was given.
+unsafe impl Object for IoChannelObject {
+    type C = sys::spdk_io_channel;
+    type Extra = ChannelExtra;
+    const NAME: &'static str = "IoChannel";
+
+    unsafe fn release(ptr: NonNull<Self::C>, _: &Self::Extra) {
+        // SAFETY: on the channel's spdk_thread, once, with no I/O in flight on it.
+        unsafe { sys::spdk_put_io_channel(ptr.as_ptr()) }
+    }
+}
+
+impl IoChannel {
+    /// Takes ownership of a reference to a channel. `keep` keeps the device open.
+    ///
+    /// # Safety
+    ///
+    /// `ptr` is a reference to a channel of the current spdk_thread that the caller owns, of the
+    /// device at `device`, which `keep` keeps.
+    pub(crate) unsafe fn adopt(
+        ptr: NonNull<sys::spdk_io_channel>,
+        device: *const (),
+        name: Box<str>,
+        keep: Box<dyn Any>,
+    ) -> Result<Self, Fault> {
+        let extra = ChannelExtra {
+            device,
+            name,
+            _device: keep,
+        };
+        // SAFETY: passed on.
+        Ok(IoChannel(unsafe { Handle::adopt(ptr, extra) }?))
+    }
+
+    /// The spdk_thread that the channel belongs to.
+    #[doc(alias = "spdk_io_channel_get_thread")]
+    pub fn thread(&self) -> CurrentThread {
+        CurrentThread::of(self.0.local().shared().clone())
+    }
+
+    /// The C object, for calls that this crate does not wrap; null when the channel is gone.
+    pub fn as_ptr(&self) -> *mut sys::spdk_io_channel {
+        self.0.as_ptr()
+    }
+}
+
+impl Subject for IoChannel {
+    type O = IoChannelObject;
+    fn handle(&self) -> &Handle<IoChannelObject> {
+        &self.0
+    }
+}
+
+impl Describe for IoChannel {
+    fn describe(&self) -> String {
+        format!("I/O channel of {}", self.0.extra().name)
+    }
+}
+
+impl fmt::Debug for IoChannel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("IoChannel")
+            .field(&self.0.extra().name)
+            .finish()
+    }
+}

@@ -1,0 +1,400 @@
+//! What can go wrong, and where it did.
+
+use std::ffi::NulError;
+use std::fmt;
+
+use crate::errno::Errno;
+use crate::nvme_status::NvmeStatus;
+
+/// The result of a call of this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Where an error happened: the C function, the object and, for I/O, the range.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Context {
+    /// The SPDK function that was called, or that would have been.
+    pub operation: &'static str,
+    /// The object it was called on, such as `bdev "Malloc0"`; empty where there is none.
+    pub object: String,
+    /// The part of the device that was addressed.
+    pub range: Option<Range>,
+}
+
+/// The part of a device that an operation addressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Range {
+    /// A range in bytes.
+    Bytes {
+        /// The first byte.
+        offset: u64,
+        /// How many bytes.
+        length: u64,
+    },
+    /// A range in logical blocks of the device.
+    Blocks {
+        /// The first block.
+        offset: u64,
+        /// How many blocks.
+        count: u64,
+    },
+}
+
+impl fmt::Display for Range {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Range::Bytes { offset, length } => write!(f, "{length} bytes at byte {offset}"),
+            Range::Blocks { offset, count } => write!(f, "{count} blocks at block {offset}"),
+        }
+    }
+}
+
+impl fmt::Display for Context {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.operation)?;
+        if !self.object.is_empty() {
+            write!(f, " on {}", self.object)?;
+        }
+        if let Some(range) = &self.range {
+            write!(f, " ({range})")?;
+        }
+        Ok(())
+    }
+}
+
+/// Why an object can no longer be used although its handle still exists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Gone {
+    /// The device was removed, or is being removed.
+    Removed,
+    /// The spdk_thread that the object belongs to has ended.
+    ThreadEnded,
+    /// The object was closed or given away by an earlier call.
+    Closed,
+}
+
+impl fmt::Display for Gone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Gone::Removed => "the device has been removed",
+            Gone::ThreadEnded => "its spdk_thread has ended",
+            Gone::Closed => "it has been closed",
+        })
+    }
+}
+
+/// Every error of this crate.
+///
+/// Errno values are positive, as in `errno(3)`, whatever sign the C function uses.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The device completed the operation with an error.
+    #[error("{at}: {status}")]
+    Device {
+        /// Where.
+        at: Box<Context>,
+        /// The status that the device, or the bdev module in its place, reported.
+        status: NvmeStatus,
+    },
+    /// SPDK refused the call, or completed it with an errno.
+    #[error("{at}: {errno}")]
+    Errno {
+        /// Where.
+        at: Box<Context>,
+        /// The reason.
+        errno: Errno,
+    },
+    /// The object belongs to another spdk_thread than the current one.
+    #[error("{at}: it belongs to spdk_thread {home:?}, but the current one is {current:?}; use it there, by a message")]
+    WrongThread {
+        /// Where.
+        at: Box<Context>,
+        /// The spdk_thread that the object belongs to.
+        home: String,
+        /// The spdk_thread that the call was made on; empty if none was current.
+        current: String,
+    },
+    /// The channel was made for another device than the one it is used with.
+    #[error("{at}: the I/O channel belongs to {channel}")]
+    WrongChannel {
+        /// Where.
+        at: Box<Context>,
+        /// The device that the channel belongs to.
+        channel: String,
+    },
+    /// The object behind the handle is gone.
+    #[error("{at}: {why}")]
+    Gone {
+        /// Where.
+        at: Box<Context>,
+        /// Why.
+        why: Gone,
+    },
+    /// An argument was refused before SPDK saw it.
+    #[error("{at}: {reason}")]
+    InvalidArgument {
+        /// Where.
+        at: Box<Context>,
+        /// What was wrong with it, and what would be right.
+        reason: String,
+    },
+    /// No DMA memory is left, or none of this size and alignment.
+    #[error("no DMA memory for {size} bytes aligned to {align}; give the application more memory with `mem_size_mb`")]
+    NoDmaMemory {
+        /// The bytes asked for.
+        size: usize,
+        /// The alignment asked for, in bytes.
+        align: usize,
+    },
+    /// No bdev has this name.
+    #[error("no bdev is named {name:?}")]
+    NoSuchBdev {
+        /// The name.
+        name: String,
+    },
+    /// SPDK is not running in this process: not started yet, or ended.
+    #[error("{operation}: SPDK is not initialised in this process; build a `SpdkEnv` or run a `SpdkApp` first")]
+    NotInitialised {
+        /// What was tried.
+        operation: &'static str,
+    },
+    /// SPDK can be initialised once in a process, and it was.
+    #[error("SPDK was already initialised in this process; it can be initialised once only, even after it ended")]
+    AlreadyInitialised,
+    /// The current OS thread has no spdk_thread.
+    #[error("{operation}: no spdk_thread is current on this OS thread; call it inside `SpdkApp`, or attach one with `SpdkThread::current`")]
+    NoThread {
+        /// What was tried.
+        operation: &'static str,
+    },
+    /// The spdk_thread that should do the work has ended.
+    #[error("spdk_thread {name:?} has ended")]
+    ThreadEnded {
+        /// Its name.
+        name: String,
+    },
+    /// SPDK would have been polled from inside a poll, which can only wait for itself.
+    #[error("{operation} was called from inside a task, message or poller of an spdk_thread; use `.await` there")]
+    NestedPoll {
+        /// What was tried.
+        operation: &'static str,
+    },
+    /// The task or closure panicked.
+    #[error("the task panicked: {message}")]
+    Panicked {
+        /// The panic message.
+        message: String,
+    },
+    /// The task was aborted, or its spdk_thread ended before it finished.
+    #[error("the task was cancelled")]
+    Cancelled,
+    /// SPDK could not start.
+    #[error("SPDK did not start: {reason}")]
+    Start {
+        /// What SPDK said.
+        reason: String,
+    },
+    /// The application ended with an error.
+    #[error("SPDK stopped with an error (code {code}): {reason}")]
+    Stopped {
+        /// The code that `spdk_app_stop` was given.
+        code: i32,
+        /// What SPDK said last.
+        reason: String,
+    },
+    /// An option of a builder cannot be used.
+    #[error("option `{option}`: {reason}")]
+    Option {
+        /// The builder's method.
+        option: &'static str,
+        /// What was wrong, where, and what would be right.
+        reason: String,
+    },
+}
+
+impl Error {
+    /// The errno of the error, where it has one.
+    pub fn errno(&self) -> Option<Errno> {
+        match self {
+            Error::Errno { errno, .. } => Some(*errno),
+            Error::NoDmaMemory { .. } => Some(Errno::ENOMEM),
+            Error::NoSuchBdev { .. } => Some(Errno::ENODEV),
+            _ => None,
+        }
+    }
+
+    /// The NVMe status of the error, where the device reported one.
+    pub fn nvme_status(&self) -> Option<NvmeStatus> {
+        match self {
+            Error::Device { status, .. } => Some(*status),
+            _ => None,
+        }
+    }
+
+    /// Where the error happened, for errors of a call on an object.
+    pub fn context(&self) -> Option<&Context> {
+        match self {
+            Error::Device { at, .. }
+            | Error::Errno { at, .. }
+            | Error::WrongThread { at, .. }
+            | Error::WrongChannel { at, .. }
+            | Error::Gone { at, .. }
+            | Error::InvalidArgument { at, .. } => Some(at),
+            _ => None,
+        }
+    }
+
+    /// An [`Error::InvalidArgument`] of `operation`.
+    pub(crate) fn invalid(operation: &'static str, reason: impl Into<String>) -> Self {
+        Fault::Invalid(reason.into().into_boxed_str()).at(At::free(operation))
+    }
+
+    pub(crate) fn errno_of(operation: &'static str, errno: Errno) -> Self {
+        Fault::Errno(errno).at(At::free(operation))
+    }
+}
+
+/// Says which object an error is about.
+pub trait Describe {
+    /// The object in a few words, such as `bdev "Malloc0"`.
+    fn describe(&self) -> String;
+}
+
+/// Where a call is made, borrowed: it costs nothing until there is an error.
+#[derive(Clone, Copy)]
+pub struct At<'a> {
+    call: &'static str,
+    object: Option<&'a dyn Describe>,
+    range: Option<Range>,
+}
+
+impl<'a> At<'a> {
+    /// A call on an object.
+    pub fn new(call: &'static str, object: &'a dyn Describe) -> Self {
+        let object = Some(object);
+        At {
+            call,
+            object,
+            range: None,
+        }
+    }
+
+    /// A call on no object.
+    pub fn free(call: &'static str) -> Self {
+        At {
+            call,
+            object: None,
+            range: None,
+        }
+    }
+
+    /// Adds a range in bytes.
+    pub fn bytes(mut self, offset: u64, length: u64) -> Self {
+        self.range = Some(Range::Bytes { offset, length });
+        self
+    }
+
+    /// Adds a range in blocks.
+    pub fn blocks(mut self, offset: u64, count: u64) -> Self {
+        self.range = Some(Range::Blocks { offset, count });
+        self
+    }
+
+    fn context(&self) -> Box<Context> {
+        Box::new(Context {
+            operation: self.call,
+            object: self.object.map(Describe::describe).unwrap_or_default(),
+            range: self.range,
+        })
+    }
+}
+
+/// Why a call failed, before it is told where.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Fault {
+    /// An errno.
+    Errno(Errno),
+    /// A device's status.
+    Device(NvmeStatus),
+    /// The object's spdk_thread is another one.
+    WrongThread(Box<(String, String)>),
+    /// The channel is another device's.
+    WrongChannel(Box<str>),
+    /// The object is gone.
+    Gone(Gone),
+    /// An argument was refused.
+    Invalid(Box<str>),
+    /// No DMA memory: size and alignment.
+    NoDmaMemory(Box<(usize, usize)>),
+    /// There is no current spdk_thread.
+    NoThread,
+    /// SPDK is not running.
+    NotInitialised,
+}
+
+impl Fault {
+    /// The error, told where it happened.
+    #[cold]
+    pub fn at(self, at: At<'_>) -> Error {
+        match self {
+            Fault::Errno(errno) => Error::Errno {
+                at: at.context(),
+                errno,
+            },
+            Fault::Device(status) => Error::Device {
+                at: at.context(),
+                status,
+            },
+            Fault::WrongThread(names) => {
+                let (home, current) = *names;
+                Error::WrongThread {
+                    at: at.context(),
+                    home,
+                    current,
+                }
+            }
+            Fault::WrongChannel(channel) => Error::WrongChannel {
+                at: at.context(),
+                channel: channel.into(),
+            },
+            Fault::Gone(why) => Error::Gone {
+                at: at.context(),
+                why,
+            },
+            Fault::Invalid(reason) => Error::InvalidArgument {
+                at: at.context(),
+                reason: reason.into(),
+            },
+            Fault::NoDmaMemory(request) => Error::NoDmaMemory {
+                size: request.0,
+                align: request.1,
+            },
+            Fault::NoThread => Error::NoThread { operation: at.call },
+            Fault::NotInitialised => Error::NotInitialised { operation: at.call },
+        }
+    }
+
+    /// An argument that SPDK must not see.
+    #[cold]
+    pub fn invalid(reason: impl Into<String>) -> Self {
+        Fault::Invalid(reason.into().into_boxed_str())
+    }
+}
+
+impl From<Errno> for Fault {
+    fn from(errno: Errno) -> Self {
+        Fault::Errno(errno)
+    }
+}
+
+/// What a text argument with a NUL byte inside is refused with.
+pub(crate) fn interior_nul(what: &str, error: &NulError) -> String {
+    format!(
+        "{what} has a NUL byte at position {}; C strings cannot hold one",
+        error.nul_position()
+    )
+}

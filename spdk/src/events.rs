@@ -1,0 +1,129 @@
+//! Events that SPDK reports again and again, as streams.
+#![allow(unsafe_code)] // Turns the context of an event callback back into its hub.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::ffi::c_void;
+use std::pin::Pin;
+use std::rc::{Rc, Weak};
+use std::task::{Context, Poll, Waker};
+
+use futures_core::Stream;
+
+use crate::panic::guard;
+
+/// How many events a stream keeps for a reader that does not come; the oldest are dropped then.
+const CAPACITY: usize = 1024;
+
+struct Queue<E> {
+    events: RefCell<VecDeque<E>>,
+    waker: Cell<Option<Waker>>,
+}
+
+/// The source of an object's events. Its address is the context of the C callback.
+pub struct EventHub<E>(Rc<Hub<E>>);
+
+struct Hub<E> {
+    queues: RefCell<Vec<Weak<Queue<E>>>>,
+    hook: Cell<Option<Box<dyn Fn(&E)>>>,
+}
+
+impl<E> Default for EventHub<E> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<E> EventHub<E> {
+    /// A hub without subscribers.
+    pub fn new() -> Self {
+        EventHub(Rc::new(Hub {
+            queues: RefCell::default(),
+            hook: Cell::new(None),
+        }))
+    }
+
+    /// The context for the C callback: valid as long as the hub.
+    pub fn arg(&self) -> *mut c_void {
+        Rc::as_ptr(&self.0).cast_mut().cast()
+    }
+
+    /// Runs `hook` on each event, before the subscribers see it.
+    pub(crate) fn set_hook(&self, hook: impl Fn(&E) + 'static) {
+        self.0.hook.set(Some(Box::new(hook)));
+    }
+
+    /// A stream of the events from now on.
+    pub fn subscribe(&self) -> Events<E> {
+        let queue = Rc::new(Queue {
+            events: RefCell::default(),
+            waker: Cell::new(None),
+        });
+        let mut queues = self.0.queues.borrow_mut();
+        queues.retain(|queue| queue.strong_count() > 0);
+        queues.push(Rc::downgrade(&queue));
+        Events(queue)
+    }
+}
+
+impl<E> Drop for EventHub<E> {
+    fn drop(&mut self) {
+        for queue in self.0.queues.borrow().iter().filter_map(Weak::upgrade) {
+            // The stream ends: it sees that its hub has gone when it is polled.
+            if let Some(waker) = queue.waker.take() {
+                waker.wake();
+            }
+        }
+    }
+}
+
+/// Reports an event to a hub: called by the C callback.
+///
+/// # Safety
+///
+/// `arg` is [`EventHub::arg`] of a live hub of the same `E`, on the spdk_thread of the hub.
+pub unsafe fn emit<E: Clone + 'static>(arg: *mut c_void, event: E) {
+    guard("event callback", || {
+        // SAFETY: the caller promises a live hub.
+        let hub = unsafe { &*arg.cast::<Hub<E>>() };
+        let queues: Vec<_> = hub.queues.borrow().iter().filter_map(Weak::upgrade).collect();
+        if let Some(hook) = hub.hook.take() {
+            hook(&event);
+            hub.hook.set(Some(hook));
+        }
+        for queue in queues {
+            let mut events = queue.events.borrow_mut();
+            if events.len() == CAPACITY {
+                events.pop_front();
+                tracing::warn!("an event was dropped: its stream holds {CAPACITY} unread events");
+            }
+            events.push_back(event.clone());
+            drop(events);
+            if let Some(waker) = queue.waker.take() {
+                waker.wake();
+            }
+        }
+    });
+}
+
+/// A stream of events. It ends when the object that reports them is closed and every event has been
+/// read. Not `Send`.
+///
+/// It keeps up to 1,024 unread events; after that the oldest are dropped, with a `tracing` warning.
+#[must_use = "a stream does nothing unless it is polled"]
+pub struct Events<E>(Rc<Queue<E>>);
+
+impl<E> Stream for Events<E> {
+    type Item = E;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<E>> {
+        if let Some(event) = self.0.events.borrow_mut().pop_front() {
+            return Poll::Ready(Some(event));
+        }
+        if Rc::weak_count(&self.0) == 0 {
+            return Poll::Ready(None);
+        }
+        self.0.waker.set(Some(cx.waker().clone()));
+        Poll::Pending
+    }
+}

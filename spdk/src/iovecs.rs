@@ -1,0 +1,94 @@
+//! The iovec array of a vectored operation, with the memory that it names.
+
+use std::ffi::c_int;
+
+use smallvec::SmallVec;
+
+use crate::buf::DmaBuf;
+use crate::error::Fault;
+use crate::mem::Loan;
+use crate::sys;
+
+/// How many buffers fit before the array needs an allocation.
+const INLINE: usize = 8;
+
+/// An iovec array and the loans of its buffers. SPDK keeps a pointer to the *array* until the
+/// operation ends, so it lives in the operation beside the memory.
+#[doc(hidden)]
+pub struct IoVecs {
+    iovs: SmallVec<[sys::iovec; INLINE]>,
+    _loans: SmallVec<[Loan; INLINE]>,
+    count: c_int,
+    bytes: u64,
+}
+
+impl IoVecs {
+    /// Buffers that SPDK writes into.
+    pub fn fill(bufs: &mut [DmaBuf]) -> Result<Self, Fault> {
+        Self::new(bufs.iter_mut().map(DmaBuf::lend_mut))
+    }
+
+    /// Buffers that SPDK reads from.
+    pub fn drain(bufs: &[DmaBuf]) -> Result<Self, Fault> {
+        Self::new(bufs.iter().map(DmaBuf::lend))
+    }
+
+    fn new(loans: impl Iterator<Item = Result<Loan, Fault>>) -> Result<Self, Fault> {
+        let loans: SmallVec<[Loan; INLINE]> = loans.collect::<Result<_, _>>()?;
+        if loans.is_empty() {
+            return Err(Fault::invalid("a vectored operation needs a buffer"));
+        }
+        let count = c_int::try_from(loans.len())
+            .map_err(|_| Fault::invalid(format!("{} buffers are too many", loans.len())))?;
+        let iovs: SmallVec<[sys::iovec; INLINE]> = loans
+            .iter()
+            .map(|loan| sys::iovec {
+                iov_base: loan.as_ptr(),
+                iov_len: loan.len() as _,
+            })
+            .collect();
+        let bytes = loans.iter().map(|loan| loan.len() as u64).sum();
+        Ok(IoVecs {
+            iovs,
+            _loans: loans,
+            count,
+            bytes,
+        })
+    }
+
+    /// The array. The pointer is valid while `self` stays where it is.
+    pub fn as_ptr(&mut self) -> *mut sys::iovec {
+        self.iovs.as_mut_ptr()
+    }
+
+    /// How many buffers.
+    pub fn count(&self) -> c_int {
+        self.count
+    }
+
+    /// How many bytes in all.
+    #[expect(clippy::len_without_is_empty, reason = "never empty")]
+    pub fn len(&self) -> u64 {
+        self.bytes
+    }
+}
+
+/// Refuses a buffer whose length is not that of the blocks asked for.
+pub fn check_len(have: u64, blocks: u64, block_size: u32) -> Result<(), Fault> {
+    let want = blocks.checked_mul(u64::from(block_size));
+    if want == Some(have) {
+        return Ok(());
+    }
+    Err(Fault::invalid(match want {
+        Some(want) => format!(
+            "the buffers hold {have} bytes, but {blocks} blocks of {block_size} bytes are {want}"
+        ),
+        None => format!("{blocks} blocks of {block_size} bytes are more than 2^64 bytes"),
+    }))
+}
+
+/// The number of bytes of some buffers, for the context of an error.
+pub fn total_len(bufs: &[DmaBuf]) -> u64 {
+    bufs.iter().map(|buf| buf.len() as u64).sum()
+}
+

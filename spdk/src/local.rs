@@ -1,0 +1,458 @@
+//! What Rust keeps for one spdk_thread: its executor, its inbox and its open objects.
+//!
+//! A [`Local`] is made when Rust first runs on an spdk_thread, and binds that spdk_thread to its OS
+//! thread: the `Rc`s of a `Local` rely on it. One SPDK poller drives it. [`Shared`] is the part that
+//! other OS threads may use.
+#![allow(unsafe_code)] // Registers a poller whose context is a counted reference to the `Local`.
+
+use std::any::Any;
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, VecDeque};
+use std::ffi::{CStr, c_int, c_void};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr;
+use std::rc::{Rc, Weak};
+use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering::*};
+use std::sync::{Arc, Mutex};
+use std::task::Waker;
+
+use async_task::Runnable;
+use crossbeam_queue::SegQueue;
+use slab::Slab;
+
+use crate::error::{Fault, Gone};
+use crate::os_thread;
+use crate::panic;
+use crate::sys;
+
+/// How many messages of other threads run before SPDK's own pollers get their turn again.
+const MESSAGES_PER_POLL: usize = 64;
+
+/// Work that came from another OS thread.
+enum Message {
+    Run(Box<dyn FnOnce() + Send>),
+    Task(Runnable),
+}
+
+/// The part of a [`Local`] that any OS thread may use, also after the spdk_thread has ended.
+pub(crate) struct Shared {
+    name: Box<str>,
+    id: u64,
+    os_thread: os_thread::Id,
+    inbox: SegQueue<Message>,
+    closed: AtomicBool,
+    /// The `Local`, for code on its own OS thread; null when it has ended.
+    local: AtomicPtr<Local>,
+}
+
+/// Every [`Shared`] whose spdk_thread may still run.
+static ALL: Mutex<Vec<std::sync::Weak<Shared>>> = Mutex::new(Vec::new());
+
+impl Shared {
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(crate) fn id(&self) -> u64 {
+        self.id
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(SeqCst)
+    }
+
+    /// The `Local`, if the caller is on its OS thread and it has not ended.
+    fn local(&self) -> Option<&Local> {
+        if self.os_thread != os_thread::Id::current() {
+            return None;
+        }
+        // SAFETY: `Local::close` and the drop of a `Local` clear the pointer on this OS thread.
+        unsafe { self.local.load(Relaxed).as_ref() }
+    }
+
+    /// Runs `f` on the spdk_thread; `false`, and `f` dropped, if that has ended.
+    pub(crate) fn send(&self, f: Box<dyn FnOnce() + Send>) -> bool {
+        self.push(Message::Run(f))
+    }
+
+    fn push(&self, message: Message) -> bool {
+        if self.is_closed() {
+            return false;
+        }
+        self.inbox.push(message);
+        if self.is_closed() {
+            // The end of the thread and this call overlapped: whoever comes second empties it.
+            self.empty();
+            return false;
+        }
+        true
+    }
+
+    fn close(&self) {
+        self.closed.store(true, SeqCst);
+        self.empty();
+    }
+
+    fn empty(&self) {
+        while let Some(message) = self.inbox.pop() {
+            match message {
+                Message::Run(f) => drop(f),
+                // A task is dropped on its own OS thread only, and all of them have been by now.
+                Message::Task(runnable) => std::mem::forget(runnable),
+            }
+        }
+    }
+
+    /// What `async_task` calls when a task is woken.
+    pub(crate) fn schedule(&self, runnable: Runnable) {
+        match self.local() {
+            Some(local) => local.ready.borrow_mut().push_back(runnable),
+            None => {
+                self.push(Message::Task(runnable));
+            }
+        }
+    }
+
+    /// Every spdk_thread that Rust has run on and that has not ended.
+    pub(crate) fn all() -> Vec<Arc<Shared>> {
+        let mut all = ALL.lock().unwrap_or_else(|e| e.into_inner());
+        all.retain(|shared| shared.strong_count() > 0);
+        all.iter()
+            .filter_map(std::sync::Weak::upgrade)
+            .filter(|shared| !shared.is_closed())
+            .collect()
+    }
+}
+
+/// An object that SPDK must get back before the spdk_thread ends.
+pub(crate) trait Revoke {
+    /// Whether an operation still uses it. `references` counts those to its allocation.
+    fn is_busy(&self, references: usize) -> bool;
+    /// Gives it back to SPDK; its handles report `why` from now on.
+    fn revoke(&self, why: Gone);
+    /// For the log.
+    fn name(&self) -> &'static str;
+}
+
+pub(crate) struct Local {
+    thread: Cell<*mut sys::spdk_thread>,
+    shared: Arc<Shared>,
+    ready: RefCell<VecDeque<Runnable>>,
+    tasks: RefCell<Slab<Waker>>,
+    deferred: RefCell<VecDeque<Box<dyn FnOnce()>>>,
+    objects: RefCell<BTreeMap<u64, Weak<dyn Revoke>>>,
+    next_object: Cell<u64>,
+    /// Operations that hold no object of this thread.
+    operations: Cell<usize>,
+    poller: Cell<*mut sys::spdk_poller>,
+    ending: RefCell<Option<Box<dyn FnOnce()>>>,
+    is_ending: Cell<bool>,
+    running: Cell<bool>,
+    /// Who waits until one task is left.
+    last_task: Cell<Option<Waker>>,
+}
+
+thread_local! {
+    static LOCALS: RefCell<Vec<Rc<Local>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// The current spdk_thread; null without one.
+#[inline]
+pub(crate) fn current_thread() -> *mut sys::spdk_thread {
+    // SAFETY: reads a thread-local variable of SPDK.
+    unsafe { sys::spdk_get_thread() }
+}
+
+impl Local {
+    /// The `Local` of the current spdk_thread.
+    pub(crate) fn current() -> Result<Rc<Local>, Fault> {
+        let thread = current_thread();
+        if thread.is_null() {
+            return Err(Fault::NoThread);
+        }
+        let known = LOCALS.with_borrow(|locals| {
+            let mut locals = locals.iter();
+            locals.find(|local| local.thread.get() == thread).cloned()
+        });
+        match known {
+            Some(local) => Ok(local),
+            None => Self::start(thread),
+        }
+    }
+
+    #[cold]
+    fn start(thread: *mut sys::spdk_thread) -> Result<Rc<Local>, Fault> {
+        // SAFETY: `thread` is the current spdk_thread, so it exists. Binding keeps it on this OS
+        // thread.
+        let (name, id) = unsafe {
+            sys::spdk_thread_bind(thread, true);
+            let name = CStr::from_ptr(sys::spdk_thread_get_name(thread));
+            (name.to_string_lossy().into(), sys::spdk_thread_get_id(thread))
+        };
+        let shared = Arc::new(Shared {
+            name,
+            id,
+            os_thread: os_thread::Id::current(),
+            inbox: SegQueue::new(),
+            closed: AtomicBool::new(false),
+            local: AtomicPtr::new(ptr::null_mut()),
+        });
+        let local = Rc::new(Local {
+            thread: Cell::new(thread),
+            shared,
+            ready: RefCell::default(),
+            tasks: RefCell::default(),
+            deferred: RefCell::default(),
+            objects: RefCell::default(),
+            next_object: Cell::new(0),
+            operations: Cell::new(0),
+            poller: Cell::new(ptr::null_mut()),
+            ending: RefCell::default(),
+            is_ending: Cell::new(false),
+            running: Cell::new(false),
+            last_task: Cell::new(None),
+        });
+        let arg = Rc::into_raw(local.clone()).cast_mut();
+        // SAFETY: the context is a counted reference, given back in `finish` after the poller is
+        // unregistered; the name is copied.
+        let poller = unsafe {
+            sys::spdk_poller_register_named(Some(run_local), arg.cast(), 0, c"spdk-rs".as_ptr())
+        };
+        if poller.is_null() {
+            // SAFETY: SPDK did not take the reference.
+            drop(unsafe { Rc::from_raw(arg) });
+            return Err(Fault::Errno(crate::Errno::ENOMEM));
+        }
+        local.poller.set(poller);
+        local.shared.local.store(arg, Relaxed);
+        LOCALS.with_borrow_mut(|locals| locals.push(local.clone()));
+        let mut all = ALL.lock().unwrap_or_else(|e| e.into_inner());
+        all.retain(|shared| shared.strong_count() > 0);
+        all.push(Arc::downgrade(&local.shared));
+        Ok(local)
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    /// The spdk_thread; null when it has ended.
+    pub(crate) fn thread(&self) -> *mut sys::spdk_thread {
+        self.thread.get()
+    }
+
+    pub(crate) fn is_current(&self) -> bool {
+        let thread = self.thread.get();
+        !thread.is_null() && thread == current_thread()
+    }
+
+    pub(crate) fn tasks(&self) -> &RefCell<Slab<Waker>> {
+        &self.tasks
+    }
+
+    pub(crate) fn wake_when_one_is_left(&self, waker: &Waker) {
+        self.last_task.set(Some(waker.clone()));
+    }
+
+    /// Takes a task off the list. The list is drained when the spdk_thread ends.
+    pub(crate) fn unlist(&self, task: usize) {
+        let mut tasks = self.tasks.borrow_mut();
+        let removed = tasks.try_remove(task);
+        let one_left = tasks.len() == 1;
+        drop(tasks);
+        drop(removed);
+        if one_left && let Some(waker) = self.last_task.take() {
+            waker.wake();
+        }
+    }
+
+    pub(crate) fn is_ending(&self) -> bool {
+        self.is_ending.get()
+    }
+
+    /// Runs `f` on this spdk_thread, in its next poll. The caller is on its OS thread.
+    pub(crate) fn defer(&self, f: Box<dyn FnOnce()>) {
+        self.deferred.borrow_mut().push_back(f);
+    }
+
+    /// Lists an object that has to be given back before the thread ends.
+    pub(crate) fn add(&self, object: Weak<dyn Revoke>) -> u64 {
+        let key = self.next_object.get();
+        self.next_object.set(key + 1);
+        self.objects.borrow_mut().insert(key, object);
+        key
+    }
+
+    pub(crate) fn remove(&self, key: u64) {
+        self.objects.borrow_mut().remove(&key);
+    }
+
+    /// One turn of the executor: messages, deferred releases, then the tasks that are ready now.
+    /// What becomes ready meanwhile waits for the next turn, so that SPDK's pollers get theirs.
+    fn turn(self: &Rc<Self>) -> bool {
+        if self.running.replace(true) {
+            return false; // a nested poll of this spdk_thread by foreign code
+        }
+        let mut busy = false;
+        for _ in 0..MESSAGES_PER_POLL {
+            let Some(message) = self.shared.inbox.pop() else {
+                break;
+            };
+            busy = true;
+            match message {
+                Message::Run(f) => run_caught("message", f),
+                Message::Task(runnable) => {
+                    runnable.run();
+                }
+            }
+        }
+        while let Some(f) = self.take_deferred() {
+            busy = true;
+            run_caught("release", f);
+        }
+        let ready = self.ready.borrow().len();
+        for _ in 0..ready {
+            let Some(runnable) = self.take_ready() else {
+                break;
+            };
+            busy = true;
+            runnable.run();
+        }
+        self.running.set(false);
+        if self.is_ending.get() {
+            busy = true;
+            self.end_step();
+        }
+        busy
+    }
+
+    fn take_ready(&self) -> Option<Runnable> {
+        self.ready.borrow_mut().pop_front()
+    }
+
+    fn take_deferred(&self) -> Option<Box<dyn FnOnce()>> {
+        self.deferred.borrow_mut().pop_front()
+    }
+
+    /// Ends the `Local` in its next turns: drops the tasks, waits for what is in flight, gives the
+    /// objects back, and runs `then`, on this spdk_thread, as the last thing.
+    pub(crate) fn end(&self, then: Box<dyn FnOnce()>) {
+        if !self.is_ending.replace(true) {
+            *self.ending.borrow_mut() = Some(then);
+        }
+    }
+
+    fn end_step(self: &Rc<Self>) {
+        self.drop_tasks();
+        let objects = self.revoke_idle();
+        let quiet = objects == 0
+            && self.operations.get() == 0
+            && self.tasks.borrow().is_empty()
+            && self.ready.borrow().is_empty()
+            && self.deferred.borrow().is_empty();
+        if quiet {
+            self.finish();
+        }
+    }
+
+    /// Drops every task's future. `async_task` does so when a cancelled task is scheduled.
+    fn drop_tasks(&self) {
+        let wakers: Vec<Waker> = self.tasks.borrow_mut().drain().collect();
+        wakers.into_iter().for_each(Waker::wake);
+        while let Some(runnable) = self.take_ready() {
+            drop(runnable);
+        }
+    }
+
+    /// Gives back what no operation uses, the youngest first; how many objects are left.
+    fn revoke_idle(&self) -> usize {
+        let objects: Vec<_> = {
+            let objects = self.objects.borrow();
+            objects.iter().rev().map(|(k, o)| (*k, o.clone())).collect()
+        };
+        for (key, object) in objects {
+            match object.upgrade() {
+                Some(object) if object.is_busy(Rc::strong_count(&object) - 1) => {}
+                Some(object) => {
+                    object.revoke(Gone::ThreadEnded);
+                    self.remove(key);
+                }
+                None => self.remove(key),
+            }
+        }
+        self.objects.borrow().len()
+    }
+
+    /// The names of the objects that operations in flight still use.
+    pub(crate) fn busy_objects(&self) -> Vec<&'static str> {
+        let objects = self.objects.borrow();
+        let objects = objects.values().filter_map(Weak::upgrade);
+        objects.map(|object| object.name()).collect()
+    }
+
+    fn finish(self: &Rc<Self>) {
+        self.shared.local.store(ptr::null_mut(), Relaxed);
+        self.shared.close();
+        let mut poller = self.poller.replace(ptr::null_mut());
+        // SAFETY: registered in `start` on this spdk_thread, which is current; it may be
+        // unregistered from inside itself. `self` keeps the `Local` for the rest of this turn.
+        unsafe {
+            sys::spdk_poller_unregister(&mut poller);
+            drop(Rc::from_raw(Rc::as_ptr(self)));
+        }
+        self.thread.set(ptr::null_mut());
+        LOCALS.with_borrow_mut(|locals| locals.retain(|local| !Rc::ptr_eq(local, self)));
+        let then = self.ending.borrow_mut().take();
+        if let Some(then) = then {
+            then();
+        }
+    }
+}
+
+impl Drop for Local {
+    fn drop(&mut self) {
+        self.shared.local.store(ptr::null_mut(), Relaxed);
+        self.shared.closed.store(true, SeqCst);
+    }
+}
+
+unsafe extern "C" fn run_local(arg: *mut c_void) -> c_int {
+    panic::guard("executor poller", || {
+        let local = arg.cast::<Local>().cast_const();
+        // SAFETY: the poller holds a counted reference to the `Local`; this call takes one more, for
+        // the case that the turn ends it.
+        let local = unsafe {
+            Rc::increment_strong_count(local);
+            Rc::from_raw(local)
+        };
+        c_int::from(local.turn())
+    })
+}
+
+/// A closure's panic is reported, and the spdk_thread goes on.
+fn run_caught(what: &'static str, f: impl FnOnce()) {
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(f)) {
+        let payload: Box<dyn Any + Send> = payload;
+        let message = panic::message(&*payload);
+        tracing::error!(what, %message, "panic on an spdk_thread");
+    }
+}
+
+/// Counts an operation that holds no object of its spdk_thread, so that the thread waits for it.
+#[doc(hidden)]
+pub struct Here(Rc<Local>);
+
+impl Here {
+    /// An operation on the current spdk_thread.
+    pub fn now() -> Result<Here, Fault> {
+        let local = Local::current()?;
+        local.operations.set(local.operations.get() + 1);
+        Ok(Here(local))
+    }
+}
+
+impl Drop for Here {
+    fn drop(&mut self) {
+        self.0.operations.set(self.0.operations.get() - 1);
+    }
+}

@@ -1,0 +1,93 @@
+//! The status of a completed NVMe command, with the names of the NVMe specification.
+#![allow(unsafe_code)] // Asks SPDK for the specification's text of a status: two pure table look-ups.
+
+use std::ffi::CStr;
+use std::fmt;
+
+use crate::sys;
+
+/// The status of a completed command: status code type (SCT), status code (SC) and what came with
+/// it.
+///
+/// Devices that are not NVMe report through it too: SPDK maps their errors to generic statuses.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub struct NvmeStatus {
+    /// The status code type: 0 generic, 1 command specific, 2 media and data integrity, 3 path,
+    /// 7 vendor specific.
+    pub sct: u8,
+    /// The status code within its type.
+    pub sc: u8,
+    /// "Do not retry": whether the same command would fail again. `None` where SPDK does not pass
+    /// it on, as the bdev layer does not.
+    pub dnr: Option<bool>,
+    /// Command specific result, dword 0 of the completion.
+    pub cdw0: u32,
+}
+
+impl NvmeStatus {
+    /// A status as the bdev layer reports it.
+    pub(crate) fn of_bdev_io(sct: i32, sc: i32, cdw0: u32) -> Self {
+        // The bdev layer widens two fields of 3 and 8 bits to `int`.
+        NvmeStatus {
+            sct: (sct & 0x7) as u8,
+            sc: (sc & 0xff) as u8,
+            dnr: None,
+            cdw0,
+        }
+    }
+
+    fn raw(self) -> sys::spdk_nvme_status {
+        let dnr = u16::from(self.dnr == Some(true));
+        let mut raw = sys::spdk_nvme_status::default();
+        raw.set_sc(self.sc.into());
+        raw.set_sct(self.sct.into());
+        raw.set_dnr(dnr);
+        raw
+    }
+
+    /// The name of the status code, such as `INTERNAL DEVICE ERROR`.
+    pub fn sc_name(self) -> &'static str {
+        // SAFETY: the function reads the fields of the status that it is given and nothing else.
+        let text = unsafe { sys::spdk_nvme_cpl_get_status_string(&self.raw()) };
+        static_text(text)
+    }
+
+    /// The name of the status code type, such as `GENERIC`.
+    pub fn sct_name(self) -> &'static str {
+        // SAFETY: the function reads the fields of the status that it is given and nothing else.
+        let text = unsafe { sys::spdk_nvme_cpl_get_status_type_string(&self.raw()) };
+        static_text(text)
+    }
+}
+
+fn static_text(text: *const std::ffi::c_char) -> &'static str {
+    if text.is_null() {
+        return "UNKNOWN";
+    }
+    // SAFETY: SPDK returns string literals of its status tables.
+    unsafe { CStr::from_ptr(text) }
+        .to_str()
+        .unwrap_or("UNKNOWN")
+}
+
+impl fmt::Display for NvmeStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (sct, sc) = (self.sct_name(), self.sc_name());
+        write!(
+            f,
+            "{sc} (SCT {:#x} {sct}, SC {:#04x}",
+            self.sct, self.sc
+        )?;
+        if self.dnr == Some(true) {
+            f.write_str(", do not retry")?;
+        }
+        f.write_str(")")
+    }
+}
+
+impl fmt::Debug for NvmeStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "NvmeStatus({self})")
+    }
+}

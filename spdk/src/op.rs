@@ -1,0 +1,538 @@
+//! The life of an operation in flight, and the only place that turns a `cb_arg` back into Rust.
+//!
+//! An operation lives in a [`Slot`] with two owners, the future and C:
+//!
+//! - The slot owns `held`: everything that C may touch. It is dropped in the callback (or when SPDK
+//!   refuses the submission), never with the future. So a future can be dropped or forgotten at any
+//!   await point, and nothing is freed or reused that SPDK can still touch.
+//! - The result is made in the callback by `finish`, so a resource that C hands out is an owned Rust
+//!   value before the waker runs: if the future is gone, it is dropped there and releases itself.
+//! - The last of the two owners frees the slot. The future of a forgotten operation never does, so
+//!   `mem::forget` leaks the slot, and nothing else.
+//!
+//! The states and who moves between them:
+//!
+//! ```text
+//! Retry ------poll-----> Submitting --Pending---> InFlight --callback--> Done
+//!   ^                    ^  |  |  |                                       ^ ^
+//!   | SPDK has one       |  |  |  +--callback inside the call--> Inline --+ |
+//!   | after all          |  |  +-----Refused, Done--------------------------+
+//!   +------- Waiting <---|--+ NoMemory
+//!               +--------+ a bdev_io was freed
+//! ```
+#![allow(unsafe_code)] // The states above are what its `unsafe` code rests on.
+
+use std::cell::{Cell, UnsafeCell};
+use std::ffi::{c_int, c_void};
+use std::future::Future;
+use std::mem::{self, ManuallyDrop, MaybeUninit};
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::ptr::{self, NonNull};
+use std::task::{Context, Poll, Waker};
+
+use crate::errno::Errno;
+use crate::error::Fault;
+use crate::panic::guard;
+use crate::slot;
+use crate::sys;
+
+/// A C callback type that ends an operation.
+///
+/// # Safety
+///
+/// The function that [`Callback::of`] returns passes the context that C gives it to [`complete`]
+/// with the same `K`, once per call, and does nothing else that can run user code.
+pub unsafe trait Callback: 'static {
+    /// The C type: an `Option` of a function pointer.
+    type Fn: Copy;
+    /// What C reports, before it is made into Rust values.
+    type Raw: 'static;
+    /// The C function for operations of kind `K`.
+    fn of<K: Complete<Self::Raw>>() -> Self::Fn;
+    /// What [`Submitted::Done`] means; a callback type without it is not used with that answer.
+    fn done() -> Option<Self::Raw> {
+        None
+    }
+}
+
+/// A kind of operation that can be completed. Implemented by the core only.
+pub trait Complete<Raw>: sealed::Sealed + 'static {
+    /// # Safety
+    /// As for [`complete`].
+    #[doc(hidden)]
+    unsafe fn complete(arg: *mut c_void, raw: Raw);
+}
+
+mod sealed {
+    pub trait Sealed {}
+}
+
+/// What a submit function said.
+#[derive(Debug)]
+pub enum Submitted {
+    /// Accepted: the callback runs exactly once, or has run already.
+    Pending,
+    /// Refused: the callback does not run. If it ran all the same, what it said counts.
+    Refused(Errno),
+    /// Done at once, successfully, without a callback.
+    Done,
+    /// No `spdk_bdev_io` is free: wait for one, then submit again.
+    NoMemory {
+        /// The device to wait for.
+        bdev: *mut sys::spdk_bdev,
+        /// The channel to wait on.
+        ch: *mut sys::spdk_io_channel,
+    },
+}
+
+impl Submitted {
+    /// The usual contract of an `int`: 0 means that the callback will run, another value never.
+    #[inline]
+    pub fn rc(rc: c_int) -> Self {
+        if rc == 0 {
+            Submitted::Pending
+        } else {
+            Submitted::Refused(Errno::from_code(rc))
+        }
+    }
+}
+
+/// [`Submitted::rc`] of a bdev I/O, except that `-ENOMEM` waits for a free `spdk_bdev_io`.
+#[inline]
+pub fn bdev_rc(
+    rc: c_int,
+    desc: *mut sys::spdk_bdev_desc,
+    ch: *mut sys::spdk_io_channel,
+) -> Submitted {
+    if rc == -libc::ENOMEM {
+        // SAFETY: called right after a submission on `desc`, which its operation holds.
+        let bdev = unsafe { sys::spdk_bdev_desc_get_bdev(desc) };
+        Submitted::NoMemory { bdev, ch }
+    } else {
+        Submitted::rc(rc)
+    }
+}
+
+/// A completion status: 0, or an errno of either sign.
+#[inline]
+pub fn status(rc: c_int) -> Result<(), Fault> {
+    if rc == 0 {
+        Ok(())
+    } else {
+        Err(Fault::Errno(Errno::from_code(rc)))
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum State {
+    Submitting,
+    Inline,
+    InFlight,
+    Waiting,
+    Retry,
+    Done,
+}
+
+struct Slot<C: Callback, H, S, F, T> {
+    state: Cell<State>,
+    /// Whether the future still has its share.
+    wanted: Cell<bool>,
+    waker: Cell<Option<Waker>>,
+    /// Initialised until the operation ends: dropped in `Kind::finish` or `Slot::refuse`.
+    held: UnsafeCell<ManuallyDrop<H>>,
+    submit: UnsafeCell<ManuallyDrop<S>>,
+    finish: UnsafeCell<ManuallyDrop<F>>,
+    /// Initialised in `Inline`.
+    raw: UnsafeCell<MaybeUninit<C::Raw>>,
+    /// Initialised in `Done`.
+    result: UnsafeCell<MaybeUninit<Result<T, Fault>>>,
+    /// SPDK's queue entry, its memory while `Waiting`.
+    wait: UnsafeCell<MaybeUninit<sys::spdk_bdev_io_wait_entry>>,
+}
+
+/// The kind of operation that C's callbacks are made for.
+struct Kind<C, H, S, F, T>(PhantomData<(C, H, S, F, T)>);
+
+impl<C, H, S, F, T> sealed::Sealed for Kind<C, H, S, F, T> {}
+
+impl<C, H, S, F, T> Complete<C::Raw> for Kind<C, H, S, F, T>
+where
+    C: Callback,
+    H: 'static,
+    S: FnMut(&mut H, C::Fn, *mut c_void) -> Submitted + 'static,
+    F: FnOnce(H, C::Raw) -> Result<T, Fault> + 'static,
+    T: 'static,
+{
+    #[inline]
+    unsafe fn complete(arg: *mut c_void, raw: C::Raw) {
+        // SAFETY: `arg` is the slot that `submit` passed to C; C's share keeps it allocated.
+        let slot = unsafe { Shared::<C, H, S, F, T>::from_arg(arg) };
+        slot.complete(raw);
+    }
+}
+
+/// Ends an operation. Called by the functions that [`Callback::of`] returns.
+///
+/// # Safety
+///
+/// `arg` is the context that the submission of an operation of kind `K` was given, and the C
+/// function that got it calls back once.
+#[inline]
+pub unsafe fn complete<K: Complete<Raw>, Raw>(arg: *mut c_void, raw: Raw) {
+    // SAFETY: passed on.
+    guard("completion callback", || unsafe { K::complete(arg, raw) });
+}
+
+/// A share of a slot: the future's, or C's.
+struct Shared<C: Callback, H, S, F, T>(NonNull<Slot<C, H, S, F, T>>);
+
+impl<C: Callback, H, S, F, T> Clone for Shared<C, H, S, F, T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<C: Callback, H, S, F, T> Copy for Shared<C, H, S, F, T> {}
+
+impl<C, H, S, F, T> Shared<C, H, S, F, T>
+where
+    C: Callback,
+    H: 'static,
+    S: FnMut(&mut H, C::Fn, *mut c_void) -> Submitted + 'static,
+    F: FnOnce(H, C::Raw) -> Result<T, Fault> + 'static,
+    T: 'static,
+{
+    #[inline]
+    fn new(held: H, submit: S, finish: F) -> Self {
+        let slot = slot::alloc::<Slot<C, H, S, F, T>>();
+        // SAFETY: `alloc` gave memory for a slot.
+        unsafe {
+            slot.write(Slot {
+                state: Cell::new(State::Retry),
+                wanted: Cell::new(true),
+                waker: Cell::new(None),
+                held: UnsafeCell::new(ManuallyDrop::new(held)),
+                submit: UnsafeCell::new(ManuallyDrop::new(submit)),
+                finish: UnsafeCell::new(ManuallyDrop::new(finish)),
+                raw: UnsafeCell::new(MaybeUninit::uninit()),
+                result: UnsafeCell::new(MaybeUninit::uninit()),
+                wait: UnsafeCell::new(MaybeUninit::uninit()),
+            });
+        }
+        Shared(slot)
+    }
+
+    /// # Safety
+    /// `arg` came from `to_arg` of the same type, and C still has its share.
+    #[inline]
+    unsafe fn from_arg(arg: *mut c_void) -> Self {
+        // SAFETY: `to_arg` passed a pointer that is not null.
+        Shared(unsafe { NonNull::new_unchecked(arg.cast()) })
+    }
+
+    fn to_arg(self) -> *mut c_void {
+        self.0.as_ptr().cast()
+    }
+
+    #[inline]
+    fn slot(&self) -> &Slot<C, H, S, F, T> {
+        // SAFETY: a share keeps the slot allocated and initialised; only `&Slot` is ever made.
+        unsafe { self.0.as_ref() }
+    }
+
+    /// Calls C and follows what it says. The state is `Retry`, or `Waiting` and just dequeued.
+    #[inline]
+    fn submit(self) {
+        let slot = self.slot();
+        slot.state.set(State::Submitting);
+        // SAFETY: `held` and `submit` are initialised until the operation ends. In `Submitting`
+        // nobody else reaches them: a callback inside the call leaves them alone (`Inline`).
+        let said = unsafe {
+            let submit = &mut **slot.submit.get();
+            let held = &mut **slot.held.get();
+            submit(held, C::of::<Kind<C, H, S, F, T>>(), self.to_arg())
+        };
+        if slot.state.get() == State::Inline {
+            // SAFETY: `Inline` says that `raw` is initialised; it is read once.
+            let raw = unsafe { (*slot.raw.get()).assume_init_read() };
+            return self.finish(raw);
+        }
+        match said {
+            Submitted::Pending => slot.state.set(State::InFlight),
+            Submitted::NoMemory { bdev, ch } => self.wait(bdev, ch),
+            Submitted::Refused(errno) => self.refuse(Fault::Errno(errno)),
+            Submitted::Done => match C::done() {
+                Some(raw) => self.finish(raw),
+                None => self.refuse(Fault::Errno(Errno::EPROTO)),
+            },
+        }
+    }
+
+    /// Queues the operation for the next `spdk_bdev_io` that this thread frees.
+    #[cold]
+    fn wait(self, bdev: *mut sys::spdk_bdev, ch: *mut sys::spdk_io_channel) {
+        let slot = self.slot();
+        let entry = slot.wait.get().cast::<sys::spdk_bdev_io_wait_entry>();
+        slot.state.set(State::Waiting);
+        // SAFETY: the entry is not in SPDK's queue: that is so in `Waiting` only, which began here.
+        // All zeros is a valid entry; it stays where it is until its callback.
+        let rc = unsafe {
+            ptr::write_bytes(entry, 0, 1);
+            (*entry).bdev = bdev;
+            (*entry).cb_fn = Some(Self::on_free_io);
+            (*entry).cb_arg = self.to_arg();
+            sys::spdk_bdev_queue_io_wait(bdev, ch, entry)
+        };
+        if rc != 0 {
+            // SPDK has a free `spdk_bdev_io` after all: the next poll submits again.
+            slot.state.set(State::Retry);
+            self.wake();
+        }
+    }
+
+    /// SPDK has a free `spdk_bdev_io`, and has dequeued the entry.
+    unsafe extern "C" fn on_free_io(arg: *mut c_void) {
+        guard("spdk_bdev_io_wait_cb", || {
+            // SAFETY: the entry's context is the slot, and C's share lasts until this call.
+            let this = unsafe { Self::from_arg(arg) };
+            if this.slot().wanted.get() {
+                this.submit();
+            } else {
+                // SAFETY: the future gave its share up, and C has nothing of the operation.
+                unsafe {
+                    this.drop_parts();
+                    this.free();
+                }
+            }
+        });
+    }
+
+    /// The callback runs.
+    #[inline]
+    fn complete(self, raw: C::Raw) {
+        let slot = self.slot();
+        match slot.state.get() {
+            State::InFlight => self.finish(raw),
+            State::Submitting => {
+                // SAFETY: `raw` is not initialised before, and read after `Inline` only.
+                unsafe { (*slot.raw.get()).write(raw) };
+                slot.state.set(State::Inline);
+            }
+            state => unreachable!("SPDK completed an operation that is {state:?}"),
+        }
+    }
+
+    /// Makes the result of what C reported, which drops what C held.
+    #[inline]
+    fn finish(self, raw: C::Raw) {
+        let slot = self.slot();
+        // SAFETY: each is initialised until the operation ends, which is here, once.
+        let result = unsafe {
+            ManuallyDrop::drop(&mut *slot.submit.get());
+            let held = ManuallyDrop::take(&mut *slot.held.get());
+            let finish = ManuallyDrop::take(&mut *slot.finish.get());
+            finish(held, raw)
+        };
+        self.end(result);
+    }
+
+    /// C has, and will have, nothing of the operation.
+    #[cold]
+    fn refuse(self, fault: Fault) {
+        // SAFETY: the operation ends here, once, and C refused it.
+        unsafe { self.drop_parts() };
+        self.end(Err(fault));
+    }
+
+    /// Hands the result to the future; without one, drops it.
+    #[inline]
+    fn end(self, result: Result<T, Fault>) {
+        let slot = self.slot();
+        if slot.wanted.get() {
+            // SAFETY: the result is not initialised before `Done`.
+            unsafe { (*slot.result.get()).write(result) };
+            slot.state.set(State::Done);
+            self.wake();
+        } else {
+            drop(result);
+            // SAFETY: the future gave its share up, and C's ends here.
+            unsafe { self.free() };
+        }
+    }
+
+    #[inline]
+    fn wake(self) {
+        if let Some(waker) = self.slot().waker.take() {
+            waker.wake();
+        }
+    }
+
+    /// # Safety
+    /// The operation has not ended, and C has nothing of it.
+    unsafe fn drop_parts(self) {
+        let slot = self.slot();
+        // SAFETY: initialised until the operation ends; the caller ends it.
+        unsafe {
+            ManuallyDrop::drop(&mut *slot.submit.get());
+            ManuallyDrop::drop(&mut *slot.finish.get());
+            ManuallyDrop::drop(&mut *slot.held.get());
+        }
+    }
+
+    /// # Safety
+    /// Both owners gave up their shares, and what the state says is initialised was dropped.
+    unsafe fn free(self) {
+        drop(self.slot().waker.take());
+        // SAFETY: made by `slot::alloc`; nothing is left in it to drop.
+        unsafe { slot::free(self.0) };
+    }
+
+    /// The future's look at the operation.
+    #[inline]
+    fn poll(self, cx: &mut Context<'_>) -> Poll<Result<T, Fault>> {
+        let slot = self.slot();
+        if slot.state.get() == State::Retry {
+            self.submit();
+        }
+        if slot.state.get() == State::Done {
+            // SAFETY: `Done` says that the result is initialised; it is read once, since both
+            // shares end here.
+            let result = unsafe {
+                let result = (*slot.result.get()).assume_init_read();
+                self.free();
+                result
+            };
+            return Poll::Ready(result);
+        }
+        let waker = match slot.waker.take() {
+            Some(waker) if waker.will_wake(cx.waker()) => waker,
+            _ => cx.waker().clone(),
+        };
+        slot.waker.set(Some(waker));
+        if slot.state.get() == State::Retry {
+            cx.waker().wake_by_ref();
+        }
+        Poll::Pending
+    }
+
+    /// The future is dropped before it saw the result.
+    fn detach(self) {
+        let slot = self.slot();
+        slot.wanted.set(false);
+        drop(slot.waker.take());
+        match slot.state.get() {
+            // SAFETY: the result is initialised and belongs to the future; C's share has ended.
+            State::Done => unsafe {
+                (*slot.result.get()).assume_init_drop();
+                self.free();
+            },
+            // SAFETY: C has nothing of the operation.
+            State::Retry => unsafe {
+                self.drop_parts();
+                self.free();
+            },
+            State::InFlight | State::Waiting | State::Submitting | State::Inline => {}
+        }
+    }
+}
+
+enum Stage<C, H, S, F, T>
+where
+    C: Callback,
+    H: 'static,
+    S: FnMut(&mut H, C::Fn, *mut c_void) -> Submitted + 'static,
+    F: FnOnce(H, C::Raw) -> Result<T, Fault> + 'static,
+    T: 'static,
+{
+    Start(H, S, F),
+    Running(Shared<C, H, S, F, T>),
+    Ended,
+}
+
+/// The future of an operation; see [`op`].
+struct Op<C, H, S, F, T>(Stage<C, H, S, F, T>)
+where
+    C: Callback,
+    H: 'static,
+    S: FnMut(&mut H, C::Fn, *mut c_void) -> Submitted + 'static,
+    F: FnOnce(H, C::Raw) -> Result<T, Fault> + 'static,
+    T: 'static;
+
+// Nothing in it is ever pinned in place: the parts move into the slot before C learns of them.
+impl<C, H, S, F, T> Unpin for Op<C, H, S, F, T>
+where
+    C: Callback,
+    H: 'static,
+    S: FnMut(&mut H, C::Fn, *mut c_void) -> Submitted + 'static,
+    F: FnOnce(H, C::Raw) -> Result<T, Fault> + 'static,
+    T: 'static,
+{
+}
+
+impl<C, H, S, F, T> Future for Op<C, H, S, F, T>
+where
+    C: Callback,
+    H: 'static,
+    S: FnMut(&mut H, C::Fn, *mut c_void) -> Submitted + 'static,
+    F: FnOnce(H, C::Raw) -> Result<T, Fault> + 'static,
+    T: 'static,
+{
+    type Output = Result<T, Fault>;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let stage = mem::replace(&mut self.0, Stage::Ended);
+        let shared = match stage {
+            Stage::Start(held, submit, finish) => Shared::new(held, submit, finish),
+            Stage::Running(shared) => shared,
+            Stage::Ended => panic!("an operation's future was polled after it was ready"),
+        };
+        let poll = shared.poll(cx);
+        if poll.is_pending() {
+            self.0 = Stage::Running(shared);
+        }
+        poll
+    }
+}
+
+impl<C, H, S, F, T> Drop for Op<C, H, S, F, T>
+where
+    C: Callback,
+    H: 'static,
+    S: FnMut(&mut H, C::Fn, *mut c_void) -> Submitted + 'static,
+    F: FnOnce(H, C::Raw) -> Result<T, Fault> + 'static,
+    T: 'static,
+{
+    fn drop(&mut self) {
+        if let Stage::Running(shared) = self.0 {
+            shared.detach();
+        }
+    }
+}
+
+/// An operation: `submit` calls the C function, `finish` makes the result of what C reports.
+///
+/// Nothing happens before the first poll. `submit` may run again later, after
+/// [`Submitted::NoMemory`]; `finish` runs in C's callback.
+///
+/// # Safety
+///
+/// - `submit` passes the callback and the context that it gets to one call of a C function. That
+///   function calls back exactly once if `submit` returns [`Submitted::Pending`], at most once and
+///   inside the call if it returns [`Submitted::Refused`], and never for the other answers.
+/// - C touches nothing after that call that is not kept alive and in place by `held`, which does not
+///   move between `submit` and the callback.
+/// - `submit` and `finish` run on the spdk_thread that the C function and its callback belong to.
+#[inline]
+pub unsafe fn op<C, H, T>(
+    held: H,
+    submit: impl FnMut(&mut H, C::Fn, *mut c_void) -> Submitted + 'static,
+    finish: impl FnOnce(H, C::Raw) -> Result<T, Fault> + 'static,
+) -> impl Future<Output = Result<T, Fault>>
+where
+    C: Callback,
+    H: 'static,
+    T: 'static,
+{
+    Op::<C, H, _, _, T>(Stage::Start(held, submit, finish))
+}

@@ -1,0 +1,180 @@
+//! Checks and conversions of the options that the builders share.
+
+use std::collections::BTreeSet;
+use std::ffi::CString;
+use std::path::Path;
+
+use crate::error::{Error, Result, interior_nul};
+
+/// How much SPDK logs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum LogLevel {
+    /// Nothing.
+    Disabled,
+    /// Errors.
+    Error,
+    /// Errors and warnings.
+    Warn,
+    /// Errors, warnings and notices; SPDK's own default.
+    Notice,
+    /// The above and, for the log flags that are on, information.
+    Info,
+    /// Everything; debug messages exist in debug builds of SPDK only.
+    Debug,
+}
+
+impl LogLevel {
+    /// SPDK's `enum spdk_log_level`.
+    pub(crate) fn code(self) -> i32 {
+        match self {
+            LogLevel::Disabled => -1,
+            LogLevel::Error => 0,
+            LogLevel::Warn => 1,
+            LogLevel::Notice => 2,
+            LogLevel::Info => 3,
+            LogLevel::Debug => 4,
+        }
+    }
+}
+
+pub(crate) fn refuse(option: &'static str, reason: impl Into<String>) -> Error {
+    let reason = reason.into();
+    Error::Option { option, reason }
+}
+
+pub(crate) fn text(option: &'static str, value: &str) -> Result<CString> {
+    if value.is_empty() {
+        return Err(refuse(option, "it is empty"));
+    }
+    CString::new(value).map_err(|error| refuse(option, interior_nul("the text", &error)))
+}
+
+pub(crate) fn optional_text(option: &'static str, value: Option<&str>) -> Result<Option<CString>> {
+    value.map(|value| text(option, value)).transpose()
+}
+
+pub(crate) fn memory(mem_size_mb: i32) -> Result<i32> {
+    if mem_size_mb <= 0 {
+        return Err(refuse(
+            "mem_size_mb",
+            format!("{mem_size_mb} MB; it must be at least 1"),
+        ));
+    }
+    Ok(mem_size_mb)
+}
+
+/// Checks a core mask and that this machine has its cores.
+pub(crate) fn cores(option: &'static str, mask: &str) -> Result<CString> {
+    let cores = parse_cores(mask).map_err(|reason| {
+        let ways = "write a hexadecimal mask such as 0x3 or a list such as [0,2-3]";
+        refuse(option, format!("{mask:?} is not a core mask: {reason}; {ways}"))
+    })?;
+    let missing: Vec<String> = cores
+        .iter()
+        .filter(|core| !Path::new(&format!("/sys/devices/system/cpu/cpu{core}")).exists())
+        .map(ToString::to_string)
+        .collect();
+    if !missing.is_empty() {
+        let count = std::thread::available_parallelism().map_or(1, usize::from);
+        let missing = missing.join(", ");
+        return Err(refuse(
+            option,
+            format!("{mask:?} names core {missing}, which this machine has not; it offers {count} cores"),
+        ));
+    }
+    text(option, mask)
+}
+
+fn parse_cores(mask: &str) -> Result<BTreeSet<u32>, String> {
+    let mask = mask.trim();
+    let cores = match mask.strip_prefix('[') {
+        Some(list) => parse_list(list.strip_suffix(']').ok_or("the `]` is missing")?)?,
+        None => parse_mask(mask)?,
+    };
+    if cores.is_empty() {
+        return Err("it names no core".into());
+    }
+    Ok(cores)
+}
+
+fn parse_mask(mask: &str) -> Result<BTreeSet<u32>, String> {
+    let digits = mask.strip_prefix("0x").or_else(|| mask.strip_prefix("0X"));
+    let digits = digits.unwrap_or(mask);
+    if digits.is_empty() {
+        return Err("it has no digits".into());
+    }
+    let mut cores = BTreeSet::new();
+    for (position, digit) in digits.chars().rev().enumerate() {
+        let value = digit
+            .to_digit(16)
+            .ok_or_else(|| format!("{digit:?} is not a hexadecimal digit"))?;
+        let low = u32::try_from(position * 4).map_err(|_| "it is too long")?;
+        cores.extend((0..4).filter(|bit| value >> bit & 1 == 1).map(|bit| low + bit));
+    }
+    Ok(cores)
+}
+
+fn parse_list(list: &str) -> Result<BTreeSet<u32>, String> {
+    let number = |text: &str| {
+        let text = text.trim();
+        text.parse::<u32>()
+            .ok()
+            .filter(|core| *core < 4096)
+            .ok_or_else(|| format!("{text:?} is not a core number"))
+    };
+    let mut cores = BTreeSet::new();
+    for part in list.split(',') {
+        match part.split_once('-') {
+            Some((first, last)) => {
+                let (first, last) = (number(first)?, number(last)?);
+                if first > last {
+                    return Err(format!("the range {part} goes backwards"));
+                }
+                cores.extend(first..=last);
+            }
+            None => {
+                cores.insert(number(part)?);
+            }
+        }
+    }
+    Ok(cores)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{cores, parse_cores};
+
+    fn ok(mask: &str) -> Vec<u32> {
+        match parse_cores(mask) {
+            Ok(cores) => cores.into_iter().collect(),
+            Err(reason) => panic!("{mask}: {reason}"),
+        }
+    }
+
+    #[test]
+    fn masks_and_lists_name_the_same_cores() {
+        assert_eq!(ok("0x1"), [0]);
+        assert_eq!(ok("F"), [0, 1, 2, 3]);
+        assert_eq!(ok("0x100"), [8]);
+        assert_eq!(ok("[0,2-3]"), [0, 2, 3]);
+        assert_eq!(ok("[ 1 ]"), [1]);
+    }
+
+    #[test]
+    fn what_names_no_core_is_refused() {
+        for bad in ["", "0x", "0x0", "0xZZ", "[]", "[1", "[3-1]", "[a]", "[99999]"] {
+            assert!(parse_cores(bad).is_err(), "{bad} was accepted");
+        }
+    }
+
+    #[test]
+    fn a_core_that_the_machine_lacks_is_named() {
+        let text = match cores("reactor_mask", "[0,4000]") {
+            Err(error) => error.to_string(),
+            Ok(_) => panic!("a machine with 4001 cores?"),
+        };
+        assert!(text.contains("core 4000"), "{text}");
+        assert!(text.contains("reactor_mask"), "{text}");
+    }
+}

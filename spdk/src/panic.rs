@@ -1,0 +1,31 @@
+//! No panic crosses into C: it ends the process with a label instead.
+
+/// Runs `f`, which C called. If it panics the process aborts, after a line that says where.
+///
+/// C has no way to go on: the frames between two Rust frames hold SPDK's locks and half-changed
+/// queues.
+pub(crate) fn guard<R>(label: &'static str, f: impl FnOnce() -> R) -> R {
+    struct Abort(&'static str);
+    impl Drop for Abort {
+        #[cold]
+        fn drop(&mut self) {
+            tracing::error!(callback = self.0, "panic in a callback from SPDK, aborting");
+            std::process::abort();
+        }
+    }
+    let abort = Abort(label);
+    let result = f();
+    std::mem::forget(abort);
+    result
+}
+
+/// The text of a panic's payload.
+pub(crate) fn message(payload: &(dyn std::any::Any + Send)) -> String {
+    if let Some(text) = payload.downcast_ref::<&str>() {
+        (*text).to_owned()
+    } else if let Some(text) = payload.downcast_ref::<String>() {
+        text.clone()
+    } else {
+        "a panic with a payload that is not text".to_owned()
+    }
+}

@@ -1,0 +1,16 @@
+//! What generated code uses. Not part of the public API: it changes without notice.
+
+pub use spdk_sys as sys;
+
+pub use crate::bdev_io::BdevIoDone;
+pub use crate::buf::DmaBuf;
+pub use crate::channel::{IoChannel, IoChannelObject};
+pub use crate::errno::Errno;
+pub use crate::error::{At, Describe, Error, Fault, Gone, Result};
+pub use crate::events::{EventHub, Events, emit};
+pub use crate::handle::{Handle, Hold, Object, Subject};
+pub use crate::iovecs::{IoVecs, check_len, total_len};
+pub use crate::local::Here;
+pub use crate::mem::Loan;
+pub use crate::op::{Callback, Complete, Submitted, bdev_rc, complete, op, status};
+pub use crate::text::{cstring, string};

@@ -1,0 +1,583 @@
+//! spdk_threads: the ones that you poll, the current one, and handles to send work to any.
+#![allow(unsafe_code)] // Creates, polls and destroys spdk_threads on the one OS thread they belong to.
+
+use std::cell::{Cell, RefCell};
+use std::ffi::CString;
+use std::fmt;
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr::{self, NonNull};
+use std::rc::Rc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures_channel::oneshot;
+
+use crate::env::{self, Phase};
+use crate::errno::Errno;
+use crate::error::{At, Error, Result};
+use crate::local::{Local, Shared, current_thread};
+use crate::{options, panic, sys, task};
+
+/// How many messages SPDK can have on their way at once: its own default.
+pub const DEFAULT_MSG_MEMPOOL_SIZE: usize = 262_144 - 1;
+
+/// A small pool of messages, for tests that run with little memory.
+pub const SMALL_MSG_MEMPOOL_SIZE: usize = 1023;
+
+/// How long the drop of a [`SpdkThread`] waits for operations in flight before it says so.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The spdk_threads of [`SpdkThread`] that exist; SPDK's thread library is up while there are any.
+static LIBRARY: Mutex<()> = Mutex::new(());
+static LIVE: AtomicUsize = AtomicUsize::new(0);
+
+pub(crate) fn live() -> usize {
+    LIVE.load(SeqCst)
+}
+
+thread_local! {
+    /// Whether this OS thread is inside a poll of one of our spdk_threads.
+    static POLLING: Cell<bool> = const { Cell::new(false) };
+    /// The attached spdk_threads, the current one last.
+    static ATTACHED: RefCell<Vec<*mut sys::spdk_thread>> = const { RefCell::new(Vec::new()) };
+}
+
+/// An spdk_thread attached to this OS thread, which you poll.
+///
+/// An spdk_thread is a context for messages and pollers, not an OS thread. It exists with a
+/// [`SpdkEnv`](crate::SpdkEnv); inside [`SpdkApp`](crate::SpdkApp) SPDK's reactors poll the
+/// spdk_threads, and attaching another is refused.
+///
+/// Dropping it drops its tasks, polls until the operations in flight on it have ended, closes the
+/// objects that are still open on it and destroys it.
+///
+/// # Thread
+///
+/// `!Send` and `!Sync`: it stays on the OS thread that attached it.
+#[doc(alias = "spdk_thread")]
+pub struct SpdkThread {
+    ptr: NonNull<sys::spdk_thread>,
+    local: Rc<Local>,
+}
+
+impl SpdkThread {
+    /// Creates an spdk_thread and makes it the current one of this OS thread.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotInitialised`] without a [`SpdkEnv`](crate::SpdkEnv), [`Error::Option`] for a name
+    /// that is empty or has a NUL byte, [`Error::Errno`] with `ENOMEM` if SPDK has no memory for it,
+    /// and with `EPERM` inside a [`SpdkApp`](crate::SpdkApp).
+    #[doc(alias = "spdk_thread_create")]
+    pub fn current(name: &str) -> Result<Self> {
+        Self::current_with_mempool_size(name, DEFAULT_MSG_MEMPOOL_SIZE)
+    }
+
+    /// The same as [`SpdkThread::current`].
+    ///
+    /// # Errors
+    ///
+    /// As for [`SpdkThread::current`].
+    pub fn new(name: &str) -> Result<Self> {
+        Self::current(name)
+    }
+
+    /// [`SpdkThread::current`], with the size of the message pool that all spdk_threads share. It
+    /// counts for the first spdk_thread only, since that one makes the pool.
+    ///
+    /// # Errors
+    ///
+    /// As for [`SpdkThread::current`].
+    #[doc(alias = "spdk_thread_lib_init_ext")]
+    pub fn current_with_mempool_size(name: &str, size: usize) -> Result<Self> {
+        const CALL: &str = "SpdkThread::current";
+        let name = options::text("name", name)?;
+        match env::phase() {
+            Phase::Env => {}
+            Phase::App => return Err(Error::errno_of(CALL, Errno::EPERM)),
+            _ => return Err(Error::NotInitialised { operation: CALL }),
+        }
+        let ptr = create(&name, size)?;
+        // SAFETY: the spdk_thread was just created, and nobody else polls it.
+        unsafe { sys::spdk_set_thread(ptr.as_ptr()) };
+        ATTACHED.with_borrow_mut(|attached| attached.push(ptr.as_ptr()));
+        match Local::current() {
+            Ok(local) => Ok(SpdkThread { ptr, local }),
+            Err(fault) => {
+                detach(ptr);
+                Err(fault.at(At::free(CALL)))
+            }
+        }
+    }
+
+    /// The same as [`SpdkThread::current_with_mempool_size`].
+    ///
+    /// # Errors
+    ///
+    /// As for [`SpdkThread::current`].
+    pub fn new_with_mempool_size(name: &str, size: usize) -> Result<Self> {
+        Self::current_with_mempool_size(name, size)
+    }
+
+    /// The spdk_thread that is current on this OS thread.
+    #[doc(alias = "spdk_get_thread")]
+    pub fn get_current() -> Option<CurrentThread> {
+        let local = Local::current().ok()?;
+        Some(CurrentThread::of(local.shared().clone()))
+    }
+
+    /// The spdk_thread that [`SpdkApp`](crate::SpdkApp) runs its main function on.
+    #[doc(alias = "spdk_thread_get_app_thread")]
+    pub fn app_thread() -> Option<ThreadHandle> {
+        crate::app::app_thread().map(|shared| ThreadHandle { shared })
+    }
+
+    /// Runs `f` on a new OS thread with an spdk_thread of its own.
+    ///
+    /// # Errors
+    ///
+    /// What goes wrong, a panic of `f` included, comes from [`JoinHandle::join`].
+    pub fn spawn<F, T>(name: &str, f: F) -> JoinHandle<T>
+    where
+        F: FnOnce(&SpdkThread) -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        let name = name.to_owned();
+        let body = move || SpdkThread::current(&name).map(|thread| f(&thread));
+        JoinHandle(std::thread::Builder::new().spawn(body))
+    }
+
+    /// Runs the messages and pollers that are due, and the tasks that are ready. Returns a positive
+    /// number if there was something to do.
+    ///
+    /// From inside a task, message or poller it does nothing and returns 0: an spdk_thread that waits
+    /// for its own poll waits for ever. Use `.await` there.
+    #[doc(alias = "spdk_thread_poll")]
+    pub fn poll(&self) -> i32 {
+        self.poll_max(0)
+    }
+
+    /// [`SpdkThread::poll`] with at most `max_msgs` messages; 0 means SPDK's default batch.
+    #[doc(alias = "spdk_thread_poll")]
+    pub fn poll_max(&self, max_msgs: u32) -> i32 {
+        poll(self.ptr, max_msgs).unwrap_or_else(|error| {
+            tracing::warn!(%error, "SpdkThread::poll");
+            0
+        })
+    }
+
+    /// Whether it has pollers that run in every poll. The executor of this crate is one of them.
+    #[doc(alias = "spdk_thread_has_active_pollers")]
+    pub fn has_active_pollers(&self) -> bool {
+        // SAFETY: `self` owns the spdk_thread, which exists, on this OS thread.
+        unsafe { sys::spdk_thread_has_active_pollers(self.ptr.as_ptr()) != 0 }
+    }
+
+    /// Whether it has pollers of any kind.
+    #[doc(alias = "spdk_thread_has_pollers")]
+    pub fn has_pollers(&self) -> bool {
+        // SAFETY: as above.
+        unsafe { sys::spdk_thread_has_pollers(self.ptr.as_ptr()) }
+    }
+
+    /// Whether it has neither messages nor pollers.
+    #[doc(alias = "spdk_thread_is_idle")]
+    pub fn is_idle(&self) -> bool {
+        // SAFETY: as above.
+        unsafe { sys::spdk_thread_is_idle(self.ptr.as_ptr()) }
+    }
+
+    /// Whether it has not been told to exit.
+    #[doc(alias = "spdk_thread_is_running")]
+    pub fn is_running(&self) -> bool {
+        // SAFETY: as above.
+        unsafe { sys::spdk_thread_is_running(self.ptr.as_ptr()) }
+    }
+
+    /// Its name.
+    #[doc(alias = "spdk_thread_get_name")]
+    pub fn name(&self) -> &str {
+        self.local.shared().name()
+    }
+
+    /// Its number, which no other spdk_thread of this process gets.
+    #[doc(alias = "spdk_thread_get_id")]
+    pub fn id(&self) -> u64 {
+        self.local.shared().id()
+    }
+
+    /// How many spdk_threads this process has, SPDK's own included.
+    #[doc(alias = "spdk_thread_get_count")]
+    pub fn count() -> u32 {
+        // SAFETY: reads a counter of SPDK under its lock.
+        unsafe { sys::spdk_thread_get_count() }
+    }
+
+    /// A handle to send work to it from any OS thread.
+    pub fn handle(&self) -> ThreadHandle {
+        let shared = self.local.shared().clone();
+        ThreadHandle { shared }
+    }
+
+    /// The C object, for calls that this crate does not wrap.
+    pub fn as_ptr(&self) -> *mut sys::spdk_thread {
+        self.ptr.as_ptr()
+    }
+}
+
+/// Creates an spdk_thread; the first one brings SPDK's thread library up.
+fn create(name: &CString, mempool_size: usize) -> Result<NonNull<sys::spdk_thread>> {
+    const CALL: &str = "spdk_thread_create";
+    let _guard = LIBRARY.lock().unwrap_or_else(|e| e.into_inner());
+    if LIVE.load(SeqCst) == 0 {
+        // SAFETY: the environment is up, and the library is not: the count under the lock says so.
+        let rc = unsafe { sys::spdk_thread_lib_init_ext(None, None, 0, mempool_size as _) };
+        if rc != 0 {
+            return Err(Error::errno_of("spdk_thread_lib_init_ext", Errno::from_code(rc)));
+        }
+    }
+    // SAFETY: the library is up; the name is copied; no cpuset means any core.
+    match NonNull::new(unsafe { sys::spdk_thread_create(name.as_ptr(), ptr::null()) }) {
+        Some(thread) => {
+            LIVE.fetch_add(1, SeqCst);
+            Ok(thread)
+        }
+        None => {
+            if LIVE.load(SeqCst) == 0 {
+                // SAFETY: brought up above, and it has no spdk_threads.
+                unsafe { sys::spdk_thread_lib_fini() };
+            }
+            Err(Error::errno_of(CALL, Errno::ENOMEM))
+        }
+    }
+}
+
+/// Polls an spdk_thread of this OS thread once, unless a poll is running already.
+fn poll(thread: NonNull<sys::spdk_thread>, max_msgs: u32) -> Result<i32> {
+    struct Reset;
+    impl Drop for Reset {
+        fn drop(&mut self) {
+            POLLING.set(false);
+        }
+    }
+    if POLLING.get() || env::phase() == Phase::App {
+        return Err(Error::NestedPoll {
+            operation: "spdk_thread_poll",
+        });
+    }
+    POLLING.set(true);
+    let _reset = Reset;
+    // SAFETY: the caller owns the spdk_thread, on this OS thread, and no poll is running.
+    Ok(unsafe { sys::spdk_thread_poll(thread.as_ptr(), max_msgs, 0) })
+}
+
+impl Drop for SpdkThread {
+    fn drop(&mut self) {
+        if POLLING.get() {
+            tracing::error!(
+                name = self.name(),
+                "an spdk_thread was dropped inside a poll, where it cannot end: it is leaked"
+            );
+            return;
+        }
+        let ended = Rc::new(Cell::new(false));
+        let then = ended.clone();
+        self.local.end(Box::new(move || then.set(true)));
+        let start = std::time::Instant::now();
+        let mut warned = false;
+        while !ended.get() {
+            if poll(self.ptr, 0).is_err() {
+                return;
+            }
+            if !warned && start.elapsed() > PATIENCE {
+                warned = true;
+                let objects = self.local.busy_objects();
+                tracing::warn!(name = self.name(), ?objects, "waiting for operations in flight");
+            }
+        }
+        detach(self.ptr);
+    }
+}
+
+/// Ends an spdk_thread that has nothing open any more.
+fn detach(thread: NonNull<sys::spdk_thread>) {
+    let raw = thread.as_ptr();
+    // SAFETY: the caller owns the spdk_thread, on this OS thread, outside of a poll. It is destroyed
+    // when SPDK says that it has exited, and not used after.
+    unsafe {
+        sys::spdk_set_thread(raw);
+        sys::spdk_thread_exit(raw);
+        while !sys::spdk_thread_is_exited(raw) {
+            sys::spdk_thread_poll(raw, 0, 0);
+        }
+        sys::spdk_set_thread(ptr::null_mut());
+        sys::spdk_thread_destroy(raw);
+    }
+    let current = ATTACHED.with_borrow_mut(|attached| {
+        attached.retain(|other| *other != raw);
+        attached.last().copied().unwrap_or(ptr::null_mut())
+    });
+    // SAFETY: null, or an spdk_thread that is attached to this OS thread and exists.
+    unsafe { sys::spdk_set_thread(current) };
+    let _guard = LIBRARY.lock().unwrap_or_else(|e| e.into_inner());
+    if LIVE.fetch_sub(1, SeqCst) == 1 {
+        // SAFETY: it was the last spdk_thread, and none can be created under the lock.
+        unsafe { sys::spdk_thread_lib_fini() };
+    }
+}
+
+impl fmt::Debug for SpdkThread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SpdkThread")
+            .field("name", &self.name())
+            .field("id", &self.id())
+            .finish()
+    }
+}
+
+/// The spdk_thread that was current when this was made. Not `Send`; see [`ThreadHandle`] for that.
+pub struct CurrentThread {
+    shared: Arc<Shared>,
+    _not_send: std::marker::PhantomData<*mut ()>,
+}
+
+impl CurrentThread {
+    pub(crate) fn of(shared: Arc<Shared>) -> Self {
+        CurrentThread {
+            shared,
+            _not_send: std::marker::PhantomData,
+        }
+    }
+
+    /// Polls it, as [`SpdkThread::poll`] does; 0 if it is not the current spdk_thread any more.
+    #[doc(alias = "spdk_thread_poll")]
+    pub fn poll(&self) -> i32 {
+        match NonNull::new(self.as_ptr()) {
+            Some(thread) => poll(thread, 0).unwrap_or(0),
+            None => 0,
+        }
+    }
+
+    /// Its name.
+    #[doc(alias = "spdk_thread_get_name")]
+    pub fn name(&self) -> &str {
+        self.shared.name()
+    }
+
+    /// Its number, which no other spdk_thread of this process gets.
+    #[doc(alias = "spdk_thread_get_id")]
+    pub fn id(&self) -> u64 {
+        self.shared.id()
+    }
+
+    /// A handle to send work to it from any OS thread.
+    pub fn handle(&self) -> ThreadHandle {
+        let shared = self.shared.clone();
+        ThreadHandle { shared }
+    }
+
+    /// The C object, for calls that this crate does not wrap; null unless it is current.
+    pub fn as_ptr(&self) -> *mut sys::spdk_thread {
+        match Local::current() {
+            Ok(local) if Arc::ptr_eq(local.shared(), &self.shared) => local.thread(),
+            _ => ptr::null_mut(),
+        }
+    }
+}
+
+impl fmt::Debug for CurrentThread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CurrentThread")
+            .field("name", &self.name())
+            .field("id", &self.id())
+            .finish()
+    }
+}
+
+/// Sends work to an spdk_thread from any OS thread. Cheap to clone.
+///
+/// It may outlive its spdk_thread: what it sends then is refused with [`Error::ThreadEnded`].
+#[derive(Clone)]
+pub struct ThreadHandle {
+    shared: Arc<Shared>,
+}
+
+impl ThreadHandle {
+    pub(crate) fn of(shared: Arc<Shared>) -> Self {
+        ThreadHandle { shared }
+    }
+
+    /// Runs `f` on the spdk_thread, in one of its next polls, and returns at once.
+    ///
+    /// Closures that one OS thread sends run in the order they were sent. A panic of `f` is reported
+    /// through `tracing`, and the spdk_thread goes on.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::ThreadEnded`] if the spdk_thread has ended; `f` is dropped then. It is also dropped,
+    /// without running, if the spdk_thread ends before its turn.
+    #[doc(alias = "spdk_thread_send_msg")]
+    pub fn send<F>(&self, f: F) -> Result<()>
+    where
+        F: FnOnce() + Send + 'static,
+    {
+        if self.shared.send(Box::new(f)) {
+            Ok(())
+        } else {
+            Err(self.ended())
+        }
+    }
+
+    /// Runs `f` on the spdk_thread and returns what it returned. Works on any executor.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::ThreadEnded`] if the spdk_thread ended before `f` had run, [`Error::Panicked`] if `f`
+    /// panicked.
+    ///
+    /// # Cancellation
+    ///
+    /// `f` runs all the same when the future is dropped; its result is dropped then.
+    pub async fn call<F, T>(&self, f: F) -> Result<T>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        let (tx, rx) = oneshot::channel();
+        self.send(move || {
+            let result = catch_unwind(AssertUnwindSafe(f)).map_err(task::panicked);
+            // The caller may have dropped its future.
+            let _ = tx.send(result);
+        })?;
+        rx.await.unwrap_or_else(|_| Err(self.ended()))
+    }
+
+    /// Runs a task on the spdk_thread: `make` is sent there and builds the future, which need not be
+    /// `Send`. Returns the task's output.
+    ///
+    /// # Errors
+    ///
+    /// As for [`ThreadHandle::call`]; [`Error::Cancelled`] if the spdk_thread ended before the task
+    /// did.
+    ///
+    /// # Cancellation
+    ///
+    /// The task runs on when the future is dropped; its output is dropped then.
+    pub async fn spawn<M, F>(&self, make: M) -> Result<F::Output>
+    where
+        M: FnOnce() -> F + Send + 'static,
+        F: Future + 'static,
+        F::Output: Send + 'static,
+    {
+        let (tx, rx) = oneshot::channel();
+        self.send(move || {
+            let spawned = task::spawn_local(async move {
+                let task = async move { make().await };
+                let result = futures_util::FutureExt::catch_unwind(AssertUnwindSafe(task)).await;
+                // The caller may have dropped its future.
+                let _ = tx.send(result.map_err(task::panicked));
+            });
+            drop(spawned);
+        })?;
+        rx.await.unwrap_or(Err(Error::Cancelled))
+    }
+
+    fn ended(&self) -> Error {
+        Error::ThreadEnded {
+            name: self.shared.name().to_owned(),
+        }
+    }
+
+    /// The name of the spdk_thread.
+    pub fn name(&self) -> &str {
+        self.shared.name()
+    }
+
+    /// The number of the spdk_thread.
+    pub fn id(&self) -> u64 {
+        self.shared.id()
+    }
+
+    /// Whether the spdk_thread has ended.
+    pub fn has_ended(&self) -> bool {
+        self.shared.is_closed()
+    }
+}
+
+impl fmt::Debug for ThreadHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ThreadHandle")
+            .field("name", &self.name())
+            .field("id", &self.id())
+            .finish()
+    }
+}
+
+/// An OS thread with an spdk_thread of its own; see [`SpdkThread::spawn`]. Dropping it detaches the
+/// OS thread.
+#[derive(Debug)]
+pub struct JoinHandle<T>(std::io::Result<std::thread::JoinHandle<Result<T>>>);
+
+impl<T> JoinHandle<T> {
+    /// Waits for the OS thread to end and returns what its function returned. It blocks, so it is
+    /// not for use inside a task.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Panicked`] if the function panicked, and what [`SpdkThread::current`] reports if
+    /// there was no spdk_thread for it.
+    pub fn join(self) -> Result<T> {
+        let thread = self.0.map_err(|error| {
+            let code = error.raw_os_error().unwrap_or(libc::EAGAIN);
+            Error::errno_of("SpdkThread::spawn", Errno::from_code(code))
+        })?;
+        thread.join().unwrap_or_else(|payload| {
+            let message = panic::message(&*payload);
+            Err(Error::Panicked { message })
+        })
+    }
+
+    /// Whether the function has returned.
+    pub fn is_finished(&self) -> bool {
+        self.0.as_ref().map_or(true, |thread| thread.is_finished())
+    }
+}
+
+/// Runs a future to its end on the current [`SpdkThread`], polling it meanwhile.
+///
+/// It is for the outside of an spdk_thread. Inside a task, use `.await`.
+///
+/// # Errors
+///
+/// [`Error::NestedPoll`] from inside a task, message or poller and inside
+/// [`SpdkApp`](crate::SpdkApp), [`Error::NoThread`] without a current spdk_thread.
+pub fn block_on<F: Future>(future: F) -> Result<F::Output> {
+    const CALL: &str = "block_on";
+    let Some(thread) = NonNull::new(current_thread()) else {
+        return Err(Error::NoThread { operation: CALL });
+    };
+    let mut future = std::pin::pin!(future);
+    let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+    loop {
+        if POLLING.get() || env::phase() == Phase::App {
+            return Err(Error::NestedPoll { operation: CALL });
+        }
+        if let std::task::Poll::Ready(output) = future.as_mut().poll(&mut cx) {
+            return Ok(output);
+        }
+        poll(thread, 0)?;
+    }
+}
+
+/// Polls an [`SpdkThread`] for ever, giving other tasks of the executor their turn between polls.
+///
+/// Spawn it, or `select` with it, on the local executor of your choice; futures of this crate then
+/// make progress there. It ends only by being dropped.
+pub async fn spdk_poller(thread: &SpdkThread) {
+    loop {
+        thread.poll();
+        task::yield_now().await;
+    }
+}
