@@ -41,24 +41,46 @@ pub(crate) fn write_if_asked(bindings: &str) -> Result<(), Failure> {
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder).map_err(|e| Failure::io("create", folder, &e))?;
     }
-    bind::write(&path, &without_layout_tests(bindings))
+    bind::write(&path, &outline(bindings))
 }
 
-/// Layout tests take most of the text and do not show in documentation.
-fn without_layout_tests(bindings: &str) -> String {
+/// What documentation shows: no layout tests, and no bodies, which nobody can run without an SPDK.
+///
+/// It relies on how prettyplease lays out items and methods.
+fn outline(bindings: &str) -> String {
     let mut out = String::new();
-    let mut skipping = false;
+    let mut until = None;
     for line in bindings.lines() {
-        if line == "const _: () = {" || line.starts_with("#[allow(clippy::unnecessary_operation") {
-            skipping = true;
+        if let Some(end) = until {
+            if line != end {
+                continue;
+            }
+            until = None;
+            if end == "};" {
+                continue;
+            }
         }
-        if !skipping {
-            out.push_str(line);
-            out.push('\n');
+        if line == "const _: () = {" {
+            until = Some("};");
+            continue;
         }
-        if line == "};" {
-            skipping = false;
+        if line.starts_with("#[allow(clippy::unnecessary_operation") {
+            continue;
+        }
+        out.push_str(line);
+        out.push('\n');
+        if opens_body(line) {
+            out.push_str("        unimplemented!()\n");
+            until = Some("    }");
         }
     }
     out
+}
+
+/// Whether the line is the last one of a method's signature.
+fn opens_body(line: &str) -> bool {
+    let Some(line) = line.strip_prefix("    ").filter(|line| line.ends_with('{')) else {
+        return false;
+    };
+    line.starts_with(')') || (!line.starts_with(' ') && line.contains("fn "))
 }

@@ -120,22 +120,3 @@ fn included_file(line: &str) -> Option<&str> {
     let rest = rest.strip_prefix(['"', '<'])?;
     rest.split(['"', '>']).next()
 }
-
-/// The folders where the C compiler looks for `<...>`.
-pub(crate) fn system_folders(compiler: &cc::Tool) -> Vec<PathBuf> {
-    let output = compiler
-        .to_command()
-        .args(["-E", "-v", "-x", "c", "/dev/null"])
-        .output();
-    let Ok(output) = output else {
-        return Vec::new();
-    };
-    // The list stands between two lines of prose and is indented by one space.
-    let text = String::from_utf8_lossy(&output.stderr);
-    let list = text
-        .lines()
-        .skip_while(|line| !line.starts_with("#include <...>"))
-        .skip(1)
-        .take_while(|line| line.starts_with(' '));
-    list.map(|line| PathBuf::from(line.trim())).collect()
-}

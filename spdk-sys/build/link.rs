@@ -40,8 +40,8 @@ const SUBSYSTEMS: [(&str, &str); 6] = [
 /// Not a library for programs: it replaces functions of SPDK in SPDK's own unit tests.
 const NOT_FOR_PROGRAMS: [&str; 1] = ["spdk_ut_mock"];
 
-/// Parts of the C library itself: always there, and often without a file of that name.
-const LIBC: [&str; 5] = ["c", "dl", "m", "pthread", "rt"];
+/// A library written in C++, and what it needs without its `.pc` file saying so.
+const CXX: (&str, &str) = ("spdk_trace_parser", "stdc++");
 
 /// The instructions for the linker.
 #[derive(Debug, Default)]
@@ -50,6 +50,23 @@ pub(crate) struct Plan {
     pub(crate) libs: Vec<Lib>,
     /// Packages that a `.pc` file asks for and that are not installed.
     pub(crate) missing: BTreeSet<String>,
+}
+
+impl Plan {
+    /// Adds the C++ library if there is one; else leaves out what cannot be linked without it.
+    pub(crate) fn settle_cxx(&mut self, available: bool) {
+        let Some(position) = self.libs.iter().position(|lib| lib.name == CXX.0) else {
+            return;
+        };
+        if available {
+            self.libs.push(Lib {
+                name: CXX.1.to_owned(),
+                kind: Kind::System,
+            });
+        } else {
+            self.libs.remove(position);
+        }
+    }
 }
 
 /// One library.
@@ -66,8 +83,10 @@ pub(crate) enum Kind {
     Whole,
     /// The members that somebody refers to.
     Archive,
-    /// A shared library of this installation.
+    /// A shared library of this installation, linked if somebody refers to it.
     Shared,
+    /// A shared library of this installation that every program has to load: see the module `shared`.
+    Loaded,
     /// A shared library of the system.
     System,
 }
@@ -79,7 +98,7 @@ impl Lib {
         let kind = match self.kind {
             Kind::Whole => "static:+whole-archive,-bundle",
             Kind::Archive => "static:-bundle",
-            Kind::Shared | Kind::System => "dylib",
+            Kind::Shared | Kind::Loaded | Kind::System => "dylib",
         };
         format!("{kind}={}", self.name)
     }
@@ -191,7 +210,10 @@ impl Linker {
         } else if self.provide(&format!("lib{name}.a")) {
             kind
         } else if self.provide(&format!("lib{name}.so")) {
-            Kind::Shared
+            match kind {
+                Kind::Whole => Kind::Loaded,
+                _ => Kind::Shared,
+            }
         } else {
             // A .pc file without its library: built, but not installed.
             self.plan.missing.insert(name.to_owned());
@@ -238,25 +260,4 @@ impl Linker {
             kind,
         });
     }
-}
-
-/// The system's libraries that the linker will not find, as `libNAME`.
-pub(crate) fn absent_system_libs(plan: &Plan, compiler: &cc::Tool) -> Vec<String> {
-    let system = plan.libs.iter().filter(|lib| lib.kind == Kind::System);
-    let system = system.filter(|lib| !LIBC.contains(&lib.name.as_str()));
-    let absent = system.filter(|lib| {
-        let files = [format!("lib{}.so", lib.name), format!("lib{}.a", lib.name)];
-        let own = |file: &String| plan.folders.iter().any(|dir| dir.join(file).is_file());
-        !files.iter().any(|file| own(file) || knows(compiler, file))
-    });
-    absent.map(|lib| format!("lib{}", lib.name)).collect()
-}
-
-/// Whether the compiler's own search finds `file`: it answers with a path then, and with the bare name otherwise.
-fn knows(compiler: &cc::Tool, file: &str) -> bool {
-    let output = compiler
-        .to_command()
-        .arg(format!("-print-file-name={file}"))
-        .output();
-    output.is_ok_and(|o| Path::new(String::from_utf8_lossy(&o.stdout).trim()).is_absolute())
 }

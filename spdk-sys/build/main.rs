@@ -2,6 +2,7 @@
 
 mod bind;
 mod cfgs;
+mod compiler;
 mod docs;
 mod drift;
 mod failure;
@@ -10,6 +11,7 @@ mod headers;
 mod link;
 mod macros;
 mod pc;
+mod shared;
 mod tokens;
 
 use std::env;
@@ -57,24 +59,23 @@ fn build() -> Result<(), Failure> {
         );
     }
 
-    let compiler = cc::Build::new()
-        .cargo_metadata(false)
-        .try_get_compiler()
-        .map_err(|e| Failure::no_compiler(&e.to_string()))?;
-    let plan = link::plan(&found, has_feature)?;
-    let absent = link::absent_system_libs(&plan, &compiler);
+    let compiler = compiler::compiler()?;
+    let mut plan = link::plan(&found, has_feature)?;
+    plan.settle_cxx(compiler::knows(&compiler, "libstdc++.so"));
+    let absent = compiler::absent_libs(&plan, &compiler);
     if !absent.is_empty() {
         return Err(Failure::absent_libs(&absent));
     }
 
-    let system = headers::system_folders(&compiler);
+    let system = compiler::system_folders(&compiler);
     let headers = headers::choose(&found.include, &system)
         .map_err(|e| Failure::io("list the headers in", &found.include, &e))?;
     let bindings = bind::bind(&found, &headers, &out)?;
     docs::write_if_asked(&bindings.text)?;
 
     rerun(&found);
-    // The inline functions call SPDK's, and rustc names them to the linker in this order.
+    // After the inline functions, which call SPDK's: the linker gets the archives in this order.
+    shared::load_at_start(&plan, &out)?;
     link_directives(&plan);
     tell_rustc(found.version, &bindings);
     println!("cargo::metadata=PREFIX={}", found.prefix.display());
