@@ -1,0 +1,101 @@
+//! From the model to tokens: one function per construct, and no decision.
+
+mod callback;
+mod function;
+mod handle;
+mod options;
+mod values;
+
+use std::collections::HashSet;
+
+use proc_macro2::{TokenStream, TokenTree};
+use quote::{format_ident, quote};
+
+use crate::model::{File, Item, Use};
+
+/// The items of a file, with the imports that they need.
+pub(crate) fn file(file: &File, rt: &syn::Path, sys: Option<&syn::Path>) -> TokenStream {
+    let items: TokenStream = file.items.iter().map(item).collect();
+    let uses = uses(file, &items, rt, sys);
+    quote!(#uses #items)
+}
+
+fn item(item: &Item) -> TokenStream {
+    match item {
+        Item::Handle(handle) => handle::emit(handle),
+        Item::Markers(markers) => handle::emit_markers(markers),
+        Item::Callback(callback) => callback::emit(callback),
+        Item::Enum(item) => values::emit_enum(item),
+        Item::Flags(item) => values::emit_flags(item),
+        Item::Options(options) => options::emit(options),
+        Item::Function(function) => function::emit(function),
+    }
+}
+
+/// A line of documentation each.
+pub(crate) fn docs(lines: &[String]) -> TokenStream {
+    let lines = lines.iter().map(|line| match line.as_str() {
+        "" => String::new(),
+        line => format!(" {line}"),
+    });
+    quote!(#(#[doc = #lines])*)
+}
+
+/// A comment: tokens cannot carry one, so `format` makes it of this.
+pub(crate) fn comment(text: &str) -> TokenStream {
+    quote!(__comment!(#text);)
+}
+
+/// Imports of what the items name and the file does not define.
+fn uses(file: &File, items: &TokenStream, rt: &syn::Path, sys: Option<&syn::Path>) -> TokenStream {
+    let mut words = HashSet::new();
+    collect(items.clone(), &mut words);
+    let has = |word: &str| words.contains(word);
+    let ffi: Vec<_> = [
+        "c_char", "c_int", "c_long", "c_longlong", "c_schar", "c_short", "c_uchar", "c_uint",
+        "c_ulong", "c_ulonglong", "c_ushort", "c_void",
+    ]
+    .into_iter()
+    .filter(|word| has(word))
+    .map(|word| format_ident!("{word}"))
+    .collect();
+    let ffi = (!ffi.is_empty()).then(|| quote!(use core::ffi::{#(#ffi),*};));
+    let flow = has("ControlFlow").then(|| quote!(use core::ops::ControlFlow;));
+    let mem = has("MaybeUninit").then(|| quote!(use core::mem::MaybeUninit;));
+    let fmt = has("fmt").then(|| quote!(use core::fmt;));
+    let ptr = match (has("ptr"), has("NonNull")) {
+        (true, true) => quote!(use core::ptr::{self, NonNull};),
+        (true, false) => quote!(use core::ptr;),
+        (false, true) => quote!(use core::ptr::NonNull;),
+        (false, false) => quote!(),
+    };
+    let paths = file.uses.iter().filter(|(name, _)| has(name)).filter_map(|(name, place)| {
+        match place {
+            Use::Path(path) => Some(quote!(use #path;)),
+            Use::File(other) if *other != file.name => {
+                let (other, name) = (format_ident!("{other}"), format_ident!("{name}"));
+                Some(quote!(use super::#other::#name;))
+            }
+            Use::File(_) => None,
+        }
+    });
+    let subject = has("handle").then(|| quote!(, Subject as _));
+    let sys = match (sys, has("sys")) {
+        (_, false) => quote!(use #rt::{self as rt #subject};),
+        (Some(sys), true) => quote!(use #rt::{self as rt #subject}; use #sys as sys;),
+        (None, true) => quote!(use #rt::{self as rt #subject, sys};),
+    };
+    quote!(#ffi #fmt #mem #flow #ptr #sys #(#paths)*)
+}
+
+fn collect(tokens: TokenStream, words: &mut HashSet<String>) {
+    for token in tokens {
+        match token {
+            TokenTree::Group(group) => collect(group.stream(), words),
+            TokenTree::Ident(ident) => {
+                words.insert(ident.to_string());
+            }
+            TokenTree::Punct(_) | TokenTree::Literal(_) => {}
+        }
+    }
+}

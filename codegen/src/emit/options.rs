@@ -1,0 +1,71 @@
+//! Builders of option structs.
+
+use proc_macro2::TokenStream;
+use quote::quote;
+
+use super::{comment, docs};
+use crate::model::Options;
+
+pub(super) fn emit(options: &Options) -> TokenStream {
+    let Options { c, name, size, .. } = options;
+    let doc = docs(&options.docs);
+    let alias = c.to_string();
+    let pin = size.init.iter().zip(&size.pin).map(|(init, pin)| quote!(const _: #pin = sys::#init;));
+    let preset = size.field.as_ref().map(|(field, ty)| {
+        let safety = comment("SAFETY: the field is inside the struct, whatever its alignment.");
+        quote! {
+            #safety
+            unsafe { (&raw mut (*raw.as_mut_ptr()).#field).write_unaligned(size_of::<sys::#c>() as #ty) };
+        }
+    });
+    let init = size.init.as_ref().map(|init| match size.with_size {
+        true => quote!(sys::#init(raw.as_mut_ptr(), size_of::<sys::#c>() as _);),
+        false => quote!(sys::#init(raw.as_mut_ptr());),
+    });
+    let safety = comment(&format!("SAFETY: {}", size.safety.trim()));
+    let fields = options.fields.iter().map(|field| {
+        let (docs, c, name, ty, value) =
+            (docs(&field.docs), &field.c, &field.name, &field.ty, &field.value);
+        let cfg = field.cfg.as_ref().map(|cfg| quote!(#[cfg(#cfg)]));
+        quote! {
+            #docs
+            #cfg
+            #[must_use]
+            pub fn #name(mut self, value: #ty) -> Self {
+                self.0.#c = #value;
+                self
+            }
+        }
+    });
+    quote! {
+        #doc
+        #[doc(alias = #alias)]
+        #[derive(Clone)]
+        pub struct #name(sys::#c);
+
+        #(#pin)*
+
+        impl #name {
+            /// The defaults of SPDK.
+            pub fn new() -> Self {
+                let mut raw = MaybeUninit::<sys::#c>::zeroed();
+                #preset
+                #safety
+                Self(unsafe { #init raw.assume_init() })
+            }
+
+            #(#fields)*
+
+            #[allow(dead_code, reason = "not every option struct is given to a call here")]
+            pub(crate) fn to_c(&self) -> sys::#c {
+                self.0
+            }
+        }
+
+        impl Default for #name {
+            fn default() -> Self {
+                Self::new()
+            }
+        }
+    }
+}

@@ -1,0 +1,256 @@
+//! Functions.
+
+use std::fmt;
+
+use serde::de::{self, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+
+use super::{CName, Class, FnPath, Ident, Reason, Roles, RustPath, Version};
+use crate::errno;
+
+/// A C function to wrap.
+///
+/// ```ron
+/// Function(
+///     c: "spdk_bdev_flush", rust: "BdevDesc::flush",
+///     range: Bytes("offset", "length"),
+///     errors: [("ENOTSUP", "the device has no volatile cache to flush")],
+///     doc: "Makes what was written to `length` bytes at `offset` durable.",
+/// ),
+/// ```
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename = "Function")]
+pub struct Function {
+    /// The C function.
+    pub c: CName,
+    /// The wrapper.
+    pub rust: FnPath,
+    /// The class, where the callbacks' typedefs do not decide it.
+    #[serde(default)]
+    pub class: Option<Class>,
+    /// The roles of parameters that the section's `names` do not give.
+    #[serde(default)]
+    pub params: Roles,
+    /// What the return value is. Needed where the C type leaves it open: an `int` or a pointer of
+    /// a function without callbacks.
+    #[serde(default)]
+    pub returns: Option<Returns>,
+    /// What return codes mean. Default for `int`: 0 is [`Outcome::Pending`], another one
+    /// [`Outcome::Refused`]. A `void` function is always pending.
+    #[serde(default)]
+    pub rc: RcMap,
+    /// The parameters that C still reads after the call has returned, beside buffers and handles.
+    #[serde(default)]
+    pub keep: Vec<String>,
+    /// What `-ENOMEM` at submission means. Default: [`NoMem::BdevWait`] for bdev I/O, else
+    /// [`NoMem::Report`].
+    #[serde(default)]
+    pub nomem: Option<NoMem>,
+    /// Where the call must be made. Default: the home thread of its handles.
+    #[serde(default)]
+    pub thread: Thread,
+    /// The first supported SPDK that has the function, if not all have it.
+    #[serde(default)]
+    pub since: Option<Version>,
+    /// The first supported SPDK that has it no more.
+    #[serde(default)]
+    pub until: Option<Version>,
+    /// Signatures of other SPDK versions.
+    #[serde(default)]
+    pub sig: Vec<Signature>,
+    /// The method that gives out the stream of events, where the call opens one.
+    #[serde(default)]
+    pub events: Option<Ident>,
+    /// A function `fn(&Handle)` written by hand, which completes the handle that the call opened.
+    #[serde(default)]
+    pub opened: Option<RustPath>,
+    /// The part of the device that the call addresses, for error messages.
+    #[serde(default)]
+    pub range: Option<Range>,
+    /// The errnos worth knowing, and what they mean here.
+    #[serde(default)]
+    pub errors: Vec<ErrnoDoc>,
+    /// What it does: units, alignment, and what happens to the buffer.
+    pub doc: Reason,
+}
+
+/// An errno and its meaning: `("EINVAL", "the range is not aligned")`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ErrnoDoc(pub ErrnoName, pub Reason);
+
+/// The name of an errno.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ErrnoName(pub &'static str);
+
+impl<'de> Deserialize<'de> for ErrnoName {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(from)?;
+        errno::by_name(&text).map_or_else(
+            || Err(de::Error::custom(format!("{text:?} is not the name of an errno"))),
+            |(name, _)| Ok(ErrnoName(name)),
+        )
+    }
+}
+
+/// A C function that is wrapped by hand, and why. It counts as wrapped.
+///
+/// ```ron
+/// Manual(c: "spdk_bdev_get_name", rust: "crate::bdev::Bdev::name", reason: "a snapshot"),
+/// ```
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename = "Manual")]
+pub struct Manual {
+    /// The C function.
+    pub c: CName,
+    /// What wraps it.
+    pub rust: RustPath,
+    /// Why no entry can.
+    pub reason: Reason,
+}
+
+/// What the return value of a call is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub enum Returns {
+    /// `int`: 0, or a negative errno.
+    Errno,
+    /// A number that is passed on.
+    Value,
+    /// `int` or `bool`: whether something is so.
+    Bool,
+    /// Text that is copied; NULL is an error.
+    Text,
+    /// Text that is copied, or NULL.
+    TextOrNull,
+    /// A handle that now belongs to the caller; NULL is `ENOMEM`.
+    Handle,
+    /// Nothing worth passing on.
+    Nothing,
+}
+
+/// A return code: a number, or an errno's name with its sign, such as `"-EINPROGRESS"`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rc(pub i32);
+
+impl<'de> Deserialize<'de> for Rc {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(from)?;
+        let named = text
+            .strip_prefix('-')
+            .and_then(errno::by_name)
+            .map(|(_, number)| -number);
+        named.or_else(|| text.parse().ok()).map(Rc).ok_or_else(|| {
+            de::Error::custom(format!(
+                "{text:?} is not a return code; write a number, or an errno like \"-EBUSY\""
+            ))
+        })
+    }
+}
+
+/// What return codes mean.
+#[derive(Clone, Debug, Default)]
+pub struct RcMap(pub Vec<(Rc, Outcome)>);
+
+impl<'de> Deserialize<'de> for RcMap {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Read;
+        impl<'de> Visitor<'de> for Read {
+            type Value = RcMap;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a map from return codes to outcomes, such as { \"0\": Done }")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<RcMap, A::Error> {
+                let mut codes = RcMap::default();
+                while let Some(rc) = map.next_key::<Rc>()? {
+                    if codes.0.iter().any(|(known, _)| *known == rc) {
+                        return Err(de::Error::custom(format!(
+                            "return code {} has two outcomes; keep one",
+                            rc.0
+                        )));
+                    }
+                    codes.0.push((rc, map.next_value()?));
+                }
+                Ok(codes)
+            }
+        }
+        from.deserialize_map(Read)
+    }
+}
+
+/// What a return code means for the callback.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub enum Outcome {
+    /// The callback runs once, or did already.
+    Pending,
+    /// It is done, and the callback never runs.
+    Done,
+    /// It failed, and the callback never runs.
+    Refused,
+    /// It failed, and the callback runs nevertheless, with the status.
+    RefusedAndCalled,
+}
+
+/// What `-ENOMEM` at submission means.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub enum NoMem {
+    /// No `spdk_bdev_io` is free: wait for one with `spdk_bdev_queue_io_wait`, and try again.
+    BdevWait,
+    /// Try again when a completion was polled. *Not emitted yet.*
+    PollRetry,
+    /// The caller gets the error.
+    Report,
+}
+
+/// Where a call must be made.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+pub enum Thread {
+    /// On the home thread of the handles it takes, which they check.
+    #[default]
+    Home,
+    /// Anywhere, also outside of any spdk_thread.
+    Any,
+    /// On any spdk_thread.
+    Spdk,
+    /// On the thread that the application started on.
+    App,
+    /// On the metadata thread of the blobstore in this parameter: its home thread.
+    Metadata(String),
+    /// On the thread of the channel in this parameter: its home thread.
+    Channel(String),
+    /// On the thread of the queue pair in this parameter: its home thread.
+    Qpair(String),
+}
+
+impl Thread {
+    /// The parameter that the rule names, if it does.
+    pub fn param(&self) -> Option<&str> {
+        match self {
+            Thread::Metadata(param) | Thread::Channel(param) | Thread::Qpair(param) => Some(param),
+            Thread::Home | Thread::Any | Thread::Spdk | Thread::App => None,
+        }
+    }
+}
+
+/// The signature that other SPDK versions have: with fewer parameters than the reference headers.
+///
+/// The wrapper then has fewer parameters too. `spdk-sys` tells which signature is installed by the
+/// number of parameters: `cfg(spdk_args_spdk_bdev_get_device_stat = "4")`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename = "Signature")]
+pub struct Signature {
+    /// The parameters that the other versions lack.
+    pub lacks: Vec<String>,
+    /// Which versions those are, for people.
+    pub reason: Reason,
+}
+
+/// The part of a device that a call addresses: the parameters with the offset and the length.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub enum Range {
+    /// In bytes.
+    Bytes(String, String),
+    /// In blocks.
+    Blocks(String, String),
+}

@@ -1,0 +1,106 @@
+//! Handles: C objects that Rust owns.
+
+use serde::Deserialize;
+
+use super::{CName, Ident, Reason, RustPath};
+
+/// A handle type to generate: it owns one C object and releases it on its home thread.
+///
+/// ```ron
+/// Handle(
+///     c: "spdk_bdev_desc", rust: "BdevDesc",
+///     release: Call("spdk_bdev_close"),
+///     doc: "An open block device.",
+/// ),
+/// ```
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename = "Handle")]
+pub struct Handle {
+    /// The C struct.
+    pub c: CName,
+    /// The Rust type.
+    pub rust: Ident,
+    /// Who frees the object.
+    pub release: Release,
+    /// A Rust type that lives as long as the C object, written by hand. It is made by
+    /// `new(EventHub<E>)` and gives the hub back by `hub()` where the handle has events. Default:
+    /// the event hub, or what `keeps` says, or nothing.
+    #[serde(default)]
+    pub extra: Option<RustPath>,
+    /// The C type of the handle that must outlive this one; the call that produces this one has
+    /// it as a parameter.
+    #[serde(default)]
+    pub keeps: Option<CName>,
+    /// How error messages name the object.
+    #[serde(default)]
+    pub describe: Describe,
+    /// The method that gives out a channel's reference after it checked that the channel belongs
+    /// to this device: `fn(&self, &IoChannel) -> Result<Hold<..>, Fault>`, written by hand.
+    #[serde(default)]
+    pub channel: Option<Ident>,
+    /// What the type is, in the words of its documentation.
+    pub doc: Reason,
+}
+
+/// Who frees a C object.
+#[derive(Debug, Deserialize)]
+pub enum Release {
+    /// This C function, which takes the object and returns when it is gone.
+    Call(CName),
+    /// This C function, which takes the object and a callback. *Not emitted yet.*
+    Async(CName),
+    /// C itself, or another object; and which.
+    Never(Reason),
+}
+
+/// How error messages name an object.
+#[derive(Debug, Default, Deserialize)]
+pub enum Describe {
+    /// By the name of its type.
+    #[default]
+    Type,
+    /// By a C function that returns its name: `const char *(*)(T *)`.
+    Name(CName),
+    /// `Describe` and `Debug` are implemented by hand.
+    ByHand,
+}
+
+/// A handle type that is written by hand, or that lives in another crate.
+///
+/// ```ron
+/// Extern(c: "spdk_bdev", rust: "crate::bdev::Bdev", raw: "raw", reason: "holds a descriptor"),
+/// Extern(c: "spdk_bdev_desc", rust: "::spdk::BdevDesc", channel: "channel", reason: "of spdk"),
+/// ```
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename = "Extern")]
+pub struct Extern {
+    /// The C struct.
+    pub c: CName,
+    /// The Rust type. It implements `Subject`, unless there is `raw`.
+    pub rust: RustPath,
+    /// The method that gives the C pointer if it may be used now:
+    /// `fn(&self) -> Result<NonNull<C>, Fault>`. Only calls that return at once can use the type
+    /// then, since nothing keeps it alive for an operation.
+    #[serde(default)]
+    pub raw: Option<Ident>,
+    /// As in [`Handle::channel`].
+    #[serde(default)]
+    pub channel: Option<Ident>,
+    /// What the type promises of threads, which the generated code asserts.
+    #[serde(default)]
+    pub markers: Markers,
+    /// Why the type is not generated.
+    pub reason: Reason,
+}
+
+/// What a handle type promises of threads.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+pub enum Markers {
+    /// Neither `Send` nor `Sync`: it belongs to an spdk_thread.
+    #[default]
+    Home,
+    /// `Send`, not `Sync`.
+    Send,
+    /// `Send` and `Sync`.
+    Any,
+}

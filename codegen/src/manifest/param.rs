@@ -1,0 +1,139 @@
+//! What a parameter of a C function means.
+
+use std::fmt;
+
+use serde::de::{self, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+
+use super::{CName, Reason};
+
+/// What one parameter means.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub enum Role {
+    /// Passed by value. The default of scalars, and of nothing else.
+    Value,
+    /// A handle that the call uses, and that an operation keeps alive until C is done.
+    Held,
+    /// An I/O channel of the device that the parameter `of` has open. A channel of another device
+    /// is refused.
+    Channel {
+        /// The parameter with the device.
+        of: String,
+    },
+    /// A handle that the call takes over: the wrapper takes it by value.
+    Consumed(Consumed),
+    /// Memory that C writes: `buf: &mut DmaBuf`.
+    Fill {
+        /// The parameter with its length.
+        len: String,
+        /// The method of the receiver that says how many bytes one unit of `len` has. Without it
+        /// `len` counts bytes, and the wrapper takes it from the buffer.
+        #[serde(default)]
+        unit: Option<super::Ident>,
+    },
+    /// Memory that C reads: `buf: &DmaBuf`.
+    Drain {
+        /// As in [`Role::Fill`].
+        len: String,
+        /// As in [`Role::Fill`].
+        #[serde(default)]
+        unit: Option<super::Ident>,
+    },
+    /// An iovec array whose memory C writes: `bufs: &mut [DmaBuf]`.
+    FillVec {
+        /// The parameter with the number of elements.
+        count: String,
+        /// The parameter with the length of all of them.
+        len: String,
+        /// As in [`Role::Fill`].
+        #[serde(default)]
+        unit: Option<super::Ident>,
+    },
+    /// An iovec array whose memory C reads: `bufs: &[DmaBuf]`.
+    DrainVec {
+        /// As in [`Role::FillVec`].
+        count: String,
+        /// As in [`Role::FillVec`].
+        len: String,
+        /// As in [`Role::Fill`].
+        #[serde(default)]
+        unit: Option<super::Ident>,
+    },
+    /// Bytes that C reads: `&[u8]`; an operation keeps a copy of them.
+    Bytes {
+        /// The parameter with the length.
+        len: String,
+    },
+    /// Text that ends with NUL: `&str`; an operation keeps a copy of it.
+    Text,
+    /// [`Role::Text`], or NULL: `Option<&str>`.
+    TextOrNull,
+    /// A declared option struct: `&BdevOpenOpts`.
+    Options,
+    /// [`Role::Options`], or NULL: `Option<&BdevOpenOpts>`.
+    OptionsOrNull,
+    /// Where C writes a result: a scalar, an enum or a handle, which the wrapper returns.
+    Out,
+    /// The context of the callback, or of all of them.
+    Ctx,
+    /// The context of the callback that this parameter holds, where a call has several.
+    CtxOf(String),
+    /// A callback without a typedef: the [`Callback`](super::Callback) entry that describes it.
+    Callback(CName),
+    /// Always NULL, and why.
+    Null(Reason),
+    /// Always this number, and why.
+    Const(i64, Reason),
+}
+
+/// When a call takes over the handle it is given.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub enum Consumed {
+    /// Whatever happens.
+    Always,
+    /// When the callback's status is one of these. On another one the caller keeps the handle.
+    OnStatus(Vec<super::Rc>),
+    /// When the call returns one of these. On another one the caller keeps the handle.
+    OnRc(Vec<super::Rc>),
+}
+
+/// The roles of parameters, by C name.
+///
+/// A name that occurs twice is refused.
+#[derive(Clone, Debug, Default)]
+pub struct Roles(pub Vec<(String, Role)>);
+
+impl Roles {
+    /// The role of `name`, if one is written.
+    pub fn get(&self, name: &str) -> Option<&Role> {
+        self.0.iter().find(|(n, _)| n == name).map(|(_, role)| role)
+    }
+}
+
+impl<'de> Deserialize<'de> for Roles {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Read;
+        impl<'de> Visitor<'de> for Read {
+            type Value = Roles;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a map from parameter names to roles, such as { \"cb_arg\": Ctx }")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Roles, A::Error> {
+                let mut roles = Roles::default();
+                while let Some(name) = map.next_key::<String>()? {
+                    if roles.get(&name).is_some() {
+                        return Err(de::Error::custom(format!(
+                            "parameter {name:?} has two roles; keep one"
+                        )));
+                    }
+                    roles.0.push((name, map.next_value()?));
+                }
+                Ok(roles)
+            }
+        }
+        from.deserialize_map(Read)
+    }
+}

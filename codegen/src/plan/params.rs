@@ -1,0 +1,375 @@
+//! What each parameter becomes: an input of the wrapper, something held, an argument of C.
+
+use proc_macro2::{Ident, TokenStream};
+use quote::{format_ident, quote};
+
+use crate::headers::CType;
+use crate::model::Hold;
+use crate::resolve::{Func, Means};
+use crate::world::{HandleInfo, World};
+
+/// The parts of a wrapper that its parameters give.
+#[derive(Default)]
+pub(super) struct Parts {
+    pub(super) inputs: Vec<TokenStream>,
+    pub(super) lets: Vec<TokenStream>,
+    pub(super) checks: Vec<TokenStream>,
+    pub(super) holds: Vec<Hold>,
+    pub(super) args: Vec<TokenStream>,
+    /// The results that C writes: their type, and their value once C is done.
+    pub(super) outputs: Vec<(TokenStream, TokenStream)>,
+    /// Whether something can refuse the call.
+    pub(super) fallible: bool,
+}
+
+/// An identifier that is not a keyword.
+pub(super) fn ident(name: &str) -> Ident {
+    match syn::parse_str::<Ident>(name) {
+        Ok(ident) => ident,
+        Err(_) => format_ident!("{name}_"),
+    }
+}
+
+/// Goes through the parameters in C's order. `in_op`: C uses them after the call has returned.
+pub(super) fn parts(func: &Func<'_>, world: &World<'_>, in_op: bool) -> Parts {
+    let mut walk = Walk {
+        func,
+        world,
+        in_op,
+        parts: Parts::default(),
+        vectors: func
+            .params
+            .iter()
+            .filter(|means| matches!(means, Means::BufferVec { .. }))
+            .count(),
+    };
+    for index in 0..func.params.len() {
+        walk.param(index);
+    }
+    walk.parts
+}
+
+struct Walk<'w, 'a> {
+    func: &'w Func<'a>,
+    world: &'w World<'a>,
+    in_op: bool,
+    parts: Parts,
+    vectors: usize,
+}
+
+impl Walk<'_, '_> {
+    fn c_name(&self, index: usize) -> &str {
+        &self.func.sig.params[index].name
+    }
+
+    /// The Rust name of a parameter.
+    fn name(&self, index: usize) -> Ident {
+        match &self.func.params[index] {
+            Means::BufferVec { .. } if self.vectors == 1 => format_ident!("bufs"),
+            _ => ident(self.c_name(index)),
+        }
+    }
+
+    fn input(&mut self, input: TokenStream) {
+        self.parts.inputs.push(input);
+    }
+
+    fn hold(&mut self, name: &Ident, value: TokenStream, is_mut: bool) {
+        self.parts.holds.push(Hold {
+            name: name.clone(),
+            value,
+            is_mut,
+            in_submit: true,
+            in_finish: false,
+        });
+    }
+
+    /// A value that is refused if it cannot be had.
+    fn try_hold(&mut self, name: &Ident, value: TokenStream) {
+        self.parts.fallible = true;
+        self.hold(name, quote!(#value?), false);
+    }
+
+    /// How the wrapper names a handle: `self`, or its parameter.
+    fn object(&self, index: usize) -> TokenStream {
+        match &self.func.params[index] {
+            Means::Receiver(_) => quote!(self),
+            _ => {
+                let name = self.name(index);
+                quote!(#name)
+            }
+        }
+    }
+
+    fn param(&mut self, index: usize) {
+        let name = self.name(index);
+        let param = &self.func.sig.params[index];
+        let means = self.func.params[index].clone();
+        let arg = match means {
+            Means::Value => {
+                let ty = param.ty.tokens();
+                let ty = match self.world.headers.resolve(&param.ty) {
+                    resolved @ (CType::Bool | CType::Number(_)) => resolved.tokens(),
+                    _ => ty,
+                };
+                self.input(quote!(#name: #ty));
+                quote!(#name)
+            }
+            Means::EnumValue(entry) => {
+                let ty = format_ident!("{}", entry.rust.as_str());
+                self.input(quote!(#name: #ty));
+                quote!(#name.to_c())
+            }
+            Means::Receiver(handle) => self.handle(index, handle),
+            Means::Held(handle) => {
+                let ty = format_ident!("{}", handle.name());
+                self.input(quote!(#name: &#ty));
+                self.handle(index, handle)
+            }
+            Means::Channel { handle, of } => {
+                let ty = format_ident!("{}", handle.name());
+                self.input(quote!(#name: &#ty));
+                self.channel(&name, of);
+                quote!(#name.as_ptr())
+            }
+            Means::Consumed { handle, is_receiver, .. } => {
+                let object = match is_receiver {
+                    true => quote!(self),
+                    false => {
+                        let ty = format_ident!("{}", handle.name());
+                        self.input(quote!(#name: #ty));
+                        quote!(#name)
+                    }
+                };
+                self.try_hold(&name, quote!(#object.into_c()));
+                quote!(#name.as_ptr())
+            }
+            Means::Buffer { writes, len, unit } => {
+                self.buffer(index, &name, writes, len, unit);
+                match param.ty.is_text() {
+                    true => quote!(#name.as_ptr().cast()),
+                    false => quote!(#name.as_ptr()),
+                }
+            }
+            Means::BufferVec { writes, len, unit, .. } => {
+                self.vector(index, &name, writes, len, unit);
+                quote!(#name.as_ptr())
+            }
+            Means::Length { derived, .. } => {
+                if !derived {
+                    let ty = self.world.headers.resolve(&param.ty).tokens();
+                    self.input(quote!(#name: #ty));
+                }
+                quote!(#name)
+            }
+            Means::Count { of } => {
+                let vector = self.name(of);
+                match self.world.headers.resolve(&param.ty).is_int() {
+                    true => quote!(#vector.count()),
+                    false => quote!(#vector.count() as _),
+                }
+            }
+            Means::Bytes { .. } => {
+                self.input(quote!(#name: &[u8]));
+                if self.in_op {
+                    self.hold(&name, quote!(Box::<[u8]>::from(#name)), false);
+                }
+                quote!(#name.as_ptr().cast())
+            }
+            Means::BytesLength { of } => self.bytes_length(index, of),
+            Means::Text { nullable } => self.text(index, &name, nullable),
+            Means::Options { entry, nullable } => {
+                let ty = format_ident!("{}", entry.rust.as_str());
+                match nullable {
+                    false => {
+                        self.input(quote!(#name: &#ty));
+                        self.hold(&name, quote!(#name.to_c()), true);
+                        self.address(&name)
+                    }
+                    true => {
+                        self.input(quote!(#name: Option<&#ty>));
+                        self.hold(&name, quote!(#name.map(#ty::to_c)), true);
+                        quote!(#name.as_mut().map_or(ptr::null_mut(), ptr::from_mut))
+                    }
+                }
+            }
+            Means::OutValue(ty) => {
+                let zero = match ty {
+                    CType::Bool => quote!(false),
+                    _ => quote!(0),
+                };
+                let rust = ty.tokens();
+                self.out(&name, zero, (rust, quote!(#name)))
+            }
+            Means::OutEnum(entry) => {
+                let rust = format_ident!("{}", entry.rust.as_str());
+                self.out(&name, quote!(#rust::from_raw(0).to_c()), (quote!(#rust), quote!(#rust::from_c(#name))))
+            }
+            Means::OutHandle(handle) => {
+                let rust = format_ident!("{}", handle.name());
+                // Only calls that open something have it; their body makes the handle.
+                self.out(&name, quote!(ptr::null_mut()), (quote!(#rust), quote!(#name)))
+            }
+            Means::Callback(_) => quote!(done),
+            Means::Ctx { .. } => quote!(arg),
+            Means::Null => match param.ty {
+                CType::Ptr { is_const: true, .. } => quote!(ptr::null()),
+                CType::Ptr { .. } => quote!(ptr::null_mut()),
+                _ => quote!(None),
+            },
+            Means::Const(value) => {
+                let value = proc_macro2::Literal::i64_unsuffixed(value);
+                quote!(#value)
+            }
+        };
+        self.parts.args.push(arg);
+    }
+
+    fn handle(&mut self, index: usize, handle: HandleInfo<'_>) -> TokenStream {
+        let object = self.object(index);
+        let name = self.name(index);
+        let value = match (handle.raw(), self.in_op) {
+            (Some(raw), _) => {
+                let raw = format_ident!("{raw}");
+                quote!(#object.#raw())
+            }
+            (None, true) => quote!(#object.handle().hold()),
+            (None, false) => quote!(#object.handle().get()),
+        };
+        self.try_hold(&name, value);
+        quote!(#name.as_ptr())
+    }
+
+    fn channel(&mut self, name: &Ident, of: usize) {
+        let device = self.object(of);
+        let check = match &self.func.params[of] {
+            Means::Receiver(handle) | Means::Held(handle) => handle.channel(),
+            _ => None,
+        };
+        let check = format_ident!("{}", check.unwrap_or("channel"));
+        self.try_hold(name, quote!(#device.#check(#name)));
+    }
+
+    fn buffer(&mut self, index: usize, name: &Ident, writes: bool, len: usize, unit: Option<&str>) {
+        let lend = match writes {
+            true => {
+                self.input(quote!(#name: &mut rt::DmaBuf));
+                quote!(#name.lend_mut())
+            }
+            false => {
+                self.input(quote!(#name: &rt::DmaBuf));
+                quote!(#name.lend())
+            }
+        };
+        self.measure(index, len, unit, &quote!(#name.len() as u64));
+        self.try_hold(name, lend);
+    }
+
+    fn vector(&mut self, index: usize, name: &Ident, writes: bool, len: usize, unit: Option<&str>) {
+        let take = match writes {
+            true => {
+                self.input(quote!(#name: &mut [rt::DmaBuf]));
+                quote!(rt::IoVecs::fill(#name))
+            }
+            false => {
+                self.input(quote!(#name: &[rt::DmaBuf]));
+                quote!(rt::IoVecs::drain(#name))
+            }
+        };
+        let total = quote!(rt::total_len(#name));
+        self.measure(index, len, unit, &total);
+        self.try_hold(name, take);
+    }
+
+    /// Takes the length from the buffer, or compares the two.
+    fn measure(&mut self, index: usize, len: usize, unit: Option<&str>, bytes: &TokenStream) {
+        let length = self.name(len);
+        let gives = matches!(self.func.params[len], Means::Length { of, .. } if of == index);
+        match unit {
+            Some(unit) => {
+                let unit = format_ident!("{unit}");
+                let device = match self.func.params.first() {
+                    Some(_) => self.object(0),
+                    None => quote!(self),
+                };
+                self.parts.fallible = true;
+                self.parts
+                    .checks
+                    .push(quote!(rt::check_len(#bytes, #length, #device.#unit())?;));
+            }
+            None if gives => {
+                let ty = self.world.headers.resolve(&self.func.sig.params[len].ty);
+                self.parts.lets.push(match ty {
+                    CType::Number(name) if name == "u64" => quote!(let #length = #bytes;),
+                    CType::Number(name) if name == "usize" && matches!(self.func.params[index], Means::Buffer { .. }) => {
+                        let name = self.name(index);
+                        quote!(let #length = #name.len();)
+                    }
+                    ty => {
+                        let ty = ty.tokens();
+                        quote!(let #length = (#bytes) as #ty;)
+                    }
+                });
+            }
+            None => {
+                self.parts.fallible = true;
+                self.parts.checks.push(quote!(rt::check_len(#bytes, #length as u64, 1)?;));
+            }
+        }
+    }
+
+    fn bytes_length(&mut self, index: usize, of: usize) -> TokenStream {
+        let bytes = self.name(of);
+        let ty = self.world.headers.resolve(&self.func.sig.params[index].ty);
+        if matches!(ty, CType::Number(name) if name == "usize") {
+            return quote!(#bytes.len());
+        }
+        let (name, ty) = (self.name(index), ty.tokens());
+        self.parts.fallible = true;
+        let what = self.c_name(of).to_owned();
+        self.parts
+            .checks
+            .push(quote!(let #name: #ty = rt::length(#bytes.len(), #what)?;));
+        quote!(#name)
+    }
+
+    fn text(&mut self, index: usize, name: &Ident, nullable: bool) -> TokenStream {
+        let what = self.c_name(index).to_owned();
+        let is_mut = matches!(self.func.sig.params[index].ty.target(), Some((_, false)));
+        let pointer = match nullable {
+            false => {
+                self.input(quote!(#name: &str));
+                self.try_hold(name, quote!(rt::cstring(#name, #what)));
+                quote!(#name.as_ptr())
+            }
+            true => {
+                self.input(quote!(#name: Option<&str>));
+                let value = quote!(#name.map(|text| rt::cstring(text, #what)).transpose());
+                self.try_hold(name, value);
+                quote!(#name.as_ref().map_or(ptr::null(), |text| text.as_ptr()))
+            }
+        };
+        match is_mut {
+            true => quote!(#pointer.cast_mut()),
+            false => pointer,
+        }
+    }
+
+    /// A place that C writes a result to.
+    fn out(&mut self, name: &Ident, zero: TokenStream, output: (TokenStream, TokenStream)) -> TokenStream {
+        self.parts.outputs.push(output);
+        self.hold(name, zero, true);
+        if let Some(hold) = self.parts.holds.last_mut() {
+            hold.in_finish = true;
+        }
+        self.address(name)
+    }
+
+    /// The address of something held: an operation has it behind a reference.
+    fn address(&self, name: &Ident) -> TokenStream {
+        match self.in_op {
+            true => quote!(ptr::from_mut(#name)),
+            false => quote!(&raw mut #name),
+        }
+    }
+}

@@ -1,0 +1,332 @@
+//! What one parameter means.
+
+use super::{Means, unknown_parameter};
+use crate::diag::Diagnostics;
+use crate::headers::{CFn, CType, Param};
+use crate::manifest::{Function, Role, Section};
+use crate::rules;
+use crate::world::{HandleInfo, World};
+
+/// The meanings of all parameters, unless one has none.
+pub(super) fn all<'a>(
+    section: &'a Section,
+    entry: &'a Function,
+    sig: &CFn,
+    owner: Option<HandleInfo<'a>>,
+    world: &World<'a>,
+    errors: &mut Diagnostics,
+) -> Option<Vec<Means<'a>>> {
+    let mut reader = Reader {
+        entry,
+        sig,
+        world,
+        errors,
+    };
+    let mut has_receiver = false;
+    let mut means: Vec<Option<Means<'a>>> = Vec::new();
+    for param in &sig.params {
+        let role = entry
+            .params
+            .get(&param.name)
+            .or_else(|| section.names.get(&param.name));
+        let receiver = owner.filter(|owner| {
+            !has_receiver && reader.target(param) == Some(owner.c())
+        });
+        let found = match (role, receiver) {
+            (None, Some(owner)) => {
+                has_receiver = true;
+                Some(Means::Receiver(owner))
+            }
+            (Some(Role::Consumed(when)), Some(handle)) => {
+                has_receiver = true;
+                Some(Means::Consumed { handle, when, is_receiver: true })
+            }
+            (Some(role), _) => reader.by_role(param, role),
+            (None, None) => reader.by_type(param),
+        };
+        means.push(found);
+    }
+    reader.lengths(&mut means);
+    reader.contexts(&mut means);
+    means.into_iter().collect()
+}
+
+struct Reader<'r, 'a> {
+    entry: &'a Function,
+    sig: &'r CFn,
+    world: &'r World<'a>,
+    errors: &'r mut Diagnostics,
+}
+
+impl<'a> Reader<'_, 'a> {
+    fn c(&self) -> &'a str {
+        self.entry.c.as_str()
+    }
+
+    /// The struct that a parameter points to.
+    fn target<'p>(&'p self, param: &'p Param) -> Option<&'p str> {
+        let (to, _) = self.world.headers.resolve(&param.ty).target()?;
+        match self.world.headers.resolve(to) {
+            CType::Named(name) => Some(name),
+            _ => None,
+        }
+    }
+
+    fn report(&mut self, rule: &'static rules::Rule, param: &Param, message: String) {
+        let span = self.world.source.within(self.c(), &param.name);
+        self.errors.push(rule, span, message);
+    }
+
+    fn misfit(&mut self, param: &Param, role: &str, wants: &str) -> Option<Means<'a>> {
+        let message = format!(
+            "`{}` of `{}` is `{}`, but `{role}` is for {wants}",
+            param.name,
+            self.c(),
+            param.ty.spell()
+        );
+        self.report(&rules::ROLE_TYPE, param, message);
+        None
+    }
+
+    /// The meaning that the type alone gives.
+    fn by_type(&mut self, param: &Param) -> Option<Means<'a>> {
+        let ty = self.world.headers.resolve(&param.ty);
+        match (&param.ty, ty) {
+            (CType::Named(name), CType::Callback(_)) => match self.world.callback(name) {
+                Some(info) => Some(Means::Callback(info)),
+                None => {
+                    let message = format!("`{}` takes a `{name}`, which has no entry", self.c());
+                    self.report(&rules::UNDECLARED_CALLBACK, param, message);
+                    None
+                }
+            },
+            (_, CType::Bool | CType::Number(_)) => Some(Means::Value),
+            (_, CType::Named(name)) => match self.world.enumeration(name) {
+                Some(entry) => Some(Means::EnumValue(entry)),
+                None => self.without_role(param),
+            },
+            _ => self.without_role(param),
+        }
+    }
+
+    fn without_role(&mut self, param: &Param) -> Option<Means<'a>> {
+        let message = format!(
+            "parameter `{}` of `{}` is `{}` and has no role",
+            param.name,
+            self.c(),
+            param.ty.spell()
+        );
+        self.report(&rules::MISSING_ROLE, param, message);
+        None
+    }
+
+    fn handle_of(&mut self, name: Option<&str>, param: &Param) -> Option<HandleInfo<'a>> {
+        let Some(name) = name else {
+            self.misfit(param, "a handle role", "a pointer to a struct");
+            return None;
+        };
+        let handle = self.world.handle(name);
+        if handle.is_none() {
+            let message = format!(
+                "`{}` of `{}` is a `{name}`, which no entry declares as a handle",
+                param.name,
+                self.c()
+            );
+            self.report(&rules::UNDECLARED_HANDLE, param, message);
+        }
+        handle
+    }
+
+    fn index(&mut self, name: &str) -> Option<usize> {
+        let index = self.sig.params.iter().position(|param| param.name == name);
+        if index.is_none() {
+            unknown_parameter(self.c(), name, self.sig, self.world, self.errors);
+        }
+        index
+    }
+
+    /// The index of the integer that counts something of `param`.
+    fn length(&mut self, name: &str, param: &Param) -> Option<usize> {
+        let index = self.sig.params.iter().position(|p| p.name == name);
+        let integer = index.filter(|index| {
+            self.world.headers.resolve(&self.sig.params[*index].ty).is_integer()
+        });
+        if integer.is_none() {
+            let what = match index {
+                Some(_) => "is not an integer",
+                None => "does not exist",
+            };
+            let message = format!(
+                "the length of `{}` of `{}` is `{name}`, which {what}",
+                param.name,
+                self.c()
+            );
+            let span = self.world.source.within(self.c(), name);
+            self.errors.push(&rules::BUFFER_LENGTH, span, message);
+        }
+        integer
+    }
+
+    /// The meaning of a role that is written.
+    fn by_role(&mut self, param: &Param, role: &'a Role) -> Option<Means<'a>> {
+        let ty = self.world.headers.resolve(&param.ty).clone();
+        let target = self.target(param).map(str::to_owned);
+        let is_const = ty.target().is_some_and(|(_, is_const)| is_const);
+        match role {
+            Role::Value => match ty {
+                CType::Bool | CType::Number(_) => Some(Means::Value),
+                _ => self.misfit(param, "Value", "numbers and `bool`"),
+            },
+            Role::Held => self.handle_of(target.as_deref(), param).map(Means::Held),
+            Role::Channel { of } => {
+                let handle = self.handle_of(target.as_deref(), param)?;
+                let of = self.index(of)?;
+                Some(Means::Channel { handle, of })
+            }
+            Role::Consumed(when) => {
+                let handle = self.handle_of(target.as_deref(), param)?;
+                Some(Means::Consumed { handle, when, is_receiver: false })
+            }
+            Role::Fill { .. } if !ty.is_void_ptr() || is_const => {
+                self.misfit(param, "Fill", "memory that C can write: `void *`")
+            }
+            Role::Drain { .. } if !ty.is_void_ptr() => {
+                self.misfit(param, "Drain", "memory that C reads: `void *` or `const void *`")
+            }
+            Role::Fill { len, unit } | Role::Drain { len, unit } => Some(Means::Buffer {
+                writes: matches!(role, Role::Fill { .. }),
+                len: self.length(len, param)?,
+                unit: unit.as_ref().map(|unit| unit.as_str()),
+            }),
+            Role::FillVec { .. } | Role::DrainVec { .. } if target.as_deref() != Some("iovec") => {
+                self.misfit(param, "FillVec and DrainVec", "`struct iovec *`")
+            }
+            Role::FillVec { count, len, unit } | Role::DrainVec { count, len, unit } => {
+                let (count, len) = (self.length(count, param), self.length(len, param));
+                Some(Means::BufferVec {
+                    writes: matches!(role, Role::FillVec { .. }),
+                    count: count?,
+                    len: len?,
+                    unit: unit.as_ref().map(|unit| unit.as_str()),
+                })
+            }
+            Role::Bytes { len } => match (ty.is_void_ptr() || ty.is_text()) && is_const {
+                true => Some(Means::Bytes { len: self.length(len, param)? }),
+                false => self.misfit(param, "Bytes", "memory that C only reads: `const void *`"),
+            },
+            Role::Text | Role::TextOrNull => match ty.is_text() {
+                true => Some(Means::Text { nullable: *role == Role::TextOrNull }),
+                false => self.misfit(param, "Text", "`const char *`"),
+            },
+            Role::Options | Role::OptionsOrNull => {
+                match target.as_deref().and_then(|name| self.world.options(name)) {
+                    Some(entry) => Some(Means::Options {
+                        entry,
+                        nullable: *role == Role::OptionsOrNull,
+                    }),
+                    None => self.misfit(param, "Options", "a struct with an `Options` entry"),
+                }
+            }
+            Role::Out => self.out(param, &ty, is_const),
+            // Which callback it belongs to is looked up when all are known.
+            Role::Ctx | Role::CtxOf(_) => match ty.is_void_ptr() {
+                true => Some(Means::Ctx { of: usize::MAX }),
+                false => self.misfit(param, "Ctx", "`void *`"),
+            },
+            Role::Callback(name) => match (&ty, self.world.callback(name.as_str())) {
+                (CType::Callback(sig), Some(info)) if **sig == *info.sig => {
+                    Some(Means::Callback(info))
+                }
+                (CType::Callback(_), None) => {
+                    let message = format!("`{name}` has no `Callback` entry");
+                    let span = self.world.source.within(self.c(), name.as_str());
+                    self.errors.push(&rules::UNDECLARED_CALLBACK, span, message);
+                    None
+                }
+                _ => self.misfit(param, "Callback", "the function pointer type of its entry"),
+            },
+            Role::Null(_) => match ty {
+                CType::Ptr { .. } | CType::Callback(_) => Some(Means::Null),
+                _ => self.misfit(param, "Null", "pointers"),
+            },
+            Role::Const(value, _) => match ty {
+                CType::Number(_) => Some(Means::Const(*value)),
+                _ => self.misfit(param, "Const", "numbers"),
+            },
+        }
+    }
+
+    fn out(&mut self, param: &Param, ty: &CType, is_const: bool) -> Option<Means<'a>> {
+        let Some((to, _)) = ty.target().filter(|_| !is_const) else {
+            return self.misfit(param, "Out", "memory that C can write");
+        };
+        match self.world.headers.resolve(to) {
+            number @ (CType::Bool | CType::Number(_)) => Some(Means::OutValue(number.clone())),
+            CType::Named(name) => match self.world.enumeration(name) {
+                Some(entry) => Some(Means::OutEnum(entry)),
+                None => {
+                    let message = format!("`{}` returns a whole `{name}`", param.name);
+                    self.report(&rules::NOT_EMITTED, param, message);
+                    None
+                }
+            },
+            CType::Ptr { to, .. } => {
+                let name = match self.world.headers.resolve(to) {
+                    CType::Named(name) => Some(name.clone()),
+                    _ => None,
+                };
+                self.handle_of(name.as_deref(), param).map(Means::OutHandle)
+            }
+            _ => self.misfit(param, "Out", "a number, an enum or a handle"),
+        }
+    }
+
+    /// Turns the parameters that count something into [`Means::Length`] and its like.
+    fn lengths(&mut self, means: &mut [Option<Means<'a>>]) {
+        for of in 0..means.len() {
+            let (len, count, derived) = match means[of] {
+                Some(Means::Buffer { len, unit, .. }) => (len, None, unit.is_none()),
+                Some(Means::BufferVec { len, count, unit, .. }) => {
+                    (len, Some(count), unit.is_none())
+                }
+                Some(Means::Bytes { len }) => {
+                    means[len] = Some(Means::BytesLength { of });
+                    continue;
+                }
+                _ => continue,
+            };
+            // Two buffers may share a length; the first one gives it.
+            if matches!(means[len], Some(Means::Value)) {
+                means[len] = Some(Means::Length { of, derived });
+            }
+            if let Some(count) = count {
+                means[count] = Some(Means::Count { of });
+            }
+        }
+    }
+
+    /// Finds the callback of each context.
+    fn contexts(&mut self, means: &mut [Option<Means<'a>>]) {
+        let callbacks: Vec<usize> = (0..means.len())
+            .filter(|index| matches!(means[*index], Some(Means::Callback(_))))
+            .collect();
+        for index in 0..means.len() {
+            if !matches!(means[index], Some(Means::Ctx { .. })) {
+                continue;
+            }
+            let param = &self.sig.params[index];
+            let of = match self.entry.params.get(&param.name) {
+                Some(Role::CtxOf(name)) => {
+                    let of = self.index(name);
+                    of.filter(|of| callbacks.contains(of))
+                }
+                _ => callbacks.first().copied(),
+            };
+            means[index] = of.map(|of| Means::Ctx { of });
+            if of.is_none() {
+                let message = format!("`{}` of `{}` is the context of no callback", param.name, self.c());
+                self.report(&rules::CALLBACK_CONTEXT, param, message);
+            }
+        }
+    }
+}

@@ -1,0 +1,7 @@
+// @generated from spdk-api.ron by `cargo xtask codegen`. Do not edit.
+//! Wrappers that are made from `spdk-api.ron`, one module per SPDK header.
+
+#[rustfmt::skip]
+pub mod thread;
+#[rustfmt::skip]
+pub mod bdev;
