@@ -328,7 +328,10 @@ impl<'a> Options<'a> {
             reactor_mask,
             rpc_addr: options::optional_text("rpc_addr", builder.rpc_addr.as_deref())?,
             mem_size: builder.mem_size_mb.map(options::memory).transpose()?,
-            json: crate::config::load(builder.config_file.as_deref(), builder.json_data.as_deref())?,
+            json: crate::config::load(
+                builder.config_file.as_deref(),
+                builder.json_data.as_deref(),
+            )?,
         })
     }
 
@@ -345,7 +348,10 @@ impl<'a> Options<'a> {
             sys::spdk_app_opts_init(opts.as_mut_ptr(), size as _);
             let opts = &mut *opts.as_mut_ptr();
             opts.name = self.name.as_ptr();
-            opts.rpc_addr = self.rpc_addr.as_ref().map_or(ptr::null(), |addr| addr.as_ptr());
+            opts.rpc_addr = self
+                .rpc_addr
+                .as_ref()
+                .map_or(ptr::null(), |addr| addr.as_ptr());
             if let Some(mask) = &self.reactor_mask {
                 opts.reactor_mask = mask.as_ptr();
             }
@@ -385,14 +391,17 @@ unsafe extern "C" fn on_start(arg: *mut c_void) {
         start.started.set(true);
         match (Local::current(), start.main.take()) {
             (Ok(local), Some(main)) => {
-                *APP_THREAD.lock().unwrap_or_else(|e| e.into_inner()) = Some(local.shared().clone());
+                *APP_THREAD.lock().unwrap_or_else(|e| e.into_inner()) =
+                    Some(local.shared().clone());
                 drop(task::spawn_on(&local, main));
                 if STOP.load(SeqCst) {
                     begin_shutdown();
                 }
             }
             (Err(fault), _) => {
-                start.error.set(Some(fault.at(crate::error::At::free("spdk_app_start"))));
+                start
+                    .error
+                    .set(Some(fault.at(crate::error::At::free("spdk_app_start"))));
                 stop_framework(1);
             }
             (Ok(_), None) => {}
@@ -417,7 +426,10 @@ fn begin_shutdown() {
         return; // not started yet: `on_start` will see `STOP`; or stopping already
     };
     let others: Vec<_> = Shared::all();
-    let others: Vec<_> = others.into_iter().filter(|s| !Arc::ptr_eq(s, &app)).collect();
+    let others: Vec<_> = others
+        .into_iter()
+        .filter(|s| !Arc::ptr_eq(s, &app))
+        .collect();
     let left = Arc::new(AtomicUsize::new(others.len() + 1));
     let one_less = {
         let app = app.clone();
@@ -451,10 +463,10 @@ fn end_app_thread() {
 /// Waits until the calling task is the only one of its spdk_thread.
 async fn others_end(local: &Rc<Local>) {
     std::future::poll_fn(|cx| {
-        if local.tasks().borrow().len() <= 1 {
+        if local.executor().len() <= 1 {
             return Poll::Ready(());
         }
-        local.wake_when_one_is_left(cx.waker());
+        local.executor().wake_when_one_is_left(cx.waker());
         Poll::Pending
     })
     .await;
@@ -472,7 +484,10 @@ fn finish(start: &Start) {
         // SAFETY: `spdk_app_start` has returned, and nothing uses SPDK's memory any more.
         unsafe { sys::spdk_app_fini() };
     } else {
-        tracing::warn!(buffers, "SPDK's memory stays mapped: buffers of it are in use");
+        tracing::warn!(
+            buffers,
+            "SPDK's memory stays mapped: buffers of it are in use"
+        );
     }
     if let Err(payload) = dropped {
         resume_unwind(payload);

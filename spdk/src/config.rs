@@ -20,7 +20,10 @@ pub(crate) fn load(file: Option<&Path>, inline: Option<&str>) -> Result<Option<V
         (None, Some(json)) => ("json_data", json.as_bytes().to_vec()),
         (Some(path), None) => {
             let read = std::fs::read(path).map_err(|error| {
-                refuse("config_file", format!("cannot read {}: {error}", path.display()))
+                refuse(
+                    "config_file",
+                    format!("cannot read {}: {error}", path.display()),
+                )
             })?;
             ("config_file", read)
         }
@@ -60,7 +63,10 @@ fn check(text: &[u8]) -> std::result::Result<(), String> {
     let offset = (end as usize).saturating_sub(copy.as_ptr() as usize);
     let before = &text[..offset.min(text.len())];
     let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
-    let start = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+    let start = before
+        .iter()
+        .rposition(|byte| *byte == b'\n')
+        .map_or(0, |at| at + 1);
     let column = before.len() - start + 1;
     let what = match rc {
         -2 => "the JSON text ends too early",

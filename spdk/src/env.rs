@@ -7,8 +7,8 @@ use std::mem::MaybeUninit;
 use std::ptr;
 use std::sync::atomic::{AtomicU8, Ordering::SeqCst};
 
-use crate::error::{Error, Result};
 use crate::errno::Errno;
+use crate::error::{Error, Result};
 use crate::{mem, options, spdk_log, sys, thread};
 
 /// Where this process is in SPDK's one life.

@@ -108,7 +108,9 @@ pub enum Error {
         errno: Errno,
     },
     /// The object belongs to another spdk_thread than the current one.
-    #[error("{at}: it belongs to spdk_thread {home:?}, but the current one is {current:?}; use it there, by a message")]
+    #[error(
+        "{at}: it belongs to spdk_thread {home:?}, but the current one is {current:?}; use it there, by a message"
+    )]
     WrongThread {
         /// Where.
         at: Box<Context>,
@@ -142,7 +144,9 @@ pub enum Error {
         reason: String,
     },
     /// No DMA memory is left, or none of this size and alignment.
-    #[error("no DMA memory for {size} bytes aligned to {align}; give the application more memory with `mem_size_mb`")]
+    #[error(
+        "no DMA memory for {size} bytes aligned to {align}; give the application more memory with `mem_size_mb`"
+    )]
     NoDmaMemory {
         /// The bytes asked for.
         size: usize,
@@ -156,16 +160,22 @@ pub enum Error {
         name: String,
     },
     /// SPDK is not running in this process: not started yet, or ended.
-    #[error("{operation}: SPDK is not initialised in this process; build a `SpdkEnv` or run a `SpdkApp` first")]
+    #[error(
+        "{operation}: SPDK is not initialised in this process; build a `SpdkEnv` or run a `SpdkApp` first"
+    )]
     NotInitialised {
         /// What was tried.
         operation: &'static str,
     },
     /// SPDK can be initialised once in a process, and it was.
-    #[error("SPDK was already initialised in this process; it can be initialised once only, even after it ended")]
+    #[error(
+        "SPDK was already initialised in this process; it can be initialised once only, even after it ended"
+    )]
     AlreadyInitialised,
     /// The current OS thread has no spdk_thread.
-    #[error("{operation}: no spdk_thread is current on this OS thread; call it inside `SpdkApp`, or attach one with `SpdkThread::current`")]
+    #[error(
+        "{operation}: no spdk_thread is current on this OS thread; call it inside `SpdkApp`, or attach one with `SpdkThread::current`"
+    )]
     NoThread {
         /// What was tried.
         operation: &'static str,
@@ -177,7 +187,9 @@ pub enum Error {
         name: String,
     },
     /// SPDK would have been polled from inside a poll, which can only wait for itself.
-    #[error("{operation} was called from inside a task, message or poller of an spdk_thread; use `.await` there")]
+    #[error(
+        "{operation} was called from inside a task, message or poller of an spdk_thread; use `.await` there"
+    )]
     NestedPoll {
         /// What was tried.
         operation: &'static str,
@@ -247,11 +259,6 @@ impl Error {
         }
     }
 
-    /// An [`Error::InvalidArgument`] of `operation`.
-    pub(crate) fn invalid(operation: &'static str, reason: impl Into<String>) -> Self {
-        Fault::Invalid(reason.into().into_boxed_str()).at(At::free(operation))
-    }
-
     pub(crate) fn errno_of(operation: &'static str, errno: Errno) -> Self {
         Fault::Errno(errno).at(At::free(operation))
     }
@@ -261,6 +268,12 @@ impl Error {
 pub trait Describe {
     /// The object in a few words, such as `bdev "Malloc0"`.
     fn describe(&self) -> String;
+}
+
+impl Describe for &str {
+    fn describe(&self) -> String {
+        format!("{self:?}")
+    }
 }
 
 /// Where a call is made, borrowed: it costs nothing until there is an error.

@@ -86,7 +86,12 @@ pub unsafe fn emit<E: Clone + 'static>(arg: *mut c_void, event: E) {
     guard("event callback", || {
         // SAFETY: the caller promises a live hub.
         let hub = unsafe { &*arg.cast::<Hub<E>>() };
-        let queues: Vec<_> = hub.queues.borrow().iter().filter_map(Weak::upgrade).collect();
+        let queues: Vec<_> = hub
+            .queues
+            .borrow()
+            .iter()
+            .filter_map(Weak::upgrade)
+            .collect();
         if let Some(hook) = hub.hook.take() {
             hook(&event);
             hub.hook.set(Some(hook));

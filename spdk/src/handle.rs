@@ -204,7 +204,9 @@ impl<O: Object> WeakHandle<O> {
     }
 
     pub(crate) fn is_gone(&self) -> bool {
-        self.0.upgrade().is_none_or(|inner| inner.ptr.get().is_null())
+        self.0
+            .upgrade()
+            .is_none_or(|inner| inner.ptr.get().is_null())
     }
 
     /// Gives the object back to C if no operation uses it. Returns whether it is gone.

@@ -91,4 +91,3 @@ pub fn check_len(have: u64, blocks: u64, block_size: u32) -> Result<(), Fault> {
 pub fn total_len(bufs: &[DmaBuf]) -> u64 {
     bufs.iter().map(|buf| buf.len() as u64).sum()
 }
-

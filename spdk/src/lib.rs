@@ -39,8 +39,11 @@
 #![deny(unsafe_code)]
 #![warn(missing_docs)]
 
+#[path = "private.rs"]
+#[doc(hidden)]
+pub mod __private;
 mod app;
-mod bdev;
+pub mod bdev;
 mod bdev_io;
 mod buf;
 mod channel;
@@ -50,19 +53,22 @@ mod env;
 mod errno;
 mod error;
 mod events;
+mod executor;
+#[allow(
+    unreachable_pub,
+    reason = "the public modules re-export what belongs to them"
+)]
 mod generated;
 mod handle;
 mod iovecs;
 mod local;
+mod markers;
 mod mem;
 mod nvme_status;
 mod op;
 mod options;
 mod os_thread;
 mod panic;
-#[path = "private.rs"]
-#[doc(hidden)]
-pub mod __private;
 mod slot;
 mod spdk_log;
 pub mod task;
@@ -80,7 +86,6 @@ pub use error::{Context, Error, Gone, Range, Result};
 pub use events::Events;
 pub use nvme_status::NvmeStatus;
 pub use options::LogLevel;
-pub use spdk_derive::{api, main, test};
 pub use task::spawn_local;
 pub use thread::{
     CurrentThread, DEFAULT_MSG_MEMPOOL_SIZE, JoinHandle, SMALL_MSG_MEMPOOL_SIZE, SpdkThread,

@@ -12,16 +12,13 @@ use std::ffi::{CStr, c_int, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 use std::rc::{Rc, Weak};
-use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering::*};
-use std::sync::{Arc, Mutex};
-use std::task::Waker;
+use std::sync::atomic::{AtomicBool, Ordering::*};
+use std::sync::{Arc, RwLock};
 
-use async_task::Runnable;
 use crossbeam_queue::SegQueue;
-use slab::Slab;
 
 use crate::error::{Fault, Gone};
-use crate::os_thread;
+use crate::executor::{Executor, TaskId};
 use crate::panic;
 use crate::sys;
 
@@ -31,22 +28,19 @@ const MESSAGES_PER_POLL: usize = 64;
 /// Work that came from another OS thread.
 enum Message {
     Run(Box<dyn FnOnce() + Send>),
-    Task(Runnable),
+    Wake(TaskId),
 }
 
 /// The part of a [`Local`] that any OS thread may use, also after the spdk_thread has ended.
 pub(crate) struct Shared {
     name: Box<str>,
     id: u64,
-    os_thread: os_thread::Id,
     inbox: SegQueue<Message>,
     closed: AtomicBool,
-    /// The `Local`, for code on its own OS thread; null when it has ended.
-    local: AtomicPtr<Local>,
 }
 
-/// Every [`Shared`] whose spdk_thread may still run.
-static ALL: Mutex<Vec<std::sync::Weak<Shared>>> = Mutex::new(Vec::new());
+/// The [`Shared`] of each `Local`, by its index. An index is used again when its `Local` has ended.
+static SHARED: RwLock<Vec<Option<Arc<Shared>>>> = RwLock::new(Vec::new());
 
 impl Shared {
     pub(crate) fn name(&self) -> &str {
@@ -59,15 +53,6 @@ impl Shared {
 
     pub(crate) fn is_closed(&self) -> bool {
         self.closed.load(SeqCst)
-    }
-
-    /// The `Local`, if the caller is on its OS thread and it has not ended.
-    fn local(&self) -> Option<&Local> {
-        if self.os_thread != os_thread::Id::current() {
-            return None;
-        }
-        // SAFETY: `Local::close` and the drop of a `Local` clear the pointer on this OS thread.
-        unsafe { self.local.load(Relaxed).as_ref() }
     }
 
     /// Runs `f` on the spdk_thread; `false`, and `f` dropped, if that has ended.
@@ -95,32 +80,46 @@ impl Shared {
 
     fn empty(&self) {
         while let Some(message) = self.inbox.pop() {
-            match message {
-                Message::Run(f) => drop(f),
-                // A task is dropped on its own OS thread only, and all of them have been by now.
-                Message::Task(runnable) => std::mem::forget(runnable),
-            }
-        }
-    }
-
-    /// What `async_task` calls when a task is woken.
-    pub(crate) fn schedule(&self, runnable: Runnable) {
-        match self.local() {
-            Some(local) => local.ready.borrow_mut().push_back(runnable),
-            None => {
-                self.push(Message::Task(runnable));
-            }
+            drop(message);
         }
     }
 
     /// Every spdk_thread that Rust has run on and that has not ended.
     pub(crate) fn all() -> Vec<Arc<Shared>> {
-        let mut all = ALL.lock().unwrap_or_else(|e| e.into_inner());
-        all.retain(|shared| shared.strong_count() > 0);
-        all.iter()
-            .filter_map(std::sync::Weak::upgrade)
-            .filter(|shared| !shared.is_closed())
-            .collect()
+        let all = SHARED.read().unwrap_or_else(|e| e.into_inner());
+        all.iter().flatten().cloned().collect()
+    }
+
+    fn register(self: &Arc<Self>) -> u32 {
+        let mut all = SHARED.write().unwrap_or_else(|e| e.into_inner());
+        let index = all.iter().position(Option::is_none).unwrap_or(all.len());
+        if index == all.len() {
+            all.push(None);
+        }
+        all[index] = Some(self.clone());
+        index as u32
+    }
+
+    fn unregister(index: u32) {
+        let mut all = SHARED.write().unwrap_or_else(|e| e.into_inner());
+        all[index as usize] = None;
+    }
+}
+
+/// Wakes a task of the spdk_thread with this index. From its own OS thread the task is ready at
+/// once; from another it is when the message arrives. Names that are out of date wake nothing, or
+/// a task that is in the same place by now, which just looks again.
+pub(crate) fn wake(index: u32, task: TaskId) {
+    let here = LOCALS.try_with(|locals| {
+        let locals = locals.borrow();
+        let local = locals.iter().find(|local| local.index == index);
+        local.map(|local| local.executor.wake(task)).is_some()
+    });
+    if here != Ok(true) {
+        let all = SHARED.read().unwrap_or_else(|e| e.into_inner());
+        if let Some(Some(shared)) = all.get(index as usize) {
+            shared.push(Message::Wake(task));
+        }
     }
 }
 
@@ -137,8 +136,8 @@ pub(crate) trait Revoke {
 pub(crate) struct Local {
     thread: Cell<*mut sys::spdk_thread>,
     shared: Arc<Shared>,
-    ready: RefCell<VecDeque<Runnable>>,
-    tasks: RefCell<Slab<Waker>>,
+    index: u32,
+    executor: Executor,
     deferred: RefCell<VecDeque<Box<dyn FnOnce()>>>,
     objects: RefCell<BTreeMap<u64, Weak<dyn Revoke>>>,
     next_object: Cell<u64>,
@@ -148,8 +147,6 @@ pub(crate) struct Local {
     ending: RefCell<Option<Box<dyn FnOnce()>>>,
     is_ending: Cell<bool>,
     running: Cell<bool>,
-    /// Who waits until one task is left.
-    last_task: Cell<Option<Waker>>,
 }
 
 thread_local! {
@@ -170,13 +167,16 @@ impl Local {
         if thread.is_null() {
             return Err(Fault::NoThread);
         }
-        let known = LOCALS.with_borrow(|locals| {
+        let known = LOCALS.try_with(|locals| {
+            let locals = locals.borrow();
             let mut locals = locals.iter();
             locals.find(|local| local.thread.get() == thread).cloned()
         });
         match known {
-            Some(local) => Ok(local),
-            None => Self::start(thread),
+            Ok(Some(local)) => Ok(local),
+            Ok(None) => Self::start(thread),
+            // The OS thread is ending.
+            Err(_) => Err(Fault::NoThread),
         }
     }
 
@@ -187,21 +187,23 @@ impl Local {
         let (name, id) = unsafe {
             sys::spdk_thread_bind(thread, true);
             let name = CStr::from_ptr(sys::spdk_thread_get_name(thread));
-            (name.to_string_lossy().into(), sys::spdk_thread_get_id(thread))
+            (
+                name.to_string_lossy().into(),
+                sys::spdk_thread_get_id(thread),
+            )
         };
         let shared = Arc::new(Shared {
             name,
             id,
-            os_thread: os_thread::Id::current(),
             inbox: SegQueue::new(),
             closed: AtomicBool::new(false),
-            local: AtomicPtr::new(ptr::null_mut()),
         });
+        let index = shared.register();
         let local = Rc::new(Local {
             thread: Cell::new(thread),
             shared,
-            ready: RefCell::default(),
-            tasks: RefCell::default(),
+            index,
+            executor: Executor::default(),
             deferred: RefCell::default(),
             objects: RefCell::default(),
             next_object: Cell::new(0),
@@ -210,7 +212,6 @@ impl Local {
             ending: RefCell::default(),
             is_ending: Cell::new(false),
             running: Cell::new(false),
-            last_task: Cell::new(None),
         });
         let arg = Rc::into_raw(local.clone()).cast_mut();
         // SAFETY: the context is a counted reference, given back in `finish` after the poller is
@@ -219,16 +220,13 @@ impl Local {
             sys::spdk_poller_register_named(Some(run_local), arg.cast(), 0, c"spdk-rs".as_ptr())
         };
         if poller.is_null() {
+            Shared::unregister(index);
             // SAFETY: SPDK did not take the reference.
             drop(unsafe { Rc::from_raw(arg) });
             return Err(Fault::Errno(crate::Errno::ENOMEM));
         }
         local.poller.set(poller);
-        local.shared.local.store(arg, Relaxed);
         LOCALS.with_borrow_mut(|locals| locals.push(local.clone()));
-        let mut all = ALL.lock().unwrap_or_else(|e| e.into_inner());
-        all.retain(|shared| shared.strong_count() > 0);
-        all.push(Arc::downgrade(&local.shared));
         Ok(local)
     }
 
@@ -246,24 +244,8 @@ impl Local {
         !thread.is_null() && thread == current_thread()
     }
 
-    pub(crate) fn tasks(&self) -> &RefCell<Slab<Waker>> {
-        &self.tasks
-    }
-
-    pub(crate) fn wake_when_one_is_left(&self, waker: &Waker) {
-        self.last_task.set(Some(waker.clone()));
-    }
-
-    /// Takes a task off the list. The list is drained when the spdk_thread ends.
-    pub(crate) fn unlist(&self, task: usize) {
-        let mut tasks = self.tasks.borrow_mut();
-        let removed = tasks.try_remove(task);
-        let one_left = tasks.len() == 1;
-        drop(tasks);
-        drop(removed);
-        if one_left && let Some(waker) = self.last_task.take() {
-            waker.wake();
-        }
+    pub(crate) fn executor(&self) -> &Executor {
+        &self.executor
     }
 
     pub(crate) fn is_ending(&self) -> bool {
@@ -301,33 +283,20 @@ impl Local {
             busy = true;
             match message {
                 Message::Run(f) => run_caught("message", f),
-                Message::Task(runnable) => {
-                    runnable.run();
-                }
+                Message::Wake(task) => self.executor.wake(task),
             }
         }
         while let Some(f) = self.take_deferred() {
             busy = true;
             run_caught("release", f);
         }
-        let ready = self.ready.borrow().len();
-        for _ in 0..ready {
-            let Some(runnable) = self.take_ready() else {
-                break;
-            };
-            busy = true;
-            runnable.run();
-        }
+        busy |= self.executor.run_ready(self.index);
         self.running.set(false);
         if self.is_ending.get() {
             busy = true;
             self.end_step();
         }
         busy
-    }
-
-    fn take_ready(&self) -> Option<Runnable> {
-        self.ready.borrow_mut().pop_front()
     }
 
     fn take_deferred(&self) -> Option<Box<dyn FnOnce()>> {
@@ -343,24 +312,14 @@ impl Local {
     }
 
     fn end_step(self: &Rc<Self>) {
-        self.drop_tasks();
+        self.executor.drop_tasks();
         let objects = self.revoke_idle();
         let quiet = objects == 0
             && self.operations.get() == 0
-            && self.tasks.borrow().is_empty()
-            && self.ready.borrow().is_empty()
+            && self.executor.is_empty()
             && self.deferred.borrow().is_empty();
         if quiet {
             self.finish();
-        }
-    }
-
-    /// Drops every task's future. `async_task` does so when a cancelled task is scheduled.
-    fn drop_tasks(&self) {
-        let wakers: Vec<Waker> = self.tasks.borrow_mut().drain().collect();
-        wakers.into_iter().for_each(Waker::wake);
-        while let Some(runnable) = self.take_ready() {
-            drop(runnable);
         }
     }
 
@@ -391,7 +350,7 @@ impl Local {
     }
 
     fn finish(self: &Rc<Self>) {
-        self.shared.local.store(ptr::null_mut(), Relaxed);
+        Shared::unregister(self.index);
         self.shared.close();
         let mut poller = self.poller.replace(ptr::null_mut());
         // SAFETY: registered in `start` on this spdk_thread, which is current; it may be
@@ -409,13 +368,6 @@ impl Local {
     }
 }
 
-impl Drop for Local {
-    fn drop(&mut self) {
-        self.shared.local.store(ptr::null_mut(), Relaxed);
-        self.shared.closed.store(true, SeqCst);
-    }
-}
-
 unsafe extern "C" fn run_local(arg: *mut c_void) -> c_int {
     panic::guard("executor poller", || {
         let local = arg.cast::<Local>().cast_const();
@@ -430,7 +382,7 @@ unsafe extern "C" fn run_local(arg: *mut c_void) -> c_int {
 }
 
 /// A closure's panic is reported, and the spdk_thread goes on.
-fn run_caught(what: &'static str, f: impl FnOnce()) {
+pub(crate) fn run_caught(what: &'static str, f: impl FnOnce()) {
     if let Err(payload) = catch_unwind(AssertUnwindSafe(f)) {
         let payload: Box<dyn Any + Send> = payload;
         let message = panic::message(&*payload);

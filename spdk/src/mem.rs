@@ -200,8 +200,8 @@ impl MemRef {
     /// The caller owns the memory and uses it no more.
     pub(crate) unsafe fn renew(self) -> MemRef {
         let old = self.mem();
-        let new = Mem::dma(old.len, old.align)
-            .unwrap_or_else(|_| Mem::ordinary(old.len, old.align));
+        let new =
+            Mem::dma(old.len, old.align).unwrap_or_else(|_| Mem::ordinary(old.len, old.align));
         if !self.is_being_filled() {
             // SAFETY: `new` is not shared yet, and operations only read `old`.
             unsafe { new.bytes_mut().copy_from_slice(self.bytes()) };
@@ -260,7 +260,9 @@ fn sweep() {
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    mutex
+        .lock()
+        .unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
 /// Memory in the hands of an operation. Ends when it is dropped, on the OS thread that lent it:

@@ -74,11 +74,7 @@ fn static_text(text: *const std::ffi::c_char) -> &'static str {
 impl fmt::Display for NvmeStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (sct, sc) = (self.sct_name(), self.sc_name());
-        write!(
-            f,
-            "{sc} (SCT {:#x} {sct}, SC {:#04x}",
-            self.sct, self.sc
-        )?;
+        write!(f, "{sc} (SCT {:#x} {sct}, SC {:#04x}", self.sct, self.sc)?;
         if self.dnr == Some(true) {
             f.write_str(", do not retry")?;
         }

@@ -68,7 +68,10 @@ pub(crate) fn memory(mem_size_mb: i32) -> Result<i32> {
 pub(crate) fn cores(option: &'static str, mask: &str) -> Result<CString> {
     let cores = parse_cores(mask).map_err(|reason| {
         let ways = "write a hexadecimal mask such as 0x3 or a list such as [0,2-3]";
-        refuse(option, format!("{mask:?} is not a core mask: {reason}; {ways}"))
+        refuse(
+            option,
+            format!("{mask:?} is not a core mask: {reason}; {ways}"),
+        )
     })?;
     let missing: Vec<String> = cores
         .iter()
@@ -80,7 +83,9 @@ pub(crate) fn cores(option: &'static str, mask: &str) -> Result<CString> {
         let missing = missing.join(", ");
         return Err(refuse(
             option,
-            format!("{mask:?} names core {missing}, which this machine has not; it offers {count} cores"),
+            format!(
+                "{mask:?} names core {missing}, which this machine has not; it offers {count} cores"
+            ),
         ));
     }
     text(option, mask)
@@ -110,7 +115,11 @@ fn parse_mask(mask: &str) -> Result<BTreeSet<u32>, String> {
             .to_digit(16)
             .ok_or_else(|| format!("{digit:?} is not a hexadecimal digit"))?;
         let low = u32::try_from(position * 4).map_err(|_| "it is too long")?;
-        cores.extend((0..4).filter(|bit| value >> bit & 1 == 1).map(|bit| low + bit));
+        cores.extend(
+            (0..4)
+                .filter(|bit| value >> bit & 1 == 1)
+                .map(|bit| low + bit),
+        );
     }
     Ok(cores)
 }
@@ -163,7 +172,9 @@ mod tests {
 
     #[test]
     fn what_names_no_core_is_refused() {
-        for bad in ["", "0x", "0x0", "0xZZ", "[]", "[1", "[3-1]", "[a]", "[99999]"] {
+        for bad in [
+            "", "0x", "0x0", "0xZZ", "[]", "[1", "[3-1]", "[a]", "[99999]",
+        ] {
             assert!(parse_cores(bad).is_err(), "{bad} was accepted");
         }
     }

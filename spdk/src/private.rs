@@ -14,3 +14,8 @@ pub use crate::local::Here;
 pub use crate::mem::Loan;
 pub use crate::op::{Callback, Complete, Submitted, bdev_rc, complete, op, status};
 pub use crate::text::{cstring, string};
+pub use crate::{
+    __assert_not_send as assert_not_send, __assert_not_send_sync as assert_not_send_sync,
+    __assert_not_sync as assert_not_sync, __assert_send as assert_send,
+    __assert_sync as assert_sync,
+};

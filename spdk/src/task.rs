@@ -1,17 +1,18 @@
 //! Tasks of an spdk_thread.
 
 use std::any::Any;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
-use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::rc::{Rc, Weak};
+use std::task::{Context, Poll, Waker};
 
-use async_task::FallibleTask;
 use futures_util::FutureExt;
 
 use crate::error::{At, Error, Result};
+use crate::executor::TaskId;
 use crate::local::Local;
 use crate::panic;
 
@@ -41,73 +42,90 @@ pub(crate) fn spawn_on<F>(local: &Rc<Local>, future: F) -> JoinHandle<F::Output>
 where
     F: Future + 'static,
 {
-    /// Takes the task off the list of its spdk_thread when its future goes.
-    struct Listed(Rc<Local>, usize);
-    impl Drop for Listed {
-        fn drop(&mut self) {
-            self.0.unlist(self.1);
-        }
+    let end = Rc::new(End {
+        result: RefCell::new(None),
+        waker: Cell::new(None),
+    });
+    let sink = Sink(end.clone());
+    let task = local.executor().spawn(Box::pin(async move {
+        let result = AssertUnwindSafe(future).catch_unwind().await;
+        sink.set(result.map_err(panicked));
+    }));
+    JoinHandle {
+        end,
+        task,
+        local: Rc::downgrade(local),
     }
-
-    let key = local.tasks().borrow().vacant_key();
-    let listed = Listed(local.clone(), key);
-    let future = async move {
-        let _listed = listed;
-        AssertUnwindSafe(future).catch_unwind().await
-    };
-    let shared = local.shared().clone();
-    let (runnable, task) =
-        async_task::spawn_local(future, move |runnable| shared.schedule(runnable));
-    local.tasks().borrow_mut().insert(runnable.waker());
-    runnable.schedule();
-    let task = Some(task.fallible());
-    JoinHandle { task }
 }
 
-/// The other end of a task: its result, when it has one.
+/// Where a task leaves its result.
+struct End<T> {
+    result: RefCell<Option<Result<T>>>,
+    waker: Cell<Option<Waker>>,
+}
+
+/// The task's side of its [`End`]: without a result when it goes, the task was cancelled.
+struct Sink<T>(Rc<End<T>>);
+
+impl<T> Sink<T> {
+    fn set(&self, result: Result<T>) {
+        *self.0.result.borrow_mut() = Some(result);
+    }
+}
+
+impl<T> Drop for Sink<T> {
+    fn drop(&mut self) {
+        let mut result = self.0.result.borrow_mut();
+        if result.is_none() {
+            *result = Some(Err(Error::Cancelled));
+        }
+        drop(result);
+        if let Some(waker) = self.0.waker.take() {
+            waker.wake();
+        }
+    }
+}
+
+/// The other end of a task: its result, when it has one. Not `Send`.
 ///
 /// It resolves to the task's output, to [`Error::Panicked`] if the task panicked, or to
 /// [`Error::Cancelled`] if it was aborted or its spdk_thread ended first. Dropping the handle
 /// leaves the task running.
 #[must_use = "a task's panic is seen only by its handle; drop it explicitly to let the task run on"]
 pub struct JoinHandle<T> {
-    task: Option<FallibleTask<std::thread::Result<T>>>,
+    end: Rc<End<T>>,
+    task: TaskId,
+    local: Weak<Local>,
 }
 
 impl<T> JoinHandle<T> {
-    /// Drops the task's future, on its own spdk_thread, at its next turn.
-    pub fn abort(&mut self) {
-        drop(self.task.take());
+    /// Drops the task's future, on its own spdk_thread, in its next turn.
+    pub fn abort(&self) {
+        if self.is_finished() {
+            return; // its place may be another task's by now
+        }
+        if let Some(local) = self.local.upgrade() {
+            local.executor().abort(self.task);
+        }
     }
 
     /// Whether the task has ended, or was aborted.
     pub fn is_finished(&self) -> bool {
-        self.task.as_ref().is_none_or(FallibleTask::is_finished)
+        Rc::strong_count(&self.end) == 1
     }
 }
 
 impl<T> Future for JoinHandle<T> {
     type Output = Result<T>;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let Some(task) = self.task.as_mut() else {
-            return Poll::Ready(Err(Error::Cancelled));
-        };
-        let end = std::task::ready!(Pin::new(task).poll(cx));
-        self.task = None;
-        Poll::Ready(match end {
-            Some(Ok(output)) => Ok(output),
-            Some(Err(payload)) => Err(panicked(payload)),
-            None => Err(Error::Cancelled),
-        })
-    }
-}
-
-impl<T> Drop for JoinHandle<T> {
-    fn drop(&mut self) {
-        if let Some(task) = self.task.take() {
-            task.detach();
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        if !self.is_finished() {
+            self.end.waker.set(Some(cx.waker().clone()));
+            return Poll::Pending;
         }
+        let result = self.end.result.borrow_mut().take();
+        // Without a result it was polled after it was ready.
+        Poll::Ready(result.unwrap_or(Err(Error::Cancelled)))
     }
 }
 

@@ -18,7 +18,9 @@ pub unsafe fn string(text: *const c_char) -> Result<Option<String>, Fault> {
     let text = unsafe { CStr::from_ptr(text) };
     match text.to_str() {
         Ok(text) => Ok(Some(text.to_owned())),
-        Err(_) => Err(Fault::invalid(format!("SPDK returned text that is not UTF-8: {text:?}"))),
+        Err(_) => Err(Fault::invalid(format!(
+            "SPDK returned text that is not UTF-8: {text:?}"
+        ))),
     }
 }
 

@@ -235,7 +235,10 @@ fn create(name: &CString, mempool_size: usize) -> Result<NonNull<sys::spdk_threa
         // SAFETY: the environment is up, and the library is not: the count under the lock says so.
         let rc = unsafe { sys::spdk_thread_lib_init_ext(None, None, 0, mempool_size as _) };
         if rc != 0 {
-            return Err(Error::errno_of("spdk_thread_lib_init_ext", Errno::from_code(rc)));
+            return Err(Error::errno_of(
+                "spdk_thread_lib_init_ext",
+                Errno::from_code(rc),
+            ));
         }
     }
     // SAFETY: the library is up; the name is copied; no cpuset means any core.
@@ -294,7 +297,11 @@ impl Drop for SpdkThread {
             if !warned && start.elapsed() > PATIENCE {
                 warned = true;
                 let objects = self.local.busy_objects();
-                tracing::warn!(name = self.name(), ?objects, "waiting for operations in flight");
+                tracing::warn!(
+                    name = self.name(),
+                    ?objects,
+                    "waiting for operations in flight"
+                );
             }
         }
         detach(self.ptr);
@@ -405,10 +412,6 @@ pub struct ThreadHandle {
 }
 
 impl ThreadHandle {
-    pub(crate) fn of(shared: Arc<Shared>) -> Self {
-        ThreadHandle { shared }
-    }
-
     /// Runs `f` on the spdk_thread, in one of its next polls, and returns at once.
     ///
     /// Closures that one OS thread sends run in the order they were sent. A panic of `f` is reported
