@@ -110,7 +110,10 @@ async fn pass(
     each: impl AsyncFn(&mut DmaBuf, u64) -> spdk::Result<u64>,
 ) -> spdk::Result<u64> {
     let start = Instant::now();
-    let (size, align) = (bdev.size_bytes(), bdev.block_size().next_power_of_two().max(4096));
+    let (size, align) = (
+        bdev.size_bytes(),
+        bdev.block_size().next_power_of_two().max(4096),
+    );
     let step = CHUNK - CHUNK % u64::from(bdev.block_size());
     let mut sum = 0;
     let mut offset = 0;
@@ -176,7 +179,8 @@ async fn random_reads(
                 while !stop.get() {
                     seed = mix(seed);
                     let submitted = Instant::now();
-                    desc.read(&channel, &mut buf, seed % places * length).await?;
+                    desc.read(&channel, &mut buf, seed % places * length)
+                        .await?;
                     let done = Instant::now();
                     latency.saturating_record((done - submitted).as_nanos() as u64);
                     stop.set(done - start >= seconds);
@@ -215,7 +219,12 @@ fn report(args: &Args, length: u64, latency: &Histogram<u64>, elapsed: Duration)
     );
     let buckets: Vec<(u64, u64)> = latency
         .iter_log(250, 2.0)
-        .map(|bucket| (bucket.value_iterated_to() + 1, bucket.count_since_last_iteration()))
+        .map(|bucket| {
+            (
+                bucket.value_iterated_to() + 1,
+                bucket.count_since_last_iteration(),
+            )
+        })
         .skip_while(|(_, count)| *count == 0)
         .collect();
     let most = buckets.iter().map(|(_, count)| *count).max().unwrap_or(1);

@@ -76,7 +76,7 @@ impl Bdev {
         let at = At::new("spdk_bdev_desc_get_bdev", &desc);
         let bdev = desc.handle().extra().bdev.get();
         let Some(bdev) = NonNull::new(bdev) else {
-            return Err(Fault::Gone(Gone::Removed).at(at));
+            return Err(Fault::gone(Gone::Removed).at(at));
         };
         // SAFETY: the bdev stays while `desc` is open, which it is.
         let (block_size, num_blocks) = unsafe {
@@ -294,7 +294,7 @@ impl BdevDesc {
         let desc = self.handle().get().map_err(|fault| fault.at(at))?;
         // SAFETY: the descriptor is open, on its spdk_thread.
         let ch = unsafe { sys::spdk_bdev_get_io_channel(desc.as_ptr()) };
-        let ch = NonNull::new(ch).ok_or_else(|| Fault::Errno(Errno::ENOMEM).at(at))?;
+        let ch = NonNull::new(ch).ok_or_else(|| Fault::errno(Errno::ENOMEM).at(at))?;
         let extra = self.handle().extra();
         let keep = Box::new(self.handle().clone());
         let name = self.describe().into();
@@ -332,7 +332,7 @@ impl BdevDesc {
         if extra.device == self.handle().extra().bdev.get().cast_const().cast() {
             ch.handle().hold()
         } else {
-            Err(Fault::WrongChannel(ch.describe().into()))
+            Err(Fault::wrong_channel(ch))
         }
     }
 

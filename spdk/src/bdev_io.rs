@@ -49,7 +49,7 @@ unsafe fn fault(bdev_io: *const sys::spdk_bdev_io) -> Fault {
     // The errno of an aio or uring bdev says more than the status that SPDK maps it to; for every
     // other failure SPDK gives -EIO here.
     if aio != 0 && aio != -libc::EIO {
-        return Fault::Errno(Errno::from_code(aio));
+        return Fault::errno(Errno::from_code(aio));
     }
-    Fault::Device(NvmeStatus::of_bdev_io(sct, sc, cdw0))
+    Fault::device(NvmeStatus::of_bdev_io(sct, sc, cdw0))
 }

@@ -5,7 +5,7 @@ use std::cell::Cell;
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 
-use crate::error::{Error, Fault, Result};
+use crate::error::{At, Fault, Result};
 use crate::mem::{Loan, Mem, MemRef};
 
 /// A buffer that a device can read and write directly: pinned, aligned, from SPDK's memory.
@@ -40,17 +40,14 @@ impl DmaBuf {
     ///
     /// # Errors
     ///
-    /// [`Error::NotInitialised`] before SPDK is up and after it ended, [`Error::InvalidArgument`]
-    /// for a size of 0 or an alignment that is not a power of two, [`Error::NoDmaMemory`] when
+    /// [`Error::NotInitialised`](crate::Error::NotInitialised) before SPDK is up and after it ended,
+    /// [`Error::InvalidArgument`](crate::Error::InvalidArgument)
+    /// for a size of 0 or an alignment that is not a power of two, [`Error::NoDmaMemory`](crate::Error::NoDmaMemory) when
     /// SPDK's memory is used up.
     #[doc(alias = "spdk_dma_zmalloc")]
     pub fn alloc(size: usize, align: usize) -> Result<Self> {
-        let mem = Mem::dma(size, align).map_err(|fault| match fault {
-            Fault::NotInitialised => Error::NotInitialised {
-                operation: "DmaBuf::alloc",
-            },
-            fault => fault.at(crate::error::At::free("DmaBuf::alloc")),
-        })?;
+        let at = At::free("DmaBuf::alloc");
+        let mem = Mem::dma(size, align).map_err(|fault| fault.at(at))?;
         let mem = Cell::new(mem);
         Ok(DmaBuf { mem })
     }
@@ -132,7 +129,7 @@ impl DmaBuf {
         }
         let mem = self.mem.get();
         if !mem.is_dma() {
-            return Err(Fault::NoDmaMemory(Box::new((mem.len(), mem.align()))));
+            return Err(Fault::no_dma_memory(mem.len(), mem.align()));
         }
         // SAFETY: the buffer owns the memory, `&mut self` excludes other users, and no operation
         // holds it.

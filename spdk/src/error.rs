@@ -260,7 +260,7 @@ impl Error {
     }
 
     pub(crate) fn errno_of(operation: &'static str, errno: Errno) -> Self {
-        Fault::Errno(errno).at(At::free(operation))
+        Fault::errno(errno).at(At::free(operation))
     }
 }
 
@@ -326,81 +326,115 @@ impl<'a> At<'a> {
 }
 
 /// Why a call failed, before it is told where.
+///
+/// One pointer, so that the result of an operation without an error is one word to move.
 #[derive(Debug)]
-#[non_exhaustive]
-pub enum Fault {
-    /// An errno.
+pub struct Fault(Box<Kind>);
+
+#[derive(Debug)]
+enum Kind {
     Errno(Errno),
-    /// A device's status.
     Device(NvmeStatus),
-    /// The object's spdk_thread is another one.
-    WrongThread(Box<(String, String)>),
-    /// The channel is another device's.
-    WrongChannel(Box<str>),
-    /// The object is gone.
+    WrongThread { home: String, current: String },
+    WrongChannel(String),
     Gone(Gone),
-    /// An argument was refused.
-    Invalid(Box<str>),
-    /// No DMA memory: size and alignment.
-    NoDmaMemory(Box<(usize, usize)>),
-    /// There is no current spdk_thread.
+    Invalid(String),
+    NoDmaMemory { size: usize, align: usize },
     NoThread,
-    /// SPDK is not running.
     NotInitialised,
 }
 
+#[cold]
+fn fault(kind: Kind) -> Fault {
+    Fault(Box::new(kind))
+}
+
 impl Fault {
-    /// The error, told where it happened.
-    #[cold]
-    pub fn at(self, at: At<'_>) -> Error {
-        match self {
-            Fault::Errno(errno) => Error::Errno {
-                at: at.context(),
-                errno,
-            },
-            Fault::Device(status) => Error::Device {
-                at: at.context(),
-                status,
-            },
-            Fault::WrongThread(names) => {
-                let (home, current) = *names;
-                Error::WrongThread {
-                    at: at.context(),
-                    home,
-                    current,
-                }
-            }
-            Fault::WrongChannel(channel) => Error::WrongChannel {
-                at: at.context(),
-                channel: channel.into(),
-            },
-            Fault::Gone(why) => Error::Gone {
-                at: at.context(),
-                why,
-            },
-            Fault::Invalid(reason) => Error::InvalidArgument {
-                at: at.context(),
-                reason: reason.into(),
-            },
-            Fault::NoDmaMemory(request) => Error::NoDmaMemory {
-                size: request.0,
-                align: request.1,
-            },
-            Fault::NoThread => Error::NoThread { operation: at.call },
-            Fault::NotInitialised => Error::NotInitialised { operation: at.call },
-        }
+    /// SPDK refused the call, or completed it with an errno.
+    pub fn errno(errno: Errno) -> Self {
+        fault(Kind::Errno(errno))
+    }
+
+    /// The device reported a status.
+    pub fn device(status: NvmeStatus) -> Self {
+        fault(Kind::Device(status))
+    }
+
+    /// The object belongs to another spdk_thread.
+    pub fn wrong_thread(home: &str, current: &str) -> Self {
+        let (home, current) = (home.to_owned(), current.to_owned());
+        fault(Kind::WrongThread { home, current })
+    }
+
+    /// The channel belongs to another device.
+    pub fn wrong_channel(channel: &dyn Describe) -> Self {
+        fault(Kind::WrongChannel(channel.describe()))
+    }
+
+    /// The object is gone.
+    pub fn gone(why: Gone) -> Self {
+        fault(Kind::Gone(why))
     }
 
     /// An argument that SPDK must not see.
-    #[cold]
     pub fn invalid(reason: impl Into<String>) -> Self {
-        Fault::Invalid(reason.into().into_boxed_str())
+        fault(Kind::Invalid(reason.into()))
+    }
+
+    /// No DMA memory.
+    pub fn no_dma_memory(size: usize, align: usize) -> Self {
+        fault(Kind::NoDmaMemory { size, align })
+    }
+
+    /// There is no current spdk_thread.
+    pub fn no_thread() -> Self {
+        fault(Kind::NoThread)
+    }
+
+    /// SPDK is not running.
+    pub fn not_initialised() -> Self {
+        fault(Kind::NotInitialised)
+    }
+
+    /// The error, told where it happened.
+    #[cold]
+    pub fn at(self, at: At<'_>) -> Error {
+        match *self.0 {
+            Kind::Errno(errno) => Error::Errno {
+                at: at.context(),
+                errno,
+            },
+            Kind::Device(status) => Error::Device {
+                at: at.context(),
+                status,
+            },
+            Kind::WrongThread { home, current } => Error::WrongThread {
+                at: at.context(),
+                home,
+                current,
+            },
+            Kind::WrongChannel(channel) => Error::WrongChannel {
+                at: at.context(),
+                channel,
+            },
+            Kind::Gone(why) => Error::Gone {
+                at: at.context(),
+                why,
+            },
+            Kind::Invalid(reason) => Error::InvalidArgument {
+                at: at.context(),
+                reason,
+            },
+            Kind::NoDmaMemory { size, align } => Error::NoDmaMemory { size, align },
+            Kind::NoThread => Error::NoThread { operation: at.call },
+            Kind::NotInitialised => Error::NotInitialised { operation: at.call },
+        }
     }
 }
 
 impl From<Errno> for Fault {
     fn from(errno: Errno) -> Self {
-        Fault::Errno(errno)
+        Fault::errno(errno)
     }
 }
 

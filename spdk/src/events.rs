@@ -23,9 +23,11 @@ struct Queue<E> {
 /// The source of an object's events. Its address is the context of the C callback.
 pub struct EventHub<E>(Rc<Hub<E>>);
 
+type Hook<E> = Box<dyn Fn(&E)>;
+
 struct Hub<E> {
     queues: RefCell<Vec<Weak<Queue<E>>>>,
-    hook: Cell<Option<Box<dyn Fn(&E)>>>,
+    hook: Cell<Option<Hook<E>>>,
 }
 
 impl<E> Default for EventHub<E> {

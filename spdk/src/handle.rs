@@ -79,7 +79,7 @@ impl<O: Object> Handle<O> {
                 // SAFETY: the caller owns it, on this spdk_thread, and nothing has used it yet.
                 unsafe { O::release(ptr, &extra) };
                 return Err(match other {
-                    Ok(_) => Fault::Gone(Gone::ThreadEnded),
+                    Ok(_) => Fault::gone(Gone::ThreadEnded),
                     Err(fault) => fault,
                 });
             }
@@ -122,17 +122,16 @@ impl<O: Object> Handle<O> {
     #[cold]
     fn refusal(&self) -> Fault {
         if self.0.home.get() == gone() {
-            return Fault::Gone(self.0.why_gone.get());
+            return Fault::gone(self.0.why_gone.get());
         }
         if current_thread().is_null() {
-            return Fault::NoThread;
+            return Fault::no_thread();
         }
         let current = match Local::current() {
-            Ok(current) => current.shared().name().to_owned(),
+            Ok(current) => current,
             Err(fault) => return fault,
         };
-        let home = self.0.local.shared().name().to_owned();
-        Fault::WrongThread(Box::new((home, current)))
+        Fault::wrong_thread(self.0.local.shared().name(), current.shared().name())
     }
 
     /// The Rust data of the object.
@@ -164,7 +163,7 @@ impl<O: Object> Handle<O> {
     pub fn take(&self) -> Result<NonNull<O::C>, Fault> {
         let ptr = self.get()?;
         if Rc::strong_count(&self.0) > 1 {
-            return Err(Fault::Errno(Errno::EBUSY));
+            return Err(Fault::errno(Errno::EBUSY));
         }
         self.0.forget_object(Gone::Closed);
         self.0.local.remove(self.0.key.get());

@@ -39,9 +39,15 @@
 #![deny(unsafe_code)]
 #![warn(missing_docs)]
 
+#[path = "entry.rs"]
+#[doc(hidden)]
+pub mod __entry;
 #[path = "private.rs"]
 #[doc(hidden)]
 pub mod __private;
+#[path = "testing/mod.rs"]
+#[doc(hidden)]
+pub mod __testing;
 mod app;
 pub mod bdev;
 mod bdev_io;
@@ -86,6 +92,7 @@ pub use error::{Context, Error, Gone, Range, Result};
 pub use events::Events;
 pub use nvme_status::NvmeStatus;
 pub use options::LogLevel;
+pub use spdk_derive::{main, test};
 pub use task::spawn_local;
 pub use thread::{
     CurrentThread, DEFAULT_MSG_MEMPOOL_SIZE, JoinHandle, SMALL_MSG_MEMPOOL_SIZE, SpdkThread,

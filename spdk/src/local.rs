@@ -165,7 +165,7 @@ impl Local {
     pub(crate) fn current() -> Result<Rc<Local>, Fault> {
         let thread = current_thread();
         if thread.is_null() {
-            return Err(Fault::NoThread);
+            return Err(Fault::no_thread());
         }
         let known = LOCALS.try_with(|locals| {
             let locals = locals.borrow();
@@ -176,7 +176,7 @@ impl Local {
             Ok(Some(local)) => Ok(local),
             Ok(None) => Self::start(thread),
             // The OS thread is ending.
-            Err(_) => Err(Fault::NoThread),
+            Err(_) => Err(Fault::no_thread()),
         }
     }
 
@@ -223,7 +223,7 @@ impl Local {
             Shared::unregister(index);
             // SAFETY: SPDK did not take the reference.
             drop(unsafe { Rc::from_raw(arg) });
-            return Err(Fault::Errno(crate::Errno::ENOMEM));
+            return Err(Fault::errno(crate::Errno::ENOMEM));
         }
         local.poller.set(poller);
         LOCALS.with_borrow_mut(|locals| locals.push(local.clone()));

@@ -78,9 +78,9 @@ impl Mem {
         let data = if env::is_up() {
             // SAFETY: the environment is up and stays up while `LIVE` is not 0.
             NonNull::new(unsafe { sys::spdk_dma_zmalloc(size as _, align as _, ptr::null_mut()) })
-                .ok_or_else(|| Fault::NoDmaMemory(Box::new((size, align))))
+                .ok_or_else(|| Fault::no_dma_memory(size, align))
         } else {
-            Err(Fault::NotInitialised)
+            Err(Fault::not_initialised())
         };
         match data {
             Ok(data) => Ok(Self::boxed(data.cast(), size, align, true)),

@@ -26,7 +26,7 @@ use std::cell::{Cell, UnsafeCell};
 use std::ffi::{c_int, c_void};
 use std::future::Future;
 use std::marker::PhantomData;
-use std::mem::{self, ManuallyDrop, MaybeUninit};
+use std::mem::{ManuallyDrop, MaybeUninit};
 use std::pin::Pin;
 use std::ptr::{self, NonNull};
 use std::task::{Context, Poll, Waker};
@@ -79,8 +79,8 @@ pub enum Submitted {
     Done,
     /// No `spdk_bdev_io` is free: wait for one, then submit again.
     NoMemory {
-        /// The device to wait for.
-        bdev: *mut sys::spdk_bdev,
+        /// The descriptor that was submitted on.
+        desc: *mut sys::spdk_bdev_desc,
         /// The channel to wait on.
         ch: *mut sys::spdk_io_channel,
     },
@@ -106,9 +106,7 @@ pub fn bdev_rc(
     ch: *mut sys::spdk_io_channel,
 ) -> Submitted {
     if rc == -libc::ENOMEM {
-        // SAFETY: called right after a submission on `desc`, which its operation holds.
-        let bdev = unsafe { sys::spdk_bdev_desc_get_bdev(desc) };
-        Submitted::NoMemory { bdev, ch }
+        Submitted::NoMemory { desc, ch }
     } else {
         Submitted::rc(rc)
     }
@@ -120,7 +118,7 @@ pub fn status(rc: c_int) -> Result<(), Fault> {
     if rc == 0 {
         Ok(())
     } else {
-        Err(Fault::Errno(Errno::from_code(rc)))
+        Err(Fault::errno(Errno::from_code(rc)))
     }
 }
 
@@ -202,7 +200,8 @@ where
     F: FnOnce(H, C::Raw) -> Result<T, Fault> + 'static,
     T: 'static,
 {
-    #[inline]
+    // Inlined, so that the parts are built in the slot: a move of fresh stores stalls the CPU.
+    #[inline(always)]
     fn new(held: H, submit: S, finish: F) -> Self {
         let slot = slot::alloc::<Slot<C, H, S, F, T>>();
         // SAFETY: `alloc` gave memory for a slot.
@@ -259,24 +258,26 @@ where
         }
         match said {
             Submitted::Pending => slot.state.set(State::InFlight),
-            Submitted::NoMemory { bdev, ch } => self.wait(bdev, ch),
-            Submitted::Refused(errno) => self.refuse(Fault::Errno(errno)),
+            Submitted::NoMemory { desc, ch } => self.wait(desc, ch),
+            Submitted::Refused(errno) => self.refuse(Fault::errno(errno)),
             Submitted::Done => match C::done() {
                 Some(raw) => self.finish(raw),
-                None => self.refuse(Fault::Errno(Errno::EPROTO)),
+                None => self.refuse(Fault::errno(Errno::EPROTO)),
             },
         }
     }
 
     /// Queues the operation for the next `spdk_bdev_io` that this thread frees.
     #[cold]
-    fn wait(self, bdev: *mut sys::spdk_bdev, ch: *mut sys::spdk_io_channel) {
+    fn wait(self, desc: *mut sys::spdk_bdev_desc, ch: *mut sys::spdk_io_channel) {
         let slot = self.slot();
         let entry = slot.wait.get().cast::<sys::spdk_bdev_io_wait_entry>();
         slot.state.set(State::Waiting);
-        // SAFETY: the entry is not in SPDK's queue: that is so in `Waiting` only, which began here.
-        // All zeros is a valid entry; it stays where it is until its callback.
+        // SAFETY: the submission was on `desc` and `ch`, which `held` keeps. The entry is not in
+        // SPDK's queue: that is so in `Waiting` only, which began here. All zeros is a valid entry; it
+        // stays where it is until its callback.
         let rc = unsafe {
+            let bdev = sys::spdk_bdev_desc_get_bdev(desc);
             ptr::write_bytes(entry, 0, 1);
             (*entry).bdev = bdev;
             (*entry).cb_fn = Some(Self::on_free_io);
@@ -436,38 +437,14 @@ where
     }
 }
 
-enum Stage<C, H, S, F, T>
-where
-    C: Callback,
-    H: 'static,
-    S: FnMut(&mut H, C::Fn, *mut c_void) -> Submitted + 'static,
-    F: FnOnce(H, C::Raw) -> Result<T, Fault> + 'static,
-    T: 'static,
-{
-    Start(H, S, F),
-    Running(Shared<C, H, S, F, T>),
-    Ended,
-}
-
-/// The future of an operation; see [`op`].
-struct Op<C, H, S, F, T>(Stage<C, H, S, F, T>)
+/// The future of an operation; see [`op`]. `None` once it was ready.
+struct Op<C, H, S, F, T>(Option<Shared<C, H, S, F, T>>)
 where
     C: Callback,
     H: 'static,
     S: FnMut(&mut H, C::Fn, *mut c_void) -> Submitted + 'static,
     F: FnOnce(H, C::Raw) -> Result<T, Fault> + 'static,
     T: 'static;
-
-// Nothing in it is ever pinned in place: the parts move into the slot before C learns of them.
-impl<C, H, S, F, T> Unpin for Op<C, H, S, F, T>
-where
-    C: Callback,
-    H: 'static,
-    S: FnMut(&mut H, C::Fn, *mut c_void) -> Submitted + 'static,
-    F: FnOnce(H, C::Raw) -> Result<T, Fault> + 'static,
-    T: 'static,
-{
-}
 
 impl<C, H, S, F, T> Future for Op<C, H, S, F, T>
 where
@@ -481,15 +458,12 @@ where
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let stage = mem::replace(&mut self.0, Stage::Ended);
-        let shared = match stage {
-            Stage::Start(held, submit, finish) => Shared::new(held, submit, finish),
-            Stage::Running(shared) => shared,
-            Stage::Ended => panic!("an operation's future was polled after it was ready"),
+        let Some(shared) = self.0 else {
+            panic!("an operation's future was polled after it was ready");
         };
         let poll = shared.poll(cx);
-        if poll.is_pending() {
-            self.0 = Stage::Running(shared);
+        if poll.is_ready() {
+            self.0 = None;
         }
         poll
     }
@@ -504,7 +478,7 @@ where
     T: 'static,
 {
     fn drop(&mut self) {
-        if let Stage::Running(shared) = self.0 {
+        if let Some(shared) = self.0 {
             shared.detach();
         }
     }
@@ -512,18 +486,19 @@ where
 
 /// An operation: `submit` calls the C function, `finish` makes the result of what C reports.
 ///
-/// Nothing happens before the first poll. `submit` may run again later, after
-/// [`Submitted::NoMemory`]; `finish` runs in C's callback.
+/// It submits at once: the wrapper's own future is the one that does nothing before its first poll.
+/// `submit` may run again later, after [`Submitted::NoMemory`]; `finish` runs in C's callback.
 ///
 /// # Safety
 ///
 /// - `submit` passes the callback and the context that it gets to one call of a C function. That
 ///   function calls back exactly once if `submit` returns [`Submitted::Pending`], at most once and
 ///   inside the call if it returns [`Submitted::Refused`], and never for the other answers.
+/// - With [`Submitted::NoMemory`] it names the descriptor and the channel that it submitted on.
 /// - C touches nothing after that call that is not kept alive and in place by `held`, which does not
 ///   move between `submit` and the callback.
 /// - `submit` and `finish` run on the spdk_thread that the C function and its callback belong to.
-#[inline]
+#[inline(always)]
 pub unsafe fn op<C, H, T>(
     held: H,
     submit: impl FnMut(&mut H, C::Fn, *mut c_void) -> Submitted + 'static,
@@ -534,5 +509,7 @@ where
     H: 'static,
     T: 'static,
 {
-    Op::<C, H, _, _, T>(Stage::Start(held, submit, finish))
+    let shared = Shared::<C, H, _, _, T>::new(held, submit, finish);
+    shared.submit();
+    Op(Some(shared))
 }

@@ -36,6 +36,16 @@ pub(super) fn emit(handle: &Handle) -> TokenStream {
         None => "SAFETY: `release` frees the object, by the function that the manifest names.".to_owned(),
     });
     let describe = describe(handle);
+    let into_c = handle.is_consumed.then(|| {
+        quote! {
+            impl #name {
+                /// Gives the object to a C function that takes it over; fails while it is in use.
+                pub(crate) fn into_c(self) -> rt::Result<NonNull<sys::#c>, rt::Fault> {
+                    self.0.take()
+                }
+            }
+        }
+    });
     quote! {
         #docs
         #[doc(alias = #alias)]
@@ -74,13 +84,14 @@ pub(super) fn emit(handle: &Handle) -> TokenStream {
                 ptr: *mut sys::#c,
                 extra: #extra,
             ) -> rt::Result<Self, rt::Fault> {
-                let ptr = NonNull::new(ptr).ok_or(rt::Fault::Errno(rt::Errno::ENOMEM))?;
+                let ptr = NonNull::new(ptr).ok_or(rt::Fault::errno(rt::Errno::ENOMEM))?;
                 #own
                 Ok(#name(unsafe { rt::Handle::adopt(ptr, extra)? }))
             }
         }
 
         rt::assert_not_send_sync!(#name);
+        #into_c
     }
 }
 

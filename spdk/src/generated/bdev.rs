@@ -60,7 +60,7 @@ impl BdevDesc {
         ptr: *mut sys::spdk_bdev_desc,
         extra: crate::bdev::DescExtra,
     ) -> rt::Result<Self, rt::Fault> {
-        let ptr = NonNull::new(ptr).ok_or(rt::Fault::Errno(rt::Errno::ENOMEM))?;
+        let ptr = NonNull::new(ptr).ok_or(rt::Fault::errno(rt::Errno::ENOMEM))?;
         // SAFETY: the contract of this function is the core's.
         Ok(BdevDesc(unsafe { rt::Handle::adopt(ptr, extra)? }))
     }
