@@ -1,1 +1,2 @@
-//! To be written.
+//! What the integration tests share.
+#![deny(unsafe_code)]
