@@ -17,15 +17,22 @@ pub(crate) struct Bindings {
     pub(crate) path: PathBuf,
 }
 
-/// Writes `bindings.rs` and the compiled inline functions into `out`.
-pub(crate) fn bind(found: &Found, headers: &Headers, out: &Path) -> Result<Bindings, Failure> {
+/// Writes `bindings.rs` and the compiled inline functions into `out`. Headers that do not compile are left out.
+pub(crate) fn bind(found: &Found, headers: &mut Headers, out: &Path) -> Result<Bindings, Failure> {
     require_libclang()?;
-    let wrapper = write_wrapper(found, headers, out)?;
     let inline = out.join("inline.c");
-
-    let bindings = builder(found, &wrapper, &inline)
-        .generate()
-        .map_err(|e| Failure::headers(&e.to_string()))?;
+    let bindings = loop {
+        let wrapper = write_wrapper(found, headers, out)?;
+        match builder(found, &wrapper, &inline).generate() {
+            Ok(bindings) => break bindings,
+            Err(errors) => {
+                let errors = errors.to_string();
+                if !headers.leave_out_refused(&found.include, &errors) {
+                    return Err(Failure::headers(&errors));
+                }
+            }
+        }
+    };
     let text = Macros::settle(&bindings.to_string());
     let path = out.join("bindings.rs");
     write(&path, &text)?;
@@ -104,7 +111,7 @@ fn compile_inline(found: &Found, inline: &Path) -> Result<(), Failure> {
         .include(&found.include)
         .warnings(false)
         .try_compile("spdk_sys_inline")
-        .map_err(|e| Failure::no_compiler(&e.to_string()))
+        .map_err(|e| Failure::not_compiled("SPDK's inline functions", &e.to_string()))
 }
 
 fn regex_escaped(text: &str) -> String {

@@ -12,10 +12,17 @@ const LIBC: [&str; 5] = ["c", "dl", "m", "pthread", "rt"];
 
 /// The C compiler that cargo's variables and `CC` choose.
 pub(crate) fn compiler() -> Result<Tool, Failure> {
-    cc::Build::new()
+    let tool = cc::Build::new()
         .cargo_metadata(false)
         .try_get_compiler()
-        .map_err(|e| Failure::no_compiler(&e.to_string()))
+        .map_err(|e| Failure::no_compiler(&e.to_string()))?;
+    match tool.to_command().arg("-v").output() {
+        Ok(_) => Ok(tool),
+        Err(e) => Err(Failure::no_compiler(&format!(
+            "{}: {e}",
+            tool.path().display()
+        ))),
+    }
 }
 
 /// The folders where the C compiler looks for `<...>`.

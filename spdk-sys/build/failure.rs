@@ -65,10 +65,14 @@ impl Failure {
 
     pub(crate) fn no_compiler(why: &str) -> Self {
         Failure(format!(
-            "SPDK's inline functions could not be compiled:\n{why}\n\
-             If there is no C compiler, on Debian: apt-get install gcc libc6-dev\n\
+            "The C compiler cannot be run: {why}\n\
+             On Debian: apt-get install gcc libc6-dev\n\
              The variable CC names another compiler.\n"
         ))
+    }
+
+    pub(crate) fn not_compiled(what: &str, why: &str) -> Self {
+        Failure(format!("{what} could not be compiled:\n{why}\n"))
     }
 
     pub(crate) fn io(what: &str, path: &std::path::Path, error: &std::io::Error) -> Self {

@@ -37,12 +37,11 @@ pub(crate) const RECIPE_REVISION: u32 = 1;
 pub(crate) const WELL_KNOWN: [&str; 3] = ["/usr/local", "/usr", "/opt/spdk"];
 
 /// Environment variables that change the outcome of the search.
-pub(crate) const VARIABLES: [&str; 8] = [
+pub(crate) const VARIABLES: [&str; 7] = [
     "SPDK_DIR",
     "PKG_CONFIG",
     "PKG_CONFIG_PATH",
     "PKG_CONFIG_LIBDIR",
-    "PKG_CONFIG_SYSROOT_DIR",
     "SPDK_RS_CACHE",
     "XDG_CACHE_HOME",
     "HOME",
@@ -148,7 +147,7 @@ impl Search {
             }
         }
         Err(NotFound {
-            search: self.clone(),
+            search: Box::new(self.clone()),
             tried,
         })
     }

@@ -6,6 +6,14 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+/// Without these there is nothing worth binding: when one of them does not compile, the fault lies elsewhere.
+const INDISPENSABLE: [&str; 4] = [
+    "spdk/bdev.h",
+    "spdk/event.h",
+    "spdk/nvme.h",
+    "spdk/thread.h",
+];
+
 /// Two headers that declare the same names, so that one translation unit cannot hold both.
 ///
 /// The first is left out when both could be compiled.
@@ -36,6 +44,15 @@ pub(crate) enum Why {
     Needs(String),
     /// It cannot be compiled together with another one.
     ConflictsWith(&'static str),
+    /// libclang refused it, or a header that it includes.
+    Refused(String),
+}
+
+impl LeftOut {
+    /// Whether this is a header that used to compile, as far as this crate knows.
+    pub(crate) fn is_surprising(&self) -> bool {
+        matches!(self.why, Why::Refused(_))
+    }
 }
 
 impl fmt::Display for LeftOut {
@@ -44,6 +61,7 @@ impl fmt::Display for LeftOut {
         match &self.why {
             Why::Needs(file) => write!(f, "{header}: includes {file}, which is not installed"),
             Why::ConflictsWith(other) => write!(f, "{header}: declares the same names as {other}"),
+            Why::Refused(message) => write!(f, "{header}: {message}"),
         }
     }
 }
@@ -76,6 +94,40 @@ pub(crate) fn choose(include: &Path, system: &[PathBuf]) -> io::Result<Headers> 
     Ok(Headers { bound, left_out })
 }
 
+impl Headers {
+    /// Leaves out what `errors`, libclang's text, blames, so that one broken header does not cost all the others.
+    ///
+    /// Says whether there is anything to try again.
+    pub(crate) fn leave_out_refused(&mut self, include: &Path, errors: &str) -> bool {
+        let root = format!("{}/", include.display());
+        let blamed = errors.lines().find_map(|line| {
+            let (_, place) = line.split_once(&root)?;
+            let (file, message) = place.split_once(':')?;
+            let message = message.split_once("error: ")?.1;
+            Some((file.to_owned(), message.to_owned()))
+        });
+        let Some((file, message)) = blamed else {
+            return false;
+        };
+        let concerned = |header: &String| includes(include, header).contains(&file);
+        let (out, bound): (Vec<_>, Vec<_>) = self.bound.drain(..).partition(concerned);
+        self.bound = bound;
+        let hopeless = out.is_empty() || out.iter().any(|h| INDISPENSABLE.contains(&h.as_str()));
+        self.left_out.extend(out.into_iter().map(|header| LeftOut {
+            why: Why::Refused(format!("does not compile ({file}: {message})")),
+            header,
+        }));
+        !hopeless
+    }
+}
+
+/// The header itself and all headers of the installation that it includes.
+fn includes(include: &Path, header: &str) -> BTreeSet<String> {
+    let mut seen = BTreeSet::new();
+    missing_include(include, &[], header, &mut seen);
+    seen
+}
+
 fn collect(include: &Path, folder: &Path, found: &mut BTreeSet<String>) -> io::Result<()> {
     for entry in fs::read_dir(include.join(folder))? {
         let entry = entry?;
@@ -90,6 +142,8 @@ fn collect(include: &Path, folder: &Path, found: &mut BTreeSet<String>) -> io::R
 }
 
 /// The first file that `header`, or a header that it includes, asks for and that is not there.
+///
+/// `seen` collects the headers that were looked at.
 fn missing_include(
     include: &Path,
     system: &[PathBuf],
@@ -101,17 +155,19 @@ fn missing_include(
     }
     let text = fs::read(include.join(header)).ok()?;
     let text = String::from_utf8_lossy(&text);
-    text.lines().filter_map(included_file).find_map(|file| {
-        let folder = file.split_once('/').map(|(folder, _)| folder);
-        if folder.is_none_or(|folder| SYSTEM.contains(&folder)) {
-            return None;
-        }
-        if include.join(file).is_file() {
-            return missing_include(include, system, file, seen);
-        }
-        let elsewhere = system.iter().any(|dir| dir.join(file).is_file());
-        (!elsewhere).then(|| file.to_owned())
-    })
+    let mut missing = None;
+    for file in text.lines().filter_map(included_file) {
+        let absent = if include.join(file).is_file() {
+            missing_include(include, system, file, seen)
+        } else {
+            let folder = file.split_once('/').map(|(folder, _)| folder);
+            let is_systems = folder.is_none_or(|folder| SYSTEM.contains(&folder));
+            let is_there = is_systems || system.iter().any(|dir| dir.join(file).is_file());
+            (!is_there).then(|| file.to_owned())
+        };
+        missing = missing.or(absent);
+    }
+    missing
 }
 
 fn included_file(line: &str) -> Option<&str> {

@@ -68,9 +68,12 @@ fn build() -> Result<(), Failure> {
     }
 
     let system = compiler::system_folders(&compiler);
-    let headers = headers::choose(&found.include, &system)
+    let mut headers = headers::choose(&found.include, &system)
         .map_err(|e| Failure::io("list the headers in", &found.include, &e))?;
-    let bindings = bind::bind(&found, &headers, &out)?;
+    let bindings = bind::bind(&found, &mut headers, &out)?;
+    for header in headers.left_out.iter().filter(|h| h.is_surprising()) {
+        println!("cargo::warning=not bound: {header}");
+    }
     docs::write_if_asked(&bindings.text)?;
 
     rerun(&found);

@@ -26,7 +26,9 @@ pub(crate) fn load_at_start(plan: &Plan, out: &Path) -> Result<(), Failure> {
         .file(&source)
         .cargo_metadata(false)
         .try_compile(NAME)
-        .map_err(|e| Failure::no_compiler(&e.to_string()))?;
+        .map_err(|e| {
+            Failure::not_compiled("The start-up code for shared libraries", &e.to_string())
+        })?;
     println!("cargo::rustc-link-search=native={}", out.display());
     println!("cargo::rustc-link-lib=static:+whole-archive,-bundle={NAME}");
     println!("cargo::rustc-link-lib=dylib=dl");

@@ -53,7 +53,7 @@ fn the_cfg_names_the_release_of_the_headers() {
     });
     assert_eq!(set.next(), Some(&release.as_str()));
     assert_eq!(set.next(), None);
-    assert!(cfg!(spdk_since_24_05));
+    const { assert!(cfg!(spdk_since_24_05)) };
 }
 
 /// Fails when a function is linked that the `cfg` says is absent, or the other way round.

@@ -8,7 +8,7 @@ use super::{How, SETUP_VERSION, SUPPORTED, Search, Tried, Unusable, cache_root};
 /// No SPDK can be used. Its `Display` is the whole page of help.
 #[derive(Debug)]
 pub(crate) struct NotFound {
-    pub(crate) search: Search,
+    pub(crate) search: Box<Search>,
     pub(crate) tried: Vec<Tried>,
 }
 
