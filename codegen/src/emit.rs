@@ -14,7 +14,7 @@ use quote::{format_ident, quote};
 use crate::model::{File, Item, Use};
 
 /// The items of a file, with the imports that they need.
-pub(crate) fn file(file: &File, rt: &syn::Path, sys: Option<&syn::Path>) -> TokenStream {
+pub(crate) fn file(file: &File, rt: &TokenStream, sys: Option<&TokenStream>) -> TokenStream {
     let items: TokenStream = file.items.iter().map(item).collect();
     let uses = uses(file, &items, rt, sys);
     quote!(#uses #items)
@@ -47,7 +47,12 @@ pub(crate) fn comment(text: &str) -> TokenStream {
 }
 
 /// Imports of what the items name and the file does not define.
-fn uses(file: &File, items: &TokenStream, rt: &syn::Path, sys: Option<&syn::Path>) -> TokenStream {
+fn uses(
+    file: &File,
+    items: &TokenStream,
+    rt: &TokenStream,
+    sys: Option<&TokenStream>,
+) -> TokenStream {
     let mut words = HashSet::new();
     collect(items.clone(), &mut words);
     let has = |word: &str| words.contains(word);

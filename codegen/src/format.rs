@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use proc_macro2::TokenStream;
+use proc_macro2::{Group, TokenStream, TokenTree};
 
 use crate::model::File;
 
@@ -24,7 +24,7 @@ pub(crate) fn file(file: &File, tokens: TokenStream, manifest: &str, spdk: &str)
 }
 
 /// The file that names the others.
-pub(crate) fn index(files: &[&File], manifest: &str) -> String {
+pub(crate) fn index(files: &[File], manifest: &str) -> String {
     let mut text = format!(
         "// @generated from {manifest} by `cargo xtask codegen`. Do not edit.\n\
          //! Wrappers that are made from `{manifest}`, one module per SPDK header.\n\n"
@@ -34,6 +34,27 @@ pub(crate) fn index(files: &[&File], manifest: &str) -> String {
         let _ = writeln!(text, "#[rustfmt::skip]\npub mod {};", file.name);
     }
     text
+}
+
+/// The tokens without the comments, which only text can have.
+pub(crate) fn without_comments(tokens: TokenStream) -> TokenStream {
+    let mut out = Vec::new();
+    let mut tokens = tokens.into_iter();
+    while let Some(token) = tokens.next() {
+        match token {
+            // `__comment ! ( .. ) ;`
+            TokenTree::Ident(ident) if ident == "__comment" => {
+                tokens.nth(2);
+            }
+            TokenTree::Group(group) => {
+                let mut inner = Group::new(group.delimiter(), without_comments(group.stream()));
+                inner.set_span(group.span());
+                out.push(inner.into());
+            }
+            other => out.push(other),
+        }
+    }
+    out.into_iter().collect()
 }
 
 /// Turns `__comment!("..")` into comments, and sets items apart.

@@ -4,7 +4,11 @@
 //! whole pipeline.
 #![deny(unsafe_code)]
 
+mod check;
+pub mod coverage;
 pub mod diag;
+mod downstream;
+pub mod drift;
 mod emit;
 pub mod errno;
 mod format;
@@ -17,9 +21,15 @@ pub mod rules;
 pub mod source;
 mod world;
 
+pub use downstream::{Expansion, expand_file};
+
 use diag::{Diagnostics, Report};
 use headers::Headers;
+use manifest::Manifest;
+use proc_macro2::TokenStream;
+use quote::{format_ident, quote};
 use source::Source;
+use world::World;
 
 /// Whom the wrappers are for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,11 +51,13 @@ pub struct File {
 }
 
 /// The generated files of a manifest, formatted: one per section, and `mod.rs`.
+///
+/// Parse, resolve, check, plan, emit, format: each stage reports all of its mistakes at once.
 pub fn generate(source: &Source, headers: &Headers) -> Result<Vec<File>, Report> {
     let manifest = manifest::read(source)?;
     let api = analyse(source, &manifest, headers, Target::Spdk)?;
     let spdk = manifest.spdk.to_string();
-    let rt = syn::parse_quote!(crate::__private);
+    let rt = quote!(crate::__private);
     let mut files = Vec::new();
     for file in &api {
         let tokens = emit::file(file, &rt, None);
@@ -58,24 +70,45 @@ pub fn generate(source: &Source, headers: &Headers) -> Result<Vec<File>, Report>
             text,
         });
     }
-    let names: Vec<_> = api.iter().collect();
     files.push(File {
         name: "mod.rs".to_owned(),
-        text: format::index(&names, source.name()),
+        text: format::index(&api, source.name()),
     });
     Ok(files)
+}
+
+/// The wrappers of a manifest as tokens, for a crate whose core is at the path `rt`.
+pub fn expand(source: &Source, headers: &Headers, rt: &TokenStream) -> Result<TokenStream, Report> {
+    let manifest = manifest::read(source)?;
+    let api = analyse(source, &manifest, headers, Target::Downstream)?;
+    let sys = manifest.sys.as_ref().and_then(|path| path.as_str().parse().ok());
+    let modules = api.iter().map(|file| {
+        let name = format_ident!("{}", file.name);
+        let items = format::without_comments(emit::file(file, rt, sys.as_ref()));
+        let doc = format!(" {}", file.doc);
+        quote! {
+            #[doc = #doc]
+            pub mod #name { #items }
+            #[allow(unused_imports, reason = "methods need no name")]
+            pub use #name::*;
+        }
+    });
+    Ok(quote!(#(#modules)*))
 }
 
 /// From entries to a model in which nothing is left to decide: resolve, check, plan.
 fn analyse(
     source: &Source,
-    manifest: &manifest::Manifest,
+    manifest: &Manifest,
     headers: &Headers,
     target: Target,
 ) -> Result<Vec<model::File>, Report> {
     let mut errors = Diagnostics::default();
-    let world = world::World::new(manifest, headers, source, &mut errors);
-    let functions = resolve::functions(manifest, &world, &mut errors);
+    check::names(manifest, source, &mut errors);
+    let world = World::new(manifest, headers, source, &mut errors);
+    let functions = resolve::functions(manifest, &world, target, &mut errors);
+    errors.propagate(source)?;
+    check::contracts(manifest, &functions, &world, target, &mut errors);
     errors.propagate(source)?;
     Ok(plan::plan(manifest, &functions, &world, target))
 }

@@ -46,6 +46,8 @@ pub(crate) struct Handle {
     pub(crate) describe: Describe,
     pub(crate) docs: Vec<String>,
     pub(crate) never: Option<String>,
+    /// Whether a call takes it over.
+    pub(crate) is_consumed: bool,
 }
 
 pub(crate) enum Describe {
@@ -202,7 +204,6 @@ pub(crate) enum Body {
     Each {
         trampoline: Trampoline,
         item: TokenStream,
-        closure: Ident,
     },
 }
 

@@ -5,6 +5,8 @@ mod function;
 mod params;
 mod types;
 
+pub(crate) use function::returns;
+
 use crate::manifest::{Entry, Manifest, Section};
 use crate::model::{File, Item, Use};
 use crate::resolve::Func;
@@ -53,7 +55,7 @@ fn items(
             Entry::Enum(entry) => items.extend(types::enumeration(entry, world).map(Item::Enum)),
             Entry::Flags(entry) => items.push(Item::Flags(types::flags(entry, world))),
             Entry::Options(entry) => {
-                items.extend(types::options(entry, world).map(Item::Options));
+                items.extend(types::options(entry, world, target).map(Item::Options));
             }
             Entry::Function(entry) => items.extend(
                 functions

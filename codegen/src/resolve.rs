@@ -2,6 +2,7 @@
 
 mod param;
 
+use crate::Target;
 use crate::diag::Diagnostics;
 use crate::headers::{CFn, CType};
 use crate::manifest::{Class, Consumed, Entry, Enum, Function, Manifest, Options, Section};
@@ -16,8 +17,6 @@ pub(crate) struct Func<'a> {
     pub(crate) owner: Option<HandleInfo<'a>>,
     /// In the order of `sig.params`.
     pub(crate) params: Vec<Means<'a>>,
-    /// Whether it is the variant for headers that lack parameters.
-    pub(crate) is_variant: bool,
 }
 
 /// What a parameter means, with the entries that its role refers to.
@@ -62,14 +61,6 @@ impl<'a> Func<'a> {
         self.entry.class.unwrap_or(info.entry.class)
     }
 
-    pub(crate) fn receiver(&self) -> Option<HandleInfo<'a>> {
-        self.params.iter().find_map(|means| match means {
-            Means::Receiver(handle)
-            | Means::Consumed { handle, is_receiver: true, .. } => Some(*handle),
-            _ => None,
-        })
-    }
-
     pub(crate) fn produced(&self) -> Option<HandleInfo<'a>> {
         self.params.iter().find_map(|means| match means {
             Means::OutHandle(handle) => Some(*handle),
@@ -86,6 +77,7 @@ impl<'a> Func<'a> {
 pub(crate) fn functions<'a>(
     manifest: &'a Manifest,
     world: &World<'a>,
+    target: Target,
     errors: &mut Diagnostics,
 ) -> Vec<(&'a Section, Vec<Func<'a>>)> {
     manifest
@@ -98,7 +90,7 @@ pub(crate) fn functions<'a>(
             });
             let mut list = Vec::new();
             for entry in functions {
-                list.extend(function(section, entry, world, errors));
+                list.extend(function(section, entry, world, target, errors));
             }
             (section, list)
         })
@@ -110,9 +102,14 @@ fn function<'a>(
     section: &'a Section,
     entry: &'a Function,
     world: &World<'a>,
+    target: Target,
     errors: &mut Diagnostics,
 ) -> Vec<Func<'a>> {
     let c = entry.c.as_str();
+    let is_optional = entry.since.is_some() || entry.until.is_some();
+    if target == Target::Downstream && is_optional && !world.headers.functions.contains_key(c) {
+        return Vec::new();
+    }
     let Some(sig) = world.headers.functions.get(c) else {
         errors.push_with_help(
             &rules::UNKNOWN_FUNCTION,
@@ -138,17 +135,23 @@ fn function<'a>(
             unknown_parameter(c, name, sig, world, errors);
         }
     }
-    let mut signatures = vec![(sig.clone(), false)];
-    for variant in &entry.sig {
+    let mut signatures = vec![sig.clone()];
+    // The headers of a downstream crate are the installed ones: there is one signature.
+    for variant in entry.sig.iter().filter(|_| target == Target::Spdk) {
         let mut older = sig.clone();
         older.params.retain(|param| !variant.lacks.contains(&param.name));
-        signatures.push((older, true));
+        signatures.push(older);
     }
     signatures
         .into_iter()
-        .filter_map(|(sig, is_variant)| {
+        .filter_map(|sig| {
             let params = param::all(section, entry, &sig, owner, world, errors)?;
-            Some(Func { entry, sig, owner, params, is_variant })
+            Some(Func {
+                entry,
+                sig,
+                owner,
+                params,
+            })
         })
         .collect()
 }

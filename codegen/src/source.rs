@@ -1,6 +1,10 @@
 //! The text of a manifest, and where its entries are.
 
 use std::ops::Range;
+use std::path::Path;
+
+use crate::diag::Report;
+use crate::rules;
 
 /// A manifest's text and the name that messages call it by.
 #[derive(Debug)]
@@ -46,6 +50,23 @@ impl Source {
             marks: scan(&text),
             text,
         }
+    }
+
+    /// Reads a file, which messages call by its path.
+    pub fn read(path: &Path) -> Result<Self, Report> {
+        let name = path.display().to_string();
+        let problem = match std::fs::read(path) {
+            Ok(bytes) => match String::from_utf8(bytes) {
+                Ok(text) => return Ok(Source::new(name, text)),
+                Err(error) => {
+                    let valid = error.utf8_error().valid_up_to();
+                    format!("it is not UTF-8: byte {valid} begins no character")
+                }
+            },
+            Err(error) => format!("it cannot be read: {error}"),
+        };
+        let empty = Source::new(name, "");
+        Err(Report::single(&empty, &rules::FILE, None, problem))
     }
 
     /// The name.

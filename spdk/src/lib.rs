@@ -101,6 +101,9 @@ pub use thread::{
 
 pub use spdk_sys as sys;
 
+// `api!`: made by the build script, since it says where the bindings are.
+include!(concat!(env!("OUT_DIR"), "/api.rs"));
+
 /// The version of the SPDK that this program was built with, such as `SPDK v26.01`.
 #[doc(alias = "SPDK_VERSION_STRING")]
 pub fn version() -> String {

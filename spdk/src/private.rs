@@ -1,5 +1,6 @@
 //! What generated code uses. Not part of the public API: it changes without notice.
 
+pub use spdk_derive::api;
 pub use spdk_sys as sys;
 
 pub use crate::bdev_io::BdevIoDone;

@@ -39,7 +39,7 @@ fn wrapper(function: &Function) -> TokenStream {
         }
         Body::Call { result } => call(function, result),
         Body::Open { .. } => open(function),
-        Body::Each { trampoline, item, .. } => each(function, trampoline, item),
+        Body::Each { trampoline, item } => each(function, trampoline, item),
     };
     let events = events(&function.body);
     quote! {
@@ -98,21 +98,21 @@ fn op(
     let (place, checks) = (&function.place, &function.checks);
     let safety = comment(&format!("SAFETY: {}", function.safety));
     quote! {
-        let run = async {
+        let start = || {
             #place
             let held = #values;
             #(#checks)*
             #safety
-            let op = unsafe {
+            Ok(unsafe {
                 rt::op::<#callback, _, _>(
                     held,
                     move |#submit_holds, done, arg| { #submit },
                     |#finish_holds, #raw| #finish,
                 )
-            };
-            op.await
+            })
         };
-        run.await.map_err(|fault: rt::Fault| fault.at(at))
+        let op = start().map_err(|fault: rt::Fault| fault.at(at))?;
+        op.await.map_err(|fault| fault.at(at))
     }
 }
 

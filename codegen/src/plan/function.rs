@@ -100,9 +100,18 @@ fn at(func: &Func<'_>) -> TokenStream {
         Some(range) => {
             let (kind, offset, length) = docs::range(range);
             let kind = format_ident!("{kind}");
-            let (offset, length) = (params::ident(offset), params::ident(length));
+            let (offset, length) = (number(func, offset), number(func, length));
             quote!(#at.#kind(#offset, #length))
         }
+    }
+}
+
+/// A parameter as a `u64`.
+fn number(func: &Func<'_>, name: &str) -> TokenStream {
+    let ident = params::ident(name);
+    match func.sig.param(name).map(|param| &param.ty) {
+        Some(CType::Number(ty)) if ty != "u64" => quote!(#ident as u64),
+        _ => quote!(#ident),
     }
 }
 
@@ -170,7 +179,7 @@ fn op(
         }
         names.push(name.to_token_stream());
     }
-    results.append(&mut parts.outputs);
+    results.extend(outputs(func, parts, world));
     let raw = types::tuple(names);
     let (output, value): (Vec<_>, Vec<_>) = results.into_iter().unzip();
     let (output, value) = (types::tuple(output), types::tuple(value));
@@ -189,6 +198,25 @@ fn op(
         finish,
     };
     Some((output, body, true))
+}
+
+/// The results that C writes to memory, handles among them.
+fn outputs(
+    func: &Func<'_>,
+    parts: &mut Parts,
+    world: &World<'_>,
+) -> Vec<(TokenStream, TokenStream)> {
+    let outputs = std::mem::take(&mut parts.outputs);
+    outputs
+        .into_iter()
+        .map(|output| match &func.params[output.index] {
+            Means::OutHandle(handle) => {
+                let name = params::ident(&func.sig.params[output.index].name);
+                adopted(func, *handle, &name, parts, world)
+            }
+            _ => (output.ty, output.value),
+        })
+        .collect()
 }
 
 fn pointee<'a>(ty: &'a CType, world: &'a World<'_>) -> Option<&'a str> {
@@ -267,19 +295,21 @@ fn submitted(func: &Func<'_>, is_bdev: bool) -> Submitted {
 }
 
 fn call(func: &Func<'_>, parts: &mut Parts, world: &World<'_>) -> Option<Planned> {
-    let outputs = std::mem::take(&mut parts.outputs);
     let returns = returns(func, world);
-    if !outputs.is_empty() {
-        let (types, values): (Vec<_>, Vec<_>) = outputs.into_iter().unzip();
+    if !parts.outputs.is_empty() {
+        let (types, values): (Vec<_>, Vec<_>) = outputs(func, parts, world).into_iter().unzip();
         let value = types::tuple(values);
-        let (result, fallible) = match returns {
-            Some(Returns::Errno) => (
-                model::Outcome::Try(quote!(rt::status(rc).map(|()| #value))),
-                true,
-            ),
-            _ => (model::Outcome::Value(quote!(#value)), false),
+        let result = match returns {
+            Some(Returns::Errno) => quote!({
+                rt::status(rc)?;
+                Ok(#value)
+            }),
+            _ => quote!(Ok(#value)),
         };
-        return Some((types::tuple(types), Body::Call { result }, fallible));
+        let body = Body::Call {
+            result: model::Outcome::Try(result),
+        };
+        return Some((types::tuple(types), body, true));
     }
     let Some(ret) = &func.sig.ret else {
         return Some((quote!(()), Body::Call { result: model::Outcome::Unit }, false));
@@ -426,7 +456,6 @@ fn each(
     let body = Body::Each {
         trampoline: trampoline(info, world),
         item,
-        closure,
     };
     let fallible = func.sig.ret.is_some();
     Some((quote!(()), body, fallible))

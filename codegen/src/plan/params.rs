@@ -17,9 +17,17 @@ pub(super) struct Parts {
     pub(super) holds: Vec<Hold>,
     pub(super) args: Vec<TokenStream>,
     /// The results that C writes: their type, and their value once C is done.
-    pub(super) outputs: Vec<(TokenStream, TokenStream)>,
+    pub(super) outputs: Vec<Output>,
     /// Whether something can refuse the call.
     pub(super) fallible: bool,
+}
+
+/// A result that C writes to memory.
+pub(super) struct Output {
+    /// The parameter.
+    pub(super) index: usize,
+    pub(super) ty: TokenStream,
+    pub(super) value: TokenStream,
 }
 
 /// An identifier that is not a keyword.
@@ -199,16 +207,16 @@ impl Walk<'_, '_> {
                     _ => quote!(0),
                 };
                 let rust = ty.tokens();
-                self.out(&name, zero, (rust, quote!(#name)))
+                self.out(index, zero, rust, quote!(#name))
             }
             Means::OutEnum(entry) => {
                 let rust = format_ident!("{}", entry.rust.as_str());
-                self.out(&name, quote!(#rust::from_raw(0).to_c()), (quote!(#rust), quote!(#rust::from_c(#name))))
+                let zero = quote!(#rust::from_raw(0).to_c());
+                self.out(index, zero, quote!(#rust), quote!(#rust::from_c(#name)))
             }
             Means::OutHandle(handle) => {
                 let rust = format_ident!("{}", handle.name());
-                // Only calls that open something have it; their body makes the handle.
-                self.out(&name, quote!(ptr::null_mut()), (quote!(#rust), quote!(#name)))
+                self.out(index, quote!(ptr::null_mut()), quote!(#rust), quote!(#name))
             }
             Means::Callback(_) => quote!(done),
             Means::Ctx { .. } => quote!(arg),
@@ -288,10 +296,9 @@ impl Walk<'_, '_> {
         match unit {
             Some(unit) => {
                 let unit = format_ident!("{unit}");
-                let device = match self.func.params.first() {
-                    Some(_) => self.object(0),
-                    None => quote!(self),
-                };
+                let handle = |means: &Means<'_>| matches!(means, Means::Receiver(_) | Means::Held(_));
+                let device = self.func.params.iter().position(handle);
+                let device = device.map_or(quote!(self), |index| self.object(index));
                 self.parts.fallible = true;
                 self.parts
                     .checks
@@ -356,8 +363,15 @@ impl Walk<'_, '_> {
     }
 
     /// A place that C writes a result to.
-    fn out(&mut self, name: &Ident, zero: TokenStream, output: (TokenStream, TokenStream)) -> TokenStream {
-        self.parts.outputs.push(output);
+    fn out(
+        &mut self,
+        index: usize,
+        zero: TokenStream,
+        ty: TokenStream,
+        value: TokenStream,
+    ) -> TokenStream {
+        let name = &self.name(index);
+        self.parts.outputs.push(Output { index, ty, value });
         self.hold(name, zero, true);
         if let Some(hold) = self.parts.holds.last_mut() {
             hold.in_finish = true;

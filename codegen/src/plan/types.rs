@@ -4,10 +4,11 @@ use proc_macro2::{Literal, TokenStream};
 use quote::{ToTokens, format_ident, quote};
 
 use super::docs;
+use crate::Target;
 use crate::headers::CType;
 use crate::manifest::{self, Arg, Class, Markers, Release, Repr, SizeConvention};
 use crate::model;
-use crate::resolve::Func;
+use crate::resolve::{Func, Means};
 use crate::world::{CallbackInfo, World};
 
 /// The marker type of a handle's C object.
@@ -54,6 +55,12 @@ pub(super) fn handle(
         },
         docs: docs::handle(entry),
         never,
+        is_consumed: functions.iter().any(|function| {
+            let is_this = |means: &Means<'_>| {
+                matches!(means, Means::Consumed { handle, .. } if handle.c() == entry.c.as_str())
+            };
+            function.params.iter().any(is_this)
+        }),
     }
 }
 
@@ -242,7 +249,11 @@ pub(super) fn flags(entry: &manifest::Flags, world: &World<'_>) -> model::Flags 
     }
 }
 
-pub(super) fn options(entry: &manifest::Options, world: &World<'_>) -> Option<model::Options> {
+pub(super) fn options(
+    entry: &manifest::Options,
+    world: &World<'_>,
+    target: Target,
+) -> Option<model::Options> {
     let fields = world.headers.structs.get(entry.c.as_str())?;
     let field_type = |name: &str| fields.iter().find(|(n, _)| n == name).map(|(_, ty)| ty);
     let size_field = |name: &manifest::CName| {
@@ -285,7 +296,10 @@ pub(super) fn options(entry: &manifest::Options, world: &World<'_>) -> Option<mo
             docs: docs::of_c(field.doc.as_str(), "field", c),
             ty,
             value,
-            cfg: None,
+            cfg: field.since.filter(|_| target == Target::Spdk).map(|since| {
+                let cfg = format_ident!("spdk_since_{:02}_{:02}", since.major, since.minor);
+                quote!(#cfg)
+            }),
         })
     });
     Some(model::Options {

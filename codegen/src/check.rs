@@ -1,0 +1,48 @@
+//! The rules that names and types alone do not settle. One function per rule or per few of a kind.
+
+mod callbacks;
+mod functions;
+mod names;
+mod shape;
+mod types;
+mod versions;
+
+pub(crate) use names::names;
+
+use crate::Target;
+use crate::diag::Diagnostics;
+use crate::manifest::{Entry, Manifest, Section};
+use crate::resolve::Func;
+use crate::world::World;
+
+/// Checks every promise of the manifest.
+pub(crate) fn contracts(
+    manifest: &Manifest,
+    functions: &[(&Section, Vec<Func<'_>>)],
+    world: &World<'_>,
+    target: Target,
+    errors: &mut Diagnostics,
+) {
+    for entry in manifest.sections.iter().flat_map(|section| &section.entries) {
+        match entry {
+            Entry::Handle(entry) => types::handle(entry, world, errors),
+            Entry::Extern(entry) => types::known_struct(entry.c.as_str(), world, errors),
+            Entry::Callback(entry) => callbacks::callback(entry, world, errors),
+            Entry::Enum(entry) => types::enumeration(entry, world, errors),
+            Entry::Flags(entry) => types::flags(entry, world, errors),
+            Entry::Options(entry) => types::options(entry, world, target, errors),
+            Entry::Function(entry) => {
+                if target == Target::Spdk {
+                    versions::function(entry, world, errors);
+                }
+            }
+            Entry::Manual(entry) => {
+                types::known_function(entry.c.as_str(), entry.c.as_str(), world, errors);
+            }
+        }
+    }
+    for func in functions.iter().flat_map(|(_, list)| list) {
+        functions::function(func, world, errors);
+        shape::function(func, world, errors);
+    }
+}

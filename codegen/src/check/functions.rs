@@ -1,0 +1,261 @@
+//! What a function says of its parameters and results.
+
+use crate::diag::Diagnostics;
+use crate::headers::CType;
+use crate::manifest::{Consumed, Range, Returns};
+use crate::resolve::{Func, Means, unknown_parameter};
+use crate::rules::{self, Rule};
+use crate::world::{HandleInfo, World};
+
+pub(super) fn function(func: &Func<'_>, world: &World<'_>, errors: &mut Diagnostics) {
+    let mut check = Check {
+        func,
+        world,
+        errors,
+    };
+    check.contexts();
+    check.returned();
+    check.codes();
+    check.thread();
+    check.range();
+    check.handles();
+    check.units();
+    check.kept();
+}
+
+struct Check<'c, 'a> {
+    func: &'c Func<'a>,
+    world: &'c World<'a>,
+    errors: &'c mut Diagnostics,
+}
+
+impl Check<'_, '_> {
+    fn c(&self) -> String {
+        self.func.c().to_owned()
+    }
+
+    fn report(&mut self, rule: &'static Rule, word: &str, message: String) {
+        let span = self.world.source.within(self.func.c(), word);
+        self.errors.push(rule, span, message);
+    }
+
+    fn index(&self, name: &str) -> Option<usize> {
+        self.func.sig.params.iter().position(|param| param.name == name)
+    }
+
+    fn has_callback(&self) -> bool {
+        self.func.callbacks().next().is_some()
+    }
+
+    /// Every callback has a context.
+    fn contexts(&mut self) {
+        let without: Vec<String> = self
+            .func
+            .callbacks()
+            .filter(|(index, _)| {
+                let is_its = |means: &Means<'_>| matches!(means, Means::Ctx { of } if of == index);
+                !self.func.params.iter().any(is_its)
+            })
+            .map(|(index, _)| self.func.sig.params[index].name.clone())
+            .collect();
+        for name in without {
+            let message = format!("callback `{name}` of `{}` gets no context", self.c());
+            self.report(&rules::CALLBACK_CONTEXT, &name, message);
+        }
+    }
+
+    /// The return value is explained, once, and as its type allows.
+    fn returned(&mut self) {
+        let (c, given) = (self.c(), self.func.entry.returns);
+        if self.has_callback() {
+            if given.is_some() {
+                let message = format!("`{c}` reports by its callback; `returns` says nothing more");
+                self.report(&rules::USELESS, &c, message);
+            }
+            return;
+        }
+        let Some(ret) = &self.func.sig.ret else {
+            if given.is_some_and(|given| given != Returns::Nothing) {
+                let message = format!("`{c}` returns nothing");
+                self.report(&rules::RETURN_ROLE, &c, message);
+            }
+            return;
+        };
+        let Some(returns) = crate::plan::returns(self.func, self.world) else {
+            let message = format!("`{c}` returns `{}`, which can mean several things", ret.spell());
+            return self.report(&rules::RETURN_ROLE, &c, message);
+        };
+        let resolved = self.world.headers.resolve(ret);
+        let fits = match returns {
+            Returns::Errno => resolved.is_int(),
+            Returns::Bool => resolved.is_int() || *resolved == CType::Bool,
+            Returns::Value => match resolved {
+                CType::Bool | CType::Number(_) => true,
+                CType::Named(name) => self.world.enumeration(name).is_some(),
+                _ => false,
+            },
+            Returns::Text | Returns::TextOrNull => resolved.is_text(),
+            Returns::Handle => return self.returned_handle(resolved),
+            Returns::Nothing => true,
+        };
+        if !fits {
+            let message = format!("`{c}` returns `{}`, which is no `{returns:?}`", ret.spell());
+            self.report(&rules::RETURN_ROLE, &c, message);
+        }
+    }
+
+    fn returned_handle(&mut self, ty: &CType) {
+        let c = self.c();
+        let target = ty.target().map(|(to, _)| self.world.headers.resolve(to));
+        let message = match target {
+            Some(CType::Named(name)) => match self.world.handle(name) {
+                Some(handle) => return self.produced(handle),
+                None => format!("`{c}` produces a `{name}`, which no entry declares"),
+            },
+            _ => format!("`{c}` returns `{}`, which is no handle", ty.spell()),
+        };
+        self.report(&rules::UNDECLARED_HANDLE, &c, message);
+    }
+
+    /// Only `int` has codes.
+    fn codes(&mut self) {
+        let codes = &self.func.entry.rc.0;
+        let is_int = |ty: &CType| self.world.headers.resolve(ty).is_int();
+        if !codes.is_empty() && !self.func.sig.ret.as_ref().is_some_and(is_int) {
+            let c = self.c();
+            let ret = self.func.sig.ret.as_ref().map_or("void".to_owned(), CType::spell);
+            let message = format!("`{c}` returns `{ret}`, and has `rc`");
+            self.report(&rules::RC_OF_VOID, &c, message);
+        }
+    }
+
+    fn thread(&mut self) {
+        let Some(name) = self.func.entry.thread.param() else {
+            return;
+        };
+        let is_handle = self.index(name).is_some_and(|index| {
+            matches!(
+                self.func.params[index],
+                Means::Receiver(_) | Means::Held(_) | Means::Channel { .. } | Means::Consumed { .. }
+            )
+        });
+        if !is_handle {
+            let message = format!("`{}` has no handle parameter `{name}`", self.c());
+            self.report(&rules::THREAD_PARAMETER, name, message);
+        }
+    }
+
+    fn range(&mut self) {
+        let Some(Range::Bytes(offset, length) | Range::Blocks(offset, length)) =
+            &self.func.entry.range
+        else {
+            return;
+        };
+        for name in [offset, length] {
+            match self.index(name).map(|index| &self.func.params[index]) {
+                None => unknown_parameter(self.func.c(), name, &self.func.sig, self.world, self.errors),
+                Some(Means::Value | Means::Length { .. }) => {}
+                Some(_) => {
+                    let message = format!("`{name}` of `{}` is no number", self.c());
+                    self.report(&rules::ROLE_TYPE, name, message);
+                }
+            }
+        }
+    }
+
+    /// Handles are checked, kept and given away in ways that exist.
+    fn handles(&mut self) {
+        for (index, means) in self.func.params.iter().enumerate() {
+            let name = self.func.sig.params[index].name.clone();
+            let c = self.c();
+            match means {
+                Means::Channel { of, .. } => self.channel(&name, *of),
+                Means::Receiver(handle) | Means::Held(handle) if handle.raw().is_some() && self.has_callback() => {
+                    let message = format!("nothing keeps `{name}` alive until `{c}` is done: `{}` has only `raw`", handle.name());
+                    self.report(&rules::NOT_EMITTED, &name, message);
+                }
+                Means::Consumed { handle, when, .. } => {
+                    if *when != &Consumed::Always {
+                        let message = format!("`{c}` takes `{name}` on some results only: not emitted yet");
+                        self.report(&rules::NOT_EMITTED, &name, message);
+                    }
+                    match handle {
+                        HandleInfo::Own(entry) if entry.extra.is_none() => {}
+                        _ => {
+                            let message = format!("`{c}` takes a `{}`, whose Rust data C cannot take: not emitted yet", handle.name());
+                            self.report(&rules::NOT_EMITTED, &name, message);
+                        }
+                    }
+                }
+                Means::OutHandle(handle) => self.produced(*handle),
+                _ => {}
+            }
+        }
+    }
+
+    fn channel(&mut self, name: &str, of: usize) {
+        let c = self.c();
+        let device = self.func.sig.params[of].name.clone();
+        match &self.func.params[of] {
+            Means::Receiver(handle) | Means::Held(handle) if handle.channel().is_some() => {}
+            Means::Consumed { .. } => {
+                let message = format!("`{name}` of `{c}` is checked against `{device}`, which is given away");
+                self.report(&rules::CONSUMED_BORROWED, &device, message);
+            }
+            _ => {
+                let message = format!("`{device}` of `{c}` cannot check that `{name}` is a channel of it");
+                self.report(&rules::CHANNEL_CHECK, name, message);
+            }
+        }
+    }
+
+    /// A produced handle has all that its type needs.
+    fn produced(&mut self, handle: HandleInfo<'_>) {
+        let c = self.c();
+        let HandleInfo::Own(entry) = handle else {
+            let message = format!("`{c}` produces a `{}`, whose type is written by hand", handle.name());
+            return self.report(&rules::NOT_EMITTED, &c, message);
+        };
+        if let Some(keeps) = &entry.keeps {
+            let parent = self.func.params.iter().any(|means| match means {
+                Means::Receiver(held) | Means::Held(held) => held.c() == keeps.as_str(),
+                _ => false,
+            });
+            if !parent {
+                let message = format!("`{c}` produces a `{}`, which keeps a `{keeps}`, but has none", entry.rust);
+                self.report(&rules::CLASS_SHAPE, &c, message);
+            }
+        }
+    }
+
+    /// A unit is a method of a handle.
+    fn units(&mut self) {
+        for (index, means) in self.func.params.iter().enumerate() {
+            let (Means::Buffer { unit: Some(unit), .. } | Means::BufferVec { unit: Some(unit), .. }) = means
+            else {
+                continue;
+            };
+            let has_device = self
+                .func
+                .params
+                .iter()
+                .any(|means| matches!(means, Means::Receiver(_) | Means::Held(_)));
+            if !has_device {
+                let name = self.func.sig.params[index].name.clone();
+                let message = format!("no handle of `{}` has the method `{unit}`", self.c());
+                self.report(&rules::BUFFER_LENGTH, &name, message);
+            }
+        }
+    }
+
+    /// A plain call cannot keep what it was given.
+    fn kept(&mut self) {
+        if self.has_callback() {
+            return;
+        }
+        if let Some(name) = self.func.entry.keep.first() {
+            let message = format!("`{}` keeps `{name}` and has no callback that says until when", self.c());
+            self.report(&rules::NOT_EMITTED, name, message);
+        }
+    }
+}

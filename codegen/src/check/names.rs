@@ -1,0 +1,62 @@
+//! Names are given once.
+
+use std::collections::HashSet;
+
+use crate::diag::Diagnostics;
+use crate::manifest::{Entry, Manifest};
+use crate::rules;
+use crate::source::Source;
+
+/// One entry per C name, one item per Rust name.
+pub(crate) fn names(manifest: &Manifest, source: &Source, errors: &mut Diagnostics) {
+    let mut c_names = HashSet::new();
+    let mut rust_names = HashSet::new();
+    for entry in manifest.sections.iter().flat_map(|section| &section.entries) {
+        let c = entry.c().as_str();
+        if !c_names.insert(c) {
+            let message = format!("`{c}` has two entries");
+            errors.push(&rules::DUPLICATE_C, source.entry(c), message);
+        }
+        let mut given = Vec::new();
+        match entry {
+            Entry::Handle(entry) => given.push(entry.rust.to_string()),
+            Entry::Extern(entry) => given.push(entry.rust.last().to_owned()),
+            Entry::Enum(entry) => {
+                given.push(entry.rust.to_string());
+                let variants = entry.variants.iter();
+                given.extend(variants.map(|variant| format!("{}::{}", entry.rust, variant.rust)));
+            }
+            Entry::Flags(entry) => {
+                given.push(entry.rust.to_string());
+                let flags = entry.flags.iter();
+                given.extend(flags.map(|flag| format!("{}::{}", entry.rust, flag.rust)));
+            }
+            Entry::Options(entry) => {
+                given.push(entry.rust.to_string());
+                given.extend(entry.fields.iter().map(|field| {
+                    let name = field.rust.as_ref().map_or(field.c.as_str(), |name| name.as_str());
+                    format!("{}::{name}", entry.rust)
+                }));
+            }
+            Entry::Function(entry) => {
+                given.push(entry.rust.to_string());
+                if let (Some(owner), Some(events)) = (&entry.rust.owner, &entry.events) {
+                    given.push(format!("{owner}::{events}"));
+                }
+            }
+            Entry::Callback(_) | Entry::Manual(_) => {}
+        }
+        for name in given {
+            if !rust_names.insert(name.clone()) {
+                let last = name.rsplit("::").next().unwrap_or(&name);
+                let whole = source.within(c, &name);
+                let span = match whole == source.entry(c) {
+                    true => source.within(c, last),
+                    false => whole,
+                };
+                let message = format!("`{name}` is the Rust name of two things");
+                errors.push(&rules::DUPLICATE_RUST, span, message);
+            }
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! How much of the installed SPDK is wrapped.
+
+use std::collections::{BTreeMap, HashSet};
+
+use crate::headers::{CType, Headers};
+use crate::manifest::{Entry, Manifest};
+
+/// What one header declares and what the manifest has of it.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Coverage {
+    /// The functions that take a callback and are generated.
+    pub generated: Vec<String>,
+    /// Those that are wrapped by hand.
+    pub manual: Vec<String>,
+    /// Those that are not wrapped.
+    pub missing: Vec<String>,
+}
+
+impl Coverage {
+    /// How many functions of the header take a callback.
+    pub fn total(&self) -> usize {
+        self.generated.len() + self.manual.len() + self.missing.len()
+    }
+
+    /// How many of them are wrapped.
+    pub fn wrapped(&self) -> usize {
+        self.generated.len() + self.manual.len()
+    }
+}
+
+/// The coverage of each header that declares a function with a callback.
+///
+/// `declared` says which functions each header declares.
+pub fn coverage(
+    manifest: &Manifest,
+    headers: &Headers,
+    declared: &BTreeMap<String, Vec<String>>,
+) -> BTreeMap<String, Coverage> {
+    let (mut generated, mut manual) = (HashSet::new(), HashSet::new());
+    for entry in manifest.sections.iter().flat_map(|section| &section.entries) {
+        match entry {
+            Entry::Function(entry) => generated.insert(entry.c.as_str()),
+            Entry::Manual(entry) => manual.insert(entry.c.as_str()),
+            _ => false,
+        };
+    }
+    let mut all = BTreeMap::new();
+    for (header, functions) in declared {
+        let mut coverage = Coverage::default();
+        for function in functions.iter().filter(|name| takes_callback(name, headers)) {
+            let list = match () {
+                () if generated.contains(function.as_str()) => &mut coverage.generated,
+                () if manual.contains(function.as_str()) => &mut coverage.manual,
+                () => &mut coverage.missing,
+            };
+            list.push(function.clone());
+        }
+        if coverage.total() > 0 {
+            all.insert(header.clone(), coverage);
+        }
+    }
+    all
+}
+
+/// Whether a parameter is a function pointer, itself and not in a struct.
+fn takes_callback(function: &str, headers: &Headers) -> bool {
+    headers.functions.get(function).is_some_and(|function| {
+        function
+            .params
+            .iter()
+            .any(|param| matches!(headers.resolve(&param.ty), CType::Callback(_)))
+    })
+}
+
+/// The functions that the text of a C header declares, in its order.
+///
+/// Every public function of SPDK begins with `spdk_`; `known` tells functions from macros.
+pub fn declarations(text: &str, known: &Headers) -> Vec<String> {
+    let mut found: Vec<String> = Vec::new();
+    let code = without_comments(text);
+    for (index, _) in code.match_indices("spdk_") {
+        let starts = code[..index].chars().next_back().is_none_or(|c| c != '_' && !c.is_alphanumeric());
+        let rest = &code[index..];
+        let end = rest
+            .find(|c: char| c != '_' && !c.is_ascii_alphanumeric())
+            .unwrap_or(rest.len());
+        let name = &rest[..end];
+        let declares = rest[end..].trim_start().starts_with('(')
+            && known.functions.contains_key(name)
+            && !found.iter().any(|other| other == name);
+        if starts && declares {
+            found.push(name.to_owned());
+        }
+    }
+    found
+}
+
+fn without_comments(text: &str) -> String {
+    let mut code = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(start) = rest.find("/*") {
+        code.push_str(&rest[..start]);
+        let after = &rest[start + 2..];
+        rest = after.find("*/").map_or("", |end| &after[end + 2..]);
+    }
+    code.push_str(rest);
+    let lines = code.lines().map(|line| line.split("//").next().unwrap_or(line));
+    lines.fold(String::new(), |mut out, line| {
+        out.push_str(line);
+        out.push('\n');
+        out
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn functions_of_a_header_are_found_once() {
+        let bindings = "unsafe extern \"C\" { pub fn spdk_a(cb: Option<unsafe extern \"C\" fn()>); pub fn spdk_b(); }";
+        let headers = Headers::parse(bindings).expect("bindings are Rust");
+        let text = "/* spdk_b() */\nvoid spdk_a(void (*cb)(void));\n#define X spdk_a()\nint spdk_c(int);";
+        assert_eq!(declarations(text, &headers), ["spdk_a"]);
+        assert!(takes_callback("spdk_a", &headers) && !takes_callback("spdk_b", &headers));
+    }
+}
