@@ -29,8 +29,8 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 pub(crate) fn command(options: &Options) -> Command {
     if !rustix::process::geteuid().is_root() {
         eprintln!(
-            "Not root: where SPDK may not open its files in /var/run/dpdk and /var/tmp, the tests \
-             that start it fail."
+            "Not root: the tests start SPDK without huge pages, which any user may. Where SPDK is \
+             refused memory or files in /var/tmp, run this as root."
         );
     }
     let mut cargo = run::cargo("test");

@@ -64,12 +64,9 @@ impl Step {
         }
     }
 
-    /// Says how far the step is. An estimated total is never reached before the step is done.
+    /// Says how far the step is.
     pub(crate) fn progress(&self, unit: Unit, position: u64, total: u64) {
-        let total = match unit {
-            Unit::AboutItems => total.max(position + 1),
-            _ => total.max(position),
-        };
+        let total = total.max(position);
         match &self.view {
             View::Live(bar) => {
                 if bar.length() != Some(total) {

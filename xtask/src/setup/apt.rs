@@ -116,7 +116,9 @@ impl PrivateApt {
 
 fn conf_text(root: &Path) -> String {
     let root = root.display();
-    // The hooks of the machine's apt.conf.d act on the machine's own indexes.
+    // The hooks of the machine's apt.conf.d act on the machine's own indexes. An index past its date
+    // will do, as on a mirror that lags behind: what we take from it is one known release, and that
+    // Debian signed it is checked all the same.
     format!(
         r#"Dir::Etc::sourcelist "{root}/sources.list";
 Dir::Etc::sourceparts "/dev/null";
@@ -127,6 +129,7 @@ Dir::Cache "{root}/cache";
 Acquire::AllowInsecureRepositories "false";
 Acquire::AllowWeakRepositories "false";
 Acquire::AllowDowngradeToInsecureRepositories "false";
+Acquire::Check-Valid-Until "false";
 Acquire::Languages "none";
 Acquire::Retries "3";
 APT::Get::AllowUnauthenticated "false";
