@@ -22,9 +22,6 @@ const CONFLICTS: [(&str, &str); 1] = [
     ("spdk/vfu_target.h", "spdk/vfio_user_spec.h"),
 ];
 
-/// Folders of the C library and of Linux. SPDK's headers guard what not every system has with `#ifdef`.
-const SYSTEM: [&str; 6] = ["sys", "net", "netinet", "arpa", "linux", "asm"];
-
 /// The headers of one installation, sorted into those that are bound and those that are not.
 pub(crate) struct Headers {
     /// As they are written in `#include`, sorted.
@@ -49,9 +46,9 @@ pub(crate) enum Why {
 }
 
 impl LeftOut {
-    /// Whether this is a header that used to compile, as far as this crate knows.
+    /// Whether this is worth a warning: a file that is not installed is no surprise, a syntax error is.
     pub(crate) fn is_surprising(&self) -> bool {
-        matches!(self.why, Why::Refused(_))
+        matches!(&self.why, Why::Refused(message) if !message.contains("file not found"))
     }
 }
 
@@ -121,13 +118,6 @@ impl Headers {
     }
 }
 
-/// The header itself and all headers of the installation that it includes.
-fn includes(include: &Path, header: &str) -> BTreeSet<String> {
-    let mut seen = BTreeSet::new();
-    missing_include(include, &[], header, &mut seen);
-    seen
-}
-
 fn collect(include: &Path, folder: &Path, found: &mut BTreeSet<String>) -> io::Result<()> {
     for entry in fs::read_dir(include.join(folder))? {
         let entry = entry?;
@@ -141,9 +131,22 @@ fn collect(include: &Path, folder: &Path, found: &mut BTreeSet<String>) -> io::R
     Ok(())
 }
 
+/// The header itself and all headers of the installation that it may include.
+fn includes(include: &Path, header: &str) -> BTreeSet<String> {
+    let mut seen = BTreeSet::new();
+    let mut open = vec![header.to_owned()];
+    while let Some(header) = open.pop() {
+        if seen.insert(header.clone()) {
+            let files = inclusions(include, &header).into_iter().map(|i| i.file);
+            open.extend(files.filter(|file| include.join(file).is_file()));
+        }
+    }
+    seen
+}
+
 /// The first file that `header`, or a header that it includes, asks for and that is not there.
 ///
-/// `seen` collects the headers that were looked at.
+/// What is asked for under some condition is left to libclang.
 fn missing_include(
     include: &Path,
     system: &[PathBuf],
@@ -153,26 +156,58 @@ fn missing_include(
     if !seen.insert(header.to_owned()) {
         return None;
     }
-    let text = fs::read(include.join(header)).ok()?;
-    let text = String::from_utf8_lossy(&text);
-    let mut missing = None;
-    for file in text.lines().filter_map(included_file) {
-        let absent = if include.join(file).is_file() {
-            missing_include(include, system, file, seen)
-        } else {
-            let folder = file.split_once('/').map(|(folder, _)| folder);
-            let is_systems = folder.is_none_or(|folder| SYSTEM.contains(&folder));
-            let is_there = is_systems || system.iter().any(|dir| dir.join(file).is_file());
-            (!is_there).then(|| file.to_owned())
-        };
-        missing = missing.or(absent);
-    }
-    missing
+    let folder = include.join(header).parent().map(Path::to_owned);
+    let folders: Vec<&PathBuf> = folder.iter().chain(system).collect();
+    let needed = inclusions(include, header).into_iter();
+    needed.filter(|i| !i.conditional).find_map(|i| {
+        if include.join(&i.file).is_file() {
+            return missing_include(include, system, &i.file, seen);
+        }
+        let is_there = folders.iter().any(|dir| dir.join(&i.file).is_file());
+        (!is_there).then_some(i.file)
+    })
 }
 
-fn included_file(line: &str) -> Option<&str> {
-    let rest = line.trim_start().strip_prefix('#')?.trim_start();
-    let rest = rest.strip_prefix("include")?.trim_start();
-    let rest = rest.strip_prefix(['"', '<'])?;
-    rest.split(['"', '>']).next()
+struct Inclusion {
+    file: String,
+    /// It stands between `#if` and `#endif`, other than those that guard the whole header.
+    conditional: bool,
+}
+
+fn inclusions(include: &Path, header: &str) -> Vec<Inclusion> {
+    let text = fs::read(include.join(header)).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let directives: Vec<&str> = text
+        .lines()
+        .filter_map(|line| line.trim_start().strip_prefix('#'))
+        .map(str::trim)
+        .collect();
+    let guard = match directives.as_slice() {
+        [first, second, ..] => {
+            let name = first.strip_prefix("ifndef").map(str::trim);
+            let defined = second.strip_prefix("define").map(str::trim);
+            usize::from(name.is_some() && name == defined)
+        }
+        _ => 0,
+    };
+    let mut depth = 0_usize;
+    let mut found = Vec::new();
+    for directive in directives {
+        if directive.starts_with("if") {
+            depth += 1;
+        } else if directive.starts_with("endif") {
+            depth = depth.saturating_sub(1);
+        } else if let Some(file) = directive.strip_prefix("include").and_then(quoted) {
+            found.push(Inclusion {
+                file: file.to_owned(),
+                conditional: depth > guard,
+            });
+        }
+    }
+    found
+}
+
+fn quoted(text: &str) -> Option<&str> {
+    let text = text.trim_start().strip_prefix(['"', '<'])?;
+    text.split(['"', '>']).next()
 }
