@@ -7,7 +7,7 @@ pub use crate::bdev_io::BdevIoDone;
 pub use crate::buf::DmaBuf;
 pub use crate::channel::{IoChannel, IoChannelObject};
 pub use crate::errno::Errno;
-pub use crate::error::{At, Describe, Error, Fault, Gone, Result};
+pub use crate::error::{At, Describe, Error, Fault, Gone, Result, begin};
 pub use crate::events::{EventHub, Events, emit};
 pub use crate::handle::{Handle, Hold, Object, Subject};
 pub use crate::iovecs::{IoVecs, check_len, total_len};
