@@ -1,5 +1,7 @@
 //! From tokens to the text of a file that people read.
 
+mod hug;
+
 use std::fmt::Write as _;
 
 use proc_macro2::{Group, TokenStream, TokenTree};
@@ -12,7 +14,7 @@ const WIDTH: usize = 100;
 /// Formats the items of a file, and says where it comes from.
 pub(crate) fn file(file: &File, tokens: TokenStream, manifest: &str, spdk: &str) -> syn::Result<String> {
     let parsed = syn::parse2(tokens)?;
-    let body = comments(&prettyplease::unparse(&parsed));
+    let body = comments(&hug::hug(&prettyplease::unparse(&parsed)));
     let File { header, doc, .. } = file;
     Ok(format!(
         "// @generated from {manifest} by `cargo xtask codegen`, with the headers of SPDK {spdk}. \

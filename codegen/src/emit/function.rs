@@ -27,11 +27,18 @@ fn wrapper(function: &Function) -> TokenStream {
         (None, _) => quote!(-> #output),
     };
     let lets = &function.lets;
-    let at = function.at.as_ref().map(|at| quote!(let at = #at;));
+    let at = function.at.as_ref().map(|at| {
+        quote!(let at = #at;)
+    });
     let asyncness = matches!(function.body, Body::Op { .. }).then(|| quote!(async));
     let generics = match &function.body {
         Body::Each { item, .. } => quote!(<F: FnMut(#item) -> ControlFlow<()>>),
         _ => quote!(),
+    };
+    let inner = match &function.body {
+        Body::Open { trampoline, .. } => on_event(trampoline),
+        Body::Each { trampoline, item } => on_each(trampoline, item),
+        Body::Op { .. } | Body::Call { .. } => quote!(),
     };
     let body = match &function.body {
         Body::Op { callback, submitted, raw, finish } => {
@@ -39,13 +46,14 @@ fn wrapper(function: &Function) -> TokenStream {
         }
         Body::Call { result } => call(function, result),
         Body::Open { .. } => open(function),
-        Body::Each { trampoline, item } => each(function, trampoline, item),
+        Body::Each { .. } => each(function),
     };
     let events = events(&function.body);
     quote! {
         #docs
         #[doc(alias = #alias)]
         pub #asyncness fn #name #generics(#(#inputs),*) #ret {
+            #inner
             #(#lets)*
             #at
             #body
@@ -98,7 +106,7 @@ fn op(
     let (place, checks) = (&function.place, &function.checks);
     let safety = comment(&format!("SAFETY: {}", function.safety));
     quote! {
-        let start = || {
+        let op = rt::begin(at, || {
             #place
             let held = #values;
             #(#checks)*
@@ -110,8 +118,7 @@ fn op(
                     |#finish_holds, #raw| #finish,
                 )
             })
-        };
-        let op = start().map_err(|fault: rt::Fault| fault.at(at))?;
+        })?;
         op.await.map_err(|fault| fault.at(at))
     }
 }
@@ -144,13 +151,10 @@ fn lets(holds: &[Hold]) -> TokenStream {
 }
 
 /// The statements of a call, told where its errors happen.
-fn told(function: &Function, statements: &TokenStream) -> TokenStream {
+fn begun(function: &Function, statements: TokenStream) -> TokenStream {
     match function.at {
-        Some(_) => quote! {
-            let call = || { #statements };
-            call().map_err(|fault: rt::Fault| fault.at(at))
-        },
-        None => statements.clone(),
+        Some(_) => quote!(rt::begin(at, || { #statements })),
+        None => statements,
     }
 }
 
@@ -175,26 +179,25 @@ fn call(function: &Function, result: &Outcome) -> TokenStream {
         Outcome::Value(value) if is_told => quote!(let rc = unsafe { #call }; Ok(#value)),
         Outcome::Value(value) => quote!(let rc = unsafe { #call }; #value),
     };
-    told(function, &quote!(#place #lets #(#checks)* #safety #result))
+    begun(function, quote!(#place #lets #(#checks)* #safety #result))
 }
 
 fn open(function: &Function) -> TokenStream {
-    let Body::Open { trampoline, status, handle, out, extra, opened, .. } = &function.body else {
+    let Body::Open { status, handle, out, extra, opened, .. } = &function.body else {
         return quote!();
     };
-    let on_event = on_event(trampoline);
     let (place, checks) = (&function.place, &function.checks);
     let lets = lets(&function.holds);
     let safety = comment(&format!("SAFETY: {}", function.safety));
     let call = c_call(function);
     let run = match status {
-        true => quote!(rt::status(unsafe { #call })?;),
+        true => quote!(let rc = unsafe { #call }; rt::status(rc)?;),
         false => quote!(unsafe { #call };),
     };
     let adopt = comment("SAFETY: the call succeeded, so the object is live and belongs to us.");
     let made = match opened {
         Some(opened) => quote! {
-            let opened = unsafe { #handle::from_c(#out, #extra)? };
+            let opened = unsafe { #handle::from_c(#out, #extra) }?;
             #opened(&opened);
             Ok(opened)
         },
@@ -210,8 +213,7 @@ fn open(function: &Function) -> TokenStream {
         #adopt
         #made
     };
-    let told = told(function, &statements);
-    quote!(#on_event #told)
+    begun(function, statements)
 }
 
 fn on_event(trampoline: &Trampoline) -> TokenStream {
@@ -238,14 +240,12 @@ fn events(body: &Body) -> TokenStream {
     }
 }
 
-fn each(function: &Function, trampoline: &Trampoline, item: &TokenStream) -> TokenStream {
-    let Trampoline { args, ctx, value, ret, .. } = trampoline;
-    let args = args.iter().map(|(name, ty)| quote!(#name: #ty));
+fn each(function: &Function) -> TokenStream {
     let (place, checks) = (&function.place, &function.checks);
     let lets = lets(&function.holds);
-    let inner = comment("SAFETY: `ctx` is the closure of the call that C is in.");
     let safety = comment(&format!("SAFETY: {}", function.safety));
     let call = c_call(function);
+    let positive = comment("A positive code is the wish of the closure to stop.");
     let statements = match function.at {
         Some(_) => quote! {
             #place
@@ -253,18 +253,28 @@ fn each(function: &Function, trampoline: &Trampoline, item: &TokenStream) -> Tok
             #(#checks)*
             #safety
             let rc = unsafe { #call };
-            // A positive code is the closure's wish to stop.
+            #positive
             rt::status(rc.min(0))
         },
         None => quote!(#lets #safety unsafe { #call }),
     };
-    let told = told(function, &statements);
+    begun(function, statements)
+}
+
+fn on_each(trampoline: &Trampoline, item: &TokenStream) -> TokenStream {
+    let Trampoline {
+        args,
+        ctx,
+        value,
+        ret,
+    } = trampoline;
+    let args = args.iter().map(|(name, ty)| quote!(#name: #ty));
+    let safety = comment("SAFETY: `ctx` is the closure of the call that C is in.");
     quote! {
         unsafe extern "C" fn on_each<F: FnMut(#item) -> ControlFlow<()>>(#(#args),*) -> #ret {
-            #inner
+            #safety
             let flow = unsafe { rt::each::<F, _>(#ctx, || #value) };
             #ret::from(flow.is_break())
         }
-        #told
     }
 }

@@ -173,13 +173,13 @@ fn op(
             Arg::Errno => status = Some(name.clone()),
             Arg::Handle => {
                 let handle = world.handle(pointee(&param.ty, world)?)?;
-                results.push(adopted(func, handle, &name, parts, world));
+                results.push(adopted(func, handle, &name, parts, true));
             }
             _ => results.push((ty, name.to_token_stream())),
         }
         names.push(name.to_token_stream());
     }
-    results.extend(outputs(func, parts, world));
+    results.extend(outputs(func, parts, true));
     let raw = types::tuple(names);
     let (output, value): (Vec<_>, Vec<_>) = results.into_iter().unzip();
     let (output, value) = (types::tuple(output), types::tuple(value));
@@ -204,7 +204,7 @@ fn op(
 fn outputs(
     func: &Func<'_>,
     parts: &mut Parts,
-    world: &World<'_>,
+    in_op: bool,
 ) -> Vec<(TokenStream, TokenStream)> {
     let outputs = std::mem::take(&mut parts.outputs);
     outputs
@@ -212,7 +212,7 @@ fn outputs(
         .map(|output| match &func.params[output.index] {
             Means::OutHandle(handle) => {
                 let name = params::ident(&func.sig.params[output.index].name);
-                adopted(func, *handle, &name, parts, world)
+                adopted(func, *handle, &name, parts, in_op)
             }
             _ => (output.ty, output.value),
         })
@@ -233,7 +233,7 @@ fn adopted(
     handle: HandleInfo<'_>,
     pointer: &Ident,
     parts: &mut Parts,
-    _world: &World<'_>,
+    in_op: bool,
 ) -> (TokenStream, TokenStream) {
     let name = format_ident!("{}", handle.name());
     let keeps = match handle {
@@ -258,7 +258,10 @@ fn adopted(
     };
     (
         quote!(#name),
-        quote!(unsafe { #name::from_c(#pointer, #extra)? }),
+        match in_op {
+            true => quote!(unsafe { #name::from_c(#pointer, #extra)? }),
+            false => quote!(unsafe { #name::from_c(#pointer, #extra) }?),
+        },
     )
 }
 
@@ -297,13 +300,13 @@ fn submitted(func: &Func<'_>, is_bdev: bool) -> Submitted {
 fn call(func: &Func<'_>, parts: &mut Parts, world: &World<'_>) -> Option<Planned> {
     let returns = returns(func, world);
     if !parts.outputs.is_empty() {
-        let (types, values): (Vec<_>, Vec<_>) = outputs(func, parts, world).into_iter().unzip();
+        let (types, values): (Vec<_>, Vec<_>) = outputs(func, parts, false).into_iter().unzip();
         let value = types::tuple(values);
         let result = match returns {
-            Some(Returns::Errno) => quote!({
+            Some(Returns::Errno) => quote! {
                 rt::status(rc)?;
                 Ok(#value)
-            }),
+            },
             _ => quote!(Ok(#value)),
         };
         let body = Body::Call {
@@ -337,15 +340,17 @@ fn call(func: &Func<'_>, parts: &mut Parts, world: &World<'_>) -> Option<Planned
         Returns::Text => attempt(
             quote!(String),
             quote!(
-                unsafe { rt::string(rc) }?.ok_or_else(|| rt::Fault::invalid("SPDK gave no text"))
+                unsafe { rt::string(rc) }
+                    .and_then(|text| text.ok_or(rt::Fault::errno(rt::Errno::ENODATA)))
+                    
             ),
         ),
         Returns::TextOrNull => attempt(quote!(Option<String>), quote!(unsafe { rt::string(rc) })),
         Returns::Handle => {
             let handle = world.handle(pointee(ret, world)?)?;
             let name = format_ident!("rc");
-            let (ty, made) = adopted(func, handle, &name, parts, world);
-            attempt(ty, quote!({ Ok(#made) }))
+            let (ty, made) = adopted(func, handle, &name, parts, false);
+            attempt(ty, quote!(Ok(#made)))
         }
     }
 }

@@ -349,11 +349,11 @@ const _: unsafe extern "C" fn(
 #[doc(alias = "spdk_bdev_wait_for_examine")]
 pub async fn wait_for_examine() -> rt::Result<()> {
     let at = rt::At::free("spdk_bdev_wait_for_examine");
-    let run = async {
+    let op = rt::begin(at, || {
         let held = (rt::Here::now()?,);
         // SAFETY: 0 means that the callback runs once, another code that it never runs; C is given
         // nothing else.
-        let op = unsafe {
+        Ok(unsafe {
             rt::op::<BdevWaitForExamineCb, _, _>(
                 held,
                 move |_, done, arg| {
@@ -361,10 +361,9 @@ pub async fn wait_for_examine() -> rt::Result<()> {
                 },
                 |_, ()| Ok(()),
             )
-        };
-        op.await
-    };
-    run.await.map_err(|fault: rt::Fault| fault.at(at))
+        })
+    })?;
+    op.await.map_err(|fault| fault.at(at))
 }
 
 const _: unsafe extern "C" fn(
@@ -392,7 +391,6 @@ impl BdevDesc {
     /// Any spdk_thread.
     #[doc(alias = "spdk_bdev_open_ext")]
     pub fn open_ext(bdev_name: &str, write: bool) -> rt::Result<BdevDesc> {
-        let at = rt::At::new("spdk_bdev_open_ext", &bdev_name);
         unsafe extern "C" fn on_event(
             type_: sys::spdk_bdev_event_type,
             _bdev: *mut sys::spdk_bdev,
@@ -401,14 +399,15 @@ impl BdevDesc {
             // SAFETY: `ctx` is the hub of the handle, which C calls only while the handle is open.
             unsafe { rt::emit(event_ctx, BdevEvent::from_c(type_)) }
         }
-        let call = || {
+        let at = rt::At::new("spdk_bdev_open_ext", &bdev_name);
+        rt::begin(at, || {
             drop(rt::Here::now()?);
             let bdev_name = rt::cstring(bdev_name, "bdev_name")?;
             let mut desc = ptr::null_mut();
             let hub = rt::EventHub::new();
             // SAFETY: `spdk_bdev_event_cb_t` runs only while the handle is open, whose hub is the
             // context; C copies the rest during the call.
-            rt::status(unsafe {
+            let rc = unsafe {
                 sys::spdk_bdev_open_ext(
                     bdev_name.as_ptr(),
                     write,
@@ -416,15 +415,15 @@ impl BdevDesc {
                     hub.arg(),
                     &raw mut desc,
                 )
-            })?;
+            };
+            rt::status(rc)?;
             // SAFETY: the call succeeded, so the object is live and belongs to us.
             let opened = unsafe {
-                BdevDesc::from_c(desc, crate::bdev::DescExtra::new(hub))?
-            };
+                BdevDesc::from_c(desc, crate::bdev::DescExtra::new(hub))
+            }?;
             crate::bdev::opened(&opened);
             Ok(opened)
-        };
-        call().map_err(|fault: rt::Fault| fault.at(at))
+        })
     }
 
     /// The events of the object, from now on. They come from `spdk_bdev_event_cb_t`.
@@ -446,14 +445,13 @@ impl Bdev {
     #[doc(alias = "spdk_bdev_io_type_supported")]
     pub fn io_type_supported(&self, io_type: BdevIoType) -> rt::Result<bool> {
         let at = rt::At::new("spdk_bdev_io_type_supported", self);
-        let call = || {
+        rt::begin(at, || {
             let bdev = self.handle().get()?;
             // SAFETY: `bdev` may be used now and here; C keeps nothing after the call.
             Ok(unsafe {
                 sys::spdk_bdev_io_type_supported(bdev.as_ptr(), io_type.to_c())
             })
-        };
-        call().map_err(|fault: rt::Fault| fault.at(at))
+        })
     }
 }
 
@@ -470,15 +468,14 @@ impl Bdev {
     #[doc(alias = "spdk_bdev_get_product_name")]
     pub fn product_name(&self) -> rt::Result<String> {
         let at = rt::At::new("spdk_bdev_get_product_name", self);
-        let call = || {
+        rt::begin(at, || {
             let bdev = self.handle().get()?;
             // SAFETY: `bdev` may be used now and here; C keeps nothing after the call.
             let rc = unsafe { sys::spdk_bdev_get_product_name(bdev.as_ptr()) };
             // SAFETY: it is what the call returned, checked before it is used.
-            unsafe { rt::string(rc) }?
-                .ok_or_else(|| rt::Fault::invalid("SPDK gave no text"))
-        };
-        call().map_err(|fault: rt::Fault| fault.at(at))
+            unsafe { rt::string(rc) }
+                .and_then(|text| text.ok_or(rt::Fault::errno(rt::Errno::ENODATA)))
+        })
     }
 }
 
@@ -495,12 +492,11 @@ impl Bdev {
     #[doc(alias = "spdk_bdev_get_write_unit_size")]
     pub fn write_unit_size(&self) -> rt::Result<u32> {
         let at = rt::At::new("spdk_bdev_get_write_unit_size", self);
-        let call = || {
+        rt::begin(at, || {
             let bdev = self.handle().get()?;
             // SAFETY: `bdev` may be used now and here; C keeps nothing after the call.
             Ok(unsafe { sys::spdk_bdev_get_write_unit_size(bdev.as_ptr()) })
-        };
-        call().map_err(|fault: rt::Fault| fault.at(at))
+        })
     }
 }
 
@@ -517,12 +513,11 @@ impl Bdev {
     #[doc(alias = "spdk_bdev_get_buf_align")]
     pub fn buf_align(&self) -> rt::Result<usize> {
         let at = rt::At::new("spdk_bdev_get_buf_align", self);
-        let call = || {
+        rt::begin(at, || {
             let bdev = self.handle().get()?;
             // SAFETY: `bdev` may be used now and here; C keeps nothing after the call.
             Ok(unsafe { sys::spdk_bdev_get_buf_align(bdev.as_ptr()) })
-        };
-        call().map_err(|fault: rt::Fault| fault.at(at))
+        })
     }
 }
 
@@ -539,12 +534,11 @@ impl Bdev {
     #[doc(alias = "spdk_bdev_get_optimal_io_boundary")]
     pub fn optimal_io_boundary(&self) -> rt::Result<u32> {
         let at = rt::At::new("spdk_bdev_get_optimal_io_boundary", self);
-        let call = || {
+        rt::begin(at, || {
             let bdev = self.handle().get()?;
             // SAFETY: `bdev` may be used now and here; C keeps nothing after the call.
             Ok(unsafe { sys::spdk_bdev_get_optimal_io_boundary(bdev.as_ptr()) })
-        };
-        call().map_err(|fault: rt::Fault| fault.at(at))
+        })
     }
 }
 
@@ -561,12 +555,11 @@ impl Bdev {
     #[doc(alias = "spdk_bdev_has_write_cache")]
     pub fn has_write_cache(&self) -> rt::Result<bool> {
         let at = rt::At::new("spdk_bdev_has_write_cache", self);
-        let call = || {
+        rt::begin(at, || {
             let bdev = self.handle().get()?;
             // SAFETY: `bdev` may be used now and here; C keeps nothing after the call.
             Ok(unsafe { sys::spdk_bdev_has_write_cache(bdev.as_ptr()) })
-        };
-        call().map_err(|fault: rt::Fault| fault.at(at))
+        })
     }
 }
 
@@ -583,12 +576,11 @@ impl Bdev {
     #[doc(alias = "spdk_bdev_get_acwu")]
     pub fn acwu(&self) -> rt::Result<u16> {
         let at = rt::At::new("spdk_bdev_get_acwu", self);
-        let call = || {
+        rt::begin(at, || {
             let bdev = self.handle().get()?;
             // SAFETY: `bdev` may be used now and here; C keeps nothing after the call.
             Ok(unsafe { sys::spdk_bdev_get_acwu(bdev.as_ptr()) })
-        };
-        call().map_err(|fault: rt::Fault| fault.at(at))
+        })
     }
 }
 
@@ -605,12 +597,11 @@ impl Bdev {
     #[doc(alias = "spdk_bdev_get_md_size")]
     pub fn md_size(&self) -> rt::Result<u32> {
         let at = rt::At::new("spdk_bdev_get_md_size", self);
-        let call = || {
+        rt::begin(at, || {
             let bdev = self.handle().get()?;
             // SAFETY: `bdev` may be used now and here; C keeps nothing after the call.
             Ok(unsafe { sys::spdk_bdev_get_md_size(bdev.as_ptr()) })
-        };
-        call().map_err(|fault: rt::Fault| fault.at(at))
+        })
     }
 }
 
@@ -627,12 +618,11 @@ impl Bdev {
     #[doc(alias = "spdk_bdev_is_md_interleaved")]
     pub fn is_md_interleaved(&self) -> rt::Result<bool> {
         let at = rt::At::new("spdk_bdev_is_md_interleaved", self);
-        let call = || {
+        rt::begin(at, || {
             let bdev = self.handle().get()?;
             // SAFETY: `bdev` may be used now and here; C keeps nothing after the call.
             Ok(unsafe { sys::spdk_bdev_is_md_interleaved(bdev.as_ptr()) })
-        };
-        call().map_err(|fault: rt::Fault| fault.at(at))
+        })
     }
 }
 
@@ -649,12 +639,11 @@ impl Bdev {
     #[doc(alias = "spdk_bdev_is_md_separate")]
     pub fn is_md_separate(&self) -> rt::Result<bool> {
         let at = rt::At::new("spdk_bdev_is_md_separate", self);
-        let call = || {
+        rt::begin(at, || {
             let bdev = self.handle().get()?;
             // SAFETY: `bdev` may be used now and here; C keeps nothing after the call.
             Ok(unsafe { sys::spdk_bdev_is_md_separate(bdev.as_ptr()) })
-        };
-        call().map_err(|fault: rt::Fault| fault.at(at))
+        })
     }
 }
 
@@ -671,12 +660,11 @@ impl Bdev {
     #[doc(alias = "spdk_bdev_is_zoned")]
     pub fn is_zoned(&self) -> rt::Result<bool> {
         let at = rt::At::new("spdk_bdev_is_zoned", self);
-        let call = || {
+        rt::begin(at, || {
             let bdev = self.handle().get()?;
             // SAFETY: `bdev` may be used now and here; C keeps nothing after the call.
             Ok(unsafe { sys::spdk_bdev_is_zoned(bdev.as_ptr()) })
-        };
-        call().map_err(|fault: rt::Fault| fault.at(at))
+        })
     }
 }
 
@@ -693,12 +681,11 @@ impl Bdev {
     #[doc(alias = "spdk_bdev_get_data_block_size")]
     pub fn data_block_size(&self) -> rt::Result<u32> {
         let at = rt::At::new("spdk_bdev_get_data_block_size", self);
-        let call = || {
+        rt::begin(at, || {
             let bdev = self.handle().get()?;
             // SAFETY: `bdev` may be used now and here; C keeps nothing after the call.
             Ok(unsafe { sys::spdk_bdev_get_data_block_size(bdev.as_ptr()) })
-        };
-        call().map_err(|fault: rt::Fault| fault.at(at))
+        })
     }
 }
 
@@ -715,12 +702,11 @@ impl Bdev {
     #[doc(alias = "spdk_bdev_get_physical_block_size")]
     pub fn physical_block_size(&self) -> rt::Result<u32> {
         let at = rt::At::new("spdk_bdev_get_physical_block_size", self);
-        let call = || {
+        rt::begin(at, || {
             let bdev = self.handle().get()?;
             // SAFETY: `bdev` may be used now and here; C keeps nothing after the call.
             Ok(unsafe { sys::spdk_bdev_get_physical_block_size(bdev.as_ptr()) })
-        };
-        call().map_err(|fault: rt::Fault| fault.at(at))
+        })
     }
 }
 
@@ -765,11 +751,11 @@ impl BdevDesc {
     ) -> rt::Result<()> {
         let nbytes = buf.len() as u64;
         let at = rt::At::new("spdk_bdev_read", self).bytes(offset, nbytes);
-        let run = async {
+        let op = rt::begin(at, || {
             let held = (self.handle().hold()?, self.channel(ch)?, buf.lend_mut()?);
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
             // keeps `desc`, `ch` and `buf` until then.
-            let op = unsafe {
+            Ok(unsafe {
                 rt::op::<rt::BdevIoDone, _, _>(
                     held,
                     move |(desc, ch, buf), done, arg| {
@@ -789,10 +775,9 @@ impl BdevDesc {
                     },
                     |_, done| done,
                 )
-            };
-            op.await
-        };
-        run.await.map_err(|fault: rt::Fault| fault.at(at))
+            })
+        })?;
+        op.await.map_err(|fault| fault.at(at))
     }
 }
 
@@ -839,12 +824,12 @@ impl BdevDesc {
     ) -> rt::Result<()> {
         let at = rt::At::new("spdk_bdev_read_blocks", self)
             .blocks(offset_blocks, num_blocks);
-        let run = async {
+        let op = rt::begin(at, || {
             let held = (self.handle().hold()?, self.channel(ch)?, buf.lend_mut()?);
             rt::check_len(buf.len() as u64, num_blocks, self.block_size_of())?;
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
             // keeps `desc`, `ch` and `buf` until then.
-            let op = unsafe {
+            Ok(unsafe {
                 rt::op::<rt::BdevIoDone, _, _>(
                     held,
                     move |(desc, ch, buf), done, arg| {
@@ -864,10 +849,9 @@ impl BdevDesc {
                     },
                     |_, done| done,
                 )
-            };
-            op.await
-        };
-        run.await.map_err(|fault: rt::Fault| fault.at(at))
+            })
+        })?;
+        op.await.map_err(|fault| fault.at(at))
     }
 }
 
@@ -913,7 +897,7 @@ impl BdevDesc {
     ) -> rt::Result<()> {
         let nbytes = rt::total_len(bufs);
         let at = rt::At::new("spdk_bdev_readv", self).bytes(offset, nbytes);
-        let run = async {
+        let op = rt::begin(at, || {
             let held = (
                 self.handle().hold()?,
                 self.channel(ch)?,
@@ -921,7 +905,7 @@ impl BdevDesc {
             );
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
             // keeps `desc`, `ch` and `iov` until then.
-            let op = unsafe {
+            Ok(unsafe {
                 rt::op::<rt::BdevIoDone, _, _>(
                     held,
                     move |(desc, ch, bufs), done, arg| {
@@ -942,10 +926,9 @@ impl BdevDesc {
                     },
                     |_, done| done,
                 )
-            };
-            op.await
-        };
-        run.await.map_err(|fault: rt::Fault| fault.at(at))
+            })
+        })?;
+        op.await.map_err(|fault| fault.at(at))
     }
 }
 
@@ -994,7 +977,7 @@ impl BdevDesc {
     ) -> rt::Result<()> {
         let at = rt::At::new("spdk_bdev_readv_blocks", self)
             .blocks(offset_blocks, num_blocks);
-        let run = async {
+        let op = rt::begin(at, || {
             let held = (
                 self.handle().hold()?,
                 self.channel(ch)?,
@@ -1003,7 +986,7 @@ impl BdevDesc {
             rt::check_len(rt::total_len(bufs), num_blocks, self.block_size_of())?;
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
             // keeps `desc`, `ch` and `iov` until then.
-            let op = unsafe {
+            Ok(unsafe {
                 rt::op::<rt::BdevIoDone, _, _>(
                     held,
                     move |(desc, ch, bufs), done, arg| {
@@ -1024,10 +1007,9 @@ impl BdevDesc {
                     },
                     |_, done| done,
                 )
-            };
-            op.await
-        };
-        run.await.map_err(|fault: rt::Fault| fault.at(at))
+            })
+        })?;
+        op.await.map_err(|fault| fault.at(at))
     }
 }
 
@@ -1073,11 +1055,11 @@ impl BdevDesc {
     ) -> rt::Result<()> {
         let nbytes = buf.len() as u64;
         let at = rt::At::new("spdk_bdev_write", self).bytes(offset, nbytes);
-        let run = async {
+        let op = rt::begin(at, || {
             let held = (self.handle().hold()?, self.channel(ch)?, buf.lend()?);
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
             // keeps `desc`, `ch` and `buf` until then.
-            let op = unsafe {
+            Ok(unsafe {
                 rt::op::<rt::BdevIoDone, _, _>(
                     held,
                     move |(desc, ch, buf), done, arg| {
@@ -1097,10 +1079,9 @@ impl BdevDesc {
                     },
                     |_, done| done,
                 )
-            };
-            op.await
-        };
-        run.await.map_err(|fault: rt::Fault| fault.at(at))
+            })
+        })?;
+        op.await.map_err(|fault| fault.at(at))
     }
 }
 
@@ -1148,12 +1129,12 @@ impl BdevDesc {
     ) -> rt::Result<()> {
         let at = rt::At::new("spdk_bdev_write_blocks", self)
             .blocks(offset_blocks, num_blocks);
-        let run = async {
+        let op = rt::begin(at, || {
             let held = (self.handle().hold()?, self.channel(ch)?, buf.lend()?);
             rt::check_len(buf.len() as u64, num_blocks, self.block_size_of())?;
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
             // keeps `desc`, `ch` and `buf` until then.
-            let op = unsafe {
+            Ok(unsafe {
                 rt::op::<rt::BdevIoDone, _, _>(
                     held,
                     move |(desc, ch, buf), done, arg| {
@@ -1173,10 +1154,9 @@ impl BdevDesc {
                     },
                     |_, done| done,
                 )
-            };
-            op.await
-        };
-        run.await.map_err(|fault: rt::Fault| fault.at(at))
+            })
+        })?;
+        op.await.map_err(|fault| fault.at(at))
     }
 }
 
@@ -1223,7 +1203,7 @@ impl BdevDesc {
     ) -> rt::Result<()> {
         let len = rt::total_len(bufs);
         let at = rt::At::new("spdk_bdev_writev", self).bytes(offset, len);
-        let run = async {
+        let op = rt::begin(at, || {
             let held = (
                 self.handle().hold()?,
                 self.channel(ch)?,
@@ -1231,7 +1211,7 @@ impl BdevDesc {
             );
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
             // keeps `desc`, `ch` and `iov` until then.
-            let op = unsafe {
+            Ok(unsafe {
                 rt::op::<rt::BdevIoDone, _, _>(
                     held,
                     move |(desc, ch, bufs), done, arg| {
@@ -1252,10 +1232,9 @@ impl BdevDesc {
                     },
                     |_, done| done,
                 )
-            };
-            op.await
-        };
-        run.await.map_err(|fault: rt::Fault| fault.at(at))
+            })
+        })?;
+        op.await.map_err(|fault| fault.at(at))
     }
 }
 
@@ -1304,7 +1283,7 @@ impl BdevDesc {
     ) -> rt::Result<()> {
         let at = rt::At::new("spdk_bdev_writev_blocks", self)
             .blocks(offset_blocks, num_blocks);
-        let run = async {
+        let op = rt::begin(at, || {
             let held = (
                 self.handle().hold()?,
                 self.channel(ch)?,
@@ -1313,7 +1292,7 @@ impl BdevDesc {
             rt::check_len(rt::total_len(bufs), num_blocks, self.block_size_of())?;
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
             // keeps `desc`, `ch` and `iov` until then.
-            let op = unsafe {
+            Ok(unsafe {
                 rt::op::<rt::BdevIoDone, _, _>(
                     held,
                     move |(desc, ch, bufs), done, arg| {
@@ -1334,10 +1313,9 @@ impl BdevDesc {
                     },
                     |_, done| done,
                 )
-            };
-            op.await
-        };
-        run.await.map_err(|fault: rt::Fault| fault.at(at))
+            })
+        })?;
+        op.await.map_err(|fault| fault.at(at))
     }
 }
 
@@ -1382,11 +1360,11 @@ impl BdevDesc {
         len: u64,
     ) -> rt::Result<()> {
         let at = rt::At::new("spdk_bdev_write_zeroes", self).bytes(offset, len);
-        let run = async {
+        let op = rt::begin(at, || {
             let held = (self.handle().hold()?, self.channel(ch)?);
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
             // keeps `desc` and `ch` until then.
-            let op = unsafe {
+            Ok(unsafe {
                 rt::op::<rt::BdevIoDone, _, _>(
                     held,
                     move |(desc, ch), done, arg| {
@@ -1405,10 +1383,9 @@ impl BdevDesc {
                     },
                     |_, done| done,
                 )
-            };
-            op.await
-        };
-        run.await.map_err(|fault: rt::Fault| fault.at(at))
+            })
+        })?;
+        op.await.map_err(|fault| fault.at(at))
     }
 }
 
@@ -1451,11 +1428,11 @@ impl BdevDesc {
     ) -> rt::Result<()> {
         let at = rt::At::new("spdk_bdev_write_zeroes_blocks", self)
             .blocks(offset_blocks, num_blocks);
-        let run = async {
+        let op = rt::begin(at, || {
             let held = (self.handle().hold()?, self.channel(ch)?);
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
             // keeps `desc` and `ch` until then.
-            let op = unsafe {
+            Ok(unsafe {
                 rt::op::<rt::BdevIoDone, _, _>(
                     held,
                     move |(desc, ch), done, arg| {
@@ -1474,10 +1451,9 @@ impl BdevDesc {
                     },
                     |_, done| done,
                 )
-            };
-            op.await
-        };
-        run.await.map_err(|fault: rt::Fault| fault.at(at))
+            })
+        })?;
+        op.await.map_err(|fault| fault.at(at))
     }
 }
 
@@ -1522,11 +1498,11 @@ impl BdevDesc {
         nbytes: u64,
     ) -> rt::Result<()> {
         let at = rt::At::new("spdk_bdev_unmap", self).bytes(offset, nbytes);
-        let run = async {
+        let op = rt::begin(at, || {
             let held = (self.handle().hold()?, self.channel(ch)?);
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
             // keeps `desc` and `ch` until then.
-            let op = unsafe {
+            Ok(unsafe {
                 rt::op::<rt::BdevIoDone, _, _>(
                     held,
                     move |(desc, ch), done, arg| {
@@ -1545,10 +1521,9 @@ impl BdevDesc {
                     },
                     |_, done| done,
                 )
-            };
-            op.await
-        };
-        run.await.map_err(|fault: rt::Fault| fault.at(at))
+            })
+        })?;
+        op.await.map_err(|fault| fault.at(at))
     }
 }
 
@@ -1592,11 +1567,11 @@ impl BdevDesc {
     ) -> rt::Result<()> {
         let at = rt::At::new("spdk_bdev_unmap_blocks", self)
             .blocks(offset_blocks, num_blocks);
-        let run = async {
+        let op = rt::begin(at, || {
             let held = (self.handle().hold()?, self.channel(ch)?);
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
             // keeps `desc` and `ch` until then.
-            let op = unsafe {
+            Ok(unsafe {
                 rt::op::<rt::BdevIoDone, _, _>(
                     held,
                     move |(desc, ch), done, arg| {
@@ -1615,10 +1590,9 @@ impl BdevDesc {
                     },
                     |_, done| done,
                 )
-            };
-            op.await
-        };
-        run.await.map_err(|fault: rt::Fault| fault.at(at))
+            })
+        })?;
+        op.await.map_err(|fault| fault.at(at))
     }
 }
 
@@ -1663,11 +1637,11 @@ impl BdevDesc {
         length: u64,
     ) -> rt::Result<()> {
         let at = rt::At::new("spdk_bdev_flush", self).bytes(offset, length);
-        let run = async {
+        let op = rt::begin(at, || {
             let held = (self.handle().hold()?, self.channel(ch)?);
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
             // keeps `desc` and `ch` until then.
-            let op = unsafe {
+            Ok(unsafe {
                 rt::op::<rt::BdevIoDone, _, _>(
                     held,
                     move |(desc, ch), done, arg| {
@@ -1686,10 +1660,9 @@ impl BdevDesc {
                     },
                     |_, done| done,
                 )
-            };
-            op.await
-        };
-        run.await.map_err(|fault: rt::Fault| fault.at(at))
+            })
+        })?;
+        op.await.map_err(|fault| fault.at(at))
     }
 }
 
@@ -1734,11 +1707,11 @@ impl BdevDesc {
     ) -> rt::Result<()> {
         let at = rt::At::new("spdk_bdev_flush_blocks", self)
             .blocks(offset_blocks, num_blocks);
-        let run = async {
+        let op = rt::begin(at, || {
             let held = (self.handle().hold()?, self.channel(ch)?);
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
             // keeps `desc` and `ch` until then.
-            let op = unsafe {
+            Ok(unsafe {
                 rt::op::<rt::BdevIoDone, _, _>(
                     held,
                     move |(desc, ch), done, arg| {
@@ -1757,10 +1730,9 @@ impl BdevDesc {
                     },
                     |_, done| done,
                 )
-            };
-            op.await
-        };
-        run.await.map_err(|fault: rt::Fault| fault.at(at))
+            })
+        })?;
+        op.await.map_err(|fault| fault.at(at))
     }
 }
 
@@ -1792,11 +1764,11 @@ impl BdevDesc {
     #[doc(alias = "spdk_bdev_reset")]
     pub async fn reset(&self, ch: &IoChannel) -> rt::Result<()> {
         let at = rt::At::new("spdk_bdev_reset", self);
-        let run = async {
+        let op = rt::begin(at, || {
             let held = (self.handle().hold()?, self.channel(ch)?);
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
             // keeps `desc` and `ch` until then.
-            let op = unsafe {
+            Ok(unsafe {
                 rt::op::<rt::BdevIoDone, _, _>(
                     held,
                     move |(desc, ch), done, arg| {
@@ -1808,9 +1780,8 @@ impl BdevDesc {
                     },
                     |_, done| done,
                 )
-            };
-            op.await
-        };
-        run.await.map_err(|fault: rt::Fault| fault.at(at))
+            })
+        })?;
+        op.await.map_err(|fault| fault.at(at))
     }
 }
