@@ -17,6 +17,7 @@ use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::task::Poll;
+use std::time::Duration;
 
 use futures_util::FutureExt;
 
@@ -24,6 +25,7 @@ use crate::env::{self, Phase};
 use crate::error::{Error, Result};
 use crate::local::{Local, Shared};
 use crate::options::{self, LogLevel};
+use crate::shutdown::{self, Watch};
 use crate::{mem, panic, spdk_log, sys, task};
 
 /// Whether the application has been asked to stop.
@@ -31,6 +33,9 @@ static STOP: AtomicBool = AtomicBool::new(false);
 
 /// The app thread, while an application runs.
 static APP_THREAD: Mutex<Option<Arc<Shared>>> = Mutex::new(None);
+
+/// Looks after the end of the application.
+static WATCH: Mutex<Option<Watch>> = Mutex::new(None);
 
 pub(crate) fn app_thread() -> Option<Arc<Shared>> {
     APP_THREAD.lock().unwrap_or_else(|e| e.into_inner()).clone()
@@ -73,7 +78,8 @@ impl SpdkApp {
     }
 
     /// Ends the application in order: its tasks are dropped on their own spdk_threads, operations in
-    /// flight are waited for, what is still open is closed, and then SPDK stops.
+    /// flight are waited for, what is still open is closed, and then SPDK stops. What happens when
+    /// operations do not end is described at [`SpdkAppBuilder::shutdown_patience`].
     ///
     /// It returns at once and may be called from any OS thread. Without a running application it does
     /// nothing.
@@ -108,6 +114,7 @@ pub struct SpdkAppBuilder {
     shm_id: Option<i32>,
     log_level: Option<LogLevel>,
     disable_cpumask_locks: bool,
+    shutdown_patience: Option<Duration>,
 }
 
 impl SpdkAppBuilder {
@@ -189,6 +196,18 @@ impl SpdkAppBuilder {
         self
     }
 
+    /// How long the end of the application waits for operations in flight; 5 seconds by default.
+    ///
+    /// Memory that a device may still write into is never freed, so the end waits for the operations
+    /// that your tasks have left in flight. A device that does not answer would hold it up for ever.
+    /// When this time is over, those devices are reset: their drivers give up what is in flight. If
+    /// SPDK has not stopped after ten times this time all the same, it is abandoned: its memory and
+    /// its connections stay until the process ends, and [`Error::Stopped`] is returned.
+    pub fn shutdown_patience(mut self, patience: Duration) -> Self {
+        self.shutdown_patience = Some(patience);
+        self
+    }
+
     /// Starts SPDK, runs `f` on the app thread and returns when SPDK has stopped.
     ///
     /// SPDK stops when `f` has returned and every task that was spawned on the app thread has ended,
@@ -264,6 +283,9 @@ impl SpdkAppBuilder {
     {
         let options = Options::check(&self)?;
         env::begin()?;
+        if let Some(patience) = self.shutdown_patience {
+            shutdown::set_patience(patience);
+        }
         let output = Rc::new(RefCell::new(None));
         let sink = output.clone();
         let main = async move {
@@ -277,7 +299,9 @@ impl SpdkAppBuilder {
             error: Cell::new(None),
         });
         let code = options.start(&start);
-        finish(&start);
+        let abandoned = WATCH.lock().unwrap_or_else(|e| e.into_inner()).take();
+        let abandoned = abandoned.is_some_and(Watch::end);
+        finish(&start, abandoned);
         if let Some(error) = start.error.take() {
             return Err(error);
         }
@@ -289,6 +313,7 @@ impl SpdkAppBuilder {
         }
         match output.take() {
             Some(Err(payload)) => resume_unwind(payload),
+            _ if abandoned => Err(shutdown::error()),
             Some(Ok(_)) | None if code != 0 => {
                 let reason = spdk_log::reason("see SPDK's log");
                 Err(Error::Stopped { code, reason })
@@ -425,6 +450,7 @@ fn begin_shutdown() {
     let Some(app) = APP_THREAD.lock().unwrap_or_else(|e| e.into_inner()).take() else {
         return; // not started yet: `on_start` will see `STOP`; or stopping already
     };
+    *WATCH.lock().unwrap_or_else(|e| e.into_inner()) = Watch::start();
     let others: Vec<_> = Shared::all();
     let others: Vec<_> = others
         .into_iter()
@@ -473,14 +499,16 @@ async fn others_end(local: &Rc<Local>) {
 }
 
 /// Frees what the framework holds, unless memory of SPDK is still in use.
-fn finish(start: &Start) {
+fn finish(start: &Start, abandoned: bool) {
     env::set_phase(Phase::Ended);
     *APP_THREAD.lock().unwrap_or_else(|e| e.into_inner()) = None;
     // The future of a failed start is dropped here; a panic in its drop is not this function's.
     let dropped: std::result::Result<(), Box<dyn Any + Send>> =
         catch_unwind(AssertUnwindSafe(|| drop(start.main.take())));
     let buffers = mem::live();
-    if buffers == 0 {
+    if abandoned {
+        // The bdev layer was not finished: what it has in flight stays as it is.
+    } else if buffers == 0 {
         // SAFETY: `spdk_app_start` has returned, and nothing uses SPDK's memory any more.
         unsafe { sys::spdk_app_fini() };
     } else {

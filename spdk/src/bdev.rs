@@ -6,12 +6,16 @@ use std::ffi::CStr;
 use std::fmt;
 use std::ptr::{self, NonNull};
 
-use crate::channel::{IoChannel, IoChannelObject};
+use futures_util::FutureExt;
+
+use crate::bdev_io::BdevIoDone;
+use crate::channel::{ChannelOwner, IoChannel, IoChannelObject};
 use crate::errno::Errno;
 use crate::error::{At, Describe, Error, Fault, Gone, Result};
 use crate::events::EventHub;
 pub use crate::generated::bdev::*;
 use crate::handle::{Handle, Hold, Object, Subject, WeakHandle};
+use crate::op::{bdev_rc, op};
 use crate::sys;
 use crate::task;
 
@@ -217,6 +221,28 @@ impl DescExtra {
     }
 }
 
+impl ChannelOwner for Handle<BdevDescObject> {
+    fn reset(&self, ch: Hold<IoChannelObject>) {
+        let Some(desc) = self.hold_shut() else {
+            return;
+        };
+        let submit = |(desc, ch): &mut (Hold<BdevDescObject>, Hold<IoChannelObject>), done, arg| {
+            let (desc, ch) = (desc.as_ptr(), ch.as_ptr());
+            // SAFETY: both are held until the callback, and this is their spdk_thread.
+            bdev_rc(
+                unsafe { sys::spdk_bdev_reset(desc, ch, done, arg) },
+                desc,
+                ch,
+            )
+        };
+        // SAFETY: `spdk_bdev_reset` calls back once if it returns 0, else never, and uses nothing
+        // but the two objects, which the operation holds.
+        let reset = unsafe { op::<BdevIoDone, _, _>((desc, ch), submit, |_, done| done) };
+        // One poll submits it. That the operations end is its result: the future is not needed.
+        drop(reset.now_or_never());
+    }
+}
+
 /// Opens a descriptor; a name that no bdev has is its own error.
 fn open(name: &str, write: bool) -> Result<BdevDesc> {
     BdevDesc::open_ext(name, write).map_err(|error| match error.errno() {
@@ -296,10 +322,10 @@ impl BdevDesc {
         let ch = unsafe { sys::spdk_bdev_get_io_channel(desc.as_ptr()) };
         let ch = NonNull::new(ch).ok_or_else(|| Fault::errno(Errno::ENOMEM).at(at))?;
         let extra = self.handle().extra();
-        let keep = Box::new(self.handle().clone());
+        let owner = Box::new(self.handle().clone());
         let name = self.describe().into();
-        // SAFETY: the reference was just taken, on this spdk_thread; `keep` keeps the device open.
-        let ch = unsafe { IoChannel::adopt(ch, extra.bdev.get().cast_const().cast(), name, keep) }
+        // SAFETY: the reference was just taken, on this spdk_thread; `owner` keeps the device open.
+        let ch = unsafe { IoChannel::adopt(ch, extra.bdev.get().cast_const().cast(), name, owner) }
             .map_err(|fault| fault.at(at))?;
         extra.add_dependent(ch.handle().downgrade());
         Ok(ch)

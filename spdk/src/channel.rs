@@ -1,12 +1,11 @@
 //! I/O channels.
 #![allow(unsafe_code)] // Owns `spdk_io_channel`s, which stay with their spdk_thread and their device.
 
-use std::any::Any;
 use std::fmt;
 use std::ptr::NonNull;
 
 use crate::error::{Describe, Fault};
-use crate::handle::{Handle, Object, Subject};
+use crate::handle::{Handle, Hold, Object, Subject};
 use crate::sys;
 use crate::thread::CurrentThread;
 
@@ -34,7 +33,13 @@ pub struct ChannelExtra {
     /// The address of the C device; the same for every descriptor of it.
     pub(crate) device: *const (),
     name: Box<str>,
-    _device: Box<dyn Any>,
+    owner: Box<dyn ChannelOwner>,
+}
+
+/// What keeps a channel's device open.
+pub(crate) trait ChannelOwner {
+    /// Submits a reset of the device, which makes it end its operations in flight.
+    fn reset(&self, ch: Hold<IoChannelObject>);
 }
 
 // SAFETY: `spdk_put_io_channel` takes the reference that `IoChannel::adopt` was given.
@@ -47,25 +52,37 @@ unsafe impl Object for IoChannelObject {
         // SAFETY: on the channel's spdk_thread, once, with no I/O in flight on it.
         unsafe { sys::spdk_put_io_channel(ptr.as_ptr()) }
     }
+
+    fn abort_operations(ch: Hold<Self>, reset: &mut Vec<*const ()>) {
+        let device = ch.extra().device;
+        if !reset.contains(&device) {
+            reset.push(device);
+            ch.extra().owner.reset(ch.clone());
+        }
+    }
+
+    fn label(extra: &Self::Extra) -> String {
+        format!("I/O channel of {}", extra.name)
+    }
 }
 
 impl IoChannel {
-    /// Takes ownership of a reference to a channel. `keep` keeps the device open.
+    /// Takes ownership of a reference to a channel. `owner` keeps the device open.
     ///
     /// # Safety
     ///
     /// `ptr` is a reference to a channel of the current spdk_thread that the caller owns, of the
-    /// device at `device`, which `keep` keeps.
+    /// device at `device`, which `owner` keeps open.
     pub(crate) unsafe fn adopt(
         ptr: NonNull<sys::spdk_io_channel>,
         device: *const (),
         name: Box<str>,
-        keep: Box<dyn Any>,
+        owner: Box<dyn ChannelOwner>,
     ) -> Result<Self, Fault> {
         let extra = ChannelExtra {
             device,
             name,
-            _device: keep,
+            owner,
         };
         // SAFETY: passed on.
         Ok(IoChannel(unsafe { Handle::adopt(ptr, extra) }?))
@@ -92,7 +109,7 @@ impl Subject for IoChannel {
 
 impl Describe for IoChannel {
     fn describe(&self) -> String {
-        format!("I/O channel of {}", self.0.extra().name)
+        IoChannelObject::label(self.0.extra())
     }
 }
 

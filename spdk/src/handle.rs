@@ -35,6 +35,15 @@ pub unsafe trait Object: Sized + 'static {
     ///
     /// Called once, on the home spdk_thread, with no operation in flight on the object.
     unsafe fn release(ptr: NonNull<Self::C>, extra: &Self::Extra);
+
+    /// Asks the device to end the operations in flight on the object, which its spdk_thread has
+    /// waited for in vain. `reset` lists the devices that were asked already. It does not wait.
+    fn abort_operations(_object: Hold<Self>, _reset: &mut Vec<*const ()>) {}
+
+    /// What the object is, for the log.
+    fn label(_extra: &Self::Extra) -> String {
+        Self::NAME.to_owned()
+    }
 }
 
 /// A typed handle: a newtype around a [`Handle`].
@@ -117,6 +126,11 @@ impl<O: Object> Handle<O> {
         } else {
             Err(self.refusal())
         }
+    }
+
+    /// The object while C has it, also when it takes no new operations of the user.
+    pub(crate) fn hold_shut(&self) -> Option<Hold<O>> {
+        (!self.0.ptr.get().is_null()).then(|| Hold(self.0.clone()))
     }
 
     #[cold]
@@ -233,6 +247,12 @@ impl<O: Object> Clone for WeakHandle<O> {
 #[doc(hidden)]
 pub struct Hold<O: Object>(Rc<Inner<O>>);
 
+impl<O: Object> Clone for Hold<O> {
+    fn clone(&self) -> Self {
+        Hold(self.0.clone())
+    }
+}
+
 impl<O: Object> Hold<O> {
     /// The object. It stays valid while the hold exists.
     #[inline]
@@ -268,8 +288,12 @@ impl<O: Object> Revoke for Inner<O> {
         }
     }
 
-    fn name(&self) -> &'static str {
-        O::NAME
+    fn abort_operations(self: Rc<Self>, reset: &mut Vec<*const ()>) {
+        O::abort_operations(Hold(self), reset);
+    }
+
+    fn label(&self) -> String {
+        O::label(&self.extra)
     }
 }
 

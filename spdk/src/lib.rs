@@ -75,6 +75,7 @@ mod op;
 mod options;
 mod os_thread;
 mod panic;
+mod shutdown;
 mod slot;
 mod spdk_log;
 pub mod task;

@@ -14,12 +14,14 @@ use std::ptr;
 use std::rc::{Rc, Weak};
 use std::sync::atomic::{AtomicBool, Ordering::*};
 use std::sync::{Arc, RwLock};
+use std::time::Instant;
 
 use crossbeam_queue::SegQueue;
 
 use crate::error::{Fault, Gone};
 use crate::executor::{Executor, TaskId};
 use crate::panic;
+use crate::shutdown;
 use crate::sys;
 
 /// How many messages of other threads run before SPDK's own pollers get their turn again.
@@ -129,8 +131,10 @@ pub(crate) trait Revoke {
     fn is_busy(&self, references: usize) -> bool;
     /// Gives it back to SPDK; its handles report `why` from now on.
     fn revoke(&self, why: Gone);
+    /// Asks its device to end the operations in flight; see `Object::abort_operations`.
+    fn abort_operations(self: Rc<Self>, reset: &mut Vec<*const ()>);
     /// For the log.
-    fn name(&self) -> &'static str;
+    fn label(&self) -> String;
 }
 
 pub(crate) struct Local {
@@ -146,6 +150,8 @@ pub(crate) struct Local {
     poller: Cell<*mut sys::spdk_poller>,
     ending: RefCell<Option<Box<dyn FnOnce()>>>,
     is_ending: Cell<bool>,
+    /// When the end stops waiting for the operations in flight, and resets their devices.
+    out_of_patience: Cell<Option<Instant>>,
     running: Cell<bool>,
 }
 
@@ -211,6 +217,7 @@ impl Local {
             poller: Cell::new(ptr::null_mut()),
             ending: RefCell::default(),
             is_ending: Cell::new(false),
+            out_of_patience: Cell::new(None),
             running: Cell::new(false),
         });
         let arg = Rc::into_raw(local.clone()).cast_mut();
@@ -308,6 +315,8 @@ impl Local {
     pub(crate) fn end(&self, then: Box<dyn FnOnce()>) {
         if !self.is_ending.replace(true) {
             *self.ending.borrow_mut() = Some(then);
+            self.out_of_patience
+                .set(Instant::now().checked_add(shutdown::patience()));
         }
     }
 
@@ -320,6 +329,29 @@ impl Local {
             && self.deferred.borrow().is_empty();
         if quiet {
             self.finish();
+        } else if self
+            .out_of_patience
+            .get()
+            .is_some_and(|end| Instant::now() >= end)
+        {
+            self.out_of_patience.set(None);
+            self.abort_operations();
+        }
+    }
+
+    /// Has the devices that hold the end up reset: their drivers then end what is in flight, and the
+    /// callbacks come.
+    #[cold]
+    fn abort_operations(&self) {
+        tracing::warn!(
+            thread = self.shared.name(),
+            waiting_for = ?self.busy_objects(),
+            "operations in flight hold up the end of an spdk_thread: resetting their devices"
+        );
+        let objects: Vec<_> = self.objects.borrow().values().cloned().collect();
+        let mut reset = Vec::new();
+        for object in objects.iter().filter_map(Weak::upgrade) {
+            object.abort_operations(&mut reset);
         }
     }
 
@@ -342,11 +374,11 @@ impl Local {
         self.objects.borrow().len()
     }
 
-    /// The names of the objects that operations in flight still use.
-    pub(crate) fn busy_objects(&self) -> Vec<&'static str> {
+    /// The objects that operations in flight still use, in words.
+    pub(crate) fn busy_objects(&self) -> Vec<String> {
         let objects = self.objects.borrow();
         let objects = objects.values().filter_map(Weak::upgrade);
-        objects.map(|object| object.name()).collect()
+        objects.map(|object| object.label()).collect()
     }
 
     fn finish(self: &Rc<Self>) {
