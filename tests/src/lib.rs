@@ -1,2 +1,12 @@
-//! What the integration tests share.
+//! What the integration tests share: patterns of bytes, waiting with a deadline, JSON-RPC, and a
+//! count of SPDK's memory.
 #![deny(unsafe_code)]
+
+pub mod device;
+pub mod dma;
+pub mod pattern;
+pub mod rpc;
+pub mod wait;
+
+pub use device::Device;
+pub use wait::{poll_once, until};
