@@ -52,6 +52,11 @@ impl Diagnostics {
         });
     }
 
+    /// The report of what was found.
+    pub(crate) fn into_report(self, source: &Source) -> Report {
+        Report::new(source, self.list)
+    }
+
     /// Stops here if there was a mistake.
     pub fn propagate(&mut self, source: &Source) -> Result<(), Report> {
         if self.list.is_empty() {

@@ -4,7 +4,7 @@ mod param;
 
 use crate::Target;
 use crate::diag::Diagnostics;
-use crate::headers::{CFn, CType};
+use crate::headers::{CFn, CType, Param};
 use crate::manifest::{Class, Consumed, Entry, Enum, Function, Manifest, Options, Section};
 use crate::rules;
 use crate::world::{CallbackInfo, HandleInfo, World};
@@ -139,7 +139,23 @@ fn function<'a>(
     // The headers of a downstream crate are the installed ones: there is one signature.
     for variant in entry.sig.iter().filter(|_| target == Target::Spdk) {
         let mut older = sig.clone();
-        older.params.retain(|param| !variant.lacks.contains(&param.name));
+        older
+            .params
+            .retain(|param| !variant.lacks.contains(&param.name));
+        for added in &variant.adds {
+            let place = older.params.iter().position(|param| param.name == added.after);
+            let Some(place) = place else {
+                unknown_parameter(c, &added.after, sig, world, errors);
+                continue;
+            };
+            older.params.insert(
+                place + 1,
+                Param {
+                    name: added.name.to_string(),
+                    ty: CType::Number(added.ty.rust().to_owned()),
+                },
+            );
+        }
         signatures.push(older);
     }
     signatures

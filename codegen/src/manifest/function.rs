@@ -5,7 +5,7 @@ use std::fmt;
 use serde::de::{self, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-use super::{CName, Class, FnPath, Ident, Reason, Roles, RustPath, Version};
+use super::{CName, Class, FnPath, Ident, Reason, Repr, Roles, RustPath, Version};
 use crate::errno;
 
 /// A C function to wrap.
@@ -233,17 +233,34 @@ impl Thread {
     }
 }
 
-/// The signature that other SPDK versions have: with fewer parameters than the reference headers.
+/// The signature that other SPDK versions have: with fewer parameters than the reference headers,
+/// or with more.
 ///
-/// The wrapper then has fewer parameters too. `spdk-sys` tells which signature is installed by the
+/// The wrapper then has fewer parameters too, or more. `spdk-sys` tells which signature is installed by the
 /// number of parameters: `cfg(spdk_args_spdk_bdev_get_device_stat = "4")`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename = "Signature")]
 pub struct Signature {
     /// The parameters that the other versions lack.
+    #[serde(default)]
     pub lacks: Vec<String>,
+    /// The parameters that only the other versions have.
+    #[serde(default)]
+    pub adds: Vec<Added>,
     /// Which versions those are, for people.
     pub reason: Reason,
+}
+
+/// A parameter that the reference headers do not have. Only numbers are possible.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename = "Added")]
+pub struct Added {
+    /// Its name.
+    pub name: Ident,
+    /// The parameter before it.
+    pub after: String,
+    /// Its type.
+    pub ty: Repr,
 }
 
 /// The part of a device that a call addresses: the parameters with the offset and the length.

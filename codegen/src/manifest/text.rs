@@ -1,10 +1,11 @@
 //! From text to [`Manifest`].
 
 use ron::Options;
+use ron::error::{Error, SpannedError};
 use ron::extensions::Extensions;
 
 use super::Manifest;
-use crate::diag::Report;
+use crate::diag::{Diagnostics, Report};
 use crate::rules;
 use crate::source::Source;
 
@@ -17,10 +18,43 @@ pub(crate) fn read(source: &Source) -> Result<Manifest, Report> {
     Options::default()
         .with_default_extension(Extensions::IMPLICIT_SOME | Extensions::UNWRAP_VARIANT_NEWTYPES)
         .from_str(source.text())
-        .map_err(|error| {
-            let start = source.offset(error.span.start.line, error.span.start.col);
-            let end = source.offset(error.span.end.line, error.span.end.col);
-            let message = error.code.to_string();
-            Report::single(source, &rules::SYNTAX, Some(start..end.max(start + 1)), message)
-        })
+        .map_err(|error| report(source, &error))
+}
+
+fn report(source: &Source, error: &SpannedError) -> Report {
+    let start = source.offset(error.span.start.line, error.span.start.col);
+    let end = source.offset(error.span.end.line, error.span.end.col);
+    let span = Some(start..end.max(start + 1));
+    let mut errors = Diagnostics::default();
+    let message = error.code.to_string();
+    match way_out(&error.code) {
+        Some(help) => errors.push_with_help(&rules::SYNTAX, span, message, help),
+        None => errors.push(&rules::SYNTAX, span, message),
+    }
+    errors.into_report(source)
+}
+
+/// What to do about it, where ron knows more than its message says.
+fn way_out(error: &Error) -> Option<String> {
+    let entry = |outer: &Option<String>| match outer {
+        Some(outer) => format!("a `{outer}`"),
+        None => "this".to_owned(),
+    };
+    match error {
+        Error::MissingStructField { field, outer } => Some(format!(
+            "{} has a field `{field}`; add it before the bracket closes",
+            entry(outer)
+        )),
+        Error::NoSuchStructField {
+            expected, outer, ..
+        } => Some(format!(
+            "the fields of {} are {}",
+            entry(outer),
+            expected.join(", ")
+        )),
+        Error::NoSuchEnumVariant { expected, .. } => {
+            Some(format!("it is one of {}", expected.join(", ")))
+        }
+        _ => None,
+    }
 }

@@ -97,7 +97,7 @@ pub struct Flag {
     pub doc: Reason,
 }
 
-/// The width of [`Flags`].
+/// The width of [`Flags`] and of numbers that the headers do not tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 pub enum Repr {
     /// 8 bits.
@@ -108,4 +108,16 @@ pub enum Repr {
     U32,
     /// 64 bits.
     U64,
+}
+
+impl Repr {
+    /// The type in Rust.
+    pub fn rust(self) -> &'static str {
+        match self {
+            Repr::U8 => "u8",
+            Repr::U16 => "u16",
+            Repr::U32 => "u32",
+            Repr::U64 => "u64",
+        }
+    }
 }

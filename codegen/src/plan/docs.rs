@@ -148,11 +148,15 @@ fn cancellation(func: &Func<'_>) -> Vec<String> {
         }
         None => ".",
     };
-    let gives = func.callbacks().any(|(_, info)| info.entry.args.contains(&Arg::Handle));
-    if gives {
+    if gives_handle(func) {
         text += " What it produces is released then.";
     }
     vec![text]
+}
+
+fn gives_handle(func: &Func<'_>) -> bool {
+    func.callbacks()
+        .any(|(_, info)| info.entry.args.contains(&Arg::Handle))
 }
 
 fn thread(func: &Func<'_>) -> Vec<String> {
@@ -190,10 +194,14 @@ pub(super) fn safety(func: &Func<'_>) -> String {
             }
             (Some(_), codes) => codes_text(codes),
         };
-        return match kept.as_str() {
+        let mut text = match kept.as_str() {
             "nothing" => format!("{contract}; C is given nothing else."),
             _ => format!("{contract}; `held` keeps {kept} until then."),
         };
+        if gives_handle(func) {
+            text += " A handle that it reports with status 0 is ours.";
+        }
+        return text;
     }
     if let Some((_, info)) = func.callbacks().next() {
         let call = info.entry.c.as_str();

@@ -163,7 +163,7 @@ fn op(
     let callback = format_ident!("{}", types::callback_name(info.entry.c.as_str()));
     let mut names = Vec::new();
     let mut status = None;
-    let mut results: Vec<(TokenStream, TokenStream)> = Vec::new();
+    let mut results: Vec<Output> = Vec::new();
     let values = info.entry.args.iter().zip(&info.sig.params).filter(|(arg, _)| {
         matches!(arg, Arg::Errno | Arg::Value | Arg::Handle | Arg::Convert { .. })
     });
@@ -175,21 +175,20 @@ fn op(
                 let handle = world.handle(pointee(&param.ty, world)?)?;
                 results.push(adopted(func, handle, &name, parts, true));
             }
-            _ => results.push((ty, name.to_token_stream())),
+            _ => results.push(Output::ready(ty, name.to_token_stream())),
         }
         names.push(name.to_token_stream());
     }
     results.extend(outputs(func, parts, true));
     let raw = types::tuple(names);
-    let (output, value): (Vec<_>, Vec<_>) = results.into_iter().unzip();
-    let (output, value) = (types::tuple(output), types::tuple(value));
+    let (output, value) = result(results);
     let finish = match status {
         Some(status) if output.to_string() == "()" => quote!(rt::status(#status)),
         Some(status) => quote!({
             rt::status(#status)?;
-            Ok(#value)
+            #value
         }),
-        None => quote!(Ok(#value)),
+        None => value,
     };
     let body = Body::Op {
         callback: quote!(#callback),
@@ -205,7 +204,7 @@ fn outputs(
     func: &Func<'_>,
     parts: &mut Parts,
     in_op: bool,
-) -> Vec<(TokenStream, TokenStream)> {
+) -> Vec<Output> {
     let outputs = std::mem::take(&mut parts.outputs);
     outputs
         .into_iter()
@@ -214,9 +213,44 @@ fn outputs(
                 let name = params::ident(&func.sig.params[output.index].name);
                 adopted(func, *handle, &name, parts, in_op)
             }
-            _ => (output.ty, output.value),
+            _ => Output::ready(output.ty, output.value),
         })
         .collect()
+}
+
+/// A part of what a wrapper returns.
+struct Output {
+    ty: TokenStream,
+    /// A value, or a `Result` of one if it can fail.
+    value: TokenStream,
+    can_fail: bool,
+}
+
+impl Output {
+    fn ready(ty: TokenStream, value: TokenStream) -> Self {
+        Output {
+            ty,
+            value,
+            can_fail: false,
+        }
+    }
+}
+
+/// The type that a wrapper returns, and the `Result` of it.
+fn result(mut outputs: Vec<Output>) -> (TokenStream, TokenStream) {
+    if outputs.len() == 1 && outputs[0].can_fail {
+        let only = outputs.remove(0);
+        return (only.ty, only.value);
+    }
+    let (types, values): (Vec<_>, Vec<_>) = outputs
+        .into_iter()
+        .map(|Output { ty, value, can_fail }| match can_fail {
+            true => (ty, quote!(#value?)),
+            false => (ty, value),
+        })
+        .unzip();
+    let value = types::tuple(values);
+    (types::tuple(types), quote!(Ok(#value)))
 }
 
 fn pointee<'a>(ty: &'a CType, world: &'a World<'_>) -> Option<&'a str> {
@@ -234,7 +268,7 @@ fn adopted(
     pointer: &Ident,
     parts: &mut Parts,
     in_op: bool,
-) -> (TokenStream, TokenStream) {
+) -> Output {
     let name = format_ident!("{}", handle.name());
     let keeps = match handle {
         HandleInfo::Own(entry) => entry.keeps.as_ref(),
@@ -256,13 +290,15 @@ fn adopted(
         }
         None => quote!(()),
     };
-    (
-        quote!(#name),
-        match in_op {
-            true => quote!(unsafe { #name::from_c(#pointer, #extra)? }),
-            false => quote!(unsafe { #name::from_c(#pointer, #extra) }?),
+    Output {
+        ty: quote!(#name),
+        value: match in_op {
+            // It is inside the block of the whole operation.
+            true => quote!(#name::from_c(#pointer, #extra)),
+            false => quote!(unsafe { #name::from_c(#pointer, #extra) }),
         },
-    )
+        can_fail: true,
+    }
 }
 
 fn submitted(func: &Func<'_>, is_bdev: bool) -> Submitted {
@@ -300,19 +336,18 @@ fn submitted(func: &Func<'_>, is_bdev: bool) -> Submitted {
 fn call(func: &Func<'_>, parts: &mut Parts, world: &World<'_>) -> Option<Planned> {
     let returns = returns(func, world);
     if !parts.outputs.is_empty() {
-        let (types, values): (Vec<_>, Vec<_>) = outputs(func, parts, false).into_iter().unzip();
-        let value = types::tuple(values);
+        let (output, value) = result(outputs(func, parts, false));
         let result = match returns {
             Some(Returns::Errno) => quote! {
                 rt::status(rc)?;
-                Ok(#value)
+                #value
             },
-            _ => quote!(Ok(#value)),
+            _ => value,
         };
         let body = Body::Call {
             result: model::Outcome::Try(result),
         };
-        return Some((types::tuple(types), body, true));
+        return Some((output, body, true));
     }
     let Some(ret) = &func.sig.ret else {
         return Some((quote!(()), Body::Call { result: model::Outcome::Unit }, false));
@@ -349,8 +384,8 @@ fn call(func: &Func<'_>, parts: &mut Parts, world: &World<'_>) -> Option<Planned
         Returns::Handle => {
             let handle = world.handle(pointee(ret, world)?)?;
             let name = format_ident!("rc");
-            let (ty, made) = adopted(func, handle, &name, parts, false);
-            attempt(ty, quote!(Ok(#made)))
+            let made = adopted(func, handle, &name, parts, false);
+            attempt(made.ty, made.value)
         }
     }
 }

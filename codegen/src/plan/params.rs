@@ -333,10 +333,13 @@ impl Walk<'_, '_> {
         }
         let (name, ty) = (self.name(index), ty.tokens());
         self.parts.fallible = true;
-        let what = self.c_name(of).to_owned();
+        let what = format!("`{}` is too long for the call", self.c_name(of));
         self.parts
             .checks
-            .push(quote!(let #name: #ty = rt::length(#bytes.len(), #what)?;));
+            .push(quote! {
+                let #name = #ty::try_from(#bytes.len())
+                    .map_err(|_| rt::Fault::invalid(#what))?;
+            });
         quote!(#name)
     }
 

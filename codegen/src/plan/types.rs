@@ -6,7 +6,7 @@ use quote::{ToTokens, format_ident, quote};
 use super::docs;
 use crate::Target;
 use crate::headers::CType;
-use crate::manifest::{self, Arg, Class, Markers, Release, Repr, SizeConvention};
+use crate::manifest::{self, Arg, Class, Markers, Release, SizeConvention};
 use crate::model;
 use crate::resolve::{Func, Means};
 use crate::world::{CallbackInfo, World};
@@ -103,7 +103,7 @@ fn converted(arg: &Arg, ty: &CType, name: &TokenStream, world: &World<'_>) -> (T
             syn::parse_str::<syn::Path>(into.as_str()),
         )
     {
-        return (into.into_token_stream(), quote!(unsafe { #with(#name) }));
+        return (into.into_token_stream(), quote!(#with(#name)));
     }
     match world.headers.resolve(ty) {
         CType::Named(c) => match world.enumeration(c) {
@@ -236,15 +236,7 @@ pub(super) fn flags(entry: &manifest::Flags, world: &World<'_>) -> model::Flags 
     model::Flags {
         name: format_ident!("{}", entry.rust.as_str()),
         docs: docs::plain(entry.doc.as_str()),
-        repr: format_ident!(
-            "{}",
-            match entry.repr {
-                Repr::U8 => "u8",
-                Repr::U16 => "u16",
-                Repr::U32 => "u32",
-                Repr::U64 => "u64",
-            }
-        ),
+        repr: format_ident!("{}", entry.repr.rust()),
         flags: flags.collect(),
     }
 }

@@ -310,6 +310,8 @@ impl<'a> Reader<'_, 'a> {
         let callbacks: Vec<usize> = (0..means.len())
             .filter(|index| matches!(means[*index], Some(Means::Callback(_))))
             .collect();
+        // A parameter that was refused may be the callback that is looked for.
+        let is_complete = means.iter().all(Option::is_some);
         for index in 0..means.len() {
             if !matches!(means[index], Some(Means::Ctx { .. })) {
                 continue;
@@ -323,7 +325,7 @@ impl<'a> Reader<'_, 'a> {
                 _ => callbacks.first().copied(),
             };
             means[index] = of.map(|of| Means::Ctx { of });
-            if of.is_none() {
+            if of.is_none() && is_complete {
                 let message = format!("`{}` of `{}` is the context of no callback", param.name, self.c());
                 self.report(&rules::CALLBACK_CONTEXT, param, message);
             }

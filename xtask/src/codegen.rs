@@ -1,0 +1,94 @@
+//! `cargo xtask codegen`: makes `spdk/src/generated/` of `spdk-api.ron`.
+//!
+//! Resolved against the bindings that `spdk-sys` ships for its documentation, so that the output is
+//! the same whatever SPDK is installed, and also without one. What differs between releases is
+//! behind a `cfg`, or the signature pins refuse to compile.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use spdk_codegen::File;
+use spdk_codegen::headers::Headers;
+use spdk_codegen::source::Source;
+
+/// The manifest, in the root of the repository.
+pub const MANIFEST: &str = "spdk-api.ron";
+/// The bindings that it is resolved against.
+const BINDINGS: &str = "spdk-sys/docs/bindings.rs";
+/// Where the wrappers are.
+const OUTPUT: &str = "spdk/src/generated";
+
+/// The root of the repository.
+pub fn root() -> Result<PathBuf> {
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let root = package.parent().context("xtask is a folder of the repository")?;
+    Ok(root.to_owned())
+}
+
+/// Reads bindings that bindgen wrote.
+pub fn headers(path: &Path) -> Result<Headers> {
+    let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    Headers::parse(&text).with_context(|| format!("{} is not bindgen's output", path.display()))
+}
+
+/// The manifest, called by its name alone in messages.
+pub fn manifest(root: &Path) -> Result<Source> {
+    let source = Source::read(&root.join(MANIFEST))?;
+    Ok(Source::new(MANIFEST, source.text()))
+}
+
+/// Writes the wrappers; with `check`, fails if they are not what would be written.
+pub fn run(check: bool) -> Result<()> {
+    let root = root()?;
+    let files = spdk_codegen::generate(&manifest(&root)?, &headers(&root.join(BINDINGS))?)
+        .map_err(|report| anyhow::anyhow!("{MANIFEST} cannot be used\n\n{report}"))?;
+    let output = root.join(OUTPUT);
+    let stale = stale(&output, &files)?;
+    if stale.is_empty() {
+        println!("{OUTPUT} is up to date: {} files", files.len());
+        return Ok(());
+    }
+    if check {
+        bail!(
+            "not what {MANIFEST} generates: {}\nrun `cargo xtask codegen` and commit the result",
+            stale.into_iter().collect::<Vec<_>>().join(", ")
+        );
+    }
+    write(&output, &files, &stale)
+}
+
+/// The names of the files that differ, are missing, or should not be there.
+fn stale(output: &Path, files: &[File]) -> Result<BTreeSet<String>> {
+    let mut stale = BTreeSet::new();
+    for file in files {
+        if fs::read_to_string(output.join(&file.name)).ok().as_ref() != Some(&file.text) {
+            stale.insert(file.name.clone());
+        }
+    }
+    let Ok(entries) = fs::read_dir(output) else {
+        return Ok(stale);
+    };
+    for entry in entries {
+        let name = entry?.file_name().to_string_lossy().into_owned();
+        if !files.iter().any(|file| file.name == name) {
+            stale.insert(name);
+        }
+    }
+    Ok(stale)
+}
+
+fn write(output: &Path, files: &[File], stale: &BTreeSet<String>) -> Result<()> {
+    fs::create_dir_all(output).with_context(|| format!("cannot make {}", output.display()))?;
+    for name in stale {
+        let path = output.join(name);
+        let done = match files.iter().find(|file| file.name == *name) {
+            Some(file) => fs::write(&path, &file.text),
+            None => fs::remove_file(&path),
+        };
+        done.with_context(|| format!("cannot write {}", path.display()))?;
+        println!("{OUTPUT}/{name}");
+    }
+    Ok(())
+}
