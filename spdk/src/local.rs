@@ -119,7 +119,10 @@ pub(crate) fn wake(index: u32, task: TaskId) {
     });
     if here != Ok(true) {
         let all = SHARED.read().unwrap_or_else(|e| e.into_inner());
-        if let Some(Some(shared)) = all.get(index as usize) {
+        let shared = all.get(index as usize).cloned().flatten();
+        // The lock ends first: emptying a closed inbox runs the drops of the user's closures.
+        drop(all);
+        if let Some(shared) = shared {
             shared.push(Message::Wake(task));
         }
     }
