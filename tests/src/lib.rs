@@ -4,8 +4,10 @@
 
 pub mod device;
 pub mod dma;
+pub mod nvmf;
 pub mod pattern;
 pub mod rpc;
+pub mod second;
 pub mod wait;
 
 pub use device::Device;

@@ -1,0 +1,319 @@
+//! An NVMe-oF target over TCP in a process of its own, which can be stopped while I/O is in flight.
+//!
+//! The malloc and delay bdevs move the data at submission. A target that is stopped with SIGSTOP
+//! has not answered yet: what it sends after SIGCONT goes to the memory that the submission named,
+//! and what it asks for comes from there. So a freed or reused buffer shows.
+#![allow(unsafe_code)] // Ties the child's life to ours, between fork and exec, and sends it signals.
+
+pub mod disk;
+pub mod log;
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, TcpListener};
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+/// The name of the bdev that [`Target::attach`] makes in this process.
+pub const BDEV: &str = "Nvme0n1";
+/// The size of its blocks.
+pub const BLOCK_SIZE: usize = 4096;
+/// How many blocks it has.
+pub const BLOCKS: u64 = 8192;
+
+const NQN: &str = "nqn.2016-06.io.spdk:inflight";
+const START: Duration = Duration::from_secs(20);
+const SIGNAL: Duration = Duration::from_secs(5);
+
+/// A running `nvmf_tgt` with one malloc namespace, killed on drop and when this process dies.
+#[derive(Debug)]
+pub struct Target {
+    child: Child,
+    folder: TempDir,
+    port: u16,
+}
+
+impl Target {
+    /// Starts a target on a free port of 127.0.0.1 and waits until it listens.
+    ///
+    /// # Panics
+    ///
+    /// With the target's own words, if it does not come up.
+    pub fn start() -> Target {
+        // Another process can take the port between the look and the target's own bind.
+        let mut last = String::new();
+        for _ in 0..3 {
+            match Self::try_start() {
+                Ok(target) => return target,
+                Err(said) => last = said,
+            }
+        }
+        panic!("nvmf_tgt does not start; its last words:\n{last}");
+    }
+
+    fn try_start() -> Result<Target, String> {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let port = free_port();
+        let config = folder.path().join("target.json");
+        fs::write(&config, target_config(port)).expect("the target's configuration is written");
+        let log = fs::File::create(folder.path().join("log")).expect("the target's log");
+        let mut command = Command::new(nvmf_tgt());
+        command
+            .args([
+                "--no-huge",
+                "--no-pci",
+                "-s",
+                "512",
+                "--disable-cpumask-locks",
+            ])
+            .args(["-m", &core()])
+            .arg("-r")
+            .arg(folder.path().join("rpc.sock"))
+            .arg("-c")
+            .arg(&config)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().expect("the log's second descriptor"))
+            .stderr(log);
+        let parent = std::process::id();
+        // SAFETY: prctl, getppid and _exit are async-signal-safe, and touch no memory of the parent.
+        unsafe {
+            command.pre_exec(move || {
+                libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+                if libc::getppid() != parent as libc::pid_t {
+                    libc::_exit(1); // the parent died before the line above
+                }
+                Ok(())
+            });
+        }
+        let child = command.spawn().expect("nvmf_tgt is started");
+        let mut target = Target {
+            child,
+            folder,
+            port,
+        };
+        target.wait_until_up()?;
+        Ok(target)
+    }
+
+    fn wait_until_up(&mut self) -> Result<(), String> {
+        let deadline = Instant::now() + START;
+        while Instant::now() < deadline {
+            if let Some(status) = self.child.try_wait().expect("the target is our child") {
+                return Err(format!("{status}\n{}", self.log()));
+            }
+            // The RPC server of the framework answers when the configuration has been loaded.
+            let listening = self
+                .try_rpc("nvmf_get_subsystems", json!({}))
+                .is_some_and(|answer| {
+                    let port = self.port.to_string();
+                    let mut addresses = answer.as_array().into_iter().flatten();
+                    addresses.any(|one| one["listen_addresses"][0]["trsvcid"] == port.as_str())
+                });
+            if listening {
+                return Ok(());
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        Err(format!("no answer for {START:?}\n{}", self.log()))
+    }
+
+    /// The JSON configuration that attaches this process to the target, as the bdev [`BDEV`].
+    /// `options` are merged into the parameters of `bdev_nvme_attach_controller`.
+    pub fn attach(&self, options: Value) -> String {
+        let mut params = json!({
+            "name": "Nvme0",
+            "trtype": "TCP",
+            "adrfam": "IPv4",
+            "traddr": "127.0.0.1",
+            "trsvcid": self.port.to_string(),
+            "subnqn": NQN,
+        });
+        let more = options.as_object().cloned().unwrap_or_default();
+        params.as_object_mut().expect("an object").extend(more);
+        json!({"subsystems": [{"subsystem": "bdev", "config": [
+            {"method": "bdev_nvme_attach_controller", "params": params},
+        ]}]})
+        .to_string()
+    }
+
+    /// The target's process, for signals from any thread.
+    pub fn process(&self) -> Process {
+        Process(self.child.id() as libc::pid_t)
+    }
+
+    /// Stops the target and waits until all its threads stand still.
+    pub fn stop(&self) {
+        self.process().stop();
+    }
+
+    /// Lets the target go on.
+    pub fn cont(&self) {
+        self.process().cont();
+    }
+
+    /// Kills the target, stopped or not, without a goodbye.
+    pub fn kill(&self) {
+        self.process().signal(libc::SIGKILL);
+    }
+
+    /// What the target has written to stdout and stderr.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
+    }
+
+    fn try_rpc(&self, method: &str, params: Value) -> Option<Value> {
+        rpc(&self.folder.path().join("rpc.sock"), method, params).ok()
+    }
+}
+
+impl Drop for Target {
+    fn drop(&mut self) {
+        // It may have been killed already; then both do nothing.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            eprintln!("what the target wrote:\n{}", self.log());
+        }
+    }
+}
+
+/// The process of a [`Target`].
+#[derive(Clone, Copy, Debug)]
+pub struct Process(libc::pid_t);
+
+impl Process {
+    /// Stops it and waits until all its threads stand still.
+    pub fn stop(self) {
+        self.signal(libc::SIGSTOP);
+        self.wait("stopped", |state| state == 'T');
+    }
+
+    /// Lets it go on.
+    pub fn cont(self) {
+        self.signal(libc::SIGCONT);
+    }
+
+    fn signal(self, signal: libc::c_int) {
+        // SAFETY: sends a signal to a child that has not been waited for, so the pid is its own.
+        let rc = unsafe { libc::kill(self.0, signal) };
+        assert_eq!(rc, 0, "kill: {}", std::io::Error::last_os_error());
+    }
+
+    fn wait(self, what: &str, is: impl Fn(char) -> bool) {
+        let deadline = Instant::now() + SIGNAL;
+        while !self.thread_states().iter().all(|state| is(*state)) {
+            assert!(
+                Instant::now() < deadline,
+                "the target is not {what} after {SIGNAL:?}"
+            );
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    /// The state letter of each thread, from the kernel.
+    fn thread_states(self) -> Vec<char> {
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.0)).expect("the target runs");
+        tasks
+            .filter_map(|task| fs::read_to_string(task.ok()?.path().join("stat")).ok())
+            .filter_map(|stat| stat.rsplit(") ").next()?.chars().next())
+            .collect()
+    }
+}
+
+/// Sends SIGINT to this process.
+pub fn interrupt_self() {
+    // SAFETY: sends a signal to this process, which SPDK has a handler for.
+    let rc = unsafe { libc::kill(libc::getpid(), libc::SIGINT) };
+    assert_eq!(rc, 0, "kill: {}", std::io::Error::last_os_error());
+}
+
+/// Calls a JSON-RPC method of the SPDK application that listens on `socket`.
+///
+/// # Errors
+///
+/// What went wrong on the way, or the application's error object.
+pub fn rpc(socket: &Path, method: &str, params: Value) -> Result<Value, String> {
+    let text = |error: std::io::Error| error.to_string();
+    let mut stream = UnixStream::connect(socket).map_err(text)?;
+    stream.set_read_timeout(Some(START)).map_err(text)?;
+    let mut request = json!({"jsonrpc": "2.0", "id": 1, "method": method});
+    if params.as_object().is_some_and(|params| !params.is_empty()) {
+        request["params"] = params;
+    }
+    stream
+        .write_all(request.to_string().as_bytes())
+        .map_err(text)?;
+    let mut answer = Vec::new();
+    let mut part = [0; 4096];
+    loop {
+        let n = stream.read(&mut part).map_err(text)?;
+        if n == 0 {
+            return Err(format!("{method}: the connection was closed"));
+        }
+        answer.extend_from_slice(&part[..n]);
+        // The answer has no length and no end mark: it is complete when it parses.
+        let Ok(mut answer) = serde_json::from_slice::<Value>(&answer) else {
+            continue;
+        };
+        return match answer.get_mut("result") {
+            Some(result) => Ok(result.take()),
+            None => Err(format!("{method}: {}", answer["error"])),
+        };
+    }
+}
+
+/// A port that nobody listens on right now.
+fn free_port() -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port of 127.0.0.1");
+    listener.local_addr().expect("a bound address").port()
+}
+
+/// The target's core: another one than the test's, where this process may use two.
+fn core() -> String {
+    let status = fs::read_to_string("/proc/self/status").expect("this process's status");
+    let mut lines = status.lines();
+    let allowed = lines.find_map(|line| line.strip_prefix("Cpus_allowed_list:"));
+    let ends = allowed.unwrap_or("0").trim().split([',', '-']);
+    let mut cores = ends.map(|core| format!("[{core}]"));
+    let ours = std::env::var("SPDK_RS_TEST_CORES").unwrap_or_default();
+    cores.find(|core| *core != ours).unwrap_or(ours)
+}
+
+fn target_config(port: u16) -> String {
+    json!({"subsystems": [
+        {"subsystem": "bdev", "config": [
+            {"method": "bdev_malloc_create",
+             "params": {"name": "Disk", "num_blocks": BLOCKS, "block_size": BLOCK_SIZE}},
+        ]},
+        {"subsystem": "nvmf", "config": [
+            {"method": "nvmf_create_transport", "params": {"trtype": "TCP"}},
+            {"method": "nvmf_create_subsystem", "params":
+                {"nqn": NQN, "allow_any_host": true, "serial_number": "SPDK0001"}},
+            {"method": "nvmf_subsystem_add_ns", "params":
+                {"nqn": NQN, "namespace": {"bdev_name": "Disk"}}},
+            {"method": "nvmf_subsystem_add_listener", "params":
+                {"nqn": NQN, "listen_address": {"trtype": "TCP", "adrfam": "IPv4",
+                    "traddr": "127.0.0.1", "trsvcid": port.to_string()}}},
+        ]},
+    ]})
+    .to_string()
+}
+
+/// SPDK's target application, from the SPDK that the tests are linked with.
+fn nvmf_tgt() -> PathBuf {
+    let prefix = Path::new(env!("SPDK_PREFIX"));
+    let places = ["bin/nvmf_tgt", "build/bin/nvmf_tgt"].map(|place| prefix.join(place));
+    let found = places.iter().find(|path| path.is_file());
+    found.cloned().unwrap_or_else(|| {
+        panic!(
+            "this test needs SPDK's nvmf_tgt, which is not in {}; `cargo xtask setup` installs it",
+            places.map(|path| path.display().to_string()).join(" or ")
+        )
+    })
+}

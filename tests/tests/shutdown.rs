@@ -1,0 +1,170 @@
+//! The end of an application with I/O in flight.
+//!
+//! The device is an NVMe-oF target in another process, stopped with SIGSTOP while tasks wait for
+//! their reads. The end drops the tasks and their buffers at once, and the reads end later, or never.
+
+#![allow(missing_docs)]
+
+use std::cell::{Cell, RefCell};
+use std::future::{Future, pending};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use spdk::{Error, SpdkApp};
+use spdk_tests::nvmf::disk::{Bystanders, Disk, app, buffer};
+use spdk_tests::nvmf::{Target, interrupt_self, log};
+use spdk_tests::wait::after;
+
+/// Tasks with a read in flight each.
+const TASKS: u64 = 32;
+
+/// What becomes of the tasks, seen from outside.
+#[derive(Default)]
+struct Witness {
+    dropped: Cell<u64>,
+    bystanders: RefCell<Option<Bystanders>>,
+}
+
+/// Dropped with its task, after the task's buffer. The last one takes the memory that the buffers
+/// may have left.
+struct Guard(Rc<Witness>);
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        self.0.dropped.set(self.0.dropped.get() + 1);
+        if self.0.dropped.get() == TASKS {
+            *self.0.bystanders.borrow_mut() = Some(Bystanders::new());
+        }
+    }
+}
+
+impl Witness {
+    /// Spawns the tasks and returns when their reads are in flight on the stopped target.
+    async fn tasks(self: &Rc<Self>, target: &Target) {
+        let disk = Disk::open();
+        disk.prepare(0..TASKS, 1).await;
+        target.stop();
+        for span in 0..TASKS {
+            let (disk, guard) = (disk.clone(), Guard(self.clone()));
+            let read = async move {
+                // Locals are dropped in the reverse order: the buffer before the guard.
+                let _guard = guard;
+                let mut buf = buffer();
+                let end = disk.read(&mut buf, span).await;
+                panic!("a stopped target answered: {end:?}");
+            };
+            drop(spdk::spawn_local(read).expect("the app runs"));
+        }
+        after(Duration::from_millis(20)).await;
+        assert_eq!(self.dropped.get(), 0, "a task has ended");
+    }
+
+    /// Every task was dropped, nothing was overwritten, and nothing else is left of SPDK's memory.
+    fn check(&self) -> Bystanders {
+        assert_eq!(self.dropped.get(), TASKS, "tasks were not dropped");
+        let bystanders = self.bystanders.take().expect("the last task made them");
+        bystanders.check();
+        bystanders
+    }
+}
+
+/// Runs an application that ends by `end` while reads are in flight, which the target answers 300 ms
+/// later.
+fn answered_late<T: 'static>(end: impl Future<Output = T> + 'static) -> Result<T, Error> {
+    log::keep();
+    let target = Rc::new(Target::start());
+    let witness = Rc::new(Witness::default());
+    let (main_target, main_witness) = (target.clone(), witness.clone());
+    let result = app(&target, json!({})).block_on(async move {
+        main_witness.tasks(&main_target).await;
+        let process = main_target.process();
+        std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(300));
+            process.cont();
+        });
+        Ok(end.await)
+    });
+    witness.check().assert_last();
+    result
+}
+
+#[spdk::test(no_app, deadline = 30)]
+fn main_future_ends() {
+    assert_eq!(answered_late(async { 7 }).expect("an orderly end"), 7);
+}
+
+#[spdk::test(no_app, deadline = 30)]
+fn stop_is_called() {
+    let result = answered_late(async {
+        SpdkApp::stop();
+        pending::<()>().await;
+    });
+    assert!(matches!(result, Err(Error::Cancelled)), "{result:?}");
+}
+
+#[spdk::test(no_app, deadline = 30)]
+fn stop_is_called_on_another_os_thread() {
+    let result = answered_late(async {
+        std::thread::spawn(SpdkApp::stop);
+        pending::<()>().await;
+    });
+    assert!(matches!(result, Err(Error::Cancelled)), "{result:?}");
+}
+
+#[spdk::test(no_app, deadline = 30)]
+fn interrupted() {
+    let result = answered_late(async {
+        interrupt_self();
+        pending::<()>().await;
+    });
+    assert!(matches!(result, Err(Error::Cancelled)), "{result:?}");
+}
+
+/// Runs an application that ends while its target is stopped for good.
+fn never_answered(patience: Duration) -> (Result<(), Error>, Duration, Bystanders) {
+    log::keep();
+    let target = Rc::new(Target::start());
+    let witness = Rc::new(Witness::default());
+    let (main_target, main_witness) = (target.clone(), witness.clone());
+    let ending = Rc::new(Cell::new(None));
+    let began = ending.clone();
+    let result = app(&target, json!({}))
+        .shutdown_patience(patience)
+        .block_on(async move {
+            main_witness.tasks(&main_target).await;
+            began.set(Some(Instant::now()));
+            Ok(())
+        });
+    let took = ending.get().expect("the app has run").elapsed();
+    target.cont();
+    std::thread::sleep(Duration::from_millis(100));
+    (result, took, witness.check())
+}
+
+#[spdk::test(no_app, deadline = 30)]
+fn device_that_never_answers_is_reset() {
+    let patience = Duration::from_secs(2);
+    let (result, took, bystanders) = never_answered(patience);
+    result.expect("an orderly end");
+    bystanders.assert_last();
+    assert!(log::has(&[
+        "WARN",
+        "hold up",
+        "I/O channel of bdev \\\"Nvme0n1\\\""
+    ]));
+    assert!(
+        took > patience,
+        "the operations were not waited for: {took:?}"
+    );
+    assert!(took < 10 * patience, "{took:?}");
+}
+
+#[spdk::test(no_app, deadline = 30)]
+fn device_that_cannot_be_reset_is_abandoned() {
+    let patience = Duration::from_millis(300);
+    let (result, took, _bystanders) = never_answered(patience);
+    assert!(matches!(result, Err(Error::Stopped { .. })), "{result:?}");
+    assert!(log::has(&["ERROR", "abandoned"]));
+    assert!(took > 10 * patience, "abandoned too early: {took:?}");
+}
