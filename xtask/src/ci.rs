@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 
-use crate::{run, setup, test, ui};
+use crate::{codegen, run, setup, test, ui};
 
 /// Runs the subcommand: stops at the first step that fails.
 pub(crate) fn run() -> Result<()> {
@@ -15,6 +15,7 @@ pub(crate) fn run() -> Result<()> {
         run::foreground(run::cargo("fmt").args(["--all", "--check"]))
             .context("`cargo fmt --all` puts it right")
     })?;
+    step("generated code", || codegen::run(true))?;
     step("SPDK", setup::ensure)?;
     step("clippy", || {
         let mut cargo = run::cargo("clippy");

@@ -14,33 +14,36 @@ use spdk_codegen::headers::Headers;
 use spdk_codegen::source::Source;
 
 /// The manifest, in the root of the repository.
-pub const MANIFEST: &str = "spdk-api.ron";
+pub(crate) const MANIFEST: &str = "spdk-api.ron";
 /// The bindings that it is resolved against.
 const BINDINGS: &str = "spdk-sys/docs/bindings.rs";
 /// Where the wrappers are.
 const OUTPUT: &str = "spdk/src/generated";
 
 /// The root of the repository.
-pub fn root() -> Result<PathBuf> {
+pub(crate) fn root() -> Result<PathBuf> {
     let package = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let root = package.parent().context("xtask is a folder of the repository")?;
+    let root = package
+        .parent()
+        .context("xtask is a folder of the repository")?;
     Ok(root.to_owned())
 }
 
 /// Reads bindings that bindgen wrote.
-pub fn headers(path: &Path) -> Result<Headers> {
-    let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+pub(crate) fn headers(path: &Path) -> Result<Headers> {
+    let text =
+        fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
     Headers::parse(&text).with_context(|| format!("{} is not bindgen's output", path.display()))
 }
 
 /// The manifest, called by its name alone in messages.
-pub fn manifest(root: &Path) -> Result<Source> {
+pub(crate) fn manifest(root: &Path) -> Result<Source> {
     let source = Source::read(&root.join(MANIFEST))?;
     Ok(Source::new(MANIFEST, source.text()))
 }
 
 /// Writes the wrappers; with `check`, fails if they are not what would be written.
-pub fn run(check: bool) -> Result<()> {
+pub(crate) fn run(check: bool) -> Result<()> {
     let root = root()?;
     let files = spdk_codegen::generate(&manifest(&root)?, &headers(&root.join(BINDINGS))?)
         .map_err(|report| anyhow::anyhow!("{MANIFEST} cannot be used\n\n{report}"))?;

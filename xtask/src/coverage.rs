@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs;
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -13,7 +14,7 @@ use spdk_codegen::headers::Headers;
 use crate::codegen;
 
 /// Prints the coverage of each header, as text or as JSON.
-pub fn run(json: bool) -> Result<()> {
+pub(crate) fn run(json: bool) -> Result<()> {
     let root = codegen::root()?;
     let installed = installed(&root)?;
     let headers = codegen::headers(&installed.bindings)?;
@@ -21,11 +22,16 @@ pub fn run(json: bool) -> Result<()> {
     let manifest = spdk_codegen::manifest::parse(source.name(), source.text())?;
     let declared = declared(&installed.include, &headers)?;
     let coverage = coverage::coverage(&manifest, &headers, &declared);
-    match json {
-        true => print_json(&installed.version, &coverage),
-        false => print_text(&installed.version, &coverage),
+    let mut out = std::io::stdout().lock();
+    let printed = match json {
+        true => print_json(&mut out, &installed.version, &coverage),
+        false => print_text(&mut out, &installed.version, &coverage),
+    };
+    match printed {
+        // Whoever reads has seen enough.
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        result => result.context("cannot write the coverage"),
     }
-    Ok(())
 }
 
 /// What the build script of `spdk-sys` found.
@@ -61,13 +67,18 @@ fn installed(root: &Path) -> Result<Installed> {
     // The metadata is for dependents only, but cargo keeps what the script said beside its output.
     let said = out_dir.parent().map(|folder| folder.join("output"));
     let said = said.context("the output folder of spdk-sys has no parent")?;
-    let said = fs::read_to_string(&said).with_context(|| format!("cannot read {}", said.display()))?;
+    let said =
+        fs::read_to_string(&said).with_context(|| format!("cannot read {}", said.display()))?;
     let value = |key: &str| {
         let found = said.lines().find_map(|line| {
             let line = line.trim_start_matches("cargo:").trim_start_matches(':');
-            line.strip_prefix("metadata=")?.strip_prefix(key)?.strip_prefix('=')
+            line.strip_prefix("metadata=")?
+                .strip_prefix(key)?
+                .strip_prefix('=')
         });
-        found.map(str::to_owned).with_context(|| format!("spdk-sys did not say its {key}"))
+        found
+            .map(str::to_owned)
+            .with_context(|| format!("spdk-sys did not say its {key}"))
     };
     Ok(Installed {
         version: value("VERSION")?,
@@ -82,13 +93,18 @@ fn declared(include: &Path, headers: &Headers) -> Result<BTreeMap<String, Vec<St
     let mut folders = vec![top.clone()];
     let mut declared = BTreeMap::new();
     while let Some(folder) = folders.pop() {
-        let entries = fs::read_dir(&folder).with_context(|| format!("cannot read {}", folder.display()))?;
+        let entries =
+            fs::read_dir(&folder).with_context(|| format!("cannot read {}", folder.display()))?;
         for entry in entries {
             let path = entry?.path();
             if path.is_dir() {
                 folders.push(path);
             } else if path.extension() == Some(OsStr::new("h")) {
-                let name = path.strip_prefix(&top).unwrap_or(&path).display().to_string();
+                let name = path
+                    .strip_prefix(&top)
+                    .unwrap_or(&path)
+                    .display()
+                    .to_string();
                 let text = fs::read_to_string(&path)
                     .with_context(|| format!("cannot read {}", path.display()))?;
                 declared.insert(name, coverage::declarations(&text, headers));
@@ -98,29 +114,49 @@ fn declared(include: &Path, headers: &Headers) -> Result<BTreeMap<String, Vec<St
     Ok(declared)
 }
 
-fn print_text(version: &str, coverage: &BTreeMap<String, Coverage>) {
+fn print_text(
+    out: &mut dyn Write,
+    version: &str,
+    coverage: &BTreeMap<String, Coverage>,
+) -> std::io::Result<()> {
     let total: usize = coverage.values().map(Coverage::total).sum();
     let wrapped: usize = coverage.values().map(Coverage::wrapped).sum();
-    println!("SPDK {version}: {wrapped} of {total} functions that take a callback are wrapped\n");
-    println!("{:<28} {:>5} {:>9} {:>7} {:>7}", "header", "all", "generated", "by hand", "missing");
+    writeln!(
+        out,
+        "SPDK {version}: {wrapped} of {total} functions that take a callback are wrapped\n"
+    )?;
+    writeln!(
+        out,
+        "{:<28} {:>5} {:>9} {:>7} {:>7}",
+        "header", "all", "generated", "by hand", "missing"
+    )?;
     for (header, counts) in coverage {
-        println!(
+        writeln!(
+            out,
             "{header:<28} {:>5} {:>9} {:>7} {:>7}",
             counts.total(),
             counts.generated.len(),
             counts.manual.len(),
             counts.missing.len()
-        );
+        )?;
     }
-    for (header, counts) in coverage.iter().filter(|(_, counts)| !counts.missing.is_empty()) {
-        println!("\n{header}: not wrapped");
+    for (header, counts) in coverage
+        .iter()
+        .filter(|(_, counts)| !counts.missing.is_empty())
+    {
+        writeln!(out, "\n{header}: not wrapped")?;
         for name in &counts.missing {
-            println!("  {name}");
+            writeln!(out, "  {name}")?;
         }
     }
+    Ok(())
 }
 
-fn print_json(version: &str, coverage: &BTreeMap<String, Coverage>) {
+fn print_json(
+    out: &mut dyn Write,
+    version: &str,
+    coverage: &BTreeMap<String, Coverage>,
+) -> std::io::Result<()> {
     let headers: serde_json::Map<_, _> = coverage
         .iter()
         .map(|(header, counts)| {
@@ -139,5 +175,5 @@ fn print_json(version: &str, coverage: &BTreeMap<String, Coverage>) {
         "wrapped": coverage.values().map(Coverage::wrapped).sum::<usize>(),
         "headers": headers,
     });
-    println!("{all:#}");
+    writeln!(out, "{all:#}")
 }

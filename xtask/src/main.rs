@@ -2,6 +2,8 @@
 #![deny(unsafe_code)]
 
 mod ci;
+mod codegen;
+mod coverage;
 mod demo;
 #[path = "../../spdk-sys/build/find.rs"]
 mod find;
@@ -37,6 +39,18 @@ enum Task {
     Demo(demo::Options),
     /// Run every test of the workspace (sets up SPDK if there is none).
     Test(test::Options),
+    /// Make the wrappers in `spdk/src/generated/` from the manifest.
+    Codegen {
+        /// Change nothing; fail if they are not what would be written.
+        #[arg(long)]
+        check: bool,
+    },
+    /// Say how many of the installed SPDK's callback functions are wrapped, and which are not.
+    Coverage {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// Check all that a change must pass: formatting, lints, generated code, documentation, tests.
     Ci,
 }
@@ -46,6 +60,8 @@ fn main() -> ExitCode {
         Task::Setup(options) => setup::run(&options),
         Task::Demo(options) => demo::run(&options),
         Task::Test(options) => test::run(&options),
+        Task::Codegen { check } => codegen::run(check),
+        Task::Coverage { json } => setup::ensure().and_then(|()| coverage::run(json)),
         Task::Ci => ci::run(),
     };
     match result {
