@@ -50,7 +50,7 @@ pub(crate) fn comment(text: &str) -> TokenStream {
 fn uses(
     file: &File,
     items: &TokenStream,
-    rt: &TokenStream,
+    core: &TokenStream,
     sys: Option<&TokenStream>,
 ) -> TokenStream {
     let mut words = HashSet::new();
@@ -67,8 +67,8 @@ fn uses(
     let ffi = (!ffi.is_empty()).then(|| quote!(use core::ffi::{#(#ffi),*};));
     let flow = has("ControlFlow").then(|| quote!(use core::ops::ControlFlow;));
     let mem = has("MaybeUninit").then(|| quote!(use core::mem::MaybeUninit;));
-    let fmt = has("fmt").then(|| quote!(use core::fmt;));
-    let ptr = match (has("ptr"), has("NonNull")) {
+    let fmt = has("fmt::").then(|| quote!(use core::fmt;));
+    let ptr = match (has("ptr::"), has("NonNull")) {
         (true, true) => quote!(use core::ptr::{self, NonNull};),
         (true, false) => quote!(use core::ptr;),
         (false, true) => quote!(use core::ptr::NonNull;),
@@ -84,23 +84,45 @@ fn uses(
             Use::File(_) => None,
         }
     });
-    let subject = has("handle").then(|| quote!(, Subject as _));
-    let sys = match (sys, has("sys")) {
-        (_, false) => quote!(use #rt::{self as rt #subject};),
-        (Some(sys), true) => quote!(use #rt::{self as rt #subject}; use #sys as sys;),
-        (None, true) => quote!(use #rt::{self as rt #subject, sys};),
-    };
-    quote!(#ffi #fmt #mem #flow #ptr #sys #(#paths)*)
+    let rt = [
+        has("rt::").then(|| quote!(self as rt)),
+        has(".handle").then(|| quote!(Subject as _)),
+        (sys.is_none() && has("sys::")).then(|| quote!(sys)),
+    ];
+    let rt: Vec<_> = rt.into_iter().flatten().collect();
+    let core = (!rt.is_empty()).then(|| quote!(use #core::{#(#rt),*};));
+    let sys = sys.filter(|_| has("sys::")).map(|sys| quote!(use #sys as sys;));
+    quote!(#ffi #fmt #mem #flow #ptr #core #sys #(#paths)*)
 }
 
+/// The words of some tokens: `word`, `.word` after a dot, `word::` before a path.
 fn collect(tokens: TokenStream, words: &mut HashSet<String>) {
+    let mut before = String::new();
+    let mut colons = 0;
+    let mut dot = false;
     for token in tokens {
         match token {
-            TokenTree::Group(group) => collect(group.stream(), words),
-            TokenTree::Ident(ident) => {
-                words.insert(ident.to_string());
+            TokenTree::Group(group) => {
+                collect(group.stream(), words);
+                before.clear();
             }
-            TokenTree::Punct(_) | TokenTree::Literal(_) => {}
+            TokenTree::Ident(ident) => {
+                before = ident.to_string();
+                if dot {
+                    words.insert(format!(".{before}"));
+                }
+                words.insert(before.clone());
+            }
+            TokenTree::Punct(punct) => {
+                colons = if punct.as_char() == ':' { colons + 1 } else { 0 };
+                if colons == 2 {
+                    words.insert(format!("{before}::"));
+                }
+                dot = punct.as_char() == '.';
+                continue;
+            }
+            TokenTree::Literal(_) => before.clear(),
         }
+        (colons, dot) = (0, false);
     }
 }

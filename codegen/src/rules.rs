@@ -69,7 +69,7 @@ rules! {
         "methods are added to types of the same crate only",
         "write the bare name of a free function; its handle becomes a parameter with role `Held`";
     MISSING_ROLE "missing-role":
-        "every pointer parameter has a role",
+        "every parameter that is not a number has a role, or a type that an entry declares",
         "say what it is in `params`, or in `names` of the section";
     ROLE_TYPE "role-type":
         "a role fits the C type of its parameter",

@@ -353,7 +353,8 @@ impl BdevDesc {
     }
 
     /// The channel, for an operation on this device.
-    pub(crate) fn channel(&self, ch: &IoChannel) -> Result<Hold<IoChannelObject>, Fault> {
+    #[doc(hidden)]
+    pub fn channel(&self, ch: &IoChannel) -> Result<Hold<IoChannelObject>, Fault> {
         let extra = ch.handle().extra();
         if extra.device == self.handle().extra().bdev.get().cast_const().cast() {
             ch.handle().hold()
@@ -363,9 +364,11 @@ impl BdevDesc {
     }
 
     /// The size of a logical block, for the check of a buffer's length.
-    pub(crate) fn block_size_of(&self) -> u32 {
-        // SAFETY: the caller has checked that the descriptor is open, which keeps the bdev.
-        unsafe { sys::spdk_bdev_get_block_size(self.handle().extra().bdev.get()) }
+    #[doc(hidden)]
+    pub fn block_size_of(&self) -> Result<u32, Fault> {
+        self.handle().get()?;
+        // SAFETY: the descriptor is open, which keeps the bdev.
+        Ok(unsafe { sys::spdk_bdev_get_block_size(self.handle().extra().bdev.get()) })
     }
 }
 

@@ -22,6 +22,7 @@ pub(super) fn emit(options: &Options) -> TokenStream {
         true => quote!(sys::#init(raw.as_mut_ptr(), size_of::<sys::#c>() as _);),
         false => quote!(sys::#init(raw.as_mut_ptr());),
     });
+    let mutable = (preset.is_some() || init.is_some()).then(|| quote!(mut));
     let safety = comment(&format!("SAFETY: {}", size.safety.trim()));
     let fields = options.fields.iter().map(|field| {
         let (docs, c, name, ty, value) =
@@ -48,7 +49,7 @@ pub(super) fn emit(options: &Options) -> TokenStream {
         impl #name {
             /// The defaults of SPDK.
             pub fn new() -> Self {
-                let mut raw = MaybeUninit::<sys::#c>::zeroed();
+                let #mutable raw = MaybeUninit::<sys::#c>::zeroed();
                 #preset
                 #safety
                 Self(unsafe { #init raw.assume_init() })

@@ -80,7 +80,7 @@ pub(super) fn emit_flags(item: &Flags) -> TokenStream {
     });
     let pins = item.flags.iter().map(|flag| {
         let (c, value) = (&flag.c, &flag.value);
-        quote!(assert!(sys::#c as #repr == #value);)
+        quote!(assert!(sys::#c as i128 == #value);)
     });
     quote! {
         #doc

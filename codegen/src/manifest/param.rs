@@ -27,8 +27,9 @@ pub enum Role {
     Fill {
         /// The parameter with its length.
         len: String,
-        /// The method of the receiver that says how many bytes one unit of `len` has. Without it
-        /// `len` counts bytes, and the wrapper takes it from the buffer.
+        /// The method of the handle that says how many bytes one unit of `len` has:
+        /// `fn(&self) -> Result<u32, Fault>`, written by hand. Without it `len` counts bytes, and
+        /// the wrapper takes it from the buffer.
         #[serde(default)]
         unit: Option<super::Ident>,
     },

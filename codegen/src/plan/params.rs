@@ -302,7 +302,7 @@ impl Walk<'_, '_> {
                 self.parts.fallible = true;
                 self.parts
                     .checks
-                    .push(quote!(rt::check_len(#bytes, #length, #device.#unit())?;));
+                    .push(quote!(rt::check_len(#bytes, #length, #device.#unit()?)?;));
             }
             None if gives => {
                 let ty = self.world.headers.resolve(&self.func.sig.params[len].ty);

@@ -116,7 +116,16 @@ impl<'a> Reader<'_, 'a> {
             self.c(),
             param.ty.spell()
         );
-        self.report(&rules::MISSING_ROLE, param, message);
+        let span = self.world.source.within(self.c(), &param.name);
+        let enums = &self.world.headers.enums;
+        match self.world.headers.resolve(&param.ty) {
+            CType::Named(name) if enums.contains_key(name) => {
+                let help = format!("add an `Enum` entry for `{name}`");
+                self.errors
+                    .push_with_help(&rules::MISSING_ROLE, span, message, help);
+            }
+            _ => self.errors.push(&rules::MISSING_ROLE, span, message),
+        }
         None
     }
 

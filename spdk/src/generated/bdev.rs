@@ -826,7 +826,7 @@ impl BdevDesc {
             .blocks(offset_blocks, num_blocks);
         let op = rt::begin(at, || {
             let held = (self.handle().hold()?, self.channel(ch)?, buf.lend_mut()?);
-            rt::check_len(buf.len() as u64, num_blocks, self.block_size_of())?;
+            rt::check_len(buf.len() as u64, num_blocks, self.block_size_of()?)?;
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
             // keeps `desc`, `ch` and `buf` until then.
             Ok(unsafe {
@@ -983,7 +983,7 @@ impl BdevDesc {
                 self.channel(ch)?,
                 rt::IoVecs::fill(bufs)?,
             );
-            rt::check_len(rt::total_len(bufs), num_blocks, self.block_size_of())?;
+            rt::check_len(rt::total_len(bufs), num_blocks, self.block_size_of()?)?;
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
             // keeps `desc`, `ch` and `iov` until then.
             Ok(unsafe {
@@ -1131,7 +1131,7 @@ impl BdevDesc {
             .blocks(offset_blocks, num_blocks);
         let op = rt::begin(at, || {
             let held = (self.handle().hold()?, self.channel(ch)?, buf.lend()?);
-            rt::check_len(buf.len() as u64, num_blocks, self.block_size_of())?;
+            rt::check_len(buf.len() as u64, num_blocks, self.block_size_of()?)?;
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
             // keeps `desc`, `ch` and `buf` until then.
             Ok(unsafe {
@@ -1289,7 +1289,7 @@ impl BdevDesc {
                 self.channel(ch)?,
                 rt::IoVecs::drain(bufs)?,
             );
-            rt::check_len(rt::total_len(bufs), num_blocks, self.block_size_of())?;
+            rt::check_len(rt::total_len(bufs), num_blocks, self.block_size_of()?)?;
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
             // keeps `desc`, `ch` and `iov` until then.
             Ok(unsafe {

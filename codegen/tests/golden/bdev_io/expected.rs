@@ -4,7 +4,7 @@
 
 use core::ffi::{c_int, c_void};
 use core::fmt;
-use core::ptr::{self, NonNull};
+use core::ptr::NonNull;
 use crate::__private::{self as rt, Subject as _, sys};
 use crate::channel::IoChannel;
 
@@ -193,8 +193,8 @@ impl BdevDesc {
                 buf.lend()?,
                 md.lend()?,
             );
-            rt::check_len(buf.len() as u64, num_blocks, self.block_size())?;
-            rt::check_len(md.len() as u64, num_blocks, self.md_size())?;
+            rt::check_len(buf.len() as u64, num_blocks, self.block_size()?)?;
+            rt::check_len(md.len() as u64, num_blocks, self.md_size()?)?;
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
             // keeps `desc`, `ch`, `buf` and `md` until then.
             Ok(unsafe {

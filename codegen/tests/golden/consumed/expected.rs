@@ -6,7 +6,7 @@ use core::ffi::{c_int, c_void};
 use core::fmt;
 use core::mem::MaybeUninit;
 use core::ptr::{self, NonNull};
-use crate::__private::{self as rt, Subject as _, sys};
+use crate::__private::{self as rt, sys};
 
 /// A device for a blobstore.
 ///

@@ -2,15 +2,15 @@
 //! Test. Wrappers of `spdk/nvme.h`.
 #![allow(unsafe_code)] // Every block rests on what the manifest says of its C function.
 
-use crate::__private::{self as rt, sys};
+use crate::__private::sys;
 
 /// How a command is executed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct IoFlags(u32);
 
 const _: () = {
-    assert!(sys::SPDK_NVME_IO_FLAGS_PRCHK_REFTAG as u32 == 67108864);
-    assert!(sys::SPDK_NVME_IO_FLAGS_FORCE_UNIT_ACCESS as u32 == 1073741824);
+    assert!(sys::SPDK_NVME_IO_FLAGS_PRCHK_REFTAG as i128 == 67108864);
+    assert!(sys::SPDK_NVME_IO_FLAGS_FORCE_UNIT_ACCESS as i128 == 1073741824);
 };
 
 impl IoFlags {

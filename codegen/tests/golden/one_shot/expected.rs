@@ -4,7 +4,7 @@
 
 use core::ffi::{c_char, c_int, c_void};
 use core::fmt;
-use core::ptr::{self, NonNull};
+use core::ptr::NonNull;
 use crate::__private::{self as rt, Subject as _, sys};
 use crate::channel::IoChannel;
 
@@ -399,7 +399,7 @@ impl Blob {
                 self.channel(channel)?,
                 payload.lend_mut()?,
             );
-            rt::check_len(payload.len() as u64, length, self.io_unit_size())?;
+            rt::check_len(payload.len() as u64, length, self.io_unit_size()?)?;
             // SAFETY: the callback runs exactly once, maybe inside the call; `held` keeps `blob`,
             // `channel` and `payload` until then.
             Ok(unsafe {
@@ -470,7 +470,7 @@ impl Blob {
                 self.channel(channel)?,
                 rt::IoVecs::drain(bufs)?,
             );
-            rt::check_len(rt::total_len(bufs), length, self.io_unit_size())?;
+            rt::check_len(rt::total_len(bufs), length, self.io_unit_size()?)?;
             // SAFETY: the callback runs exactly once, maybe inside the call; `held` keeps `blob`,
             // `channel` and `iov` until then.
             Ok(unsafe {

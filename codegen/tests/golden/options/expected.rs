@@ -3,7 +3,7 @@
 #![allow(unsafe_code)] // Every block rests on what the manifest says of its C function.
 
 use core::mem::MaybeUninit;
-use crate::__private::{self as rt, sys};
+use crate::__private::sys;
 
 /// Sized by its initialiser.
 ///
@@ -97,7 +97,7 @@ impl Default for BlobExtIoOpts {
 
 use core::ffi::c_int;
 use core::mem::MaybeUninit;
-use crate::__private::{self as rt, sys};
+use crate::__private::sys;
 
 /// Sized before its initialiser.
 ///
@@ -161,7 +161,7 @@ impl Default for EnvOpts {
 #![allow(unsafe_code)] // Every block rests on what the manifest says of its C function.
 
 use core::mem::MaybeUninit;
-use crate::__private::{self as rt, sys};
+use crate::__private::sys;
 
 /// Without a size.
 ///
@@ -215,7 +215,7 @@ pub struct XattrOpts(sys::spdk_blob_xattr_opts);
 impl XattrOpts {
     /// The defaults of SPDK.
     pub fn new() -> Self {
-        let mut raw = MaybeUninit::<sys::spdk_blob_xattr_opts>::zeroed();
+        let raw = MaybeUninit::<sys::spdk_blob_xattr_opts>::zeroed();
         // SAFETY: Zeroes are a valid value of every field.
         Self(unsafe { raw.assume_init() })
     }

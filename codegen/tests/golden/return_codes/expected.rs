@@ -4,7 +4,7 @@
 
 use core::ffi::{c_char, c_int, c_void};
 use core::fmt;
-use core::ptr::{self, NonNull};
+use core::ptr::NonNull;
 use crate::__private::{self as rt, Subject as _, sys};
 
 /// A subsystem.
