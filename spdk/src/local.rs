@@ -111,13 +111,26 @@ impl Shared {
 /// Wakes a task of the spdk_thread with this index. From its own OS thread the task is ready at
 /// once; from another it is when the message arrives. Names that are out of date wake nothing, or
 /// a task that is in the same place by now, which just looks again.
+#[inline]
 pub(crate) fn wake(index: u32, task: TaskId) {
+    // SAFETY: `LAST` is null or a `Local` that `LOCALS` holds: `finish` and the end of `LOCALS`
+    // clear it. No user code runs in `Executor::wake`, so it stays there.
+    match unsafe { LAST.get().as_ref() } {
+        Some(local) if local.index == index => local.executor.wake(task),
+        _ => wake_elsewhere(index, task),
+    }
+}
+
+#[cold]
+fn wake_elsewhere(index: u32, task: TaskId) {
     let here = LOCALS.try_with(|locals| {
-        let locals = locals.borrow();
-        let local = locals.iter().find(|local| local.index == index);
-        local.map(|local| local.executor.wake(task)).is_some()
+        let locals = locals.0.borrow();
+        let local = locals.iter().find(|local| local.index == index)?;
+        LAST.set(Rc::as_ptr(local));
+        local.executor.wake(task);
+        Some(())
     });
-    if here != Ok(true) {
+    if here != Ok(Some(())) {
         let all = SHARED.read().unwrap_or_else(|e| e.into_inner());
         let shared = all.get(index as usize).cloned().flatten();
         // The lock ends first: emptying a closed inbox runs the drops of the user's closures.
@@ -158,8 +171,19 @@ pub(crate) struct Local {
     running: Cell<bool>,
 }
 
+/// The `Local`s of an OS thread.
+struct Locals(RefCell<Vec<Rc<Local>>>);
+
+impl Drop for Locals {
+    fn drop(&mut self) {
+        LAST.set(ptr::null());
+    }
+}
+
 thread_local! {
-    static LOCALS: RefCell<Vec<Rc<Local>>> = const { RefCell::new(Vec::new()) };
+    static LOCALS: Locals = const { Locals(RefCell::new(Vec::new())) };
+    /// The one of them that was last woken; null for none.
+    static LAST: Cell<*const Local> = const { Cell::new(ptr::null()) };
 }
 
 /// The current spdk_thread; null without one.
@@ -177,7 +201,7 @@ impl Local {
             return Err(Fault::no_thread());
         }
         let known = LOCALS.try_with(|locals| {
-            let locals = locals.borrow();
+            let locals = locals.0.borrow();
             let mut locals = locals.iter();
             locals.find(|local| local.thread.get() == thread).cloned()
         });
@@ -236,7 +260,7 @@ impl Local {
             return Err(Fault::errno(crate::Errno::ENOMEM));
         }
         local.poller.set(poller);
-        LOCALS.with_borrow_mut(|locals| locals.push(local.clone()));
+        LOCALS.with(|locals| locals.0.borrow_mut().push(local.clone()));
         Ok(local)
     }
 
@@ -395,7 +419,11 @@ impl Local {
             drop(Rc::from_raw(Rc::as_ptr(self)));
         }
         self.thread.set(ptr::null_mut());
-        LOCALS.with_borrow_mut(|locals| locals.retain(|local| !Rc::ptr_eq(local, self)));
+        LAST.set(ptr::null());
+        LOCALS.with(|locals| {
+            let mut locals = locals.0.borrow_mut();
+            locals.retain(|local| !Rc::ptr_eq(local, self));
+        });
         let then = self.ending.borrow_mut().take();
         if let Some(then) = then {
             then();
