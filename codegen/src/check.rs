@@ -23,7 +23,11 @@ pub(crate) fn contracts(
     target: Target,
     errors: &mut Diagnostics,
 ) {
-    for entry in manifest.sections.iter().flat_map(|section| &section.entries) {
+    for entry in manifest
+        .sections
+        .iter()
+        .flat_map(|section| &section.entries)
+    {
         match entry {
             Entry::Handle(entry) => types::handle(entry, world, errors),
             Entry::Extern(entry) => types::known_struct(entry.c.as_str(), world, errors),

@@ -37,7 +37,11 @@ pub fn coverage(
     declared: &BTreeMap<String, Vec<String>>,
 ) -> BTreeMap<String, Coverage> {
     let (mut generated, mut manual) = (HashSet::new(), HashSet::new());
-    for entry in manifest.sections.iter().flat_map(|section| &section.entries) {
+    for entry in manifest
+        .sections
+        .iter()
+        .flat_map(|section| &section.entries)
+    {
         match entry {
             Entry::Function(entry) => generated.insert(entry.c.as_str()),
             Entry::Manual(entry) => manual.insert(entry.c.as_str()),
@@ -47,7 +51,10 @@ pub fn coverage(
     let mut all = BTreeMap::new();
     for (header, functions) in declared {
         let mut coverage = Coverage::default();
-        for function in functions.iter().filter(|name| takes_callback(name, headers)) {
+        for function in functions
+            .iter()
+            .filter(|name| takes_callback(name, headers))
+        {
             let list = match () {
                 () if generated.contains(function.as_str()) => &mut coverage.generated,
                 () if manual.contains(function.as_str()) => &mut coverage.manual,
@@ -79,7 +86,10 @@ pub fn declarations(text: &str, known: &Headers) -> Vec<String> {
     let mut found: Vec<String> = Vec::new();
     let code = without_comments(text);
     for (index, _) in code.match_indices("spdk_") {
-        let starts = code[..index].chars().next_back().is_none_or(|c| c != '_' && !c.is_alphanumeric());
+        let starts = code[..index]
+            .chars()
+            .next_back()
+            .is_none_or(|c| c != '_' && !c.is_alphanumeric());
         let rest = &code[index..];
         let end = rest
             .find(|c: char| c != '_' && !c.is_ascii_alphanumeric())
@@ -104,7 +114,9 @@ fn without_comments(text: &str) -> String {
         rest = after.find("*/").map_or("", |end| &after[end + 2..]);
     }
     code.push_str(rest);
-    let lines = code.lines().map(|line| line.split("//").next().unwrap_or(line));
+    let lines = code
+        .lines()
+        .map(|line| line.split("//").next().unwrap_or(line));
     lines.fold(String::new(), |mut out, line| {
         out.push_str(line);
         out.push('\n');
@@ -120,7 +132,8 @@ mod tests {
     fn functions_of_a_header_are_found_once() {
         let bindings = "unsafe extern \"C\" { pub fn spdk_a(cb: Option<unsafe extern \"C\" fn()>); pub fn spdk_b(); }";
         let headers = Headers::parse(bindings).expect("bindings are Rust");
-        let text = "/* spdk_b() */\nvoid spdk_a(void (*cb)(void));\n#define X spdk_a()\nint spdk_c(int);";
+        let text =
+            "/* spdk_b() */\nvoid spdk_a(void (*cb)(void));\n#define X spdk_a()\nint spdk_c(int);";
         assert_eq!(declarations(text, &headers), ["spdk_a"]);
         assert!(takes_callback("spdk_a", &headers) && !takes_callback("spdk_b", &headers));
     }

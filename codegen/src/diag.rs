@@ -93,7 +93,12 @@ impl Report {
             render(&mut text, source, diagnostic);
         }
         if diagnostics.len() > 1 {
-            let _ = write!(text, "\n{} mistakes in {}\n", diagnostics.len(), source.name());
+            let _ = write!(
+                text,
+                "\n{} mistakes in {}\n",
+                diagnostics.len(),
+                source.name()
+            );
         }
         Report { diagnostics, text }
     }

@@ -270,7 +270,10 @@ mod tests {
     fn lives_are_of_supported_releases() {
         for (name, since, until) in NOT_EVERYWHERE {
             let known = |text: &str| text.is_empty() || Version::parse(text).is_some();
-            assert!(known(until) && (*since == "downstream" || known(since)), "{name}");
+            assert!(
+                known(until) && (*since == "downstream" || known(since)),
+                "{name}"
+            );
             assert!(!since.is_empty() || !until.is_empty(), "{name}");
         }
     }
@@ -287,7 +290,12 @@ mod tests {
         for name in ours.chain(PARAMETERS_CHANGED) {
             assert!(quoted(name), "spdk-sys has no cfg for {name}");
         }
-        let lines = theirs.lines().filter(|line| line.trim().starts_with("\"spdk_"));
-        assert_eq!(lines.count(), NOT_EVERYWHERE.len() + PARAMETERS_CHANGED.len());
+        let lines = theirs
+            .lines()
+            .filter(|line| line.trim().starts_with("\"spdk_"));
+        assert_eq!(
+            lines.count(),
+            NOT_EVERYWHERE.len() + PARAMETERS_CHANGED.len()
+        );
     }
 }

@@ -57,33 +57,63 @@ fn uses(
     collect(items.clone(), &mut words);
     let has = |word: &str| words.contains(word);
     let ffi: Vec<_> = [
-        "c_char", "c_int", "c_long", "c_longlong", "c_schar", "c_short", "c_uchar", "c_uint",
-        "c_ulong", "c_ulonglong", "c_ushort", "c_void",
+        "c_char",
+        "c_int",
+        "c_long",
+        "c_longlong",
+        "c_schar",
+        "c_short",
+        "c_uchar",
+        "c_uint",
+        "c_ulong",
+        "c_ulonglong",
+        "c_ushort",
+        "c_void",
     ]
     .into_iter()
     .filter(|word| has(word))
     .map(|word| format_ident!("{word}"))
     .collect();
     let ffi = (!ffi.is_empty()).then(|| quote!(use core::ffi::{#(#ffi),*};));
-    let flow = has("ControlFlow").then(|| quote!(use core::ops::ControlFlow;));
-    let mem = has("MaybeUninit").then(|| quote!(use core::mem::MaybeUninit;));
-    let fmt = has("fmt::").then(|| quote!(use core::fmt;));
+    let flow = has("ControlFlow").then(|| {
+        quote!(
+            use core::ops::ControlFlow;
+        )
+    });
+    let mem = has("MaybeUninit").then(|| {
+        quote!(
+            use core::mem::MaybeUninit;
+        )
+    });
+    let fmt = has("fmt::").then(|| {
+        quote!(
+            use core::fmt;
+        )
+    });
     let ptr = match (has("ptr::"), has("NonNull")) {
-        (true, true) => quote!(use core::ptr::{self, NonNull};),
-        (true, false) => quote!(use core::ptr;),
-        (false, true) => quote!(use core::ptr::NonNull;),
+        (true, true) => quote!(
+            use core::ptr::{self, NonNull};
+        ),
+        (true, false) => quote!(
+            use core::ptr;
+        ),
+        (false, true) => quote!(
+            use core::ptr::NonNull;
+        ),
         (false, false) => quote!(),
     };
-    let paths = file.uses.iter().filter(|(name, _)| has(name)).filter_map(|(name, place)| {
-        match place {
+    let paths = file
+        .uses
+        .iter()
+        .filter(|(name, _)| has(name))
+        .filter_map(|(name, place)| match place {
             Use::Path(path) => Some(quote!(use #path;)),
             Use::File(other) if *other != file.name => {
                 let (other, name) = (format_ident!("{other}"), format_ident!("{name}"));
                 Some(quote!(use super::#other::#name;))
             }
             Use::File(_) => None,
-        }
-    });
+        });
     let rt = [
         has("rt::").then(|| quote!(self as rt)),
         has(".handle").then(|| quote!(Subject as _)),
@@ -91,7 +121,9 @@ fn uses(
     ];
     let rt: Vec<_> = rt.into_iter().flatten().collect();
     let core = (!rt.is_empty()).then(|| quote!(use #core::{#(#rt),*};));
-    let sys = sys.filter(|_| has("sys::")).map(|sys| quote!(use #sys as sys;));
+    let sys = sys
+        .filter(|_| has("sys::"))
+        .map(|sys| quote!(use #sys as sys;));
     quote!(#ffi #fmt #mem #flow #ptr #core #sys #(#paths)*)
 }
 
@@ -114,7 +146,11 @@ fn collect(tokens: TokenStream, words: &mut HashSet<String>) {
                 words.insert(before.clone());
             }
             TokenTree::Punct(punct) => {
-                colons = if punct.as_char() == ':' { colons + 1 } else { 0 };
+                colons = if punct.as_char() == ':' {
+                    colons + 1
+                } else {
+                    0
+                };
                 if colons == 2 {
                     words.insert(format!("{before}::"));
                 }

@@ -12,7 +12,12 @@ use crate::model::File;
 const WIDTH: usize = 100;
 
 /// Formats the items of a file, and says where it comes from.
-pub(crate) fn file(file: &File, tokens: TokenStream, manifest: &str, spdk: &str) -> syn::Result<String> {
+pub(crate) fn file(
+    file: &File,
+    tokens: TokenStream,
+    manifest: &str,
+    spdk: &str,
+) -> syn::Result<String> {
     let parsed = syn::parse2(tokens)?;
     let body = comments(&hug::hug(&prettyplease::unparse(&parsed)));
     let File { header, doc, .. } = file;
@@ -112,7 +117,14 @@ fn generics<'t>(out: &mut String, first: &str, lines: &mut std::str::Lines<'t>) 
 /// Whether an empty line is due before a line.
 fn is_apart(indent: &str, line: &str, last: &str) -> bool {
     const FIRST: [&str; 8] = [
-        "///", "#[", "pub ", "impl ", "unsafe ", "const ", "rt::", "__comment!",
+        "///",
+        "#[",
+        "pub ",
+        "impl ",
+        "unsafe ",
+        "const ",
+        "rt::",
+        "__comment!",
     ];
     let begins = FIRST.iter().any(|first| line.starts_with(first));
     match indent.len() {

@@ -81,7 +81,10 @@ pub fn generate(source: &Source, headers: &Headers) -> Result<Vec<File>, Report>
 pub fn expand(source: &Source, headers: &Headers, rt: &TokenStream) -> Result<TokenStream, Report> {
     let manifest = manifest::read(source)?;
     let api = analyse(source, &manifest, headers, Target::Downstream)?;
-    let sys = manifest.sys.as_ref().and_then(|path| path.as_str().parse().ok());
+    let sys = manifest
+        .sys
+        .as_ref()
+        .and_then(|path| path.as_str().parse().ok());
     let modules = api.iter().map(|file| {
         let name = format_ident!("{}", file.name);
         let items = format::without_comments(emit::file(file, rt, sys.as_ref()));

@@ -71,7 +71,10 @@ mod values;
 mod version;
 
 pub use callback::{Arg, Callback, CallbackReturn, Class};
-pub use function::{Added, ErrnoDoc, ErrnoName, Function, Manual, NoMem, Outcome, Range, Rc, RcMap, Returns, Signature, Thread};
+pub use function::{
+    Added, ErrnoDoc, ErrnoName, Function, Manual, NoMem, Outcome, Range, Rc, RcMap, Returns,
+    Signature, Thread,
+};
 pub use handle::{Describe, Extern, Handle, Markers, Release};
 pub use name::{CName, FnPath, Ident, Reason, RustPath};
 pub use options::{OptionField, Options, SizeConvention};

@@ -7,11 +7,11 @@ mod types;
 
 pub(crate) use function::returns;
 
+use crate::Target;
 use crate::manifest::{Entry, Manifest, Section};
 use crate::model::{File, Item, Use};
 use crate::resolve::Func;
 use crate::world::World;
-use crate::Target;
 
 /// The model of the whole manifest.
 pub(crate) fn plan(
@@ -71,7 +71,10 @@ fn items(
 }
 
 fn file_name(section: &Section) -> String {
-    section.header.trim_end_matches(".h").replace(['/', '-'], "_")
+    section
+        .header
+        .trim_end_matches(".h")
+        .replace(['/', '-'], "_")
 }
 
 /// Where each type of the manifest is.

@@ -26,23 +26,55 @@ pub(crate) enum Means<'a> {
     EnumValue(&'a Enum),
     Receiver(HandleInfo<'a>),
     Held(HandleInfo<'a>),
-    Channel { handle: HandleInfo<'a>, of: usize },
-    Consumed { handle: HandleInfo<'a>, when: &'a Consumed, is_receiver: bool },
-    Buffer { writes: bool, len: usize, unit: Option<&'a str> },
-    BufferVec { writes: bool, count: usize, len: usize, unit: Option<&'a str> },
+    Channel {
+        handle: HandleInfo<'a>,
+        of: usize,
+    },
+    Consumed {
+        handle: HandleInfo<'a>,
+        when: &'a Consumed,
+        is_receiver: bool,
+    },
+    Buffer {
+        writes: bool,
+        len: usize,
+        unit: Option<&'a str>,
+    },
+    BufferVec {
+        writes: bool,
+        count: usize,
+        len: usize,
+        unit: Option<&'a str>,
+    },
     /// The length of the buffer at this index; `derived` if the wrapper takes it from the buffer.
-    Length { of: usize, derived: bool },
-    Count { of: usize },
-    Bytes { len: usize },
-    BytesLength { of: usize },
-    Text { nullable: bool },
-    Options { entry: &'a Options, nullable: bool },
+    Length {
+        of: usize,
+        derived: bool,
+    },
+    Count {
+        of: usize,
+    },
+    Bytes {
+        len: usize,
+    },
+    BytesLength {
+        of: usize,
+    },
+    Text {
+        nullable: bool,
+    },
+    Options {
+        entry: &'a Options,
+        nullable: bool,
+    },
     OutValue(CType),
     OutEnum(&'a Enum),
     OutHandle(HandleInfo<'a>),
     Callback(CallbackInfo<'a>),
     /// The context of the callback at this index.
-    Ctx { of: usize },
+    Ctx {
+        of: usize,
+    },
     Null,
     Const(i64),
 }
@@ -50,10 +82,13 @@ pub(crate) enum Means<'a> {
 impl<'a> Func<'a> {
     /// The callbacks that the call takes, with their indices.
     pub(crate) fn callbacks(&self) -> impl Iterator<Item = (usize, CallbackInfo<'a>)> + '_ {
-        self.params.iter().enumerate().filter_map(|(index, means)| match means {
-            Means::Callback(info) => Some((index, *info)),
-            _ => None,
-        })
+        self.params
+            .iter()
+            .enumerate()
+            .filter_map(|(index, means)| match means {
+                Means::Callback(info) => Some((index, *info)),
+                _ => None,
+            })
     }
 
     /// The class of the callback that decides the shape of the wrapper.
@@ -143,7 +178,10 @@ fn function<'a>(
             .params
             .retain(|param| !variant.lacks.contains(&param.name));
         for added in &variant.adds {
-            let place = older.params.iter().position(|param| param.name == added.after);
+            let place = older
+                .params
+                .iter()
+                .position(|param| param.name == added.after);
             let Some(place) = place else {
                 unknown_parameter(c, &added.after, sig, world, errors);
                 continue;

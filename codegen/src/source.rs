@@ -81,7 +81,8 @@ impl Source {
 
     /// Where the entry of this C name begins; the last one, if there are several.
     pub fn entry(&self, c: &str) -> Option<Range<usize>> {
-        self.entry_index(c).map(|index| self.marks[index].span.clone())
+        self.entry_index(c)
+            .map(|index| self.marks[index].span.clone())
     }
 
     /// Where `word` stands between quotes in the entry of `c`, else where the entry begins.
@@ -96,7 +97,10 @@ impl Source {
 
     /// Where `word` stands between quotes for the first time.
     pub fn word(&self, word: &str) -> Option<Range<usize>> {
-        let found = self.marks.iter().find(|m| &self.text[m.span.clone()] == word);
+        let found = self
+            .marks
+            .iter()
+            .find(|m| &self.text[m.span.clone()] == word);
         found.map(|mark| mark.span.clone())
     }
 

@@ -47,7 +47,11 @@ impl<'a> World<'a> {
             enums: HashMap::new(),
             options: HashMap::new(),
         };
-        for entry in manifest.sections.iter().flat_map(|section| &section.entries) {
+        for entry in manifest
+            .sections
+            .iter()
+            .flat_map(|section| &section.entries)
+        {
             let c = entry.c().as_str();
             match entry {
                 Entry::Handle(handle) => {

@@ -28,13 +28,21 @@ fn the_output_is_as_expected() {
 #[test]
 fn every_wrapper_is_found_by_its_c_name() {
     let root = common::bindings();
-    let root = root.ancestors().nth(3).expect("the bindings are in the repository");
+    let root = root
+        .ancestors()
+        .nth(3)
+        .expect("the bindings are in the repository");
     let text = fs::read_to_string(root.join("spdk-api.ron")).expect("the manifest is there");
     let source = Source::new("spdk-api.ron", text);
-    let manifest = spdk_codegen::manifest::parse(source.name(), source.text()).expect("it is valid");
+    let manifest =
+        spdk_codegen::manifest::parse(source.name(), source.text()).expect("it is valid");
     let files = generate(&source, common::headers()).expect("it is valid");
     let all: String = files.iter().map(|file| file.text.as_str()).collect();
-    for entry in manifest.sections.iter().flat_map(|section| &section.entries) {
+    for entry in manifest
+        .sections
+        .iter()
+        .flat_map(|section| &section.entries)
+    {
         if let spdk_codegen::manifest::Entry::Function(function) = entry {
             let alias = format!("#[doc(alias = \"{}\")]", function.c);
             assert!(all.contains(&alias), "{alias} is missing");

@@ -11,7 +11,10 @@ use spdk_codegen::{expand_file, generate, rules};
 
 /// The report of a manifest, with paths that do not depend on the machine.
 fn report(path: &Path) -> Result<Vec<&'static str>, String> {
-    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let name = path
+        .file_name()
+        .and_then(|name| name.to_str())
+        .unwrap_or_default();
     // These two are about files, which only the macro reads.
     let is_file = name.starts_with("file") || name.starts_with("bindings");
     let report = match is_file {
@@ -29,7 +32,11 @@ fn report(path: &Path) -> Result<Vec<&'static str>, String> {
     let mut wrong = Vec::new();
     common::compare(&path.with_extension("stderr"), &text, &mut wrong);
     match wrong.is_empty() {
-        true => Ok(report.diagnostics().iter().map(|found| found.rule.id).collect()),
+        true => Ok(report
+            .diagnostics()
+            .iter()
+            .map(|found| found.rule.id)
+            .collect()),
         false => Err(format!("{}\n{text}", wrong.join("\n"))),
     }
 }
@@ -41,7 +48,10 @@ fn wrong_manifests_are_refused() {
         if path.extension().is_none_or(|extension| extension != "ron") {
             continue;
         }
-        let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+        let stem = path
+            .file_stem()
+            .and_then(|stem| stem.to_str())
+            .unwrap_or_default();
         let rule = stem.split("--").next().unwrap_or(stem).to_owned();
         match report(&path) {
             Ok(rules) if rules.iter().all(|found| *found == rule) => {}
@@ -61,7 +71,11 @@ fn every_rule_has_a_test() {
         .collect();
     for rule in rules::ALL {
         let has = |name: &String| name.split("--").next() == Some(rule.id);
-        assert!(names.iter().any(has), "tests/reject/{}.ron is missing", rule.id);
+        assert!(
+            names.iter().any(has),
+            "tests/reject/{}.ron is missing",
+            rule.id
+        );
     }
 }
 
@@ -71,9 +85,13 @@ fn all_mistakes_of_a_stage_are_told_at_once() {
         Function(c: "spdk_bdev_raed", rust: "read", doc: "d"),
         Function(c: "spdk_bdev_wirte", rust: "write", doc: "d"),
     ])])"#;
-    let error = generate(&Source::new("api.ron", text), common::headers()).expect_err("both are wrong");
+    let error =
+        generate(&Source::new("api.ron", text), common::headers()).expect_err("both are wrong");
     assert_eq!(error.diagnostics().len(), 2);
-    assert!(error.to_string().contains("did you mean `spdk_bdev_read`?"), "{error}");
+    assert!(
+        error.to_string().contains("did you mean `spdk_bdev_read`?"),
+        "{error}"
+    );
 }
 
 /// No input makes it panic: what a manifest is cut off at, or has one byte changed at, is refused.

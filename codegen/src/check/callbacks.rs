@@ -30,7 +30,9 @@ pub(super) fn callback(entry: &Callback, world: &World<'_>, errors: &mut Diagnos
         errors.push(&rules::CALLBACK_SHAPE, span(), message);
     }
     if count(&Arg::BdevIo) != count(&Arg::Success) || count(&Arg::Errno) > 1 {
-        let message = format!("the status of `{c}` is not one: `BdevIo` goes with `Success`, and there is one `Errno`");
+        let message = format!(
+            "the status of `{c}` is not one: `BdevIo` goes with `Success`, and there is one `Errno`"
+        );
         errors.push(&rules::CALLBACK_SHAPE, span(), message);
     }
     returned(entry, info.sig.ret.as_ref(), world, errors);
@@ -46,7 +48,10 @@ fn returned(entry: &Callback, ret: Option<&CType>, world: &World<'_>, errors: &m
         (Some(ty), Some(CallbackReturn::Stop)) if is_each && ty.is_int() => {}
         _ if !entry.class.is_emitted() => {}
         (Some(ty), None) => {
-            let message = format!("`{c}` returns `{}`, and `returns` does not say what for", ty.spell());
+            let message = format!(
+                "`{c}` returns `{}`, and `returns` does not say what for",
+                ty.spell()
+            );
             errors.push(&rules::CALLBACK_SHAPE, span, message);
         }
         (None, Some(_)) => {
@@ -94,20 +99,29 @@ fn argument(c: &str, arg: &Arg, param: &Param, world: &World<'_>, errors: &mut D
         );
         errors.push(&rules::CALLBACK_SHAPE, world.source.entry(c), message);
     } else if matches!(arg, Arg::Completion | Arg::Freed(_)) {
-        let message = format!("argument `{}` of `{c}` is `{kind}`: not emitted yet", param.name);
+        let message = format!(
+            "argument `{}` of `{c}` is `{kind}`: not emitted yet",
+            param.name
+        );
         errors.push(&rules::NOT_EMITTED, world.source.entry(c), message);
     }
 }
 
 fn handle(c: &str, param: &Param, world: &World<'_>, errors: &mut Diagnostics) {
-    let name = world.headers.resolve(&param.ty).target().and_then(|(to, _)| {
-        match world.headers.resolve(to) {
+    let name = world
+        .headers
+        .resolve(&param.ty)
+        .target()
+        .and_then(|(to, _)| match world.headers.resolve(to) {
             CType::Named(name) => Some(name.as_str()),
             _ => None,
-        }
-    });
+        });
     let message = match name {
-        None => format!("argument `{}` of `{c}` is `{}`, which is no handle", param.name, param.ty.spell()),
+        None => format!(
+            "argument `{}` of `{c}` is `{}`, which is no handle",
+            param.name,
+            param.ty.spell()
+        ),
         Some(name) => match world.handle(name) {
             Some(HandleInfo::Own(_)) => return,
             Some(HandleInfo::Extern(_)) => {

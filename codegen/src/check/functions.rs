@@ -40,7 +40,11 @@ impl Check<'_, '_> {
     }
 
     fn index(&self, name: &str) -> Option<usize> {
-        self.func.sig.params.iter().position(|param| param.name == name)
+        self.func
+            .sig
+            .params
+            .iter()
+            .position(|param| param.name == name)
     }
 
     fn has_callback(&self) -> bool {
@@ -82,7 +86,10 @@ impl Check<'_, '_> {
             return;
         };
         let Some(returns) = crate::plan::returns(self.func, self.world) else {
-            let message = format!("`{c}` returns `{}`, which can mean several things", ret.spell());
+            let message = format!(
+                "`{c}` returns `{}`, which can mean several things",
+                ret.spell()
+            );
             return self.report(&rules::RETURN_ROLE, &c, message);
         };
         let resolved = self.world.headers.resolve(ret);
@@ -123,7 +130,12 @@ impl Check<'_, '_> {
         let is_int = |ty: &CType| self.world.headers.resolve(ty).is_int();
         if !codes.is_empty() && !self.func.sig.ret.as_ref().is_some_and(is_int) {
             let c = self.c();
-            let ret = self.func.sig.ret.as_ref().map_or("void".to_owned(), CType::spell);
+            let ret = self
+                .func
+                .sig
+                .ret
+                .as_ref()
+                .map_or("void".to_owned(), CType::spell);
             let message = format!("`{c}` returns `{ret}`, and has `rc`");
             self.report(&rules::RC_OF_VOID, &c, message);
         }
@@ -136,7 +148,10 @@ impl Check<'_, '_> {
         let is_handle = self.index(name).is_some_and(|index| {
             matches!(
                 self.func.params[index],
-                Means::Receiver(_) | Means::Held(_) | Means::Channel { .. } | Means::Consumed { .. }
+                Means::Receiver(_)
+                    | Means::Held(_)
+                    | Means::Channel { .. }
+                    | Means::Consumed { .. }
             )
         });
         if !is_handle {
@@ -153,7 +168,9 @@ impl Check<'_, '_> {
         };
         for name in [offset, length] {
             match self.index(name).map(|index| &self.func.params[index]) {
-                None => unknown_parameter(self.func.c(), name, &self.func.sig, self.world, self.errors),
+                None => {
+                    unknown_parameter(self.func.c(), name, &self.func.sig, self.world, self.errors)
+                }
                 Some(Means::Value | Means::Length { .. }) => {}
                 Some(_) => {
                     let message = format!("`{name}` of `{}` is no number", self.c());
@@ -170,19 +187,28 @@ impl Check<'_, '_> {
             let c = self.c();
             match means {
                 Means::Channel { of, .. } => self.channel(&name, *of),
-                Means::Receiver(handle) | Means::Held(handle) if handle.raw().is_some() && self.has_callback() => {
-                    let message = format!("nothing keeps `{name}` alive until `{c}` is done: `{}` has only `raw`", handle.name());
+                Means::Receiver(handle) | Means::Held(handle)
+                    if handle.raw().is_some() && self.has_callback() =>
+                {
+                    let message = format!(
+                        "nothing keeps `{name}` alive until `{c}` is done: `{}` has only `raw`",
+                        handle.name()
+                    );
                     self.report(&rules::NOT_EMITTED, &name, message);
                 }
                 Means::Consumed { handle, when, .. } => {
                     if *when != &Consumed::Always {
-                        let message = format!("`{c}` takes `{name}` on some results only: not emitted yet");
+                        let message =
+                            format!("`{c}` takes `{name}` on some results only: not emitted yet");
                         self.report(&rules::NOT_EMITTED, &name, message);
                     }
                     match handle {
                         HandleInfo::Own(entry) if entry.extra.is_none() => {}
                         _ => {
-                            let message = format!("`{c}` takes a `{}`, whose Rust data C cannot take: not emitted yet", handle.name());
+                            let message = format!(
+                                "`{c}` takes a `{}`, whose Rust data C cannot take: not emitted yet",
+                                handle.name()
+                            );
                             self.report(&rules::NOT_EMITTED, &name, message);
                         }
                     }
@@ -199,11 +225,13 @@ impl Check<'_, '_> {
         match &self.func.params[of] {
             Means::Receiver(handle) | Means::Held(handle) if handle.channel().is_some() => {}
             Means::Consumed { .. } => {
-                let message = format!("`{name}` of `{c}` is checked against `{device}`, which is given away");
+                let message =
+                    format!("`{name}` of `{c}` is checked against `{device}`, which is given away");
                 self.report(&rules::CONSUMED_BORROWED, &device, message);
             }
             _ => {
-                let message = format!("`{device}` of `{c}` cannot check that `{name}` is a channel of it");
+                let message =
+                    format!("`{device}` of `{c}` cannot check that `{name}` is a channel of it");
                 self.report(&rules::CHANNEL_CHECK, name, message);
             }
         }
@@ -213,7 +241,10 @@ impl Check<'_, '_> {
     fn produced(&mut self, handle: HandleInfo<'_>) {
         let c = self.c();
         let HandleInfo::Own(entry) = handle else {
-            let message = format!("`{c}` produces a `{}`, whose type is written by hand", handle.name());
+            let message = format!(
+                "`{c}` produces a `{}`, whose type is written by hand",
+                handle.name()
+            );
             return self.report(&rules::NOT_EMITTED, &c, message);
         };
         if let Some(keeps) = &entry.keeps {
@@ -222,7 +253,10 @@ impl Check<'_, '_> {
                 _ => false,
             });
             if !parent {
-                let message = format!("`{c}` produces a `{}`, which keeps a `{keeps}`, but has none", entry.rust);
+                let message = format!(
+                    "`{c}` produces a `{}`, which keeps a `{keeps}`, but has none",
+                    entry.rust
+                );
                 self.report(&rules::CLASS_SHAPE, &c, message);
             }
         }
@@ -231,7 +265,12 @@ impl Check<'_, '_> {
     /// A unit is a method of a handle.
     fn units(&mut self) {
         for (index, means) in self.func.params.iter().enumerate() {
-            let (Means::Buffer { unit: Some(unit), .. } | Means::BufferVec { unit: Some(unit), .. }) = means
+            let (Means::Buffer {
+                unit: Some(unit), ..
+            }
+            | Means::BufferVec {
+                unit: Some(unit), ..
+            }) = means
             else {
                 continue;
             };
@@ -254,7 +293,10 @@ impl Check<'_, '_> {
             return;
         }
         if let Some(name) = self.func.entry.keep.first() {
-            let message = format!("`{}` keeps `{name}` and has no callback that says until when", self.c());
+            let message = format!(
+                "`{}` keeps `{name}` and has no callback that says until when",
+                self.c()
+            );
             self.report(&rules::NOT_EMITTED, name, message);
         }
     }

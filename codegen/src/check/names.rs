@@ -11,7 +11,11 @@ use crate::source::Source;
 pub(crate) fn names(manifest: &Manifest, source: &Source, errors: &mut Diagnostics) {
     let mut c_names = HashSet::new();
     let mut rust_names = HashSet::new();
-    for entry in manifest.sections.iter().flat_map(|section| &section.entries) {
+    for entry in manifest
+        .sections
+        .iter()
+        .flat_map(|section| &section.entries)
+    {
         let c = entry.c().as_str();
         if !c_names.insert(c) {
             let message = format!("`{c}` has two entries");
@@ -34,7 +38,10 @@ pub(crate) fn names(manifest: &Manifest, source: &Source, errors: &mut Diagnosti
             Entry::Options(entry) => {
                 given.push(entry.rust.to_string());
                 given.extend(entry.fields.iter().map(|field| {
-                    let name = field.rust.as_ref().map_or(field.c.as_str(), |name| name.as_str());
+                    let name = field
+                        .rust
+                        .as_ref()
+                        .map_or(field.c.as_str(), |name| name.as_str());
                     format!("{}::{name}", entry.rust)
                 }));
             }

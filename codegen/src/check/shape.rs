@@ -13,23 +13,37 @@ pub(super) fn function(func: &Func<'_>, world: &World<'_>, errors: &mut Diagnost
         errors.push(rule, world.source.entry(c), message);
     };
     let callbacks: Vec<_> = func.callbacks().map(|(_, info)| info).collect();
-    let is_event = callbacks.iter().any(|info| func.class_of(*info) == Class::Event);
+    let is_event = callbacks
+        .iter()
+        .any(|info| func.class_of(*info) == Class::Event);
     if !is_event && (func.entry.events.is_some() || func.entry.opened.is_some()) {
-        report(&rules::USELESS, format!("`{c}` opens no stream of events; `events` and `opened` are for those that do"));
+        report(
+            &rules::USELESS,
+            format!("`{c}` opens no stream of events; `events` and `opened` are for those that do"),
+        );
     }
     match callbacks.as_slice() {
         [] => {
             if func.entry.class.is_some() {
-                report(&rules::CLASS_SHAPE, format!("`{c}` has a class, but takes no callback"));
+                report(
+                    &rules::CLASS_SHAPE,
+                    format!("`{c}` has a class, but takes no callback"),
+                );
             }
             if func.entry.nomem.is_some() {
-                report(&rules::USELESS, format!("`{c}` submits nothing; `nomem` is for operations"));
+                report(
+                    &rules::USELESS,
+                    format!("`{c}` submits nothing; `nomem` is for operations"),
+                );
             }
         }
         [info] => {
             let class = func.class_of(*info);
             if !class.is_emitted() {
-                return report(&rules::NOT_EMITTED, format!("`{c}` is of class {class:?}: not emitted yet"));
+                return report(
+                    &rules::NOT_EMITTED,
+                    format!("`{c}` is of class {class:?}: not emitted yet"),
+                );
             }
             match class {
                 Class::Event => event(func, &mut report),
@@ -38,8 +52,17 @@ pub(super) fn function(func: &Func<'_>, world: &World<'_>, errors: &mut Diagnost
             }
         }
         several => {
-            let classes: Vec<_> = several.iter().map(|info| format!("{:?}", func.class_of(*info))).collect();
-            report(&rules::NOT_EMITTED, format!("`{c}` takes several callbacks ({}): not emitted yet", classes.join(", ")));
+            let classes: Vec<_> = several
+                .iter()
+                .map(|info| format!("{:?}", func.class_of(*info)))
+                .collect();
+            report(
+                &rules::NOT_EMITTED,
+                format!(
+                    "`{c}` takes several callbacks ({}): not emitted yet",
+                    classes.join(", ")
+                ),
+            );
         }
     }
 }
@@ -50,22 +73,43 @@ type Report<'r> = &'r mut dyn FnMut(&'static Rule, String);
 fn event(func: &Func<'_>, report: Report<'_>) {
     let c = func.c();
     let Some(handle) = func.produced() else {
-        return report(&rules::EVENT_RELEASE, format!("`{c}` reports events without end: it produces no handle"));
+        return report(
+            &rules::EVENT_RELEASE,
+            format!("`{c}` reports events without end: it produces no handle"),
+        );
     };
     if let HandleInfo::Own(entry) = handle {
         if matches!(entry.release, Release::Never(_)) {
-            report(&rules::EVENT_RELEASE, format!("`{c}` produces a `{}`, which is never released", entry.rust));
+            report(
+                &rules::EVENT_RELEASE,
+                format!("`{c}` produces a `{}`, which is never released", entry.rust),
+            );
         }
         if entry.keeps.is_some() {
-            report(&rules::NOT_EMITTED, format!("`{}` has events and keeps another handle: write its `extra`", entry.rust));
+            report(
+                &rules::NOT_EMITTED,
+                format!(
+                    "`{}` has events and keeps another handle: write its `extra`",
+                    entry.rust
+                ),
+            );
         }
         let owner = func.entry.rust.owner.as_deref();
         if owner != Some(entry.rust.as_str()) {
-            report(&rules::CLASS_SHAPE, format!("`{c}` opens a `{}`, so its Rust name is `{}::..`", entry.rust, entry.rust));
+            report(
+                &rules::CLASS_SHAPE,
+                format!(
+                    "`{c}` opens a `{}`, so its Rust name is `{}::..`",
+                    entry.rust, entry.rust
+                ),
+            );
         }
     }
     if func.entry.events.is_none() {
-        report(&rules::CLASS_SHAPE, format!("`{c}` has events, and no method that gives them out; name it in `events`"));
+        report(
+            &rules::CLASS_SHAPE,
+            format!("`{c}` has events, and no method that gives them out; name it in `events`"),
+        );
     }
 }
 
@@ -76,46 +120,92 @@ fn one_shot(func: &Func<'_>, info: CallbackInfo<'_>, world: &World<'_>, report: 
     if let Some(ret) = &func.sig.ret
         && !world.headers.resolve(ret).is_int()
     {
-        report(&rules::NOT_EMITTED, format!("`{c}` is an operation that returns `{}`: not emitted yet", ret.spell()));
+        report(
+            &rules::NOT_EMITTED,
+            format!(
+                "`{c}` is an operation that returns `{}`: not emitted yet",
+                ret.spell()
+            ),
+        );
     }
     match &func.entry.nomem {
-        Some(NoMem::PollRetry) => report(&rules::NOT_EMITTED, format!("`{c}` has `nomem: PollRetry`: not emitted yet")),
+        Some(NoMem::PollRetry) => report(
+            &rules::NOT_EMITTED,
+            format!("`{c}` has `nomem: PollRetry`: not emitted yet"),
+        ),
         Some(NoMem::BdevWait) if !is_bdev => {
-            report(&rules::CLASS_SHAPE, format!("`{c}` is no bdev I/O, so `nomem: BdevWait` waits for nothing"));
+            report(
+                &rules::CLASS_SHAPE,
+                format!("`{c}` is no bdev I/O, so `nomem: BdevWait` waits for nothing"),
+            );
         }
         _ => {}
     }
     let has = |wanted: fn(&Means<'_>) -> bool| func.params.iter().any(wanted);
     let waits = func.entry.nomem != Some(NoMem::Report);
-    if is_bdev && waits && !(has(|m| matches!(m, Means::Receiver(_) | Means::Held(_))) && has(|m| matches!(m, Means::Channel { .. }))) {
-        report(&rules::CLASS_SHAPE, format!("`{c}` waits for memory with a device and a channel, and has not both; say `nomem: Report`"));
+    if is_bdev
+        && waits
+        && !(has(|m| matches!(m, Means::Receiver(_) | Means::Held(_)))
+            && has(|m| matches!(m, Means::Channel { .. })))
+    {
+        report(
+            &rules::CLASS_SHAPE,
+            format!(
+                "`{c}` waits for memory with a device and a channel, and has not both; say `nomem: Report`"
+            ),
+        );
     }
-    let gives = args.iter().any(|arg| matches!(arg, Arg::Value | Arg::Handle | Arg::Convert { .. }));
-    let done = func.entry.rc.0.iter().any(|(_, outcome)| *outcome == Outcome::Done);
+    let gives = args
+        .iter()
+        .any(|arg| matches!(arg, Arg::Value | Arg::Handle | Arg::Convert { .. }));
+    let done = func
+        .entry
+        .rc
+        .0
+        .iter()
+        .any(|(_, outcome)| *outcome == Outcome::Done);
     if done && (gives || is_bdev) {
-        report(&rules::CLASS_SHAPE, format!("`{c}` can be done without its callback, which then gives no value"));
+        report(
+            &rules::CLASS_SHAPE,
+            format!("`{c}` can be done without its callback, which then gives no value"),
+        );
     }
     if args.contains(&Arg::Handle) && !args.contains(&Arg::Errno) {
-        report(&rules::NOT_EMITTED, format!("`{c}` tells failure by NULL alone: not emitted yet"));
+        report(
+            &rules::NOT_EMITTED,
+            format!("`{c}` tells failure by NULL alone: not emitted yet"),
+        );
     }
     produced_extra(func, info, world, report);
 }
 
 /// A handle that an operation produces has no Rust data that nobody makes.
 fn produced_extra(func: &Func<'_>, info: CallbackInfo<'_>, world: &World<'_>, report: Report<'_>) {
-    let by_callback = info.entry.args.iter().zip(&info.sig.params).filter_map(|(arg, param)| {
-        let (to, _) = world.headers.resolve(&param.ty).target()?;
-        match (arg, world.headers.resolve(to)) {
-            (Arg::Handle, CType::Named(name)) => world.handle(name),
-            _ => None,
-        }
-    });
+    let by_callback = info
+        .entry
+        .args
+        .iter()
+        .zip(&info.sig.params)
+        .filter_map(|(arg, param)| {
+            let (to, _) = world.headers.resolve(&param.ty).target()?;
+            match (arg, world.headers.resolve(to)) {
+                (Arg::Handle, CType::Named(name)) => world.handle(name),
+                _ => None,
+            }
+        });
     for handle in by_callback.chain(func.produced()) {
         let HandleInfo::Own(entry) = handle else {
             continue;
         };
         if entry.extra.is_some() {
-            report(&rules::NOT_EMITTED, format!("`{}` produces a `{}`, whose `extra` nobody makes", func.c(), entry.rust));
+            report(
+                &rules::NOT_EMITTED,
+                format!(
+                    "`{}` produces a `{}`, whose `extra` nobody makes",
+                    func.c(),
+                    entry.rust
+                ),
+            );
         }
         let has_parent = entry.keeps.as_ref().is_none_or(|keeps| {
             func.params.iter().any(|means| match means {
@@ -124,21 +214,51 @@ fn produced_extra(func: &Func<'_>, info: CallbackInfo<'_>, world: &World<'_>, re
             })
         });
         if !has_parent {
-            report(&rules::CLASS_SHAPE, format!("`{}` produces a `{}`, but has no handle for it to keep", func.c(), entry.rust));
+            report(
+                &rules::CLASS_SHAPE,
+                format!(
+                    "`{}` produces a `{}`, but has no handle for it to keep",
+                    func.c(),
+                    entry.rust
+                ),
+            );
         }
     }
 }
 
 fn each(func: &Func<'_>, info: CallbackInfo<'_>, world: &World<'_>, report: Report<'_>) {
     let c = func.c();
-    let gives = info.entry.args.iter().any(|arg| matches!(arg, Arg::Value | Arg::Convert { .. }));
+    let gives = info
+        .entry
+        .args
+        .iter()
+        .any(|arg| matches!(arg, Arg::Value | Arg::Convert { .. }));
     if !gives {
-        report(&rules::CLASS_SHAPE, format!("`{c}` gives its closure nothing; use `Value` or `Convert`"));
+        report(
+            &rules::CLASS_SHAPE,
+            format!("`{c}` gives its closure nothing; use `Value` or `Convert`"),
+        );
     }
-    if func.sig.ret.as_ref().is_some_and(|ret| !world.headers.resolve(ret).is_int()) {
-        report(&rules::NOT_EMITTED, format!("`{c}` iterates and returns no `int`: not emitted yet"));
+    if func
+        .sig
+        .ret
+        .as_ref()
+        .is_some_and(|ret| !world.headers.resolve(ret).is_int())
+    {
+        report(
+            &rules::NOT_EMITTED,
+            format!("`{c}` iterates and returns no `int`: not emitted yet"),
+        );
     }
-    if func.params.iter().any(|means| matches!(means, Means::OutValue(_) | Means::OutEnum(_) | Means::OutHandle(_))) {
-        report(&rules::NOT_EMITTED, format!("`{c}` iterates and has results of its own: not emitted yet"));
+    if func.params.iter().any(|means| {
+        matches!(
+            means,
+            Means::OutValue(_) | Means::OutEnum(_) | Means::OutHandle(_)
+        )
+    }) {
+        report(
+            &rules::NOT_EMITTED,
+            format!("`{c}` iterates and has results of its own: not emitted yet"),
+        );
     }
 }

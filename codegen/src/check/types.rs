@@ -31,7 +31,11 @@ pub(super) fn known_function<'w>(
             &rules::UNKNOWN_FUNCTION,
             world.source.within(c, name),
             format!("`{name}` is not a function of the headers"),
-            world.suggest(name, world.headers.functions.keys(), &rules::UNKNOWN_FUNCTION),
+            world.suggest(
+                name,
+                world.headers.functions.keys(),
+                &rules::UNKNOWN_FUNCTION,
+            ),
         );
     }
     function
@@ -51,8 +55,15 @@ pub(super) fn handle(entry: &Handle, world: &World<'_>, errors: &mut Diagnostics
             }
         }
         Release::Async(release) => {
-            let message = format!("`{}` is released by the callback function `{release}`: not emitted yet", entry.rust);
-            errors.push(&rules::NOT_EMITTED, world.source.within(c, release.as_str()), message);
+            let message = format!(
+                "`{}` is released by the callback function `{release}`: not emitted yet",
+                entry.rust
+            );
+            errors.push(
+                &rules::NOT_EMITTED,
+                world.source.within(c, release.as_str()),
+                message,
+            );
         }
         Release::Never(_) => {}
     }
@@ -67,13 +78,23 @@ pub(super) fn handle(entry: &Handle, world: &World<'_>, errors: &mut Diagnostics
     }
     if let Some(keeps) = &entry.keeps {
         if world.handle(keeps.as_str()).is_none() {
-            let message = format!("`{}` keeps a `{keeps}`, which no entry declares", entry.rust);
+            let message = format!(
+                "`{}` keeps a `{keeps}`, which no entry declares",
+                entry.rust
+            );
             let span = world.source.within(c, keeps.as_str());
             errors.push(&rules::UNDECLARED_HANDLE, span, message);
         }
         if entry.extra.is_some() {
-            let message = format!("`{}` has both `keeps` and `extra`; let `extra` keep it", entry.rust);
-            errors.push(&rules::USELESS, world.source.within(c, keeps.as_str()), message);
+            let message = format!(
+                "`{}` has both `keeps` and `extra`; let `extra` keep it",
+                entry.rust
+            );
+            errors.push(
+                &rules::USELESS,
+                world.source.within(c, keeps.as_str()),
+                message,
+            );
         }
     }
 }
@@ -121,7 +142,10 @@ pub(super) fn enumeration(entry: &Enum, world: &World<'_>, errors: &mut Diagnost
         .map(|(name, _)| format!("`{name}`"))
         .collect();
     if !missing.is_empty() {
-        let message = format!("`{c}` has enumerators without a name here: {}", missing.join(", "));
+        let message = format!(
+            "`{c}` has enumerators without a name here: {}",
+            missing.join(", ")
+        );
         errors.push(&rules::UNNAMED_ENUMERATOR, world.source.entry(c), message);
     }
 }
@@ -134,13 +158,22 @@ pub(super) fn flags(entry: &Flags, world: &World<'_>, errors: &mut Diagnostics) 
                 &rules::UNKNOWN_CONSTANT,
                 world.source.within(entry.c.as_str(), name),
                 format!("`{name}` is not a constant of the headers"),
-                world.suggest(name, world.headers.constants.keys(), &rules::UNKNOWN_CONSTANT),
+                world.suggest(
+                    name,
+                    world.headers.constants.keys(),
+                    &rules::UNKNOWN_CONSTANT,
+                ),
             );
         }
     }
 }
 
-pub(super) fn options(entry: &Options, world: &World<'_>, target: Target, errors: &mut Diagnostics) {
+pub(super) fn options(
+    entry: &Options,
+    world: &World<'_>,
+    target: Target,
+    errors: &mut Diagnostics,
+) {
     let c = entry.c.as_str();
     known_struct(c, world, errors);
     let Some(fields) = world.headers.structs.get(c) else {
@@ -154,7 +187,11 @@ pub(super) fn options(entry: &Options, world: &World<'_>, target: Target, errors
         && !find(field.as_str()).is_some_and(CType::is_integer)
     {
         let message = format!("`{c}` has no integer field `{field}`");
-        errors.push(&rules::SIZE_FIELD, world.source.within(c, field.as_str()), message);
+        errors.push(
+            &rules::SIZE_FIELD,
+            world.source.within(c, field.as_str()),
+            message,
+        );
     }
     if let Some(init) = entry.size.init() {
         initialiser(entry, init.as_str(), world, errors);
@@ -168,12 +205,19 @@ pub(super) fn options(entry: &Options, world: &World<'_>, target: Target, errors
                 &rules::UNKNOWN_FIELD,
                 span(),
                 format!("`{c}` has no field `{name}`"),
-                world.suggest(name, fields.iter().map(|(name, _)| name), &rules::UNKNOWN_FIELD),
+                world.suggest(
+                    name,
+                    fields.iter().map(|(name, _)| name),
+                    &rules::UNKNOWN_FIELD,
+                ),
             ),
             Some(CType::Bool | CType::Number(_)) => {}
             Some(CType::Named(of)) if world.enumeration(of).is_some() => {}
             Some(ty) => {
-                let message = format!("field `{name}` of `{c}` is `{}`: not emitted yet", ty.spell());
+                let message = format!(
+                    "field `{name}` of `{c}` is `{}`: not emitted yet",
+                    ty.spell()
+                );
                 errors.push(&rules::NOT_EMITTED, span(), message);
             }
         }
@@ -191,7 +235,10 @@ fn initialiser(entry: &Options, init: &str, world: &World<'_>, errors: &mut Diag
         _ => (format!("void (*)(struct {c} *)"), false),
     };
     let mut first = sig.clone();
-    let size = first.params.drain(1.min(first.params.len())..).collect::<Vec<_>>();
+    let size = first
+        .params
+        .drain(1.min(first.params.len())..)
+        .collect::<Vec<_>>();
     let size_fits = match (with_size, size.as_slice()) {
         (true, [size]) => world.headers.resolve(&size.ty).is_integer(),
         (false, []) => true,

@@ -24,15 +24,23 @@ pub(super) fn function(entry: &Function, world: &World<'_>, errors: &mut Diagnos
     }
     let (since, until) = life.map_or((None, None), |life| (life.since, life.until));
     if let Some(message) = disagreement(c, "since", entry.since, since) {
-        wrong(&entry.since.map_or(String::new(), |v| v.to_string()), message);
+        wrong(
+            &entry.since.map_or(String::new(), |v| v.to_string()),
+            message,
+        );
     }
     if let Some(message) = disagreement(c, "until", entry.until, until) {
-        wrong(&entry.until.map_or(String::new(), |v| v.to_string()), message);
+        wrong(
+            &entry.until.map_or(String::new(), |v| v.to_string()),
+            message,
+        );
     }
     match (drift::changed(c), entry.sig.is_empty()) {
         (true, true) => wrong(
             c,
-            format!("the parameters of `{c}` differ between SPDK releases; say which some lack in `sig`"),
+            format!(
+                "the parameters of `{c}` differ between SPDK releases; say which some lack in `sig`"
+            ),
         ),
         (false, false) => wrong(
             c,

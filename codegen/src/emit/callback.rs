@@ -7,10 +7,20 @@ use super::comment;
 use crate::model::Callback;
 
 pub(super) fn emit(callback: &Callback) -> TokenStream {
-    let Callback { name, c, ty, args, ctx, raw_type, raw, done } = callback;
+    let Callback {
+        name,
+        c,
+        ty,
+        args,
+        ctx,
+        raw_type,
+        raw,
+        done,
+    } = callback;
     let args = args.iter().map(|(name, ty)| quote!(#name: #ty));
     let doc = format!(" What `{c}` reports.");
-    let promise = comment("SAFETY: the function passes its context on, once, and does nothing else.");
+    let promise =
+        comment("SAFETY: the function passes its context on, once, and does nothing else.");
     let inner = comment("SAFETY: C gives back the context of the operation that it ends.");
     let done = done.as_ref().map(|done| {
         quote! {

@@ -27,9 +27,7 @@ fn wrapper(function: &Function) -> TokenStream {
         (None, _) => quote!(-> #output),
     };
     let lets = &function.lets;
-    let at = function.at.as_ref().map(|at| {
-        quote!(let at = #at;)
-    });
+    let at = function.at.as_ref().map(|at| quote!(let at = #at;));
     let asyncness = matches!(function.body, Body::Op { .. }).then(|| quote!(async));
     let generics = match &function.body {
         Body::Each { item, .. } => quote!(<F: FnMut(#item) -> ControlFlow<()>>),
@@ -41,9 +39,12 @@ fn wrapper(function: &Function) -> TokenStream {
         Body::Op { .. } | Body::Call { .. } => quote!(),
     };
     let body = match &function.body {
-        Body::Op { callback, submitted, raw, finish } => {
-            op(function, callback, submitted, raw, finish)
-        }
+        Body::Op {
+            callback,
+            submitted,
+            raw,
+            finish,
+        } => op(function, callback, submitted, raw, finish),
         Body::Call { result } => call(function, result),
         Body::Open { .. } => open(function),
         Body::Each { .. } => each(function),
@@ -183,7 +184,15 @@ fn call(function: &Function, result: &Outcome) -> TokenStream {
 }
 
 fn open(function: &Function) -> TokenStream {
-    let Body::Open { status, handle, out, extra, opened, .. } = &function.body else {
+    let Body::Open {
+        status,
+        handle,
+        out,
+        extra,
+        opened,
+        ..
+    } = &function.body
+    else {
         return quote!();
     };
     let (place, checks) = (&function.place, &function.checks);
@@ -217,9 +226,13 @@ fn open(function: &Function) -> TokenStream {
 }
 
 fn on_event(trampoline: &Trampoline) -> TokenStream {
-    let Trampoline { args, ctx, value, .. } = trampoline;
+    let Trampoline {
+        args, ctx, value, ..
+    } = trampoline;
     let args = args.iter().map(|(name, ty)| quote!(#name: #ty));
-    let safety = comment("SAFETY: `ctx` is the hub of the handle, which C calls only while the handle is open.");
+    let safety = comment(
+        "SAFETY: `ctx` is the hub of the handle, which C calls only while the handle is open.",
+    );
     quote! {
         unsafe extern "C" fn on_event(#(#args),*) {
             #safety
@@ -229,7 +242,12 @@ fn on_event(trampoline: &Trampoline) -> TokenStream {
 }
 
 fn events(body: &Body) -> TokenStream {
-    let Body::Open { events: Some((name, event, hub)), event_doc, .. } = body else {
+    let Body::Open {
+        events: Some((name, event, hub)),
+        event_doc,
+        ..
+    } = body
+    else {
         return quote!();
     };
     quote! {

@@ -7,7 +7,13 @@ use super::{comment, docs};
 use crate::model::{Describe, Handle, Markers};
 
 pub(super) fn emit(handle: &Handle) -> TokenStream {
-    let Handle { c, name, object, extra, .. } = handle;
+    let Handle {
+        c,
+        name,
+        object,
+        extra,
+        ..
+    } = handle;
     let docs = docs(&handle.docs);
     let alias = c.to_string();
     let text = name.to_string();
@@ -26,14 +32,18 @@ pub(super) fn emit(handle: &Handle) -> TokenStream {
                 }
             }
         }
-        None => quote!(unsafe fn release(_ptr: NonNull<Self::C>, _extra: &Self::Extra) {}),
+        None => quote!(
+            unsafe fn release(_ptr: NonNull<Self::C>, _extra: &Self::Extra) {}
+        ),
     };
-    let pin = handle.release.as_ref().map(|release| {
-        quote!(const _: unsafe extern "C" fn(*mut sys::#c) = sys::#release;)
-    });
+    let pin = handle
+        .release
+        .as_ref()
+        .map(|release| quote!(const _: unsafe extern "C" fn(*mut sys::#c) = sys::#release;));
     let why = comment(&match &handle.never {
         Some(reason) => format!("SAFETY: there is nothing to free: {reason}."),
-        None => "SAFETY: `release` frees the object, by the function that the manifest names.".to_owned(),
+        None => "SAFETY: `release` frees the object, by the function that the manifest names."
+            .to_owned(),
     });
     let describe = describe(handle);
     let into_c = handle.is_consumed.then(|| {
@@ -105,7 +115,8 @@ fn describe(handle: &Handle) -> TokenStream {
         }
         Describe::Name(function) => {
             let kind = name.to_string();
-            let safety = comment("SAFETY: the object is alive and this is its thread; the text is copied.");
+            let safety =
+                comment("SAFETY: the object is alive and this is its thread; the text is copied.");
             quote! {
                 let Ok(object) = self.0.get() else {
                     return #kind.to_owned();

@@ -10,7 +10,11 @@ pub(super) fn emit(options: &Options) -> TokenStream {
     let Options { c, name, size, .. } = options;
     let doc = docs(&options.docs);
     let alias = c.to_string();
-    let pin = size.init.iter().zip(&size.pin).map(|(init, pin)| quote!(const _: #pin = sys::#init;));
+    let pin = size
+        .init
+        .iter()
+        .zip(&size.pin)
+        .map(|(init, pin)| quote!(const _: #pin = sys::#init;));
     let preset = size.field.as_ref().map(|(field, ty)| {
         let safety = comment("SAFETY: the field is inside the struct, whatever its alignment.");
         quote! {
@@ -25,8 +29,13 @@ pub(super) fn emit(options: &Options) -> TokenStream {
     let mutable = (preset.is_some() || init.is_some()).then(|| quote!(mut));
     let safety = comment(&format!("SAFETY: {}", size.safety.trim()));
     let fields = options.fields.iter().map(|field| {
-        let (docs, c, name, ty, value) =
-            (docs(&field.docs), &field.c, &field.name, &field.ty, &field.value);
+        let (docs, c, name, ty, value) = (
+            docs(&field.docs),
+            &field.c,
+            &field.name,
+            &field.ty,
+            &field.value,
+        );
         let cfg = field.cfg.as_ref().map(|cfg| quote!(#[cfg(#cfg)]));
         quote! {
             #docs

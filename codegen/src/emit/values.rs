@@ -23,10 +23,14 @@ pub(super) fn emit_enum(item: &Enum) -> TokenStream {
         let (name, value) = (&variant.name, &variant.value);
         quote!(Self::#name => #value,)
     });
-    let pins = item.variants.iter().filter(|variant| variant.pinned).map(|variant| {
-        let (enumerator, value) = (&variant.c, &variant.value);
-        quote!(assert!(sys::#enumerator.0 == #value);)
-    });
+    let pins = item
+        .variants
+        .iter()
+        .filter(|variant| variant.pinned)
+        .map(|variant| {
+            let (enumerator, value) = (&variant.c, &variant.value);
+            quote!(assert!(sys::#enumerator.0 == #value);)
+        });
     quote! {
         #doc
         #[doc(alias = #alias)]

@@ -11,7 +11,11 @@ pub(super) fn hug(text: &str) -> String {
         let line = lines[at];
         let shift = 4 * ends.len();
         let mut put = |line: &str| {
-            out.push_str(line.get(shift..).filter(|_| !line.is_empty()).unwrap_or(line));
+            out.push_str(
+                line.get(shift..)
+                    .filter(|_| !line.is_empty())
+                    .unwrap_or(line),
+            );
             out.push('\n');
         };
         let indent = &line[..line.len() - line.trim_start().len()];
@@ -44,7 +48,8 @@ mod tests {
     #[test]
     fn a_call_is_set_on_one_line() {
         let long = "    let op = rt::begin(\n        at,\n        || {\n            f();\n\n            g()\n        },\n    )?;\n    h()\n";
-        let short = "    let op = rt::begin(at, || {\n        f();\n\n        g()\n    })?;\n    h()\n";
+        let short =
+            "    let op = rt::begin(at, || {\n        f();\n\n        g()\n    })?;\n    h()\n";
         assert_eq!(super::hug(long), short);
     }
 }

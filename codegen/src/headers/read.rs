@@ -1,8 +1,8 @@
 //! From bindgen's output to [`Headers`].
 
 use syn::{
-    Expr, FnArg, ForeignItem, GenericArgument, Item, Lit, Pat, PathArguments,
-    PointerMutability, ReturnType, Type, UnOp,
+    Expr, FnArg, ForeignItem, GenericArgument, Item, Lit, Pat, PathArguments, PointerMutability,
+    ReturnType, Type, UnOp,
 };
 
 use super::{CFn, CType, Headers, Param};
@@ -67,21 +67,30 @@ fn constant(headers: &mut Headers, item: &syn::ItemConst) {
         && let CType::Named(of) = ctype(&item.ty)
         && let Some(value) = call.args.first().and_then(number)
     {
-        headers.enums.entry(of).or_default().enumerators.push((name, value));
+        headers
+            .enums
+            .entry(of)
+            .or_default()
+            .enumerators
+            .push((name, value));
     }
 }
 
 fn signature(sig: &syn::Signature) -> CFn {
-    let params = sig.inputs.iter().enumerate().filter_map(|(index, input)| match input {
-        FnArg::Typed(input) => Some(Param {
-            name: match &*input.pat {
-                Pat::Ident(name) => c_name(&name.ident.to_string()),
-                _ => index.to_string(),
-            },
-            ty: ctype(&input.ty),
-        }),
-        FnArg::Receiver(_) => None,
-    });
+    let params = sig
+        .inputs
+        .iter()
+        .enumerate()
+        .filter_map(|(index, input)| match input {
+            FnArg::Typed(input) => Some(Param {
+                name: match &*input.pat {
+                    Pat::Ident(name) => c_name(&name.ident.to_string()),
+                    _ => index.to_string(),
+                },
+                ty: ctype(&input.ty),
+            }),
+            FnArg::Receiver(_) => None,
+        });
     CFn {
         params: params.collect(),
         ret: returned(&sig.output),
@@ -144,13 +153,17 @@ fn named(path: &syn::Path) -> CType {
 }
 
 fn callback(function: &syn::TypeFnPtr) -> CType {
-    let params = function.inputs.iter().enumerate().map(|(index, input)| Param {
-        name: match &input.name {
-            Some((name, _)) => c_name(&name.to_string()),
-            None => index.to_string(),
-        },
-        ty: ctype(&input.ty),
-    });
+    let params = function
+        .inputs
+        .iter()
+        .enumerate()
+        .map(|(index, input)| Param {
+            name: match &input.name {
+                Some((name, _)) => c_name(&name.to_string()),
+                None => index.to_string(),
+            },
+            ty: ctype(&input.ty),
+        });
     CType::Callback(Box::new(CFn {
         params: params.collect(),
         ret: returned(&function.output),

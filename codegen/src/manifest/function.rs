@@ -87,7 +87,11 @@ impl<'de> Deserialize<'de> for ErrnoName {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         let text = String::deserialize(from)?;
         errno::by_name(&text).map_or_else(
-            || Err(de::Error::custom(format!("{text:?} is not the name of an errno"))),
+            || {
+                Err(de::Error::custom(format!(
+                    "{text:?} is not the name of an errno"
+                )))
+            },
             |(name, _)| Ok(ErrnoName(name)),
         )
     }

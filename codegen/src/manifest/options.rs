@@ -65,9 +65,8 @@ impl SizeConvention {
     /// The function that sets the defaults, if there is one.
     pub fn init(&self) -> Option<&CName> {
         match self {
-            SizeConvention::InitWithSize { init, .. } | SizeConvention::SizeThenInit { init, .. } => {
-                Some(init)
-            }
+            SizeConvention::InitWithSize { init, .. }
+            | SizeConvention::SizeThenInit { init, .. } => Some(init),
             SizeConvention::SizeOnly { .. } => None,
             SizeConvention::Unsized { init } => init.as_ref(),
         }

@@ -8,7 +8,10 @@ pub(super) fn plain(text: &str) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     let mut goes_on = false;
     for line in text.lines().map(str::trim) {
-        match lines.last_mut().filter(|_| goes_on && !line.is_empty() && !line.starts_with("- ")) {
+        match lines
+            .last_mut()
+            .filter(|_| goes_on && !line.is_empty() && !line.starts_with("- "))
+        {
             Some(last) => {
                 last.push(' ');
                 last.push_str(line);
@@ -101,8 +104,13 @@ fn errors(func: &Func<'_>) -> Vec<String> {
     for manifest::ErrnoDoc(name, meaning) in &func.entry.errors {
         lines.push(format!("- `{}`: {meaning}.", name.0));
     }
-    if func.callbacks().any(|(_, info)| info.entry.args.contains(&Arg::BdevIo)) {
-        lines.push("- `Error::Device`: the device failed it, with the status that it reports.".to_owned());
+    if func
+        .callbacks()
+        .any(|(_, info)| info.entry.args.contains(&Arg::BdevIo))
+    {
+        lines.push(
+            "- `Error::Device`: the device failed it, with the status that it reports.".to_owned(),
+        );
     }
     let mut refused = Vec::new();
     for means in &func.params {
@@ -117,22 +125,27 @@ fn errors(func: &Func<'_>) -> Vec<String> {
     }
     refused.dedup();
     if !refused.is_empty() {
-        lines.push(format!("- Refused before SPDK sees it: {}.", refused.join(", ")));
+        lines.push(format!(
+            "- Refused before SPDK sees it: {}.",
+            refused.join(", ")
+        ));
     }
     lines
 }
 
 fn is_op(func: &Func<'_>) -> bool {
-    func.callbacks().any(|(_, info)| func.class_of(info) == Class::OneShot)
+    func.callbacks()
+        .any(|(_, info)| func.class_of(info) == Class::OneShot)
 }
 
 fn cancellation(func: &Func<'_>) -> Vec<String> {
     if !is_op(func) {
         return Vec::new();
     }
-    let mut text = "Nothing happens before the first poll. A future that is dropped later abandons \
+    let mut text =
+        "Nothing happens before the first poll. A future that is dropped later abandons \
                     the operation but does not stop it"
-        .to_owned();
+            .to_owned();
     let writes = func.params.iter().find_map(|means| match means {
         Means::Buffer { writes, .. } | Means::BufferVec { writes, .. } => Some(*writes),
         _ => None,
@@ -162,9 +175,15 @@ fn gives_handle(func: &Func<'_>) -> bool {
 fn thread(func: &Func<'_>) -> Vec<String> {
     let text = match &func.entry.thread {
         Thread::Home => {
-            let channel = func.params.iter().any(|means| matches!(means, Means::Channel { .. }));
+            let channel = func
+                .params
+                .iter()
+                .any(|means| matches!(means, Means::Channel { .. }));
             let handle = func.params.iter().any(|means| {
-                matches!(means, Means::Receiver(_) | Means::Held(_) | Means::Consumed { .. })
+                matches!(
+                    means,
+                    Means::Receiver(_) | Means::Held(_) | Means::Consumed { .. }
+                )
             });
             match (channel, handle) {
                 (true, _) => "The spdk_thread of the channel, which is that of the device too.",
@@ -184,7 +203,9 @@ fn thread(func: &Func<'_>) -> Vec<String> {
 
 /// Why the call is sound, from what the manifest says.
 pub(super) fn safety(func: &Func<'_>) -> String {
-    let one_shot = func.callbacks().find(|(_, info)| func.class_of(*info) == Class::OneShot);
+    let one_shot = func
+        .callbacks()
+        .find(|(_, info)| func.class_of(*info) == Class::OneShot);
     let kept = kept(func);
     if one_shot.is_some() {
         let contract = match (&func.sig.ret, func.entry.rc.0.as_slice()) {
@@ -231,7 +252,10 @@ fn codes_text(codes: &[(manifest::Rc, manifest::Outcome)]) -> String {
             format!("{} means that {what}", rc.0)
         })
         .collect();
-    format!("{}, another code that the callback never runs", list.join(", "))
+    format!(
+        "{}, another code that the callback never runs",
+        list.join(", ")
+    )
 }
 
 /// The parameters that C uses, in words.
@@ -244,9 +268,15 @@ fn kept(func: &Func<'_>) -> String {
         .filter(|(_, means)| {
             !matches!(
                 means,
-                Means::Value | Means::EnumValue(_) | Means::Length { .. } | Means::Count { .. }
-                    | Means::BytesLength { .. } | Means::Callback(_) | Means::Ctx { .. }
-                    | Means::Null | Means::Const(_)
+                Means::Value
+                    | Means::EnumValue(_)
+                    | Means::Length { .. }
+                    | Means::Count { .. }
+                    | Means::BytesLength { .. }
+                    | Means::Callback(_)
+                    | Means::Ctx { .. }
+                    | Means::Null
+                    | Means::Const(_)
             )
         })
         .map(|(param, _)| format!("`{}`", param.name))

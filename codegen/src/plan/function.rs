@@ -58,7 +58,9 @@ pub(super) fn function(
 fn receiver(func: &Func<'_>) -> Option<TokenStream> {
     func.params.iter().find_map(|means| match means {
         Means::Receiver(_) => Some(quote!(&self)),
-        Means::Consumed { is_receiver: true, .. } => Some(quote!(self)),
+        Means::Consumed {
+            is_receiver: true, ..
+        } => Some(quote!(self)),
         _ => None,
     })
 }
@@ -82,15 +84,20 @@ fn cfg(func: &Func<'_>, target: Target) -> Option<TokenStream> {
 /// Where errors of the call happen.
 fn at(func: &Func<'_>) -> TokenStream {
     let c = func.c();
-    let object = func.sig.params.iter().zip(&func.params).find_map(|(param, means)| {
-        let name = params::ident(&param.name);
-        match means {
-            Means::Receiver(_) => Some(quote!(self)),
-            Means::Held(_) => Some(quote!(#name)),
-            Means::Text { nullable: false } => Some(quote!(&#name)),
-            _ => None,
-        }
-    });
+    let object = func
+        .sig
+        .params
+        .iter()
+        .zip(&func.params)
+        .find_map(|(param, means)| {
+            let name = params::ident(&param.name);
+            match means {
+                Means::Receiver(_) => Some(quote!(self)),
+                Means::Held(_) => Some(quote!(#name)),
+                Means::Text { nullable: false } => Some(quote!(&#name)),
+                _ => None,
+            }
+        });
     let at = match object {
         Some(object) => quote!(rt::At::new(#c, #object)),
         None => quote!(rt::At::free(#c)),
@@ -127,9 +134,12 @@ fn place(func: &Func<'_>, class: Option<Class>) -> Option<TokenStream> {
 }
 
 fn holds_handle(func: &Func<'_>) -> bool {
-    func.params
-        .iter()
-        .any(|means| matches!(means, Means::Receiver(_) | Means::Held(_) | Means::Channel { .. }))
+    func.params.iter().any(|means| {
+        matches!(
+            means,
+            Means::Receiver(_) | Means::Held(_) | Means::Channel { .. }
+        )
+    })
 }
 
 /// An operation without a handle still belongs to its spdk_thread, which waits for it.
@@ -164,9 +174,17 @@ fn op(
     let mut names = Vec::new();
     let mut status = None;
     let mut results: Vec<Output> = Vec::new();
-    let values = info.entry.args.iter().zip(&info.sig.params).filter(|(arg, _)| {
-        matches!(arg, Arg::Errno | Arg::Value | Arg::Handle | Arg::Convert { .. })
-    });
+    let values = info
+        .entry
+        .args
+        .iter()
+        .zip(&info.sig.params)
+        .filter(|(arg, _)| {
+            matches!(
+                arg,
+                Arg::Errno | Arg::Value | Arg::Handle | Arg::Convert { .. }
+            )
+        });
     for ((arg, param), (_, ty, _)) in values.zip(types::payload(info, world)) {
         let name = params::ident(&param.name);
         match arg {
@@ -200,11 +218,7 @@ fn op(
 }
 
 /// The results that C writes to memory, handles among them.
-fn outputs(
-    func: &Func<'_>,
-    parts: &mut Parts,
-    in_op: bool,
-) -> Vec<Output> {
+fn outputs(func: &Func<'_>, parts: &mut Parts, in_op: bool) -> Vec<Output> {
     let outputs = std::mem::take(&mut parts.outputs);
     outputs
         .into_iter()
@@ -244,10 +258,16 @@ fn result(mut outputs: Vec<Output>) -> (TokenStream, TokenStream) {
     }
     let (types, values): (Vec<_>, Vec<_>) = outputs
         .into_iter()
-        .map(|Output { ty, value, can_fail }| match can_fail {
-            true => (ty, quote!(#value?)),
-            false => (ty, value),
-        })
+        .map(
+            |Output {
+                 ty,
+                 value,
+                 can_fail,
+             }| match can_fail {
+                true => (ty, quote!(#value?)),
+                false => (ty, value),
+            },
+        )
         .unzip();
     let value = types::tuple(values);
     (types::tuple(types), quote!(Ok(#value)))
@@ -305,7 +325,13 @@ fn submitted(func: &Func<'_>, is_bdev: bool) -> Submitted {
     if func.sig.ret.is_none() {
         return Submitted::Void;
     }
-    if is_bdev && func.entry.nomem.as_ref().is_none_or(|nomem| *nomem == NoMem::BdevWait) {
+    if is_bdev
+        && func
+            .entry
+            .nomem
+            .as_ref()
+            .is_none_or(|nomem| *nomem == NoMem::BdevWait)
+    {
         let pointer = |wanted: fn(&Means<'_>) -> bool| {
             let index = func.params.iter().position(wanted)?;
             let name = params::ident(&func.sig.params[index].name);
@@ -350,18 +376,42 @@ fn call(func: &Func<'_>, parts: &mut Parts, world: &World<'_>) -> Option<Planned
         return Some((output, body, true));
     }
     let Some(ret) = &func.sig.ret else {
-        return Some((quote!(()), Body::Call { result: model::Outcome::Unit }, false));
+        return Some((
+            quote!(()),
+            Body::Call {
+                result: model::Outcome::Unit,
+            },
+            false,
+        ));
     };
     let resolved = world.headers.resolve(ret);
     let value = |output: TokenStream, value: TokenStream| {
-        Some((output, Body::Call { result: model::Outcome::Value(value) }, false))
+        Some((
+            output,
+            Body::Call {
+                result: model::Outcome::Value(value),
+            },
+            false,
+        ))
     };
     let attempt = |output: TokenStream, value: TokenStream| {
-        Some((output, Body::Call { result: model::Outcome::Try(value) }, true))
+        Some((
+            output,
+            Body::Call {
+                result: model::Outcome::Try(value),
+            },
+            true,
+        ))
     };
     match returns? {
         Returns::Errno => attempt(quote!(()), quote!(rt::status(rc))),
-        Returns::Nothing => Some((quote!(()), Body::Call { result: model::Outcome::Unit }, false)),
+        Returns::Nothing => Some((
+            quote!(()),
+            Body::Call {
+                result: model::Outcome::Unit,
+            },
+            false,
+        )),
         Returns::Bool if resolved.is_int() => value(quote!(bool), quote!(rc != 0)),
         Returns::Bool => value(quote!(bool), quote!(rc)),
         Returns::Value => match resolved {
@@ -377,7 +427,6 @@ fn call(func: &Func<'_>, parts: &mut Parts, world: &World<'_>) -> Option<Planned
             quote!(
                 unsafe { rt::string(rc) }
                     .and_then(|text| text.ok_or(rt::Fault::errno(rt::Errno::ENODATA)))
-                    
             ),
         ),
         Returns::TextOrNull => attempt(quote!(Option<String>), quote!(unsafe { rt::string(rc) })),
@@ -420,7 +469,10 @@ fn open(
     parts: &mut Parts,
     world: &World<'_>,
 ) -> Option<Planned> {
-    let out = func.params.iter().position(|means| matches!(means, Means::OutHandle(_)))?;
+    let out = func
+        .params
+        .iter()
+        .position(|means| matches!(means, Means::OutHandle(_)))?;
     let HandleInfo::Own(handle) = func.produced()? else {
         return None;
     };
@@ -439,12 +491,20 @@ fn open(
         .as_ref()
         .and_then(|path| syn::parse_str::<syn::Path>(path.as_str()).ok())
         .map(ToTokens::into_token_stream);
-    callback_args(func, index, parts, &quote!(Some(on_event)), &quote!(hub.arg()));
+    callback_args(
+        func,
+        index,
+        parts,
+        &quote!(Some(on_event)),
+        &quote!(hub.arg()),
+    );
     parts.outputs.clear();
     let name = format_ident!("{}", handle.rust.as_str());
-    let events = func.entry.events.as_ref().map(|events| {
-        (format_ident!("{}", events.as_str()), event, hub)
-    });
+    let events = func
+        .entry
+        .events
+        .as_ref()
+        .map(|events| (format_ident!("{}", events.as_str()), event, hub));
     let body = Body::Open {
         trampoline,
         status: func.sig.ret.is_some(),
@@ -453,7 +513,10 @@ fn open(
         extra,
         opened,
         events,
-        event_doc: format!(" The events of the object, from now on. They come from `{}`.", info.entry.c),
+        event_doc: format!(
+            " The events of the object, from now on. They come from `{}`.",
+            info.entry.c
+        ),
     };
     Some((quote!(#name), body, true))
 }
@@ -484,7 +547,11 @@ fn each(
 ) -> Option<Planned> {
     let item = types::value_type(info, world);
     let closure = params::ident(&func.sig.params[index].name);
-    let closure = if closure == "fn_" { format_ident!("each") } else { closure };
+    let closure = if closure == "fn_" {
+        format_ident!("each")
+    } else {
+        closure
+    };
     parts.inputs.push(quote!(mut #closure: F));
     callback_args(
         func,

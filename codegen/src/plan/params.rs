@@ -140,7 +140,11 @@ impl Walk<'_, '_> {
                 self.channel(&name, of);
                 quote!(#name.as_ptr())
             }
-            Means::Consumed { handle, is_receiver, .. } => {
+            Means::Consumed {
+                handle,
+                is_receiver,
+                ..
+            } => {
                 let object = match is_receiver {
                     true => quote!(self),
                     false => {
@@ -159,7 +163,9 @@ impl Walk<'_, '_> {
                     false => quote!(#name.as_ptr()),
                 }
             }
-            Means::BufferVec { writes, len, unit, .. } => {
+            Means::BufferVec {
+                writes, len, unit, ..
+            } => {
                 self.vector(index, &name, writes, len, unit);
                 quote!(#name.as_ptr())
             }
@@ -296,7 +302,8 @@ impl Walk<'_, '_> {
         match unit {
             Some(unit) => {
                 let unit = format_ident!("{unit}");
-                let handle = |means: &Means<'_>| matches!(means, Means::Receiver(_) | Means::Held(_));
+                let handle =
+                    |means: &Means<'_>| matches!(means, Means::Receiver(_) | Means::Held(_));
                 let device = self.func.params.iter().position(handle);
                 let device = device.map_or(quote!(self), |index| self.object(index));
                 self.parts.fallible = true;
@@ -308,7 +315,10 @@ impl Walk<'_, '_> {
                 let ty = self.world.headers.resolve(&self.func.sig.params[len].ty);
                 self.parts.lets.push(match ty {
                     CType::Number(name) if name == "u64" => quote!(let #length = #bytes;),
-                    CType::Number(name) if name == "usize" && matches!(self.func.params[index], Means::Buffer { .. }) => {
+                    CType::Number(name)
+                        if name == "usize"
+                            && matches!(self.func.params[index], Means::Buffer { .. }) =>
+                    {
                         let name = self.name(index);
                         quote!(let #length = #name.len();)
                     }
@@ -320,7 +330,9 @@ impl Walk<'_, '_> {
             }
             None => {
                 self.parts.fallible = true;
-                self.parts.checks.push(quote!(rt::check_len(#bytes, #length as u64, 1)?;));
+                self.parts
+                    .checks
+                    .push(quote!(rt::check_len(#bytes, #length as u64, 1)?;));
             }
         }
     }
@@ -334,12 +346,10 @@ impl Walk<'_, '_> {
         let (name, ty) = (self.name(index), ty.tokens());
         self.parts.fallible = true;
         let what = format!("`{}` is too long for the call", self.c_name(of));
-        self.parts
-            .checks
-            .push(quote! {
-                let #name = #ty::try_from(#bytes.len())
-                    .map_err(|_| rt::Fault::invalid(#what))?;
-            });
+        self.parts.checks.push(quote! {
+            let #name = #ty::try_from(#bytes.len())
+                .map_err(|_| rt::Fault::invalid(#what))?;
+        });
         quote!(#name)
     }
 

@@ -66,7 +66,11 @@ pub(super) fn handle(
 
 /// The Rust data that lives as long as the C object.
 fn extra(entry: &manifest::Handle, functions: &[&Func<'_>], world: &World<'_>) -> TokenStream {
-    if let Some(path) = entry.extra.as_ref().and_then(|p| syn::parse_str::<syn::Path>(p.as_str()).ok()) {
+    if let Some(path) = entry
+        .extra
+        .as_ref()
+        .and_then(|p| syn::parse_str::<syn::Path>(p.as_str()).ok())
+    {
         return path.into_token_stream();
     }
     if let Some(parent) = entry.keeps.as_ref().and_then(|c| world.handle(c.as_str())) {
@@ -74,8 +78,12 @@ fn extra(entry: &manifest::Handle, functions: &[&Func<'_>], world: &World<'_>) -
         return quote!(rt::Hold<<#parent as rt::Subject>::O>);
     }
     let opens = functions.iter().find_map(|function| {
-        let is_this = function.produced().is_some_and(|h| h.c() == entry.c.as_str());
-        let (_, info) = function.callbacks().find(|(_, info)| function.class_of(*info) == Class::Event)?;
+        let is_this = function
+            .produced()
+            .is_some_and(|h| h.c() == entry.c.as_str());
+        let (_, info) = function
+            .callbacks()
+            .find(|(_, info)| function.class_of(*info) == Class::Event)?;
         is_this.then_some(info)
     });
     match opens {
@@ -96,7 +104,12 @@ pub(super) fn markers(entry: &manifest::Extern) -> model::Markers {
 }
 
 /// A Rust type and the expression that makes it of the C value `name`.
-fn converted(arg: &Arg, ty: &CType, name: &TokenStream, world: &World<'_>) -> (TokenStream, TokenStream) {
+fn converted(
+    arg: &Arg,
+    ty: &CType,
+    name: &TokenStream,
+    world: &World<'_>,
+) -> (TokenStream, TokenStream) {
     if let Arg::Convert { with, into } = arg
         && let (Ok(with), Ok(into)) = (
             syn::parse_str::<syn::Path>(with.as_str()),
@@ -119,10 +132,16 @@ fn converted(arg: &Arg, ty: &CType, name: &TokenStream, world: &World<'_>) -> (T
 }
 
 /// What a callback hands on: each argument's name, type and value.
-pub(super) fn payload(info: CallbackInfo<'_>, world: &World<'_>) -> Vec<(proc_macro2::Ident, TokenStream, TokenStream)> {
+pub(super) fn payload(
+    info: CallbackInfo<'_>,
+    world: &World<'_>,
+) -> Vec<(proc_macro2::Ident, TokenStream, TokenStream)> {
     let args = info.entry.args.iter().zip(&info.sig.params);
     args.filter(|(arg, _)| {
-        matches!(arg, Arg::Errno | Arg::Value | Arg::Handle | Arg::Convert { .. })
+        matches!(
+            arg,
+            Arg::Errno | Arg::Value | Arg::Handle | Arg::Convert { .. }
+        )
     })
     .map(|(arg, param)| {
         let name = super::params::ident(&param.name);
@@ -142,26 +161,47 @@ pub(super) fn tuple(mut parts: Vec<TokenStream>) -> TokenStream {
 
 /// The type of an event, or of an element.
 pub(super) fn value_type(info: CallbackInfo<'_>, world: &World<'_>) -> TokenStream {
-    tuple(payload(info, world).into_iter().map(|(_, ty, _)| ty).collect())
+    tuple(
+        payload(info, world)
+            .into_iter()
+            .map(|(_, ty, _)| ty)
+            .collect(),
+    )
 }
 
 /// The value of an event, or of an element.
 pub(super) fn value(info: CallbackInfo<'_>, world: &World<'_>) -> TokenStream {
-    tuple(payload(info, world).into_iter().map(|(_, _, value)| value).collect())
+    tuple(
+        payload(info, world)
+            .into_iter()
+            .map(|(_, _, value)| value)
+            .collect(),
+    )
 }
 
 /// The arguments of a C function that receives a callback; `_x` where nobody reads it.
-pub(super) fn callback_args(info: CallbackInfo<'_>) -> (Vec<(proc_macro2::Ident, TokenStream)>, proc_macro2::Ident) {
+pub(super) fn callback_args(
+    info: CallbackInfo<'_>,
+) -> (Vec<(proc_macro2::Ident, TokenStream)>, proc_macro2::Ident) {
     let mut ctx = format_ident!("ctx");
-    let args = info.entry.args.iter().zip(&info.sig.params).map(|(arg, param)| {
-        let unread = matches!(arg, Arg::Echo | Arg::Ignore(_));
-        let name = super::params::ident(&param.name);
-        let name = if unread { format_ident!("_{}", param.name) } else { name };
-        if *arg == Arg::Ctx {
-            ctx = name.clone();
-        }
-        (name, param.ty.tokens())
-    });
+    let args = info
+        .entry
+        .args
+        .iter()
+        .zip(&info.sig.params)
+        .map(|(arg, param)| {
+            let unread = matches!(arg, Arg::Echo | Arg::Ignore(_));
+            let name = super::params::ident(&param.name);
+            let name = if unread {
+                format_ident!("_{}", param.name)
+            } else {
+                name
+            };
+            if *arg == Arg::Ctx {
+                ctx = name.clone();
+            }
+            (name, param.ty.tokens())
+        });
     let args = args.collect();
     (args, ctx)
 }
@@ -203,7 +243,10 @@ pub(super) fn callback(entry: &manifest::Callback, world: &World<'_>) -> Option<
 pub(super) fn enumeration(entry: &manifest::Enum, world: &World<'_>) -> Option<model::Enum> {
     let c = world.headers.enums.get(entry.c.as_str())?;
     let variants = entry.variants.iter().filter_map(|variant| {
-        let (_, value) = c.enumerators.iter().find(|(name, _)| name == variant.c.as_str())?;
+        let (_, value) = c
+            .enumerators
+            .iter()
+            .find(|(name, _)| name == variant.c.as_str())?;
         let value = Literal::i128_unsuffixed(*value);
         Some(model::Variant {
             c: format_ident!("{}", variant.c.as_str()),

@@ -29,9 +29,8 @@ pub(super) fn all<'a>(
             .params
             .get(&param.name)
             .or_else(|| section.names.get(&param.name));
-        let receiver = owner.filter(|owner| {
-            !has_receiver && reader.target(param) == Some(owner.c())
-        });
+        let receiver =
+            owner.filter(|owner| !has_receiver && reader.target(param) == Some(owner.c()));
         let found = match (role, receiver) {
             (None, Some(owner)) => {
                 has_receiver = true;
@@ -39,7 +38,11 @@ pub(super) fn all<'a>(
             }
             (Some(Role::Consumed(when)), Some(handle)) => {
                 has_receiver = true;
-                Some(Means::Consumed { handle, when, is_receiver: true })
+                Some(Means::Consumed {
+                    handle,
+                    when,
+                    is_receiver: true,
+                })
             }
             (Some(role), _) => reader.by_role(param, role),
             (None, None) => reader.by_type(param),
@@ -158,7 +161,10 @@ impl<'a> Reader<'_, 'a> {
     fn length(&mut self, name: &str, param: &Param) -> Option<usize> {
         let index = self.sig.params.iter().position(|p| p.name == name);
         let integer = index.filter(|index| {
-            self.world.headers.resolve(&self.sig.params[*index].ty).is_integer()
+            self.world
+                .headers
+                .resolve(&self.sig.params[*index].ty)
+                .is_integer()
         });
         if integer.is_none() {
             let what = match index {
@@ -194,14 +200,20 @@ impl<'a> Reader<'_, 'a> {
             }
             Role::Consumed(when) => {
                 let handle = self.handle_of(target.as_deref(), param)?;
-                Some(Means::Consumed { handle, when, is_receiver: false })
+                Some(Means::Consumed {
+                    handle,
+                    when,
+                    is_receiver: false,
+                })
             }
             Role::Fill { .. } if !ty.is_void_ptr() || is_const => {
                 self.misfit(param, "Fill", "memory that C can write: `void *`")
             }
-            Role::Drain { .. } if !ty.is_void_ptr() => {
-                self.misfit(param, "Drain", "memory that C reads: `void *` or `const void *`")
-            }
+            Role::Drain { .. } if !ty.is_void_ptr() => self.misfit(
+                param,
+                "Drain",
+                "memory that C reads: `void *` or `const void *`",
+            ),
             Role::Fill { len, unit } | Role::Drain { len, unit } => Some(Means::Buffer {
                 writes: matches!(role, Role::Fill { .. }),
                 len: self.length(len, param)?,
@@ -220,11 +232,15 @@ impl<'a> Reader<'_, 'a> {
                 })
             }
             Role::Bytes { len } => match (ty.is_void_ptr() || ty.is_text()) && is_const {
-                true => Some(Means::Bytes { len: self.length(len, param)? }),
+                true => Some(Means::Bytes {
+                    len: self.length(len, param)?,
+                }),
                 false => self.misfit(param, "Bytes", "memory that C only reads: `const void *`"),
             },
             Role::Text | Role::TextOrNull => match ty.is_text() {
-                true => Some(Means::Text { nullable: *role == Role::TextOrNull }),
+                true => Some(Means::Text {
+                    nullable: *role == Role::TextOrNull,
+                }),
                 false => self.misfit(param, "Text", "`const char *`"),
             },
             Role::Options | Role::OptionsOrNull => {
@@ -295,9 +311,9 @@ impl<'a> Reader<'_, 'a> {
         for of in 0..means.len() {
             let (len, count, derived) = match means[of] {
                 Some(Means::Buffer { len, unit, .. }) => (len, None, unit.is_none()),
-                Some(Means::BufferVec { len, count, unit, .. }) => {
-                    (len, Some(count), unit.is_none())
-                }
+                Some(Means::BufferVec {
+                    len, count, unit, ..
+                }) => (len, Some(count), unit.is_none()),
                 Some(Means::Bytes { len }) => {
                     means[len] = Some(Means::BytesLength { of });
                     continue;
@@ -321,11 +337,10 @@ impl<'a> Reader<'_, 'a> {
             .collect();
         // A parameter that was refused may be the callback that is looked for.
         let is_complete = means.iter().all(Option::is_some);
-        for index in 0..means.len() {
-            if !matches!(means[index], Some(Means::Ctx { .. })) {
+        for (param, meaning) in self.sig.params.iter().zip(means) {
+            if !matches!(meaning, Some(Means::Ctx { .. })) {
                 continue;
             }
-            let param = &self.sig.params[index];
             let of = match self.entry.params.get(&param.name) {
                 Some(Role::CtxOf(name)) => {
                     let of = self.index(name);
@@ -333,9 +348,13 @@ impl<'a> Reader<'_, 'a> {
                 }
                 _ => callbacks.first().copied(),
             };
-            means[index] = of.map(|of| Means::Ctx { of });
+            *meaning = of.map(|of| Means::Ctx { of });
             if of.is_none() && is_complete {
-                let message = format!("`{}` of `{}` is the context of no callback", param.name, self.c());
+                let message = format!(
+                    "`{}` of `{}` is the context of no callback",
+                    param.name,
+                    self.c()
+                );
                 self.report(&rules::CALLBACK_CONTEXT, param, message);
             }
         }

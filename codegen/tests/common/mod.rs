@@ -23,7 +23,9 @@ pub(crate) fn headers() -> &'static Headers {
 
 /// The entries of a folder of the tests, in order.
 pub(crate) fn entries(folder: &str) -> Vec<PathBuf> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(folder);
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests")
+        .join(folder);
     let mut paths: Vec<_> = fs::read_dir(&folder)
         .expect("the folder is checked in")
         .map(|entry| entry.expect("it can be listed").path())
