@@ -52,8 +52,7 @@ fn main() -> ExitCode {
         .mem_size_mb(args.mem)
         .no_huge(!args.hardware)
         .no_pci(!args.hardware)
-        .log_level(LogLevel::Warn)
-        .disable_cpumask_locks(true);
+        .log_level(LogLevel::Warn);
     app = match &args.bdev_config {
         Some(file) => app.config_file(file),
         None => app.json_data(MALLOC),

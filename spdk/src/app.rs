@@ -190,7 +190,7 @@ impl SpdkAppBuilder {
         self
     }
 
-    /// Lets other SPDK processes run on the same cores.
+    /// Lets other SPDK processes run on the same cores. From SPDK 24.09 on; refused before that.
     pub fn disable_cpumask_locks(mut self, disable: bool) -> Self {
         self.disable_cpumask_locks = disable;
         self
@@ -343,6 +343,11 @@ struct Options<'a> {
 
 impl<'a> Options<'a> {
     fn check(builder: &'a SpdkAppBuilder) -> Result<Self> {
+        if builder.disable_cpumask_locks && !cfg!(spdk_since_24_09) {
+            let reason =
+                "SPDK has this option from 24.09 on, and this program was built with an older one";
+            return Err(options::refuse("disable_cpumask_locks", reason));
+        }
         let reactor_mask = match &builder.reactor_mask {
             Some(mask) => Some(options::cores("reactor_mask", mask)?),
             None => None,
@@ -398,7 +403,10 @@ impl<'a> Options<'a> {
             }
             opts.no_pci = builder.no_pci;
             opts.no_huge = builder.no_huge;
-            opts.disable_cpumask_locks = builder.disable_cpumask_locks;
+            #[cfg(spdk_since_24_09)]
+            {
+                opts.disable_cpumask_locks = builder.disable_cpumask_locks;
+            }
             opts.shutdown_cb = Some(on_shutdown_signal);
             opts.log = log;
             sys::spdk_app_start(opts, Some(on_start), ptr::from_ref(start).cast_mut().cast())

@@ -2,7 +2,7 @@
 #![allow(unsafe_code)] // Creates, polls and destroys spdk_threads on the one OS thread they belong to.
 
 use std::cell::{Cell, RefCell};
-use std::ffi::CString;
+use std::ffi::{CString, c_int};
 use std::fmt;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -233,7 +233,11 @@ fn create(name: &CString, mempool_size: usize) -> Result<NonNull<sys::spdk_threa
     let _guard = LIBRARY.lock().unwrap_or_else(|e| e.into_inner());
     if LIVE.load(SeqCst) == 0 {
         // SAFETY: the environment is up, and the library is not: the count under the lock says so.
-        let rc = unsafe { sys::spdk_thread_lib_init_ext(None, None, 0, mempool_size as _) };
+        // The two functions do nothing.
+        let rc = unsafe {
+            let (op, supported) = (Some(thread_op as _), Some(is_thread_op_supported as _));
+            sys::spdk_thread_lib_init_ext(op, supported, 0, mempool_size as _)
+        };
         if rc != 0 {
             return Err(Error::errno_of(
                 "spdk_thread_lib_init_ext",
@@ -255,6 +259,16 @@ fn create(name: &CString, mempool_size: usize) -> Result<NonNull<sys::spdk_threa
             Err(Error::errno_of(CALL, Errno::ENOMEM))
         }
     }
+}
+
+/// SPDK asks it to schedule a new spdk_thread; here the user does. Without it `spdk_thread_create`
+/// fails when the pool has too few messages left to fill the new one's cache, which is no error.
+unsafe extern "C" fn thread_op(_: *mut sys::spdk_thread, _: sys::spdk_thread_op) -> c_int {
+    0
+}
+
+unsafe extern "C" fn is_thread_op_supported(op: sys::spdk_thread_op) -> bool {
+    op == sys::SPDK_THREAD_OP_NEW
 }
 
 /// Polls an spdk_thread of this OS thread once, unless a poll is running already.

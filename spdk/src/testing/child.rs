@@ -23,7 +23,10 @@ pub(super) fn run(body: impl FnOnce() -> Verdict) {
     let end = catch_unwind(AssertUnwindSafe(body));
     let reported = match &end {
         Ok(None) => report.write_all(&[PASSED]),
-        Ok(Some(reason)) => fail(&mut report, reason),
+        Ok(Some(reason)) => {
+            eprintln!("{reason}");
+            fail(&mut report, reason)
+        }
         Err(payload) => fail(&mut report, &panic::message(&**payload)),
     };
     if let Err(error) = reported.and_then(|()| silence()) {

@@ -71,7 +71,7 @@ pub fn builder() -> SpdkAppBuilder {
         .name("test")
         .no_huge(true)
         .no_pci(true)
-        .disable_cpumask_locks(true)
+        .disable_cpumask_locks(cfg!(spdk_since_24_09))
         .mem_size_mb(MEMORY_MB);
     match std::env::var(CORES) {
         Ok(cores) => app.reactor_mask(&cores),
