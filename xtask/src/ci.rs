@@ -13,7 +13,7 @@ pub(crate) fn run() -> Result<()> {
     // What takes seconds comes before what takes minutes.
     step("formatting", || {
         run::foreground(run::cargo("fmt").args(["--all", "--check"]))
-            .context("`cargo fmt --all` puts it right")
+            .context("not formatted as `cargo fmt --all` does")
     })?;
     step("generated code", || codegen::run(true))?;
     step("SPDK", setup::ensure)?;
@@ -41,7 +41,7 @@ pub(crate) fn run() -> Result<()> {
 fn step(title: &str, action: impl FnOnce() -> Result<()>) -> Result<()> {
     let started = Instant::now();
     ui::headline(&format!("\n== {title}"));
-    action().with_context(|| format!("{title}: failed"))?;
+    action().with_context(|| format!("the step `{title}` failed"))?;
     eprintln!("== {title}: {}", ui::duration(started.elapsed()));
     Ok(())
 }

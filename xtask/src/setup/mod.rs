@@ -76,7 +76,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         "no folder for the cache: neither SPDK_RS_CACHE nor HOME is set; set SPDK_RS_CACHE",
     )?;
     let plan = Plan::new(options.source.as_deref(), options.prefix.as_deref())?;
-    if let Some(page) = plan.impossible() {
+    if let Some(page) = plan.impossible()? {
         bail!("{page}");
     }
     for folder in [&cache, &plan.prefix] {

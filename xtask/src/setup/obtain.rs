@@ -40,11 +40,7 @@ pub(super) fn download(cache: &Path, work: &Work, log: &mut Log, step: &Step) ->
         }
         remove(&kept.path)?;
     }
-    let distro = Distro::here();
-    let mirrors = mirror::mirrors(&distro)?;
-    if mirrors.is_empty() {
-        bail!("{}", help::no_debian_archive(&distro));
-    }
+    let mirrors = mirror::mirrors(&Distro::here())?;
     let mut refusals = String::new();
     for (suite, mirror) in SUITES
         .iter()

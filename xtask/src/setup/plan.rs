@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 
 use super::checkout::Checkout;
 use super::distro::{self, Distro};
-use super::{build, help, install};
+use super::{build, help, install, mirror};
 use crate::find::{RECIPE_REVISION, SETUP_VERSION, cache_prefix, cache_source_prefix};
 
 /// One set-up, decided.
@@ -38,10 +38,15 @@ impl Plan {
         })
     }
 
-    /// Why nothing can be obtained on this machine, as a page to print.
-    pub(super) fn impossible(&self) -> Option<String> {
-        let possible = self.checkout.is_some() || distro::has_apt();
-        (!possible).then(|| help::no_debian_archive(&Distro::here()))
+    /// Why nothing can be obtained on this machine, as a page to print. Asked before packages are
+    /// installed in vain.
+    pub(super) fn impossible(&self) -> Result<Option<String>> {
+        if self.checkout.is_some() {
+            return Ok(None);
+        }
+        let distro = Distro::here();
+        let possible = distro::has_apt() && !mirror::mirrors(&distro)?.is_empty();
+        Ok((!possible).then(|| help::no_debian_archive(&distro)))
     }
 
     /// Whether the prefix holds the result already.
