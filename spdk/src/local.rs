@@ -420,7 +420,8 @@ impl Local {
         }
         self.thread.set(ptr::null_mut());
         LAST.set(ptr::null());
-        LOCALS.with(|locals| {
+        // They may be gone: an `SpdkThread` in a thread-local variable can end after them.
+        let _ = LOCALS.try_with(|locals| {
             let mut locals = locals.0.borrow_mut();
             locals.retain(|local| !Rc::ptr_eq(local, self));
         });

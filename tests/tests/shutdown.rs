@@ -10,7 +10,7 @@ use std::future::{Future, pending};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use serde_json::json;
+use serde_json::{Value, json};
 use spdk::{Error, SpdkApp};
 use spdk_tests::nvmf::disk::{Bystanders, Disk, app, buffer};
 use spdk_tests::nvmf::{Target, interrupt_self, log};
@@ -122,14 +122,17 @@ fn interrupted() {
 }
 
 /// Runs an application that ends while its target is stopped for good.
-fn never_answered(patience: Duration) -> (Result<(), Error>, Duration, Bystanders) {
+fn never_answered(
+    options: Value,
+    patience: Duration,
+) -> (Result<(), Error>, Duration, Bystanders) {
     log::keep();
     let target = Rc::new(Target::start());
     let witness = Rc::new(Witness::default());
     let (main_target, main_witness) = (target.clone(), witness.clone());
     let ending = Rc::new(Cell::new(None));
     let began = ending.clone();
-    let result = app(&target, json!({}))
+    let result = app(&target, options)
         .shutdown_patience(patience)
         .block_on(async move {
             main_witness.tasks(&main_target).await;
@@ -142,10 +145,12 @@ fn never_answered(patience: Duration) -> (Result<(), Error>, Duration, Bystander
     (result, took, witness.check())
 }
 
-#[spdk::test(no_app, deadline = 30)]
+#[spdk::test(no_app, deadline = 45)]
 fn device_that_never_answers_is_reset() {
     let patience = Duration::from_secs(2);
-    let (result, took, bystanders) = never_answered(patience);
+    // Without these the driver may try again to connect, 10 seconds each time.
+    let options = json!({"ctrlr_loss_timeout_sec": 60, "reconnect_delay_sec": 30});
+    let (result, took, bystanders) = never_answered(options, patience);
     result.expect("an orderly end");
     bystanders.assert_last();
     assert!(log::has(&[
@@ -163,7 +168,7 @@ fn device_that_never_answers_is_reset() {
 #[spdk::test(no_app, deadline = 30)]
 fn device_that_cannot_be_reset_is_abandoned() {
     let patience = Duration::from_millis(300);
-    let (result, took, _bystanders) = never_answered(patience);
+    let (result, took, _bystanders) = never_answered(json!({}), patience);
     assert!(matches!(result, Err(Error::Stopped { .. })), "{result:?}");
     assert!(log::has(&["ERROR", "abandoned"]));
     assert!(took > 10 * patience, "abandoned too early: {took:?}");
