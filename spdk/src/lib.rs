@@ -49,8 +49,10 @@ pub mod __private;
 #[doc(hidden)]
 pub mod __testing;
 mod app;
+mod app_builder;
 pub mod bdev;
 mod bdev_io;
+mod block_on;
 mod buf;
 mod channel;
 mod completion;
@@ -81,9 +83,12 @@ mod spdk_log;
 pub mod task;
 mod text;
 mod thread;
+mod thread_handle;
 
-pub use app::{SpdkApp, SpdkAppBuilder};
+pub use app::SpdkApp;
+pub use app_builder::SpdkAppBuilder;
 pub use bdev::{Bdev, BdevDesc, BdevEvent, BdevIoType};
+pub use block_on::{block_on, spdk_poller};
 pub use buf::DmaBuf;
 pub use channel::IoChannel;
 pub use completion::{Completion, CompletionSender, completion};
@@ -97,8 +102,8 @@ pub use spdk_derive::{main, test};
 pub use task::spawn_local;
 pub use thread::{
     CurrentThread, DEFAULT_MSG_MEMPOOL_SIZE, JoinHandle, SMALL_MSG_MEMPOOL_SIZE, SpdkThread,
-    ThreadHandle, block_on, spdk_poller,
 };
+pub use thread_handle::ThreadHandle;
 
 pub use spdk_sys as sys;
 

@@ -1,24 +1,21 @@
-//! spdk_threads: the ones that you poll, the current one, and handles to send work to any.
+//! spdk_threads: the ones that you poll, and the current one.
 #![allow(unsafe_code)] // Creates, polls and destroys spdk_threads on the one OS thread they belong to.
 
 use std::cell::{Cell, RefCell};
 use std::ffi::{CString, c_int};
 use std::fmt;
-use std::future::Future;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::{self, NonNull};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use futures_channel::oneshot;
-
 use crate::env::{self, Phase};
 use crate::errno::Errno;
 use crate::error::{At, Error, Result};
-use crate::local::{Local, Shared, current_thread};
-use crate::{options, panic, sys, task};
+use crate::local::{Local, Shared};
+use crate::thread_handle::ThreadHandle;
+use crate::{options, panic, sys};
 
 /// How many messages SPDK can have on their way at once: its own default.
 pub const DEFAULT_MSG_MEMPOOL_SIZE: usize = 262_144 - 1;
@@ -131,7 +128,7 @@ impl SpdkThread {
     /// The spdk_thread that [`SpdkApp`](crate::SpdkApp) runs its main function on.
     #[doc(alias = "spdk_thread_get_app_thread")]
     pub fn app_thread() -> Option<ThreadHandle> {
-        crate::app::app_thread().map(|shared| ThreadHandle { shared })
+        crate::app::app_thread().map(ThreadHandle::of)
     }
 
     /// Runs `f` on a new OS thread with an spdk_thread of its own.
@@ -217,8 +214,7 @@ impl SpdkThread {
 
     /// A handle to send work to it from any OS thread.
     pub fn handle(&self) -> ThreadHandle {
-        let shared = self.local.shared().clone();
-        ThreadHandle { shared }
+        ThreadHandle::of(self.local.shared().clone())
     }
 
     /// The C object, for calls that this crate does not wrap.
@@ -271,15 +267,20 @@ unsafe extern "C" fn is_thread_op_supported(op: sys::spdk_thread_op) -> bool {
     op == sys::SPDK_THREAD_OP_NEW
 }
 
+/// Whether this OS thread polls an spdk_thread right now: one of ours, or the framework any of its own.
+pub(crate) fn is_polled() -> bool {
+    POLLING.get() || env::phase() == Phase::App
+}
+
 /// Polls an spdk_thread of this OS thread once, unless a poll is running already.
-fn poll(thread: NonNull<sys::spdk_thread>, max_msgs: u32) -> Result<i32> {
+pub(crate) fn poll(thread: NonNull<sys::spdk_thread>, max_msgs: u32) -> Result<i32> {
     struct Reset;
     impl Drop for Reset {
         fn drop(&mut self) {
             POLLING.set(false);
         }
     }
-    if POLLING.get() || env::phase() == Phase::App {
+    if is_polled() {
         return Err(Error::NestedPoll {
             operation: "spdk_thread_poll",
         });
@@ -336,10 +337,13 @@ fn detach(thread: NonNull<sys::spdk_thread>) {
         sys::spdk_set_thread(ptr::null_mut());
         sys::spdk_thread_destroy(raw);
     }
-    let current = ATTACHED.with_borrow_mut(|attached| {
+    let current = ATTACHED.try_with(|attached| {
+        let mut attached = attached.borrow_mut();
         attached.retain(|other| *other != raw);
         attached.last().copied().unwrap_or(ptr::null_mut())
     });
+    // The variable is gone when an `SpdkThread` in another one is dropped at the end of the OS thread.
+    let current = current.unwrap_or(ptr::null_mut());
     // SAFETY: null, or an spdk_thread that is attached to this OS thread and exists.
     unsafe { sys::spdk_set_thread(current) };
     let _guard = LIBRARY.lock().unwrap_or_else(|e| e.into_inner());
@@ -395,8 +399,7 @@ impl CurrentThread {
 
     /// A handle to send work to it from any OS thread.
     pub fn handle(&self) -> ThreadHandle {
-        let shared = self.shared.clone();
-        ThreadHandle { shared }
+        ThreadHandle::of(self.shared.clone())
     }
 
     /// The C object, for calls that this crate does not wrap; null unless it is current.
@@ -411,121 +414,6 @@ impl CurrentThread {
 impl fmt::Debug for CurrentThread {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CurrentThread")
-            .field("name", &self.name())
-            .field("id", &self.id())
-            .finish()
-    }
-}
-
-/// Sends work to an spdk_thread from any OS thread. Cheap to clone.
-///
-/// It may outlive its spdk_thread: what it sends then is refused with [`Error::ThreadEnded`].
-#[derive(Clone)]
-pub struct ThreadHandle {
-    shared: Arc<Shared>,
-}
-
-impl ThreadHandle {
-    /// Runs `f` on the spdk_thread, in one of its next polls, and returns at once.
-    ///
-    /// Closures that one OS thread sends run in the order they were sent. A panic of `f` is reported
-    /// through `tracing`, and the spdk_thread goes on.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::ThreadEnded`] if the spdk_thread has ended; `f` is dropped then. It is also dropped,
-    /// without running, if the spdk_thread ends before its turn.
-    #[doc(alias = "spdk_thread_send_msg")]
-    pub fn send<F>(&self, f: F) -> Result<()>
-    where
-        F: FnOnce() + Send + 'static,
-    {
-        if self.shared.send(Box::new(f)) {
-            Ok(())
-        } else {
-            Err(self.ended())
-        }
-    }
-
-    /// Runs `f` on the spdk_thread and returns what it returned. Works on any executor.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::ThreadEnded`] if the spdk_thread ended before `f` had run, [`Error::Panicked`] if `f`
-    /// panicked.
-    ///
-    /// # Cancellation
-    ///
-    /// `f` runs all the same when the future is dropped; its result is dropped then.
-    pub async fn call<F, T>(&self, f: F) -> Result<T>
-    where
-        F: FnOnce() -> T + Send + 'static,
-        T: Send + 'static,
-    {
-        let (tx, rx) = oneshot::channel();
-        self.send(move || {
-            let result = catch_unwind(AssertUnwindSafe(f)).map_err(task::panicked);
-            // The caller may have dropped its future.
-            let _ = tx.send(result);
-        })?;
-        rx.await.unwrap_or_else(|_| Err(self.ended()))
-    }
-
-    /// Runs a task on the spdk_thread: `make` is sent there and builds the future, which need not be
-    /// `Send`. Returns the task's output.
-    ///
-    /// # Errors
-    ///
-    /// As for [`ThreadHandle::call`]; [`Error::Cancelled`] if the spdk_thread ended before the task
-    /// did.
-    ///
-    /// # Cancellation
-    ///
-    /// The task runs on when the future is dropped; its output is dropped then.
-    pub async fn spawn<M, F>(&self, make: M) -> Result<F::Output>
-    where
-        M: FnOnce() -> F + Send + 'static,
-        F: Future + 'static,
-        F::Output: Send + 'static,
-    {
-        let (tx, rx) = oneshot::channel();
-        self.send(move || {
-            let spawned = task::spawn_local(async move {
-                let task = async move { make().await };
-                let result = futures_util::FutureExt::catch_unwind(AssertUnwindSafe(task)).await;
-                // The caller may have dropped its future.
-                let _ = tx.send(result.map_err(task::panicked));
-            });
-            drop(spawned);
-        })?;
-        rx.await.unwrap_or(Err(Error::Cancelled))
-    }
-
-    fn ended(&self) -> Error {
-        Error::ThreadEnded {
-            name: self.shared.name().to_owned(),
-        }
-    }
-
-    /// The name of the spdk_thread.
-    pub fn name(&self) -> &str {
-        self.shared.name()
-    }
-
-    /// The number of the spdk_thread.
-    pub fn id(&self) -> u64 {
-        self.shared.id()
-    }
-
-    /// Whether the spdk_thread has ended.
-    pub fn has_ended(&self) -> bool {
-        self.shared.is_closed()
-    }
-}
-
-impl fmt::Debug for ThreadHandle {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ThreadHandle")
             .field("name", &self.name())
             .field("id", &self.id())
             .finish()
@@ -559,42 +447,5 @@ impl<T> JoinHandle<T> {
     /// Whether the function has returned.
     pub fn is_finished(&self) -> bool {
         self.0.as_ref().map_or(true, |thread| thread.is_finished())
-    }
-}
-
-/// Runs a future to its end on the current [`SpdkThread`], polling it meanwhile.
-///
-/// It is for the outside of an spdk_thread. Inside a task, use `.await`.
-///
-/// # Errors
-///
-/// [`Error::NestedPoll`] from inside a task, message or poller and inside
-/// [`SpdkApp`](crate::SpdkApp), [`Error::NoThread`] without a current spdk_thread.
-pub fn block_on<F: Future>(future: F) -> Result<F::Output> {
-    const CALL: &str = "block_on";
-    let Some(thread) = NonNull::new(current_thread()) else {
-        return Err(Error::NoThread { operation: CALL });
-    };
-    let mut future = std::pin::pin!(future);
-    let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
-    loop {
-        if POLLING.get() || env::phase() == Phase::App {
-            return Err(Error::NestedPoll { operation: CALL });
-        }
-        if let std::task::Poll::Ready(output) = future.as_mut().poll(&mut cx) {
-            return Ok(output);
-        }
-        poll(thread, 0)?;
-    }
-}
-
-/// Polls an [`SpdkThread`] for ever, giving other tasks of the executor their turn between polls.
-///
-/// Spawn it, or `select` with it, on the local executor of your choice; futures of this crate then
-/// make progress there. It ends only by being dropped.
-pub async fn spdk_poller(thread: &SpdkThread) {
-    loop {
-        thread.poll();
-        task::yield_now().await;
     }
 }

@@ -1,0 +1,48 @@
+//! Driving an [`SpdkThread`]: by blocking on a future, or as a task of another executor.
+
+use std::future::Future;
+use std::pin::pin;
+use std::ptr::NonNull;
+use std::task::{Context, Poll, Waker};
+
+use crate::error::{Error, Result};
+use crate::local::current_thread;
+use crate::task;
+use crate::thread::{self, SpdkThread};
+
+/// Runs a future to its end on the current [`SpdkThread`], polling it meanwhile.
+///
+/// It is for the outside of an spdk_thread. Inside a task, use `.await`.
+///
+/// # Errors
+///
+/// [`Error::NestedPoll`] from inside a task, message or poller and inside
+/// [`SpdkApp`](crate::SpdkApp), [`Error::NoThread`] without a current spdk_thread.
+pub fn block_on<F: Future>(future: F) -> Result<F::Output> {
+    const CALL: &str = "block_on";
+    let Some(thread) = NonNull::new(current_thread()) else {
+        return Err(Error::NoThread { operation: CALL });
+    };
+    let mut future = pin!(future);
+    let mut cx = Context::from_waker(Waker::noop());
+    loop {
+        if thread::is_polled() {
+            return Err(Error::NestedPoll { operation: CALL });
+        }
+        if let Poll::Ready(output) = future.as_mut().poll(&mut cx) {
+            return Ok(output);
+        }
+        thread::poll(thread, 0)?;
+    }
+}
+
+/// Polls an [`SpdkThread`] for ever, giving other tasks of the executor their turn between polls.
+///
+/// Spawn it, or `select` with it, on the local executor of your choice; futures of this crate then
+/// make progress there. It ends only by being dropped.
+pub async fn spdk_poller(thread: &SpdkThread) {
+    loop {
+        thread.poll();
+        task::yield_now().await;
+    }
+}

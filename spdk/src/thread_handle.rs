@@ -1,0 +1,131 @@
+//! [`ThreadHandle`]: work for an spdk_thread, from any OS thread.
+
+use std::fmt;
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use futures_channel::oneshot;
+
+use crate::error::{Error, Result};
+use crate::local::Shared;
+use crate::task;
+
+/// Sends work to an spdk_thread from any OS thread. Cheap to clone.
+///
+/// It may outlive its spdk_thread: what it sends then is refused with [`Error::ThreadEnded`].
+#[derive(Clone)]
+pub struct ThreadHandle {
+    shared: Arc<Shared>,
+}
+
+impl ThreadHandle {
+    pub(crate) fn of(shared: Arc<Shared>) -> Self {
+        ThreadHandle { shared }
+    }
+
+    /// Runs `f` on the spdk_thread, in one of its next polls, and returns at once.
+    ///
+    /// Closures that one OS thread sends run in the order they were sent. A panic of `f` is reported
+    /// through `tracing`, and the spdk_thread goes on.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::ThreadEnded`] if the spdk_thread has ended; `f` is dropped then. It is also dropped,
+    /// without running, if the spdk_thread ends before its turn.
+    #[doc(alias = "spdk_thread_send_msg")]
+    pub fn send<F>(&self, f: F) -> Result<()>
+    where
+        F: FnOnce() + Send + 'static,
+    {
+        if self.shared.send(Box::new(f)) {
+            Ok(())
+        } else {
+            Err(self.ended())
+        }
+    }
+
+    /// Runs `f` on the spdk_thread and returns what it returned. Works on any executor.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::ThreadEnded`] if the spdk_thread ended before `f` had run, [`Error::Panicked`] if `f`
+    /// panicked.
+    ///
+    /// # Cancellation
+    ///
+    /// `f` runs all the same when the future is dropped; its result is dropped then.
+    pub async fn call<F, T>(&self, f: F) -> Result<T>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        let (tx, rx) = oneshot::channel();
+        self.send(move || {
+            let result = catch_unwind(AssertUnwindSafe(f)).map_err(task::panicked);
+            // The caller may have dropped its future.
+            let _ = tx.send(result);
+        })?;
+        rx.await.unwrap_or_else(|_| Err(self.ended()))
+    }
+
+    /// Runs a task on the spdk_thread: `make` is sent there and builds the future, which need not be
+    /// `Send`. Returns the task's output.
+    ///
+    /// # Errors
+    ///
+    /// As for [`ThreadHandle::call`]; [`Error::Cancelled`] if the spdk_thread ended before the task
+    /// did.
+    ///
+    /// # Cancellation
+    ///
+    /// The task runs on when the future is dropped; its output is dropped then.
+    pub async fn spawn<M, F>(&self, make: M) -> Result<F::Output>
+    where
+        M: FnOnce() -> F + Send + 'static,
+        F: Future + 'static,
+        F::Output: Send + 'static,
+    {
+        let (tx, rx) = oneshot::channel();
+        self.send(move || {
+            let spawned = task::spawn_local(async move {
+                let task = async move { make().await };
+                let result = futures_util::FutureExt::catch_unwind(AssertUnwindSafe(task)).await;
+                // The caller may have dropped its future.
+                let _ = tx.send(result.map_err(task::panicked));
+            });
+            drop(spawned);
+        })?;
+        rx.await.unwrap_or(Err(Error::Cancelled))
+    }
+
+    fn ended(&self) -> Error {
+        Error::ThreadEnded {
+            name: self.shared.name().to_owned(),
+        }
+    }
+
+    /// The name of the spdk_thread.
+    pub fn name(&self) -> &str {
+        self.shared.name()
+    }
+
+    /// The number of the spdk_thread.
+    pub fn id(&self) -> u64 {
+        self.shared.id()
+    }
+
+    /// Whether the spdk_thread has ended.
+    pub fn has_ended(&self) -> bool {
+        self.shared.is_closed()
+    }
+}
+
+impl fmt::Debug for ThreadHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ThreadHandle")
+            .field("name", &self.name())
+            .field("id", &self.id())
+            .finish()
+    }
+}
