@@ -290,10 +290,11 @@ fn let_go(desc: &WeakHandle<BdevDescObject>) -> bool {
     let mut dependents = handle.extra().dependents.borrow_mut();
     dependents.iter().for_each(|dependent| dependent.shut(why));
     dependents.retain(|dependent| !dependent.revoke_if_idle(why));
-    let all_gone = dependents.is_empty();
-    drop(dependents);
-    drop(handle);
-    all_gone && desc.revoke_if_idle(why)
+    let all_gone = dependents.is_empty() && desc.revoke_if_idle(why);
+    if all_gone {
+        handle.extra().hub.close();
+    }
+    all_gone
 }
 
 impl BdevDesc {
@@ -355,9 +356,10 @@ impl BdevDesc {
     /// The channel, for an operation on this device.
     #[doc(hidden)]
     pub fn channel(&self, ch: &IoChannel) -> Result<Hold<IoChannelObject>, Fault> {
-        let extra = ch.handle().extra();
-        if extra.device == self.handle().extra().bdev.get().cast_const().cast() {
-            ch.handle().hold()
+        // First, since the address of a device that is gone may be another device's by now.
+        let hold = ch.handle().hold()?;
+        if hold.extra().device == self.handle().extra().bdev.get().cast_const().cast() {
+            Ok(hold)
         } else {
             Err(Fault::wrong_channel(ch))
         }

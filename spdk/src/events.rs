@@ -28,6 +28,7 @@ type Hook<E> = Box<dyn Fn(&E)>;
 struct Hub<E> {
     queues: RefCell<Vec<Weak<Queue<E>>>>,
     hook: Cell<Option<Hook<E>>>,
+    closed: Cell<bool>,
 }
 
 impl<E> Default for EventHub<E> {
@@ -42,6 +43,7 @@ impl<E> EventHub<E> {
         EventHub(Rc::new(Hub {
             queues: RefCell::default(),
             hook: Cell::new(None),
+            closed: Cell::new(false),
         }))
     }
 
@@ -55,27 +57,36 @@ impl<E> EventHub<E> {
         self.0.hook.set(Some(Box::new(hook)));
     }
 
+    /// Ends the streams: there will be no more events.
+    pub fn close(&self) {
+        self.0.closed.set(true);
+        for queue in self.0.queues.take() {
+            // A stream without a hub has ended, which its reader sees when it looks again.
+            let queue = queue.upgrade();
+            if let Some(waker) = queue.and_then(|queue| queue.waker.take()) {
+                waker.wake();
+            }
+        }
+    }
+
     /// A stream of the events from now on.
     pub fn subscribe(&self) -> Events<E> {
         let queue = Rc::new(Queue {
             events: RefCell::default(),
             waker: Cell::new(None),
         });
-        let mut queues = self.0.queues.borrow_mut();
-        queues.retain(|queue| queue.strong_count() > 0);
-        queues.push(Rc::downgrade(&queue));
+        if !self.0.closed.get() {
+            let mut queues = self.0.queues.borrow_mut();
+            queues.retain(|queue| queue.strong_count() > 0);
+            queues.push(Rc::downgrade(&queue));
+        }
         Events(queue)
     }
 }
 
 impl<E> Drop for EventHub<E> {
     fn drop(&mut self) {
-        for queue in self.0.queues.borrow().iter().filter_map(Weak::upgrade) {
-            // The stream ends: it sees that its hub has gone when it is polled.
-            if let Some(waker) = queue.waker.take() {
-                waker.wake();
-            }
-        }
+        self.close();
     }
 }
 
@@ -113,8 +124,8 @@ pub unsafe fn emit<E: Clone + 'static>(arg: *mut c_void, event: E) {
     });
 }
 
-/// A stream of events. It ends when the object that reports them is closed and every event has been
-/// read. Not `Send`.
+/// A stream of events. It ends when the object that reports them is closed, also by the removal of
+/// its device, and every event has been read. Not `Send`.
 ///
 /// It keeps up to 1,024 unread events; after that the oldest are dropped, with a `tracing` warning.
 #[must_use = "a stream does nothing unless it is polled"]
