@@ -120,11 +120,11 @@ pub enum Error {
         current: String,
     },
     /// The channel was made for another device than the one it is used with.
-    #[error("{at}: the I/O channel belongs to {channel}")]
+    #[error("{at}: it was given the {channel}; use a channel of this device")]
     WrongChannel {
         /// Where.
         at: Box<Context>,
-        /// The device that the channel belongs to.
+        /// The channel, such as `I/O channel of bdev "Malloc1"`.
         channel: String,
     },
     /// The object behind the handle is gone.

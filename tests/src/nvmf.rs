@@ -2,7 +2,7 @@
 //!
 //! The malloc and delay bdevs move the data at submission. A target that is stopped with SIGSTOP
 //! has not answered yet: what it sends after SIGCONT goes to the memory that the submission named,
-//! and what it asks for comes from there. So a freed or reused buffer shows.
+//! and what it asks for comes from there. So a buffer that was freed or used again shows.
 #![allow(unsafe_code)] // Ties the child's life to ours, between fork and exec, and sends it signals.
 
 pub mod disk;
@@ -22,16 +22,20 @@ use tempfile::TempDir;
 
 /// The name of the bdev that [`Target::attach`] makes in this process.
 pub const BDEV: &str = "Nvme0n1";
-/// The size of its blocks.
+/// The name of another one, whose blocks the target keeps in [`Target::file`].
+pub const FILE_BDEV: &str = "Nvme0n2";
+/// The size of their blocks.
 pub const BLOCK_SIZE: usize = 4096;
-/// How many blocks it has.
+/// How many blocks each has.
 pub const BLOCKS: u64 = 8192;
 
 const NQN: &str = "nqn.2016-06.io.spdk:inflight";
+/// Its name in the target's folder.
+const FILE: &str = "disk";
 const START: Duration = Duration::from_secs(20);
 const SIGNAL: Duration = Duration::from_secs(5);
 
-/// A running `nvmf_tgt` with one malloc namespace, killed on drop and when this process dies.
+/// A running `nvmf_tgt` with a malloc and a file namespace, killed on drop and when this process dies.
 #[derive(Debug)]
 pub struct Target {
     child: Child,
@@ -61,7 +65,11 @@ impl Target {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let port = free_port();
         let config = folder.path().join("target.json");
-        fs::write(&config, target_config(port)).expect("the target's configuration is written");
+        let disk = fs::File::create(folder.path().join(FILE)).expect("the target's file");
+        disk.set_len(BLOCKS * BLOCK_SIZE as u64)
+            .expect("the target's file grows");
+        let text = target_config(port, &folder.path().join(FILE));
+        fs::write(&config, text).expect("the target's configuration is written");
         let log = fs::File::create(folder.path().join("log")).expect("the target's log");
         let mut command = Command::new(nvmf_tgt());
         command
@@ -160,6 +168,11 @@ impl Target {
     /// Kills the target, stopped or not, without a goodbye.
     pub fn kill(&self) {
         self.process().signal(libc::SIGKILL);
+    }
+
+    /// What is on [`FILE_BDEV`].
+    pub fn file(&self) -> Vec<u8> {
+        fs::read(self.folder.path().join(FILE)).expect("the target's file is read")
     }
 
     /// What the target has written to stdout and stderr.
@@ -285,18 +298,22 @@ fn core() -> String {
     cores.find(|core| *core != ours).unwrap_or(ours)
 }
 
-fn target_config(port: u16) -> String {
+fn target_config(port: u16, file: &Path) -> String {
     json!({"subsystems": [
         {"subsystem": "bdev", "config": [
             {"method": "bdev_malloc_create",
              "params": {"name": "Disk", "num_blocks": BLOCKS, "block_size": BLOCK_SIZE}},
+            {"method": "bdev_aio_create",
+             "params": {"name": "File", "filename": file, "block_size": BLOCK_SIZE}},
         ]},
         {"subsystem": "nvmf", "config": [
             {"method": "nvmf_create_transport", "params": {"trtype": "TCP"}},
             {"method": "nvmf_create_subsystem", "params":
                 {"nqn": NQN, "allow_any_host": true, "serial_number": "SPDK0001"}},
             {"method": "nvmf_subsystem_add_ns", "params":
-                {"nqn": NQN, "namespace": {"bdev_name": "Disk"}}},
+                {"nqn": NQN, "namespace": {"bdev_name": "Disk", "nsid": 1}}},
+            {"method": "nvmf_subsystem_add_ns", "params":
+                {"nqn": NQN, "namespace": {"bdev_name": "File", "nsid": 2}}},
             {"method": "nvmf_subsystem_add_listener", "params":
                 {"nqn": NQN, "listen_address": {"trtype": "TCP", "adrfam": "IPv4",
                     "traddr": "127.0.0.1", "trsvcid": port.to_string()}}},

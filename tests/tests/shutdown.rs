@@ -12,11 +12,11 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use spdk::{Error, SpdkApp};
-use spdk_tests::nvmf::disk::{Bystanders, Disk, app, buffer};
-use spdk_tests::nvmf::{Target, interrupt_self, log};
+use spdk_tests::nvmf::disk::{Bystanders, Disk, SPAN, app, assert_is, filled};
+use spdk_tests::nvmf::{FILE_BDEV, Target, interrupt_self, log};
 use spdk_tests::wait::after;
 
-/// Tasks with a read in flight each.
+/// Tasks with an operation in flight each.
 const TASKS: u64 = 32;
 
 /// What becomes of the tasks, seen from outside.
@@ -39,22 +39,32 @@ impl Drop for Guard {
     }
 }
 
+/// What the tasks do.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Io {
+    Read,
+    Write,
+}
+
 impl Witness {
-    /// Spawns the tasks and returns when their reads are in flight on the stopped target.
-    async fn tasks(self: &Rc<Self>, target: &Target) {
-        let disk = Disk::open();
+    /// Spawns the tasks and returns when their operations are in flight on the stopped target.
+    async fn tasks(self: &Rc<Self>, target: &Target, io: Io) {
+        let disk = Disk::named(FILE_BDEV);
         disk.prepare(0..TASKS, 1).await;
         target.stop();
         for span in 0..TASKS {
             let (disk, guard) = (disk.clone(), Guard(self.clone()));
-            let read = async move {
+            let task = async move {
                 // Locals are dropped in the reverse order: the buffer before the guard.
                 let _guard = guard;
-                let mut buf = buffer();
-                let end = disk.read(&mut buf, span).await;
+                let mut buf = filled(span, 2);
+                let end = match io {
+                    Io::Read => disk.read(&mut buf, span).await,
+                    Io::Write => disk.write(&buf, span).await,
+                };
                 panic!("a stopped target answered: {end:?}");
             };
-            drop(spdk::spawn_local(read).expect("the app runs"));
+            drop(spdk::spawn_local(task).expect("the app runs"));
         }
         after(Duration::from_millis(20)).await;
         assert_eq!(self.dropped.get(), 0, "a task has ended");
@@ -69,15 +79,15 @@ impl Witness {
     }
 }
 
-/// Runs an application that ends by `end` while reads are in flight, which the target answers 300 ms
-/// later.
-fn answered_late<T: 'static>(end: impl Future<Output = T> + 'static) -> Result<T, Error> {
+/// Runs an application that ends by `end` while operations are in flight, which the target answers
+/// 300 ms later.
+fn answered_late<T: 'static>(io: Io, end: impl Future<Output = T> + 'static) -> Result<T, Error> {
     log::keep();
     let target = Rc::new(Target::start());
     let witness = Rc::new(Witness::default());
     let (main_target, main_witness) = (target.clone(), witness.clone());
     let result = app(&target, json!({})).block_on(async move {
-        main_witness.tasks(&main_target).await;
+        main_witness.tasks(&main_target, io).await;
         let process = main_target.process();
         std::thread::spawn(move || {
             std::thread::sleep(Duration::from_millis(300));
@@ -86,17 +96,32 @@ fn answered_late<T: 'static>(end: impl Future<Output = T> + 'static) -> Result<T
         Ok(end.await)
     });
     witness.check().assert_last();
+    let generation = if io == Io::Write { 2 } else { 1 };
+    for (bytes, span) in target.file().chunks(SPAN).zip(0..TASKS) {
+        assert_is(bytes, span, generation);
+    }
     result
 }
 
 #[spdk::test(no_app, deadline = 30)]
 fn main_future_ends() {
-    assert_eq!(answered_late(async { 7 }).expect("an orderly end"), 7);
+    assert_eq!(
+        answered_late(Io::Read, async { 7 }).expect("an orderly end"),
+        7
+    );
+}
+
+#[spdk::test(no_app, deadline = 30)]
+fn main_future_ends_with_writes_in_flight() {
+    assert_eq!(
+        answered_late(Io::Write, async { 7 }).expect("an orderly end"),
+        7
+    );
 }
 
 #[spdk::test(no_app, deadline = 30)]
 fn stop_is_called() {
-    let result = answered_late(async {
+    let result = answered_late(Io::Write, async {
         SpdkApp::stop();
         pending::<()>().await;
     });
@@ -105,7 +130,7 @@ fn stop_is_called() {
 
 #[spdk::test(no_app, deadline = 30)]
 fn stop_is_called_on_another_os_thread() {
-    let result = answered_late(async {
+    let result = answered_late(Io::Write, async {
         std::thread::spawn(SpdkApp::stop);
         pending::<()>().await;
     });
@@ -114,7 +139,7 @@ fn stop_is_called_on_another_os_thread() {
 
 #[spdk::test(no_app, deadline = 30)]
 fn interrupted() {
-    let result = answered_late(async {
+    let result = answered_late(Io::Write, async {
         interrupt_self();
         pending::<()>().await;
     });
@@ -122,10 +147,7 @@ fn interrupted() {
 }
 
 /// Runs an application that ends while its target is stopped for good.
-fn never_answered(
-    options: Value,
-    patience: Duration,
-) -> (Result<(), Error>, Duration, Bystanders) {
+fn never_answered(options: Value, patience: Duration) -> (Result<(), Error>, Duration, Bystanders) {
     log::keep();
     let target = Rc::new(Target::start());
     let witness = Rc::new(Witness::default());
@@ -135,7 +157,7 @@ fn never_answered(
     let result = app(&target, options)
         .shutdown_patience(patience)
         .block_on(async move {
-            main_witness.tasks(&main_target).await;
+            main_witness.tasks(&main_target, Io::Read).await;
             began.set(Some(Instant::now()));
             Ok(())
         });
@@ -156,7 +178,7 @@ fn device_that_never_answers_is_reset() {
     assert!(log::has(&[
         "WARN",
         "hold up",
-        "I/O channel of bdev \\\"Nvme0n1\\\""
+        "I/O channel of bdev \\\"Nvme0n2\\\""
     ]));
     assert!(
         took > patience,

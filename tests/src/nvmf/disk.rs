@@ -57,9 +57,14 @@ pub struct Disk {
 }
 
 impl Disk {
-    /// Opens the device on the current spdk_thread.
+    /// Opens [`BDEV`] on the current spdk_thread.
     pub fn open() -> Rc<Disk> {
-        let desc = BdevDesc::open(BDEV, true).expect("the target's bdev");
+        Self::named(BDEV)
+    }
+
+    /// Opens a bdev on the current spdk_thread.
+    pub fn named(name: &str) -> Rc<Disk> {
+        let desc = BdevDesc::open(name, true).expect("the target's bdev");
         let channel = desc
             .get_io_channel()
             .expect("a channel of the target's bdev");
