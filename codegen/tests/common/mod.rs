@@ -41,15 +41,18 @@ pub(crate) fn compare(path: &Path, actual: &str, wrong: &mut Vec<String>) {
         return;
     }
     let expected = fs::read_to_string(path).unwrap_or_default();
-    if let Some(line) = (0..).find(|n| expected.lines().nth(*n) != actual.lines().nth(*n))
-        && expected != actual
-    {
-        wrong.push(format!(
-            "{} differs in line {}\n  expected: {}\n  actual:   {}",
-            path.display(),
-            line + 1,
-            expected.lines().nth(line).unwrap_or("(the end)"),
-            actual.lines().nth(line).unwrap_or("(the end)"),
-        ));
+    if expected == actual {
+        return;
     }
+    let same = expected.lines().zip(actual.lines());
+    let line = same
+        .take_while(|(expected, actual)| expected == actual)
+        .count();
+    wrong.push(format!(
+        "{} differs in line {}\n  expected: {}\n  actual:   {}",
+        path.display(),
+        line + 1,
+        expected.lines().nth(line).unwrap_or("(the end)"),
+        actual.lines().nth(line).unwrap_or("(the end)"),
+    ));
 }

@@ -1,0 +1,113 @@
+//! Operations that a callback ends.
+
+use proc_macro2::TokenStream;
+use quote::{ToTokens, format_ident, quote};
+
+use super::Planned;
+use super::results::{Output, adopted, outputs, pointee, result};
+use crate::manifest::{Arg, NoMem, Outcome};
+use crate::model::{Body, Submitted};
+use crate::plan::params::{self, Parts};
+use crate::plan::types;
+use crate::resolve::{Func, Means};
+use crate::world::{CallbackInfo, World};
+
+pub(super) fn op(
+    func: &Func<'_>,
+    info: CallbackInfo<'_>,
+    parts: &mut Parts,
+    world: &World<'_>,
+) -> Option<Planned> {
+    if info.entry.args.contains(&Arg::BdevIo) {
+        let body = Body::Op {
+            callback: quote!(rt::BdevIoDone),
+            submitted: submitted(func, true),
+            raw: quote!(done),
+            finish: quote!(done),
+        };
+        return Some((quote!(()), body, true));
+    }
+    let callback = format_ident!("{}", types::callback_name(info.entry.c.as_str()));
+    let mut names = Vec::new();
+    let mut status = None;
+    let mut results: Vec<Output> = Vec::new();
+    let values = info
+        .entry
+        .args
+        .iter()
+        .zip(&info.sig.params)
+        .filter(|(arg, _)| {
+            matches!(
+                arg,
+                Arg::Errno | Arg::Value | Arg::Handle | Arg::Convert { .. }
+            )
+        });
+    for ((arg, param), (_, ty, _)) in values.zip(types::payload(info, world)) {
+        let name = params::ident(&param.name);
+        match arg {
+            Arg::Errno => status = Some(name.clone()),
+            Arg::Handle => {
+                let handle = world.handle(pointee(&param.ty, world)?)?;
+                results.push(adopted(func, handle, &name, parts, true));
+            }
+            _ => results.push(Output::ready(ty, name.to_token_stream())),
+        }
+        names.push(name.to_token_stream());
+    }
+    results.extend(outputs(func, parts, true));
+    let raw = types::tuple(names);
+    let (output, value) = result(results);
+    let finish = match status {
+        Some(status) if output.to_string() == "()" => quote!(rt::status(#status)),
+        Some(status) => quote!({
+            rt::status(#status)?;
+            #value
+        }),
+        None => value,
+    };
+    let body = Body::Op {
+        callback: quote!(#callback),
+        submitted: submitted(func, false),
+        raw,
+        finish,
+    };
+    Some((output, body, true))
+}
+
+fn submitted(func: &Func<'_>, is_bdev: bool) -> Submitted {
+    if func.sig.ret.is_none() {
+        return Submitted::Void;
+    }
+    if is_bdev
+        && func
+            .entry
+            .nomem
+            .as_ref()
+            .is_none_or(|nomem| *nomem == NoMem::BdevWait)
+    {
+        let pointer = |wanted: fn(&Means<'_>) -> bool| {
+            let index = func.params.iter().position(wanted)?;
+            let name = params::ident(&func.sig.params[index].name);
+            Some(quote!(#name.as_ptr()))
+        };
+        let device = pointer(|means| matches!(means, Means::Receiver(_) | Means::Held(_)));
+        let channel = pointer(|means| matches!(means, Means::Channel { .. }));
+        if let (Some(device), Some(channel)) = (device, channel) {
+            return Submitted::Bdev(device, channel);
+        }
+    }
+    if func.entry.rc.0.is_empty() {
+        return Submitted::Rc;
+    }
+    let mut codes: Vec<(i32, TokenStream)> = Vec::new();
+    for (rc, outcome) in &func.entry.rc.0 {
+        let meaning = match outcome {
+            Outcome::Pending => quote!(rt::Submitted::Pending),
+            Outcome::Done => quote!(rt::Submitted::Done),
+            // The core looks at the callback first, so what it said counts.
+            Outcome::Refused | Outcome::RefusedAndCalled => continue,
+        };
+        codes.push((rc.0, meaning));
+    }
+    Submitted::Map(codes)
+}
