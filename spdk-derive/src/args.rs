@@ -79,7 +79,7 @@ pub(crate) fn parse(tokens: TokenStream) -> Result<Vec<Arg>> {
 }
 
 /// The options of `SpdkAppBuilder`, and whether each is a flag.
-const APP_OPTIONS: [(&str, bool); 12] = [
+const APP_OPTIONS: [(&str, bool); 13] = [
     ("name", false),
     ("config_file", false),
     ("json_data", false),
@@ -92,6 +92,7 @@ const APP_OPTIONS: [(&str, bool); 12] = [
     ("shm_id", false),
     ("log_level", false),
     ("disable_cpumask_locks", true),
+    ("shutdown_patience", false),
 ];
 
 /// The call of the builder's method that an argument stands for; `None` if there is no such option.
