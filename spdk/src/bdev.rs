@@ -378,6 +378,18 @@ impl Describe for BdevDesc {
     fn describe(&self) -> String {
         format!("bdev {:?}", self.name())
     }
+
+    fn extent(&self) -> Option<(u64, u32)> {
+        self.handle().get().ok()?;
+        let bdev = self.handle().extra().bdev.get();
+        // SAFETY: the descriptor is open, as just seen, which keeps the bdev.
+        Some(unsafe {
+            (
+                sys::spdk_bdev_get_num_blocks(bdev),
+                sys::spdk_bdev_get_block_size(bdev),
+            )
+        })
+    }
 }
 
 impl fmt::Debug for BdevDesc {

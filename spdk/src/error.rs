@@ -100,12 +100,14 @@ pub enum Error {
         status: NvmeStatus,
     },
     /// SPDK refused the call, or completed it with an errno.
-    #[error("{at}: {errno}")]
+    #[error("{at}: {errno}{}", .hint.as_deref().unwrap_or_default())]
     Errno {
         /// Where.
         at: Box<Context>,
         /// The reason.
         errno: Errno,
+        /// What is wrong with the range, where that explains the errno.
+        hint: Option<Box<str>>,
     },
     /// The object belongs to another spdk_thread than the current one.
     #[error(
@@ -268,6 +270,11 @@ impl Error {
 pub trait Describe {
     /// The object in a few words, such as `bdev "Malloc0"`.
     fn describe(&self) -> String;
+
+    /// For a device: how many blocks it has, and their size in bytes.
+    fn extent(&self) -> Option<(u64, u32)> {
+        None
+    }
 }
 
 impl Describe for &str {
@@ -314,6 +321,35 @@ impl<'a> At<'a> {
     pub fn blocks(mut self, offset: u64, count: u64) -> Self {
         self.range = Some(Range::Blocks { offset, count });
         self
+    }
+
+    /// What SPDK means by `EINVAL`, if the range is why.
+    fn hint(&self, errno: Errno) -> Option<Box<str>> {
+        let (blocks, size) = self.object?.extent()?;
+        let size = u64::from(size);
+        let (offset, length, unit) = match self.range? {
+            Range::Bytes { offset, length } => (offset, length, size),
+            Range::Blocks { offset, count } => (offset, count, 1),
+        };
+        if errno != Errno::EINVAL || unit == 0 {
+            return None;
+        }
+        let end = blocks.saturating_mul(size);
+        if offset % unit != 0 || length % unit != 0 {
+            Some(format!(
+                "; the offset and the length must be multiples of the block size, {size} bytes"
+            ))
+        } else if offset
+            .checked_add(length)
+            .is_none_or(|last| last / unit > blocks)
+        {
+            Some(format!(
+                "; the device ends after {blocks} blocks of {size} bytes, at byte {end}"
+            ))
+        } else {
+            None
+        }
+        .map(String::into_boxed_str)
     }
 
     fn context(&self) -> Box<Context> {
@@ -411,6 +447,7 @@ impl Fault {
             Kind::Errno(errno) => Error::Errno {
                 at: at.context(),
                 errno,
+                hint: at.hint(errno),
             },
             Kind::Device(status) => Error::Device {
                 at: at.context(),

@@ -24,6 +24,9 @@ use crate::sys;
 /// Set in [`Mem::loans`] while the one loan is to an operation that writes into the memory.
 const FILLING: u32 = 1 << 31;
 
+/// DPDK's allocator takes the alignment as 32 bits, and silently drops the others.
+const MAX_ALIGN: usize = 1 << 31;
+
 /// A piece of memory with its loans. Always on the heap, named by a [`MemRef`].
 pub(crate) struct Mem {
     data: NonNull<u8>,
@@ -64,10 +67,13 @@ impl Mem {
             return Err(Fault::invalid("a buffer of 0 bytes cannot be used for I/O"));
         }
         let align = if align == 0 { 64 } else { align };
-        if !align.is_power_of_two() || Layout::from_size_align(size, align).is_err() {
+        if !align.is_power_of_two() || align > MAX_ALIGN {
             return Err(Fault::invalid(format!(
-                "an alignment of {align} bytes for {size} bytes; it must be a power of two"
+                "an alignment of {align} bytes; it must be a power of two, at most {MAX_ALIGN}"
             )));
+        }
+        if Layout::from_size_align(size, align).is_err() {
+            return Err(Fault::no_dma_memory(size, align));
         }
         if HAVE_ORPHANS.load(Relaxed) {
             sweep();

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use crate::env::{self, Phase};
 use crate::errno::Errno;
-use crate::error::{At, Error, Result};
+use crate::error::{At, Error, Fault, Result};
 use crate::local::{Local, Shared};
 use crate::thread_handle::ThreadHandle;
 use crate::{options, panic, sys};
@@ -66,7 +66,7 @@ impl SpdkThread {
     ///
     /// [`Error::NotInitialised`] without a [`SpdkEnv`](crate::SpdkEnv), [`Error::Option`] for a name
     /// that is empty or has a NUL byte, [`Error::Errno`] with `ENOMEM` if SPDK has no memory for it,
-    /// and with `EPERM` inside a [`SpdkApp`](crate::SpdkApp).
+    /// and [`Error::InvalidArgument`] inside a [`SpdkApp`](crate::SpdkApp).
     #[doc(alias = "spdk_thread_create")]
     pub fn current(name: &str) -> Result<Self> {
         Self::current_with_mempool_size(name, DEFAULT_MSG_MEMPOOL_SIZE)
@@ -93,7 +93,11 @@ impl SpdkThread {
         let name = options::text("name", name)?;
         match env::phase() {
             Phase::Env => {}
-            Phase::App => return Err(Error::errno_of(CALL, Errno::EPERM)),
+            Phase::App => {
+                let reason = "inside `SpdkApp` the framework polls the spdk_threads; use `spawn_local`, \
+                              or `ThreadHandle` to reach another one";
+                return Err(Fault::invalid(reason).at(At::free(CALL)));
+            }
             _ => return Err(Error::NotInitialised { operation: CALL }),
         }
         let ptr = create(&name, size)?;

@@ -800,7 +800,7 @@ impl BdevDesc {
     ///
     /// # Errors
     ///
-    /// - `EINVAL`: there are no blocks to read, or they end beyond the device.
+    /// - `EINVAL`: they end beyond the device.
     /// - `Error::Device`: the device failed it, with the status that it reports.
     /// - Refused before SPDK sees it: a channel of another device, a buffer whose length is not
     ///   that of the range.
@@ -953,7 +953,7 @@ impl BdevDesc {
     ///
     /// # Errors
     ///
-    /// - `EINVAL`: there are no blocks to read, or they end beyond the device.
+    /// - `EINVAL`: they end beyond the device.
     /// - `Error::Device`: the device failed it, with the status that it reports.
     /// - Refused before SPDK sees it: a channel of another device, a buffer whose length is not
     ///   that of the range.
@@ -1104,7 +1104,7 @@ impl BdevDesc {
     ///
     /// # Errors
     ///
-    /// - `EINVAL`: there are no blocks to write, or they end beyond the device.
+    /// - `EINVAL`: they end beyond the device.
     /// - `EBADF`: the descriptor was not opened for writing.
     /// - `Error::Device`: the device failed it, with the status that it reports.
     /// - Refused before SPDK sees it: a channel of another device, a buffer whose length is not
@@ -1258,7 +1258,7 @@ impl BdevDesc {
     ///
     /// # Errors
     ///
-    /// - `EINVAL`: there are no blocks to write, or they end beyond the device.
+    /// - `EINVAL`: they end beyond the device.
     /// - `EBADF`: the descriptor was not opened for writing.
     /// - `Error::Device`: the device failed it, with the status that it reports.
     /// - Refused before SPDK sees it: a channel of another device, a buffer whose length is not
@@ -1405,7 +1405,7 @@ impl BdevDesc {
     ///
     /// # Errors
     ///
-    /// - `EINVAL`: there are no blocks to write, or they end beyond the device.
+    /// - `EINVAL`: they end beyond the device.
     /// - `EBADF`: the descriptor was not opened for writing.
     /// - `ENOTSUP`: the device can neither write zeroes nor write.
     /// - `Error::Device`: the device failed it, with the status that it reports.
