@@ -1,8 +1,16 @@
 //! The end of an application with I/O in flight.
 //!
 //! The device is an NVMe-oF target in another process, stopped with SIGSTOP while tasks wait for
-//! their reads. The end drops the tasks and their buffers at once, and the reads end later, or never.
-
+//! their reads or writes. The end drops the tasks and their buffers at once, and the operations end
+//! later, or never.
+//!
+//! Each of these faults was put into the core, and these tests failed:
+//!
+//! - The drop of a `DmaBuf` frees its memory although it is on loan: those that are answered late.
+//! - The end does not wait for operations in flight: the same, and `device_that_never_answers_is_reset`.
+//! - The last loan does not free what its owner left: all that end in order.
+//! - Devices are not reset when the patience is over: `device_that_never_answers_is_reset`.
+//! - The end is not watched: `device_that_cannot_be_reset_is_abandoned`.
 #![allow(missing_docs)]
 
 use std::cell::{Cell, RefCell};
