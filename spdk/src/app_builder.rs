@@ -209,6 +209,7 @@ impl<'a> Options<'a> {
             Some(mask) => Some(options::cores("reactor_mask", mask)?),
             None => None,
         };
+        options::main_core(builder.main_core, builder.reactor_mask.as_deref())?;
         Ok(Options {
             builder,
             name: options::text("name", builder.name.as_deref().unwrap_or("spdk"))?,

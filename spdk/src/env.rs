@@ -171,6 +171,7 @@ impl SpdkEnvBuilder {
             Some(mask) => Some(options::cores("core_mask", mask)?),
             None => None,
         };
+        options::main_core(self.main_core, self.core_mask.as_deref())?;
         let mem_size = self.mem_size_mb.map(options::memory).transpose()?;
         begin()?;
         spdk_log::capture();

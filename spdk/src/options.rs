@@ -91,6 +91,18 @@ pub(crate) fn cores(option: &'static str, mask: &str) -> Result<CString> {
     text(option, mask)
 }
 
+/// Checks that the main core is one of the mask's; without a mask SPDK uses core 0.
+pub(crate) fn main_core(core: Option<i32>, mask: Option<&str>) -> Result<()> {
+    let mask = mask.unwrap_or("0x1");
+    match (core, parse_cores(mask)) {
+        (Some(core), Ok(cores)) if !cores.iter().any(|one| i64::from(*one) == i64::from(core)) => {
+            let reason = format!("core {core} is not one of the cores of {mask:?}");
+            Err(refuse("main_core", reason))
+        }
+        _ => Ok(()),
+    }
+}
+
 fn parse_cores(mask: &str) -> Result<BTreeSet<u32>, String> {
     let mask = mask.trim();
     let cores = match mask.strip_prefix('[') {

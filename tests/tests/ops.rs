@@ -335,7 +335,7 @@ async fn wrong_ranges_are_refused() -> spdk::Result<()> {
     ];
     assert_eq!(
         texts[0],
-        "spdk_bdev_read on bdev \"D\" (512 bytes at byte 1): Invalid argument (EINVAL)"
+        "spdk_bdev_read on bdev \"D\" (512 bytes at byte 1): Invalid argument (EINVAL); the offset and the length must be multiples of the block size, 512 bytes"
     );
     assert!(texts.iter().all(|text| text.contains("on bdev \"D\" (")), "{texts:#?}");
     // Nothing was written.

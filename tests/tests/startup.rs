@@ -1,0 +1,409 @@
+//! Starting SPDK and ending it: options that cannot be used, and what is left afterwards.
+#![allow(missing_docs)]
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
+
+use spdk::{
+    Bdev, DmaBuf, Error, SpdkApp, SpdkAppBuilder, SpdkEnv, SpdkThread, ThreadHandle, spawn_local,
+};
+use spdk_tests::{Device, poll_once};
+
+const MALLOC: &str = r#"{"subsystems": [{"subsystem": "bdev", "config": [
+    {"method": "bdev_malloc_create",
+     "params": {"name": "Malloc0", "num_blocks": 1024, "block_size": 512}}]}]}"#;
+
+fn app() -> SpdkAppBuilder {
+    spdk::__testing::builder()
+}
+
+/// Why it did not start.
+fn refusal(app: SpdkAppBuilder) -> String {
+    match app.run(|| panic!("it started")) {
+        Err(error @ (Error::Option { .. } | Error::Start { .. })) => error.to_string(),
+        Err(error) => panic!("{error:?}"),
+        Ok(()) => panic!("it started"),
+    }
+}
+
+/// Fails if an option that cannot be used reaches SPDK, which exits or ignores it. None of these
+/// attempts counts as the one start of the process.
+#[spdk::test(no_app)]
+fn options_that_cannot_be_used() -> spdk::Result<()> {
+    assert_eq!(
+        refusal(app().config_file("/no/such/bdev.json")),
+        "option `config_file`: cannot read /no/such/bdev.json: No such file or directory (os error 2)"
+    );
+    assert_eq!(
+        refusal(app().config_file("x").json_data("{}")),
+        "option `config_file`: a configuration file and `json_data` are both set; set one of them"
+    );
+    let cases = [
+        ("{", "the JSON text ends too early, at line 1, column 2"),
+        ("{\n  \"subsystems\": [,]\n}", "the JSON text is not valid, at line 2, column 18"),
+        ("[]", "it is not a JSON object; it should be {\"subsystems\": [...]}"),
+        ("", "the JSON text ends too early, at line 1, column 1"),
+    ];
+    for (json, reason) in cases {
+        assert_eq!(refusal(app().json_data(json)), format!("option `json_data`: {reason}"));
+    }
+    let file = tempfile::NamedTempFile::new().map(|file| file.into_temp_path());
+    let Ok(file) = file else { panic!("{file:?}") };
+    assert!(std::fs::write(&file, "{\n\n  x").is_ok());
+    assert_eq!(
+        refusal(app().config_file(&file)),
+        format!(
+            "option `config_file`: {}: the JSON text is not valid, at line 3, column 3",
+            file.display()
+        )
+    );
+    let ways = "write a hexadecimal mask such as 0x3 or a list such as [0,2-3]";
+    assert_eq!(
+        refusal(app().reactor_mask("0xg")),
+        format!("option `reactor_mask`: \"0xg\" is not a core mask: 'g' is not a hexadecimal digit; {ways}")
+    );
+    assert_eq!(
+        refusal(app().reactor_mask("0x0")),
+        format!("option `reactor_mask`: \"0x0\" is not a core mask: it names no core; {ways}")
+    );
+    let text = refusal(app().reactor_mask("[0,4000]"));
+    assert!(text.contains("names core 4000, which this machine has not; it offers"), "{text}");
+    assert_eq!(
+        refusal(app().mem_size_mb(0)),
+        "option `mem_size_mb`: 0 MB; it must be at least 1"
+    );
+    assert_eq!(
+        refusal(app().reactor_mask("[0]").main_core(1)),
+        "option `main_core`: core 1 is not one of the cores of \"[0]\""
+    );
+    assert_eq!(refusal(app().name("")), "option `name`: it is empty");
+    let text = refusal(app().name("a\0b"));
+    assert_eq!(
+        text,
+        "option `name`: the text has a NUL byte at position 1; C strings cannot hold one"
+    );
+    // The one start is still to be had.
+    app().run(|| ())
+}
+
+/// Fails if the reason is lost on the way from SPDK's log.
+#[spdk::test(no_app)]
+fn an_rpc_that_does_not_exist() {
+    let json = MALLOC.replace("bdev_malloc_create", "bdev_malloc_conjure");
+    let text = refusal(app().json_data(json));
+    assert!(text.starts_with("SPDK did not start: "), "{text}");
+    assert!(text.contains("Method 'bdev_malloc_conjure' was not found"), "{text}");
+}
+
+/// As above.
+#[spdk::test(no_app)]
+fn an_rpc_that_fails() {
+    let text = refusal(app().json_data(MALLOC.replace("512", "511")));
+    assert!(text.contains("511") || text.contains("block size"), "{text}");
+}
+
+/// As above; what SPDK does with too little memory must not be the end of the process.
+#[spdk::test(no_app)]
+fn too_little_memory() {
+    let text = refusal(app().mem_size_mb(16));
+    assert!(text.starts_with("SPDK did not start: "), "{text}");
+    assert!(text.contains("pool") || text.contains("allocate"), "{text}");
+}
+
+/// As above.
+#[spdk::test(no_app)]
+fn an_rpc_address_that_cannot_be_used() {
+    let text = refusal(app().rpc_addr("/no/such/directory/rpc.sock"));
+    assert!(text.starts_with("SPDK did not start: "), "{text}");
+}
+
+/// Fails if an environment that cannot be had ends the process.
+#[spdk::test(no_app)]
+fn an_environment_with_wrong_options() -> spdk::Result<()> {
+    let builder = || SpdkEnv::builder().no_huge(true).no_pci(true).mem_size_mb(64);
+    let text = |builder: spdk::SpdkEnvBuilder| match builder.build() {
+        Err(error) => error.to_string(),
+        Ok(_) => panic!("it started"),
+    };
+    let mask = text(builder().core_mask("x"));
+    assert!(mask.starts_with("option `core_mask`: \"x\" is not a core mask"), "{mask}");
+    assert_eq!(text(builder().name("")), "option `name`: it is empty");
+    assert_eq!(
+        text(builder().mem_size_mb(-5)),
+        "option `mem_size_mb`: -5 MB; it must be at least 1"
+    );
+    let env = builder().build()?;
+    assert!(matches!(builder().build(), Err(Error::AlreadyInitialised)));
+    assert!(matches!(app().run(|| ()), Err(Error::AlreadyInitialised)));
+    drop(env);
+    assert!(matches!(builder().build(), Err(Error::AlreadyInitialised)));
+    Ok(())
+}
+
+/// Fails if SPDK is started a second time: it would find its own remains.
+#[spdk::test(no_app)]
+fn a_second_start_is_refused() -> spdk::Result<()> {
+    app().run(|| {
+        assert!(matches!(app().run(|| ()), Err(Error::AlreadyInitialised)));
+        assert!(matches!(SpdkEnv::init(), Err(Error::AlreadyInitialised)));
+    })?;
+    let again = app().block_on(async { Ok(1) });
+    let text = again.err().map(|error| error.to_string());
+    assert_eq!(
+        text.as_deref(),
+        Some(
+            "SPDK was already initialised in this process; it can be initialised once only, even \
+             after it ended"
+        )
+    );
+    Ok(())
+}
+
+/// Fails if a configuration with comments is refused, or the file is not the one given.
+#[spdk::test(no_app)]
+fn a_configuration_file_is_read() -> spdk::Result<()> {
+    let dir = tempfile::tempdir();
+    let Ok(dir) = dir else { panic!("{dir:?}") };
+    let file = dir.path().join("bdev.json");
+    assert!(std::fs::write(&file, format!("// The device.\n{MALLOC}\n")).is_ok());
+    let blocks = app()
+        .config_file(&file)
+        .block_on(async { Ok(Bdev::find("Malloc0")?.num_blocks()) })?;
+    assert_eq!(blocks, 1024);
+    Ok(())
+}
+
+/// Fails if the result, an error or a panic of the main future is lost, or if the application does
+/// not end after it.
+#[spdk::test(no_app)]
+fn the_main_function_has_a_result() -> spdk::Result<()> {
+    let text = app().json_data(MALLOC).block_on(async {
+        let device = Device::open("Malloc0")?;
+        let mut buf = device.buffer(1)?;
+        device.desc.read(&device.ch, &mut buf, 0).await?;
+        Ok(String::from("a result"))
+    })?;
+    assert_eq!(text, "a result");
+    Ok(())
+}
+
+/// As above.
+#[spdk::test(no_app)]
+fn the_main_function_has_an_error() {
+    let end = app().block_on(async { Bdev::find("None").map(|bdev| bdev.num_blocks()) });
+    assert!(matches!(end, Err(Error::NoSuchBdev { name }) if name == "None"));
+}
+
+/// As above: the application ends in order, and then the panic goes on.
+#[spdk::test(no_app)]
+#[should_panic(expected = "in the main future")]
+fn the_main_function_panics() {
+    let end = app().json_data(MALLOC).run_async(async {
+        let _device = Device::open("Malloc0");
+        panic!("in the main future");
+    });
+    panic!("it returned {end:?}");
+}
+
+/// As above.
+#[spdk::test(no_app)]
+#[should_panic(expected = "in the main function")]
+fn the_plain_main_function_panics() {
+    let end = app().run(|| panic!("in the main function"));
+    panic!("it returned {end:?}");
+}
+
+/// Fails if `run` ends before the tasks that its function spawned.
+#[spdk::test(no_app)]
+fn run_waits_for_the_tasks() -> spdk::Result<()> {
+    let done = Rc::new(Cell::new(0));
+    let counter = done.clone();
+    app().json_data(MALLOC).run(move || {
+        for _ in 0..10 {
+            let counter = counter.clone();
+            let task = spawn_local(async move {
+                let device = Device::open("Malloc0")?;
+                let mut buf = device.buffer(1)?;
+                for _ in 0..10 {
+                    device.desc.read(&device.ch, &mut buf, 0).await?;
+                }
+                counter.set(counter.get() + 1);
+                Ok::<_, Error>(())
+            });
+            assert!(task.is_ok());
+        }
+    })?;
+    assert_eq!(done.get(), 10);
+    Ok(())
+}
+
+/// Fails if `stop` does not end the application, from inside or from another OS thread, or is an
+/// error when there is none.
+#[spdk::test(no_app)]
+fn stop_ends_it() {
+    SpdkApp::stop();
+    let dropped = Rc::new(Cell::new(false));
+    struct Drops(Rc<Cell<bool>>);
+    impl Drop for Drops {
+        fn drop(&mut self) {
+            assert!(SpdkThread::get_current().is_some(), "dropped outside of its spdk_thread");
+            self.0.set(true);
+        }
+    }
+    let drops = Drops(dropped.clone());
+    let end: spdk::Result<()> = app().json_data(MALLOC).block_on(async move {
+        let _drops = drops;
+        let device = Device::open("Malloc0")?;
+        let mut buf = device.buffer(1)?;
+        drop(std::thread::spawn(SpdkApp::stop));
+        loop {
+            device.desc.read(&device.ch, &mut buf, 0).await?;
+        }
+    });
+    assert!(matches!(end, Err(Error::Cancelled)), "{end:?}");
+    assert!(dropped.get(), "the main future was not dropped");
+    SpdkApp::stop();
+    SpdkApp::start_shutdown();
+}
+
+/// Fails if SPDK's memory is used before it is there, or after.
+#[spdk::test(no_app)]
+fn memory_before_and_after() -> spdk::Result<()> {
+    let text = |result: spdk::Result<DmaBuf>| match result {
+        Err(error) => error.to_string(),
+        Ok(buf) => panic!("{} bytes", buf.len()),
+    };
+    let expected = "DmaBuf::alloc: SPDK is not initialised in this process; build a `SpdkEnv` or run \
+                    a `SpdkApp` first";
+    assert_eq!(text(DmaBuf::alloc(4096, 4096)), expected);
+    assert!(matches!(SpdkThread::current("x"), Err(Error::NotInitialised { .. })));
+    let kept = Rc::new(RefCell::new(None));
+    let keep = kept.clone();
+    app().run(move || {
+        let buf = DmaBuf::alloc(4096, 4096).map(|mut buf| {
+            buf.fill(7);
+            buf
+        });
+        *keep.borrow_mut() = buf.ok();
+    })?;
+    assert_eq!(text(DmaBuf::alloc(4096, 4096)), expected);
+    // A buffer from before is still there, and can be used up.
+    let Some(mut buf) = kept.borrow_mut().take() else { panic!("no buffer") };
+    assert!(buf.iter().all(|byte| *byte == 7));
+    buf.fill(8);
+    assert!(buf.iter().all(|byte| *byte == 8));
+    let elsewhere = std::thread::spawn(move || drop(buf));
+    assert!(elsewhere.join().is_ok());
+    assert_eq!(text(DmaBuf::alloc(4096, 4096)), expected);
+    Ok(())
+}
+
+thread_local! {
+    static KEPT: RefCell<Vec<Device>> = const { RefCell::new(Vec::new()) };
+    static THREAD: RefCell<Option<ThreadHandle>> = const { RefCell::new(None) };
+}
+
+/// Fails if a handle that is kept beyond the end reaches what SPDK has freed, when it is used or when
+/// it is dropped, at last with the variables of its OS thread.
+#[spdk::test(no_app)]
+fn handles_beyond_the_end() -> spdk::Result<()> {
+    app().json_data(MALLOC).block_on(async {
+        for _ in 0..3 {
+            let device = Device::open("Malloc0")?;
+            let mut buf = device.buffer(1)?;
+            device.desc.read(&device.ch, &mut buf, 0).await?;
+            KEPT.with_borrow_mut(|kept| kept.push(device));
+        }
+        THREAD.set(SpdkThread::get_current().map(|current| current.handle()));
+        Ok(())
+    })?;
+    let Some(Device { bdev, desc, ch }) = KEPT.with_borrow_mut(Vec::pop) else {
+        panic!("nothing was kept");
+    };
+    assert_eq!((bdev.name(), bdev.num_blocks()), ("Malloc0", 1024));
+    assert!(bdev.as_ptr().is_null() && desc.as_ptr().is_null() && ch.as_ptr().is_null());
+    let text = bdev.product_name().err().map(|error| error.to_string());
+    assert_eq!(
+        text.as_deref(),
+        Some("spdk_bdev_get_product_name on bdev \"Malloc0\": its spdk_thread has ended")
+    );
+    assert!(matches!(desc.get_io_channel(), Err(Error::Gone { .. })));
+    let mut flush = Box::pin(desc.flush(&ch, 0, 512));
+    assert!(matches!(poll_once(flush.as_mut()), std::task::Poll::Ready(Err(Error::Gone { .. }))));
+    drop(flush);
+    assert!(matches!(Bdev::find("Malloc0"), Err(Error::NoThread { .. })));
+    assert!(matches!(spawn_local(async {}), Err(Error::NoThread { .. })));
+    drop((ch, bdev, desc));
+    std::mem::forget(KEPT.with_borrow_mut(Vec::pop));
+    let handle = THREAD.take();
+    assert!(handle.as_ref().is_some_and(ThreadHandle::has_ended));
+    let sent = handle.map(|handle| handle.send(|| panic!("it ran")));
+    assert!(matches!(sent, Some(Err(Error::ThreadEnded { name })) if name == "app_thread"));
+    assert!(SpdkThread::app_thread().is_none());
+    // One is left in `KEPT`, for the end of this OS thread.
+    Ok(())
+}
+
+/// Fails if a future that is in flight at the end, and kept, is completed or dropped into freed
+/// memory.
+#[spdk::test(no_app)]
+fn futures_beyond_the_end() -> spdk::Result<()> {
+    type Io = std::pin::Pin<Box<dyn Future<Output = spdk::Result<()>>>>;
+    let kept: Rc<RefCell<Vec<Io>>> = Rc::default();
+    let keep = kept.clone();
+    app().json_data(MALLOC).block_on(async move {
+        for _ in 0..3 {
+            let device = Device::open("Malloc0")?;
+            let mut io: Io = Box::pin(async move {
+                let mut buf = device.buffer(8)?;
+                device.desc.read(&device.ch, &mut buf, 0).await
+            });
+            assert!(poll_once(io.as_mut()).is_pending());
+            keep.borrow_mut().push(io);
+        }
+        Ok(())
+    })?;
+    let mut ios = kept.take();
+    // The operation ended before SPDK did.
+    let first = ios.pop().map(|mut io| poll_once(io.as_mut()));
+    assert!(matches!(first, Some(std::task::Poll::Ready(Ok(())))), "{first:?}");
+    drop(ios.pop());
+    std::mem::forget(ios.pop());
+    Ok(())
+}
+
+/// Fails if what a task leaves behind is dropped after SPDK, or not at all.
+#[spdk::test(no_app)]
+fn tasks_are_dropped_at_the_end() -> spdk::Result<()> {
+    static DROPPED: AtomicU32 = AtomicU32::new(0);
+    struct Drops;
+    impl Drop for Drops {
+        fn drop(&mut self) {
+            // A drop may use SPDK, too.
+            let device = Device::open("Malloc0").map(drop);
+            let task = spawn_local(async {}).map(drop);
+            assert!(SpdkThread::get_current().is_some(), "{device:?} {task:?}");
+            DROPPED.fetch_add(1, SeqCst);
+        }
+    }
+    app().json_data(MALLOC).block_on(async {
+        for _ in 0..100 {
+            drop(spawn_local(async {
+                let _drops = Drops;
+                std::future::pending::<()>().await;
+            })?);
+            let endless = spawn_local(async {
+                let _drops = Drops;
+                loop {
+                    spdk::task::yield_now().await;
+                }
+            })?;
+            drop(endless);
+        }
+        spdk::task::yield_now().await;
+        Ok(())
+    })?;
+    assert_eq!(DROPPED.load(SeqCst), 200);
+    Ok(())
+}
