@@ -152,7 +152,7 @@ pub(crate) struct Function {
     pub(crate) lets: Vec<TokenStream>,
     /// What refuses the call on the wrong thread.
     pub(crate) place: Option<TokenStream>,
-    /// What can refuse the call once everything is held.
+    /// What can refuse the call before anything is held.
     pub(crate) checks: Vec<TokenStream>,
     /// What the call holds or borrows, by name.
     pub(crate) holds: Vec<Hold>,
@@ -166,6 +166,8 @@ pub(crate) struct Hold {
     pub(crate) name: Ident,
     pub(crate) value: TokenStream,
     pub(crate) is_mut: bool,
+    /// Whether it is given away for good: then nothing may be refused any more after it.
+    pub(crate) is_given: bool,
     /// Whether C is given it.
     pub(crate) in_submit: bool,
     /// Whether the values that end the operation are made of it.

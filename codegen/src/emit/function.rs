@@ -109,8 +109,8 @@ fn op(
     quote! {
         let op = rt::begin(at, || {
             #place
-            let held = #values;
             #(#checks)*
+            let held = #values;
             #safety
             Ok(unsafe {
                 rt::op::<#callback, _, _>(
@@ -180,7 +180,7 @@ fn call(function: &Function, result: &Outcome) -> TokenStream {
         Outcome::Value(value) if is_told => quote!(let rc = unsafe { #call }; Ok(#value)),
         Outcome::Value(value) => quote!(let rc = unsafe { #call }; #value),
     };
-    begun(function, quote!(#place #lets #(#checks)* #safety #result))
+    begun(function, quote!(#place #(#checks)* #lets #safety #result))
 }
 
 fn open(function: &Function) -> TokenStream {
@@ -214,8 +214,8 @@ fn open(function: &Function) -> TokenStream {
     };
     let statements = quote! {
         #place
-        #lets
         #(#checks)*
+        #lets
         let hub = rt::EventHub::new();
         #safety
         #run
@@ -267,8 +267,8 @@ fn each(function: &Function) -> TokenStream {
     let statements = match function.at {
         Some(_) => quote! {
             #place
-            #lets
             #(#checks)*
+            #lets
             #safety
             let rc = unsafe { #call };
             #positive

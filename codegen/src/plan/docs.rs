@@ -126,7 +126,7 @@ fn errors(func: &Func<'_>) -> Vec<String> {
     refused.dedup();
     if !refused.is_empty() {
         lines.push(format!(
-            "- Refused before SPDK sees it: {}.",
+            "- Refused before C sees it: {}.",
             refused.join(", ")
         ));
     }

@@ -158,11 +158,13 @@ fn holds_handle(func: &Func<'_>) -> bool {
 
 /// An operation without a handle still belongs to its spdk_thread, which waits for it.
 fn hold_thread(parts: &mut Parts) {
-    parts.holds.push(model::Hold {
+    let here = model::Hold {
         name: format_ident!("here"),
         value: quote!(rt::Here::now()?),
         is_mut: false,
+        is_given: false,
         in_submit: false,
         in_finish: false,
-    });
+    };
+    parts.holds.insert(0, here);
 }

@@ -54,6 +54,7 @@ pub(super) fn parts(func: &Func<'_>, world: &World<'_>, in_op: bool) -> Parts {
     for index in 0..func.params.len() {
         walk.param(index);
     }
+    walk.parts.holds.sort_by_key(|hold| hold.is_given);
     walk.parts
 }
 
@@ -87,6 +88,7 @@ impl Walk<'_, '_> {
             name: name.clone(),
             value,
             is_mut,
+            is_given: false,
             in_submit: true,
             in_finish: false,
         });
@@ -154,6 +156,9 @@ impl Walk<'_, '_> {
                     }
                 };
                 self.try_hold(&name, quote!(#object.into_c()));
+                if let Some(hold) = self.parts.holds.last_mut() {
+                    hold.is_given = true;
+                }
                 quote!(#name.as_ptr())
             }
             Means::Buffer { writes, len, unit } => {

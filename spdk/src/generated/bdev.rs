@@ -384,7 +384,7 @@ impl BdevDesc {
     /// - `ENODEV`: no bdev has this name or alias.
     /// - `EPERM`: `write`, and a module has claimed the bdev for itself.
     /// - `ENOMEM`: SPDK has no memory for the descriptor.
-    /// - Refused before SPDK sees it: text with a NUL inside.
+    /// - Refused before C sees it: text with a NUL inside.
     ///
     /// # Thread
     ///
@@ -731,7 +731,7 @@ impl BdevDesc {
     ///
     /// - `EINVAL`: the range is not made of whole blocks, or ends beyond the device.
     /// - `Error::Device`: the device failed it, with the status that it reports.
-    /// - Refused before SPDK sees it: a channel of another device.
+    /// - Refused before C sees it: a channel of another device.
     ///
     /// # Cancellation
     ///
@@ -802,8 +802,8 @@ impl BdevDesc {
     ///
     /// - `EINVAL`: they end beyond the device.
     /// - `Error::Device`: the device failed it, with the status that it reports.
-    /// - Refused before SPDK sees it: a channel of another device, a buffer whose length is not
-    ///   that of the range.
+    /// - Refused before C sees it: a channel of another device, a buffer whose length is not that
+    ///   of the range.
     ///
     /// # Cancellation
     ///
@@ -825,8 +825,8 @@ impl BdevDesc {
         let at = rt::At::new("spdk_bdev_read_blocks", self)
             .blocks(offset_blocks, num_blocks);
         let op = rt::begin(at, || {
-            let held = (self.handle().hold()?, self.channel(ch)?, buf.lend_mut()?);
             rt::check_len(buf.len() as u64, num_blocks, self.block_size_of()?)?;
+            let held = (self.handle().hold()?, self.channel(ch)?, buf.lend_mut()?);
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
             // keeps `desc`, `ch` and `buf` until then.
             Ok(unsafe {
@@ -877,7 +877,7 @@ impl BdevDesc {
     ///
     /// - `EINVAL`: the range is not made of whole blocks, or ends beyond the device.
     /// - `Error::Device`: the device failed it, with the status that it reports.
-    /// - Refused before SPDK sees it: a channel of another device.
+    /// - Refused before C sees it: a channel of another device.
     ///
     /// # Cancellation
     ///
@@ -955,8 +955,8 @@ impl BdevDesc {
     ///
     /// - `EINVAL`: they end beyond the device.
     /// - `Error::Device`: the device failed it, with the status that it reports.
-    /// - Refused before SPDK sees it: a channel of another device, a buffer whose length is not
-    ///   that of the range.
+    /// - Refused before C sees it: a channel of another device, a buffer whose length is not that
+    ///   of the range.
     ///
     /// # Cancellation
     ///
@@ -978,12 +978,12 @@ impl BdevDesc {
         let at = rt::At::new("spdk_bdev_readv_blocks", self)
             .blocks(offset_blocks, num_blocks);
         let op = rt::begin(at, || {
+            rt::check_len(rt::total_len(bufs), num_blocks, self.block_size_of()?)?;
             let held = (
                 self.handle().hold()?,
                 self.channel(ch)?,
                 rt::IoVecs::fill(bufs)?,
             );
-            rt::check_len(rt::total_len(bufs), num_blocks, self.block_size_of()?)?;
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
             // keeps `desc`, `ch` and `iov` until then.
             Ok(unsafe {
@@ -1035,7 +1035,7 @@ impl BdevDesc {
     /// - `EINVAL`: the range is not made of whole blocks, or ends beyond the device.
     /// - `EBADF`: the descriptor was not opened for writing.
     /// - `Error::Device`: the device failed it, with the status that it reports.
-    /// - Refused before SPDK sees it: a channel of another device.
+    /// - Refused before C sees it: a channel of another device.
     ///
     /// # Cancellation
     ///
@@ -1107,8 +1107,8 @@ impl BdevDesc {
     /// - `EINVAL`: they end beyond the device.
     /// - `EBADF`: the descriptor was not opened for writing.
     /// - `Error::Device`: the device failed it, with the status that it reports.
-    /// - Refused before SPDK sees it: a channel of another device, a buffer whose length is not
-    ///   that of the range.
+    /// - Refused before C sees it: a channel of another device, a buffer whose length is not that
+    ///   of the range.
     ///
     /// # Cancellation
     ///
@@ -1130,8 +1130,8 @@ impl BdevDesc {
         let at = rt::At::new("spdk_bdev_write_blocks", self)
             .blocks(offset_blocks, num_blocks);
         let op = rt::begin(at, || {
-            let held = (self.handle().hold()?, self.channel(ch)?, buf.lend()?);
             rt::check_len(buf.len() as u64, num_blocks, self.block_size_of()?)?;
+            let held = (self.handle().hold()?, self.channel(ch)?, buf.lend()?);
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
             // keeps `desc`, `ch` and `buf` until then.
             Ok(unsafe {
@@ -1183,7 +1183,7 @@ impl BdevDesc {
     /// - `EINVAL`: the range is not made of whole blocks, or ends beyond the device.
     /// - `EBADF`: the descriptor was not opened for writing.
     /// - `Error::Device`: the device failed it, with the status that it reports.
-    /// - Refused before SPDK sees it: a channel of another device.
+    /// - Refused before C sees it: a channel of another device.
     ///
     /// # Cancellation
     ///
@@ -1261,8 +1261,8 @@ impl BdevDesc {
     /// - `EINVAL`: they end beyond the device.
     /// - `EBADF`: the descriptor was not opened for writing.
     /// - `Error::Device`: the device failed it, with the status that it reports.
-    /// - Refused before SPDK sees it: a channel of another device, a buffer whose length is not
-    ///   that of the range.
+    /// - Refused before C sees it: a channel of another device, a buffer whose length is not that
+    ///   of the range.
     ///
     /// # Cancellation
     ///
@@ -1284,12 +1284,12 @@ impl BdevDesc {
         let at = rt::At::new("spdk_bdev_writev_blocks", self)
             .blocks(offset_blocks, num_blocks);
         let op = rt::begin(at, || {
+            rt::check_len(rt::total_len(bufs), num_blocks, self.block_size_of()?)?;
             let held = (
                 self.handle().hold()?,
                 self.channel(ch)?,
                 rt::IoVecs::drain(bufs)?,
             );
-            rt::check_len(rt::total_len(bufs), num_blocks, self.block_size_of()?)?;
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
             // keeps `desc`, `ch` and `iov` until then.
             Ok(unsafe {
@@ -1342,7 +1342,7 @@ impl BdevDesc {
     /// - `EBADF`: the descriptor was not opened for writing.
     /// - `ENOTSUP`: the device can neither write zeroes nor write.
     /// - `Error::Device`: the device failed it, with the status that it reports.
-    /// - Refused before SPDK sees it: a channel of another device.
+    /// - Refused before C sees it: a channel of another device.
     ///
     /// # Cancellation
     ///
@@ -1409,7 +1409,7 @@ impl BdevDesc {
     /// - `EBADF`: the descriptor was not opened for writing.
     /// - `ENOTSUP`: the device can neither write zeroes nor write.
     /// - `Error::Device`: the device failed it, with the status that it reports.
-    /// - Refused before SPDK sees it: a channel of another device.
+    /// - Refused before C sees it: a channel of another device.
     ///
     /// # Cancellation
     ///
@@ -1480,7 +1480,7 @@ impl BdevDesc {
     /// - `EINVAL`: the range is not made of whole blocks, or ends beyond the device.
     /// - `EBADF`: the descriptor was not opened for writing.
     /// - `Error::Device`: the device failed it, with the status that it reports.
-    /// - Refused before SPDK sees it: a channel of another device.
+    /// - Refused before C sees it: a channel of another device.
     ///
     /// # Cancellation
     ///
@@ -1548,7 +1548,7 @@ impl BdevDesc {
     /// - `EINVAL`: they end beyond the device.
     /// - `EBADF`: the descriptor was not opened for writing.
     /// - `Error::Device`: the device failed it, with the status that it reports.
-    /// - Refused before SPDK sees it: a channel of another device.
+    /// - Refused before C sees it: a channel of another device.
     ///
     /// # Cancellation
     ///
@@ -1619,7 +1619,7 @@ impl BdevDesc {
     /// - `EBADF`: the descriptor was not opened for writing.
     /// - `ENOTSUP`: the device has nothing to flush.
     /// - `Error::Device`: the device failed it, with the status that it reports.
-    /// - Refused before SPDK sees it: a channel of another device.
+    /// - Refused before C sees it: a channel of another device.
     ///
     /// # Cancellation
     ///
@@ -1688,7 +1688,7 @@ impl BdevDesc {
     /// - `EBADF`: the descriptor was not opened for writing.
     /// - `ENOTSUP`: the device has nothing to flush.
     /// - `Error::Device`: the device failed it, with the status that it reports.
-    /// - Refused before SPDK sees it: a channel of another device.
+    /// - Refused before C sees it: a channel of another device.
     ///
     /// # Cancellation
     ///
@@ -1751,7 +1751,7 @@ impl BdevDesc {
     /// # Errors
     ///
     /// - `Error::Device`: the device failed it, with the status that it reports.
-    /// - Refused before SPDK sees it: a channel of another device.
+    /// - Refused before C sees it: a channel of another device.
     ///
     /// # Cancellation
     ///

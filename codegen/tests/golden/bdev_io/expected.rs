@@ -94,7 +94,7 @@ impl BdevDesc {
     /// # Errors
     ///
     /// - `Error::Device`: the device failed it, with the status that it reports.
-    /// - Refused before SPDK sees it: a channel of another device.
+    /// - Refused before C sees it: a channel of another device.
     ///
     /// # Cancellation
     ///
@@ -163,8 +163,8 @@ impl BdevDesc {
     /// # Errors
     ///
     /// - `Error::Device`: the device failed it, with the status that it reports.
-    /// - Refused before SPDK sees it: a channel of another device, a buffer whose length is not
-    ///   that of the range.
+    /// - Refused before C sees it: a channel of another device, a buffer whose length is not that
+    ///   of the range.
     ///
     /// # Cancellation
     ///
@@ -187,14 +187,14 @@ impl BdevDesc {
         let at = rt::At::new("spdk_bdev_write_blocks_with_md", self)
             .blocks(offset_blocks, num_blocks);
         let op = rt::begin(at, || {
+            rt::check_len(buf.len() as u64, num_blocks, self.block_size()?)?;
+            rt::check_len(md.len() as u64, num_blocks, self.md_size()?)?;
             let held = (
                 self.handle().hold()?,
                 self.channel(ch)?,
                 buf.lend()?,
                 md.lend()?,
             );
-            rt::check_len(buf.len() as u64, num_blocks, self.block_size()?)?;
-            rt::check_len(md.len() as u64, num_blocks, self.md_size()?)?;
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
             // keeps `desc`, `ch`, `buf` and `md` until then.
             Ok(unsafe {
@@ -236,7 +236,7 @@ const _: unsafe extern "C" fn(
 /// # Errors
 ///
 /// - `Error::Device`: the device failed it, with the status that it reports.
-/// - Refused before SPDK sees it: a channel of another device.
+/// - Refused before C sees it: a channel of another device.
 ///
 /// # Cancellation
 ///
@@ -287,7 +287,7 @@ impl BdevDesc {
     /// # Errors
     ///
     /// - `Error::Device`: the device failed it, with the status that it reports.
-    /// - Refused before SPDK sees it: a channel of another device.
+    /// - Refused before C sees it: a channel of another device.
     ///
     /// # Cancellation
     ///

@@ -236,7 +236,7 @@ const _: unsafe extern "C" fn(*const c_char) -> c_int = sys::spdk_bdev_examine;
 ///
 /// # Errors
 ///
-/// - Refused before SPDK sees it: text with a NUL inside.
+/// - Refused before C sees it: text with a NUL inside.
 ///
 /// # Thread
 ///
@@ -373,7 +373,7 @@ impl Thread {
     ///
     /// # Errors
     ///
-    /// - Refused before SPDK sees it: text with a NUL inside.
+    /// - Refused before C sees it: text with a NUL inside.
     ///
     /// # Thread
     ///
@@ -411,7 +411,7 @@ const _: unsafe extern "C" fn(*const c_char, *mut u64, *mut bool) -> c_int = sys
 ///
 /// # Errors
 ///
-/// - Refused before SPDK sees it: text with a NUL inside.
+/// - Refused before C sees it: text with a NUL inside.
 ///
 /// # Thread
 ///

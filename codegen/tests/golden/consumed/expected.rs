@@ -232,13 +232,13 @@ impl Blobstore {
     pub async fn init(dev: BsDev, opts: Option<&BsOpts>) -> rt::Result<Blobstore> {
         let at = rt::At::free("spdk_bs_init");
         let op = rt::begin(at, || {
-            let held = (dev.into_c()?, opts.map(BsOpts::to_c), rt::Here::now()?);
+            let held = (rt::Here::now()?, opts.map(BsOpts::to_c), dev.into_c()?);
             // SAFETY: the callback runs exactly once, maybe inside the call; `held` keeps `dev` and
             // `opts` until then. A handle that it reports with status 0 is ours.
             Ok(unsafe {
                 rt::op::<BsOpWithHandleComplete, _, _>(
                     held,
-                    move |(dev, opts, _), done, arg| {
+                    move |(_, opts, dev), done, arg| {
                         sys::spdk_bs_init(
                             dev.as_ptr(),
                             opts.as_mut().map_or(ptr::null_mut(), ptr::from_mut),
@@ -283,13 +283,13 @@ impl Blobstore {
         let at = rt::At::free("spdk_bs_load");
         let op = rt::begin(at, || {
             rt::on_app_thread()?;
-            let held = (dev.into_c()?, opts.to_c(), rt::Here::now()?);
+            let held = (rt::Here::now()?, opts.to_c(), dev.into_c()?);
             // SAFETY: the callback runs exactly once, maybe inside the call; `held` keeps `dev` and
             // `opts` until then. A handle that it reports with status 0 is ours.
             Ok(unsafe {
                 rt::op::<BsOpWithHandleComplete, _, _>(
                     held,
-                    move |(dev, opts, _), done, arg| {
+                    move |(_, opts, dev), done, arg| {
                         sys::spdk_bs_load(
                             dev.as_ptr(),
                             ptr::from_mut(opts),

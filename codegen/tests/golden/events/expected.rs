@@ -189,7 +189,7 @@ impl BdevDesc {
     ///
     /// # Errors
     ///
-    /// - Refused before SPDK sees it: text with a NUL inside.
+    /// - Refused before C sees it: text with a NUL inside.
     ///
     /// # Thread
     ///

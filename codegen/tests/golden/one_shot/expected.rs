@@ -372,8 +372,8 @@ impl Blob {
     ///
     /// # Errors
     ///
-    /// - Refused before SPDK sees it: a channel of another device, a buffer whose length is not
-    ///   that of the range.
+    /// - Refused before C sees it: a channel of another device, a buffer whose length is not that
+    ///   of the range.
     ///
     /// # Cancellation
     ///
@@ -394,12 +394,12 @@ impl Blob {
     ) -> rt::Result<()> {
         let at = rt::At::new("spdk_blob_io_read", self);
         let op = rt::begin(at, || {
+            rt::check_len(payload.len() as u64, length, self.io_unit_size()?)?;
             let held = (
                 self.handle().hold()?,
                 self.channel(channel)?,
                 payload.lend_mut()?,
             );
-            rt::check_len(payload.len() as u64, length, self.io_unit_size()?)?;
             // SAFETY: the callback runs exactly once, maybe inside the call; `held` keeps `blob`,
             // `channel` and `payload` until then.
             Ok(unsafe {
@@ -443,8 +443,8 @@ impl Blob {
     ///
     /// # Errors
     ///
-    /// - Refused before SPDK sees it: a channel of another device, a buffer whose length is not
-    ///   that of the range.
+    /// - Refused before C sees it: a channel of another device, a buffer whose length is not that
+    ///   of the range.
     ///
     /// # Cancellation
     ///
@@ -465,12 +465,12 @@ impl Blob {
     ) -> rt::Result<()> {
         let at = rt::At::new("spdk_blob_io_writev", self);
         let op = rt::begin(at, || {
+            rt::check_len(rt::total_len(bufs), length, self.io_unit_size()?)?;
             let held = (
                 self.handle().hold()?,
                 self.channel(channel)?,
                 rt::IoVecs::drain(bufs)?,
             );
-            rt::check_len(rt::total_len(bufs), length, self.io_unit_size()?)?;
             // SAFETY: the callback runs exactly once, maybe inside the call; `held` keeps `blob`,
             // `channel` and `iov` until then.
             Ok(unsafe {
@@ -511,7 +511,7 @@ impl Blob {
     ///
     /// # Errors
     ///
-    /// - Refused before SPDK sees it: text with a NUL inside.
+    /// - Refused before C sees it: text with a NUL inside.
     ///
     /// # Thread
     ///
@@ -520,12 +520,12 @@ impl Blob {
     pub fn set_xattr(&self, name: &str, value: &[u8]) -> rt::Result<()> {
         let at = rt::At::new("spdk_blob_set_xattr", self);
         rt::begin(at, || {
-            let blob = self.handle().get()?;
-            let name = rt::cstring(name, "name")?;
             let value_len = u16::try_from(value.len())
                 .map_err(|_| rt::Fault::invalid(
                     "`value` is too long for the call",
                 ))?;
+            let blob = self.handle().get()?;
+            let name = rt::cstring(name, "name")?;
             // SAFETY: `blob`, `name` and `value` may be used now and here; C keeps nothing after
             // the call.
             let rc = unsafe {

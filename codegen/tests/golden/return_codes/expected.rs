@@ -252,7 +252,7 @@ impl Subsystem {
     ///
     /// # Errors
     ///
-    /// - Refused before SPDK sees it: text with a NUL inside.
+    /// - Refused before C sees it: text with a NUL inside.
     ///
     /// # Cancellation
     ///
@@ -307,7 +307,7 @@ impl Subsystem {
     ///
     /// # Errors
     ///
-    /// - Refused before SPDK sees it: text with a NUL inside.
+    /// - Refused before C sees it: text with a NUL inside.
     ///
     /// # Cancellation
     ///

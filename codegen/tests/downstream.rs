@@ -1,0 +1,39 @@
+//! What `spdk::api!` makes of a C library that is not SPDK.
+
+mod common;
+
+use std::path::Path;
+
+use quote::quote;
+use spdk_codegen::expand_file;
+
+#[test]
+fn a_library_of_ones_own_is_wrapped() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/downstream");
+    let rt = quote!(::spdk::__private);
+    let expansion = expand_file(&folder.join("vault.ron"), &common::bindings(), &rt)
+        .unwrap_or_else(|report| panic!("{report}"));
+    let files = [folder.join("vault.ron"), folder.join("bindings.rs")];
+    assert_eq!(expansion.files, files, "a change of either expands it anew");
+    let file = syn::parse2(expansion.tokens).expect("wrappers are Rust");
+    let mut wrong = Vec::new();
+    let text = prettyplease::unparse(&file);
+    common::compare(&folder.join("expected.rs"), &text, &mut wrong);
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn a_function_that_the_installed_spdk_lacks_is_left_out() {
+    let text = r#"(spdk: "26.01", sections: [Section(header: "bdev.h", doc: "d", entries: [
+        Function(c: "spdk_of_the_future", rust: "future", since: "26.05", doc: "d"),
+        Function(c: "spdk_thread_get_count", rust: "count", doc: "d"),
+    ])])"#;
+    let source = spdk_codegen::source::Source::new("api.ron", text);
+    let tokens = spdk_codegen::expand(&source, common::headers(), &quote!(::spdk::__private))
+        .unwrap_or_else(|report| panic!("{report}"));
+    let text = tokens.to_string();
+    assert!(
+        text.contains("fn count") && !text.contains("fn future"),
+        "{text}"
+    );
+}
