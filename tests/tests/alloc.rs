@@ -1,0 +1,130 @@
+//! The heap allocations of an I/O: none, once the first ones have filled the pools.
+#![allow(missing_docs)]
+#![allow(unsafe_code)] // A global allocator that counts passes on what the system's does.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use futures_util::join;
+use spdk::{Error, spawn_local};
+use spdk_tests::{Device, pattern};
+
+const BLOCK: usize = 512;
+
+struct Counting;
+
+static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
+
+// SAFETY: every call is passed on to the system's allocator unchanged.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Relaxed);
+        // SAFETY: passed on.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
+        // SAFETY: passed on.
+        unsafe { System.dealloc(ptr, layout) }
+    }
+
+    unsafe fn realloc(&self, ptr: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Relaxed);
+        // SAFETY: passed on.
+        unsafe { System.realloc(ptr, layout, size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// Runs an operation a few times, and then counts what many more allocate.
+async fn allocations(mut io: impl AsyncFnMut() -> spdk::Result<()>) -> spdk::Result<u64> {
+    for _ in 0..64 {
+        io().await?;
+    }
+    let before = ALLOCATIONS.load(Relaxed);
+    for _ in 0..10_000 {
+        io().await?;
+    }
+    Ok(ALLOCATIONS.load(Relaxed) - before)
+}
+
+/// Fails if an operation allocates: a slot that is not pooled, an iovec array that is not inline, a
+/// boxed future, the description of an error that did not happen.
+#[spdk::test(
+    bdevs(
+        bdev_malloc_create(name = "Malloc0", num_blocks = 1024, block_size = BLOCK),
+        bdev_null_create(name = "Null0", num_blocks = 1024, block_size = BLOCK),
+    ),
+    deadline = 60,
+)]
+async fn an_io_allocates_nothing() -> spdk::Result<()> {
+    for name in ["Null0", "Malloc0"] {
+        let device = Device::open(name)?;
+        let Device { desc, ch, .. } = &device;
+        let mut buf = device.buffer(8)?;
+        let mut bufs = [device.buffer(1)?, device.buffer(2)?, device.buffer(5)?, device.buffer(8)?];
+        let counts = [
+            ("read", allocations(async || desc.read(ch, &mut buf, 0).await).await?),
+            ("read_blocks", allocations(async || desc.read_blocks(ch, &mut buf, 0, 8).await).await?),
+            ("write", allocations(async || desc.write(ch, &buf, 0).await).await?),
+            ("write_blocks", allocations(async || desc.write_blocks(ch, &buf, 0, 8).await).await?),
+            ("readv", allocations(async || desc.readv(ch, &mut bufs, 0).await).await?),
+            ("writev", allocations(async || desc.writev(ch, &bufs, 0).await).await?),
+            ("readv_blocks", allocations(async || desc.readv_blocks(ch, &mut bufs, 0, 16).await).await?),
+            ("writev_blocks", allocations(async || desc.writev_blocks(ch, &bufs, 0, 16).await).await?),
+            ("write_zeroes", allocations(async || desc.write_zeroes(ch, 0, 4096).await).await?),
+        ];
+        assert!(counts.iter().all(|(_, count)| *count == 0), "{name}: {counts:?}");
+        // What was counted did work.
+        pattern::fill(&mut buf, BLOCK, 0, 1);
+        desc.write(ch, &buf, 0).await?;
+        desc.read(ch, &mut buf, 0).await?;
+        if name == "Malloc0" {
+            pattern::assert_is(&buf, BLOCK, 0, 1);
+        }
+    }
+    Ok(())
+}
+
+/// As above, with more operations at once, in more tasks, than one.
+#[spdk::test(
+    bdevs(bdev_malloc_create(name = "Malloc0", num_blocks = 1024, block_size = BLOCK)),
+    deadline = 60,
+)]
+async fn a_queue_of_ios_allocates_nothing() -> spdk::Result<()> {
+    let device = Rc::new(Device::open("Malloc0")?);
+    let (warm, counted) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(0)));
+    let mut tasks = Vec::new();
+    for place in 0..32 {
+        let (device, warm, counted) = (device.clone(), warm.clone(), counted.clone());
+        tasks.push(spawn_local(async move {
+            let Device { desc, ch, .. } = &*device;
+            let (mut one, mut two) = (device.buffer(1)?, device.buffer(1)?);
+            for round in 0..600 {
+                let ios = join!(
+                    desc.read_blocks(ch, &mut one, place * 2, 1),
+                    desc.write_blocks(ch, &two, place * 2 + 1, 1),
+                );
+                ios.0.and(ios.1)?;
+                std::mem::swap(&mut one, &mut two);
+                // The first task to be warm begins to count, the first to be done ends it.
+                if round == 100 && warm.get() == 0 {
+                    warm.set(ALLOCATIONS.load(Relaxed));
+                }
+                if round == 500 && counted.get() == 0 {
+                    counted.set(ALLOCATIONS.load(Relaxed));
+                }
+            }
+            Ok::<_, Error>(())
+        })?);
+    }
+    for task in tasks {
+        task.await??;
+    }
+    assert_eq!(counted.get() - warm.get(), 0, "allocations of 25,600 operations");
+    Ok(())
+}

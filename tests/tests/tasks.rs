@@ -1,0 +1,263 @@
+//! The executor of an spdk_thread inside an application.
+#![allow(missing_docs)]
+
+use std::cell::{Cell, RefCell};
+use std::future::{Future, pending, poll_fn};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::Poll;
+
+use futures_util::future::join_all;
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use spdk::task::{JoinHandle, yield_now};
+use spdk::{Error, SpdkThread, block_on, spawn_local};
+use spdk_tests::{Device, pattern, poll_once, second, until};
+
+const BLOCK: usize = 512;
+
+/// Fails if a result, a panic or an abort does not reach the handle, or if one of them ends others.
+#[spdk::test]
+async fn a_handle_tells_how_its_task_ended() -> spdk::Result<()> {
+    let fine = spawn_local(async { 1 })?;
+    let panics = spawn_local(async { panic!("on purpose") })?;
+    let formatted = spawn_local(async { panic!("number {}", 7) })?;
+    let payload = spawn_local(async { std::panic::panic_any(7_u32) })?;
+    let aborted = spawn_local(pending::<u32>())?;
+    aborted.abort();
+    assert_eq!(fine.await?, 1);
+    let text = |end: spdk::Result<()>| end.err().map(|error| error.to_string()).unwrap_or_default();
+    assert_eq!(text(panics.await), "the task panicked: on purpose");
+    assert_eq!(text(formatted.await), "the task panicked: number 7");
+    assert!(text(payload.await).starts_with("the task panicked: "));
+    assert!(matches!(aborted.await, Err(Error::Cancelled)));
+    let later = spawn_local(async { 2 })?;
+    assert_eq!(later.await?, 2);
+    Ok(())
+}
+
+/// Fails if a drop of the handle ends the task, or an abort after its end does harm.
+#[spdk::test]
+async fn a_dropped_handle_lets_its_task_run() -> spdk::Result<()> {
+    let ran = Rc::new(Cell::new(0));
+    let counter = ran.clone();
+    drop(spawn_local(async move {
+        yield_now().await;
+        counter.set(counter.get() + 1);
+    })?);
+    until("the task", || ran.get() == 1).await;
+    let done = spawn_local(async { 1 })?;
+    until("the end", || done.is_finished()).await;
+    // Its place is another task's by now.
+    let other = spawn_local(async {
+        yield_now().await;
+        2
+    })?;
+    done.abort();
+    assert_eq!((done.await?, other.await?), (1, 2));
+    Ok(())
+}
+
+/// Fails if a future is dropped inside of its own poll, twice, or not at all.
+#[spdk::test]
+async fn a_task_aborts_itself() -> spdk::Result<()> {
+    struct Drops(Rc<Cell<u32>>);
+    impl Drop for Drops {
+        fn drop(&mut self) {
+            self.0.set(self.0.get() + 1);
+        }
+    }
+    let dropped = Rc::new(Cell::new(0));
+    let handle: Rc<RefCell<Option<JoinHandle<()>>>> = Rc::default();
+    let (own, drops) = (handle.clone(), Drops(dropped.clone()));
+    *handle.borrow_mut() = Some(spawn_local(async move {
+        let _drops = drops;
+        poll_fn(|_| match &*own.borrow() {
+            Some(handle) => {
+                handle.abort();
+                handle.abort();
+                Poll::<()>::Pending
+            }
+            None => Poll::Pending,
+        })
+        .await;
+    })?);
+    until("the drop", || dropped.get() == 1).await;
+    let own = handle.borrow_mut().take();
+    match own {
+        Some(own) => assert!(matches!(own.await, Err(Error::Cancelled))),
+        None => panic!("the handle is gone"),
+    }
+    yield_now().await;
+    assert_eq!(dropped.get(), 1);
+    Ok(())
+}
+
+/// Fails if a panic in the drop of an aborted task's future ends the application.
+#[spdk::test]
+async fn a_panic_in_a_drop_is_the_tasks() -> spdk::Result<()> {
+    struct Panics;
+    impl Drop for Panics {
+        fn drop(&mut self) {
+            panic!("in a drop");
+        }
+    }
+    let task = spawn_local(async {
+        let _panics = Panics;
+        pending::<()>().await;
+    })?;
+    yield_now().await;
+    task.abort();
+    assert!(task.await.is_err());
+    let next = spawn_local(async { 1 })?;
+    assert_eq!(next.await?, 1);
+    Ok(())
+}
+
+/// Fails if tasks that are always ready keep SPDK's pollers, other spdk_threads or each other from
+/// their turn.
+#[spdk::test(
+    bdevs(bdev_malloc_create(name = "Malloc0", num_blocks = 1024, block_size = BLOCK)),
+    deadline = 60,
+)]
+async fn ten_thousand_busy_tasks_starve_nobody() -> spdk::Result<()> {
+    let device = Device::open("Malloc0")?;
+    let second = second::spdk_thread("second").await;
+    let turns: Rc<Vec<Cell<u64>>> = Rc::new((0..10_000).map(|_| Cell::new(0)).collect());
+    let mut tasks = Vec::new();
+    for number in 0..10_000 {
+        let turns = turns.clone();
+        tasks.push(spawn_local(async move {
+            loop {
+                turns[number].set(turns[number].get() + 1);
+                yield_now().await;
+            }
+        })?);
+    }
+    let mut buf = device.buffer(8)?;
+    let mut before = 0;
+    for generation in 0..20 {
+        pattern::fill(&mut buf, BLOCK, 0, generation);
+        device.desc.write(&device.ch, &buf, 0).await?;
+        buf.fill(0);
+        device.desc.read(&device.ch, &mut buf, 0).await?;
+        pattern::assert_is(&buf, BLOCK, 0, generation);
+        let name = second.call(|| SpdkThread::get_current().map(|current| current.name().to_owned()));
+        assert_eq!(name.await?.as_deref(), Some("second"));
+        let now: u64 = turns.iter().map(Cell::get).sum();
+        assert!(now > before);
+        before = now;
+    }
+    let (least, most) = turns.iter().map(Cell::get).fold((u64::MAX, 0), |(least, most), turns| {
+        (least.min(turns), most.max(turns))
+    });
+    assert!(most - least <= 1, "between {least} and {most} turns");
+    tasks.iter().for_each(JoinHandle::abort);
+    for task in tasks {
+        assert!(matches!(task.await, Err(Error::Cancelled)));
+    }
+    Ok(())
+}
+
+/// Fails if 10,000 tasks with I/O lose one of them.
+#[spdk::test(bdevs(bdev_malloc_create(name = "Malloc0", num_blocks = 10_240, block_size = BLOCK)))]
+async fn ten_thousand_tasks_with_io() -> spdk::Result<()> {
+    let device = Rc::new(Device::open("Malloc0")?);
+    let tasks: Vec<_> = (0..10_000)
+        .map(|block| {
+            let device = device.clone();
+            spawn_local(async move {
+                let mut buf = device.buffer(1)?;
+                pattern::fill(&mut buf, BLOCK, block, 1);
+                device.desc.write_blocks(&device.ch, &buf, block, 1).await
+            })
+        })
+        .collect::<spdk::Result<_>>()?;
+    for task in join_all(tasks).await {
+        task??;
+    }
+    let mut all = device.buffer(10_000)?;
+    device.desc.read(&device.ch, &mut all, 0).await?;
+    pattern::assert_is(&all, BLOCK, 0, 1);
+    Ok(())
+}
+
+/// Fails if an executor of others inside a task polls futures with wakers that do not wake it.
+#[spdk::test(bdevs(bdev_malloc_create(name = "Malloc0", num_blocks = 1024, block_size = BLOCK)))]
+async fn futures_run_in_others_combinators() -> spdk::Result<()> {
+    let device = Device::open("Malloc0")?;
+    type Io<'a> = Pin<Box<dyn Future<Output = spdk::Result<u64>> + 'a>>;
+    let device = &device;
+    let mut ios: FuturesUnordered<Io<'_>> = FuturesUnordered::new();
+    for block in 0..200 {
+        ios.push(Box::pin(async move {
+            let mut buf = device.buffer(1)?;
+            pattern::fill(&mut buf, BLOCK, block, 1);
+            device.desc.write_blocks(&device.ch, &buf, block, 1).await?;
+            buf.fill(0);
+            device.desc.read_blocks(&device.ch, &mut buf, block, 1).await?;
+            pattern::assert_is(&buf, BLOCK, block, 1);
+            Ok(block)
+        }));
+    }
+    let mut sum = 0;
+    while let Some(block) = ios.next().await {
+        sum += block?;
+    }
+    assert_eq!(sum, (0..200).sum::<u64>());
+    Ok(())
+}
+
+/// Fails if the main future of an application is polled in a nested poll: `block_on` must see that it
+/// is inside of one.
+#[spdk::test(bdevs(bdev_malloc_create(name = "Malloc0", num_blocks = 1024, block_size = BLOCK)))]
+async fn block_on_is_refused_inside() -> spdk::Result<()> {
+    assert!(matches!(block_on(async {}), Err(Error::NestedPoll { operation: "block_on" })));
+    let current = SpdkThread::get_current();
+    assert_eq!(current.as_ref().map(|current| current.name()), Some("app_thread"));
+    assert_eq!(current.map(|current| current.poll()), Some(0));
+    let app = SpdkThread::app_thread();
+    assert_eq!(app.as_ref().map(|app| app.name()), Some("app_thread"));
+    let refused = spawn_local(async { block_on(async {}).is_err() })?;
+    assert!(refused.await?);
+    Ok(())
+}
+
+/// Fails if a wait inside the main future keeps messages of other OS threads from running.
+#[spdk::test]
+async fn messages_run_while_the_main_future_waits() -> spdk::Result<()> {
+    let Some(app) = SpdkThread::app_thread() else { panic!("no app thread") };
+    let elsewhere = std::thread::spawn(move || {
+        let mut sum = 0;
+        for number in 0..100 {
+            let (tx, rx) = std::sync::mpsc::channel();
+            let sent = app.send(move || {
+                // The receiver waits for it.
+                let _ = tx.send(number);
+            });
+            assert!(sent.is_ok());
+            sum += rx.recv().unwrap_or(0);
+        }
+        sum
+    });
+    until("the other OS thread", || elsewhere.is_finished()).await;
+    assert_eq!(elsewhere.join().ok(), Some((0..100).sum()));
+    Ok(())
+}
+
+/// Fails if a future that is polled by hand, without a task, needs more than polls.
+#[spdk::test(bdevs(bdev_malloc_create(name = "Malloc0", num_blocks = 1024, block_size = BLOCK)))]
+async fn a_future_is_polled_by_hand() -> spdk::Result<()> {
+    let device = Device::open("Malloc0")?;
+    let mut buf = device.buffer(8)?;
+    let mut io = Box::pin(device.desc.read(&device.ch, &mut buf, 0));
+    let mut polls = 0;
+    let end = loop {
+        polls += 1;
+        match poll_once(io.as_mut()) {
+            Poll::Ready(end) => break end,
+            Poll::Pending => yield_now().await,
+        }
+    };
+    assert!(polls > 1, "it was ready at once");
+    end
+}
