@@ -10,10 +10,27 @@ mod versions;
 pub(crate) use names::names;
 
 use crate::Target;
-use crate::diag::Diagnostics;
+use crate::diag::{Diagnostics, Report};
 use crate::manifest::{Entry, Manifest, Section};
 use crate::resolve::Func;
+use crate::rules;
+use crate::source::Source;
 use crate::world::World;
+
+/// `bindings` and `sys` are for other crates.
+pub(crate) fn place(manifest: &Manifest, source: &Source) -> Result<(), Report> {
+    let name = manifest.bindings.as_deref();
+    let name = name.or(manifest.sys.as_ref().map(|path| path.as_str()));
+    name.map_or(Ok(()), |name| {
+        let message = "the wrappers of `spdk` itself use the bindings of SPDK".to_owned();
+        Err(Report::single(
+            source,
+            &rules::USELESS,
+            source.word(name),
+            message,
+        ))
+    })
+}
 
 /// Checks every promise of the manifest.
 pub(crate) fn contracts(

@@ -24,7 +24,13 @@ pub struct Expansion {
 /// `rt` is the path of the core.
 pub fn expand_file(path: &Path, bindings: &Path, rt: &TokenStream) -> Result<Expansion, Report> {
     let source = Source::read(path)?;
-    let own = manifest::parse(source.name(), source.text())?.bindings;
+    let manifest = manifest::read(&source)?;
+    let own = manifest.bindings;
+    if own.is_some() && manifest.sys.is_none() {
+        let span = own.as_deref().and_then(|name| source.word(name));
+        let message = "`sys` does not say where these bindings are in Rust".to_owned();
+        return Err(Report::single(&source, &rules::BINDINGS, span, message));
+    }
     let mut files = vec![path.to_owned()];
     let bindings = match &own {
         Some(own) => {

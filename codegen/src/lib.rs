@@ -55,6 +55,7 @@ pub struct File {
 /// Parse, resolve, check, plan, emit, format: each stage reports all of its mistakes at once.
 pub fn generate(source: &Source, headers: &Headers) -> Result<Vec<File>, Report> {
     let manifest = manifest::read(source)?;
+    check::place(&manifest, source)?;
     let api = analyse(source, &manifest, headers, Target::Spdk)?;
     let spdk = manifest.spdk.to_string();
     let rt = quote!(crate::__private);

@@ -46,9 +46,7 @@ fn items(
             Entry::Handle(entry) => {
                 items.push(Item::Handle(types::handle(entry, functions, world)));
             }
-            Entry::Extern(entry) if entry.rust.is_local() => {
-                items.push(Item::Markers(types::markers(entry)));
-            }
+            Entry::Extern(entry) => items.push(Item::Markers(types::markers(entry))),
             Entry::Callback(entry) => {
                 items.extend(types::callback(entry, world).map(Item::Callback));
             }
@@ -64,7 +62,7 @@ fn items(
                     .filter_map(|function| function::function(function, world, target))
                     .map(|function| Item::Function(Box::new(function))),
             ),
-            Entry::Extern(_) | Entry::Manual(_) => {}
+            Entry::Manual(_) => {}
         }
     }
     items

@@ -2,7 +2,7 @@
 
 use crate::diag::Diagnostics;
 use crate::headers::CType;
-use crate::manifest::{Consumed, Range, Returns};
+use crate::manifest::{Class, Consumed, Range, Returns};
 use crate::resolve::{Func, Means, unknown_parameter};
 use crate::rules::{self, Rule};
 use crate::world::{HandleInfo, World};
@@ -287,14 +287,18 @@ impl Check<'_, '_> {
         }
     }
 
-    /// A plain call cannot keep what it was given.
+    /// Only an operation can keep what it was given.
     fn kept(&mut self) {
-        if self.has_callback() {
+        let mut classes = self
+            .func
+            .callbacks()
+            .map(|(_, info)| self.func.class_of(info));
+        if classes.any(|class| class == Class::OneShot) {
             return;
         }
         if let Some(name) = self.func.entry.keep.first() {
             let message = format!(
-                "`{}` keeps `{name}` and has no callback that says until when",
+                "`{}` keeps `{name}` and has no one-shot callback that says until when",
                 self.c()
             );
             self.report(&rules::NOT_EMITTED, name, message);

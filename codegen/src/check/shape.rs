@@ -30,10 +30,10 @@ pub(super) fn function(func: &Func<'_>, world: &World<'_>, errors: &mut Diagnost
                     format!("`{c}` has a class, but takes no callback"),
                 );
             }
-            if func.entry.nomem.is_some() {
+            if func.entry.nomem.is_some() || !func.entry.rc.0.is_empty() {
                 report(
                     &rules::USELESS,
-                    format!("`{c}` submits nothing; `nomem` is for operations"),
+                    format!("`{c}` submits nothing; `nomem` and `rc` are for operations"),
                 );
             }
         }
@@ -44,6 +44,12 @@ pub(super) fn function(func: &Func<'_>, world: &World<'_>, errors: &mut Diagnost
                     &rules::NOT_EMITTED,
                     format!("`{c}` is of class {class:?}: not emitted yet"),
                 );
+            }
+            if class != Class::OneShot
+                && (func.entry.nomem.is_some() || !func.entry.rc.0.is_empty())
+            {
+                let message = format!("`{c}` is no operation; `nomem` and `rc` are for those");
+                report(&rules::USELESS, message);
             }
             match class {
                 Class::Event => event(func, &mut report),

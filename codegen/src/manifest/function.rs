@@ -40,6 +40,9 @@ pub struct Function {
     #[serde(default)]
     pub rc: RcMap,
     /// The parameters that C still reads after the call has returned, beside buffers and handles.
+    ///
+    /// An operation keeps everything until its callback; other calls cannot, so that they are
+    /// refused.
     #[serde(default)]
     pub keep: Vec<String>,
     /// What `-ENOMEM` at submission means. Default: [`NoMem::BdevWait`] for bdev I/O, else
