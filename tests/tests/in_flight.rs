@@ -13,6 +13,7 @@
 //!   `buffer_of_abandoned_read_is_used_on_another_os_thread`.
 //! - The next use of a `DmaBuf` on loan gets the same memory: both `buffer_of_abandoned_read_*`, and
 //!   `write_abandoned`.
+//! - The loan of a write is not counted: `write_abandoned` and `writev_abandoned_*`.
 //! - The drop of a future drops what its operation holds: all but `read_forgotten`, which drops none.
 //! - The drop of a future takes the iovec array along: `writev_abandoned_beyond_the_queue_depth`.
 //! - The last handle of a channel or descriptor releases it with operations in flight:

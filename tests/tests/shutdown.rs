@@ -7,6 +7,7 @@
 //! Each of these faults was put into the core, and these tests failed:
 //!
 //! - The drop of a `DmaBuf` frees its memory although it is on loan: those that are answered late.
+//!   The same for the loans of writes only: those of them that write.
 //! - The end does not wait for operations in flight: the same, and `device_that_never_answers_is_reset`.
 //! - The last loan does not free what its owner left: all that end in order.
 //! - Devices are not reset when the patience is over: `device_that_never_answers_is_reset`.
