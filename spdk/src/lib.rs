@@ -57,6 +57,7 @@ mod buf;
 mod channel;
 mod completion;
 mod config;
+mod each;
 mod env;
 mod errno;
 mod error;

@@ -6,6 +6,7 @@ pub use spdk_sys as sys;
 pub use crate::bdev_io::BdevIoDone;
 pub use crate::buf::DmaBuf;
 pub use crate::channel::{IoChannel, IoChannelObject};
+pub use crate::each::{each, on_app_thread};
 pub use crate::errno::Errno;
 pub use crate::error::{At, Describe, Error, Fault, Gone, Result, begin};
 pub use crate::events::{EventHub, Events, emit};

@@ -12,3 +12,8 @@ pub mod wait;
 
 pub use device::Device;
 pub use wait::{poll_once, until};
+
+/// The examples of the README, compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+mod readme {}

@@ -45,7 +45,10 @@ impl fmt::Display for Mismatch {
             expected,
             found,
         } = self;
-        write!(f, "block {block}, byte {byte}: {found:#018x} instead of {expected:#018x}")
+        write!(
+            f,
+            "block {block}, byte {byte}: {found:#018x} instead of {expected:#018x}"
+        )
     }
 }
 

@@ -82,14 +82,19 @@ fn exchange(request: &Value) -> io::Result<Value> {
 pub async fn bdevs() -> Vec<String> {
     let list = get("bdev_get_bdevs").await;
     let names = list.as_array().into_iter().flatten();
-    names.filter_map(|bdev| Some(bdev["name"].as_str()?.to_owned())).collect()
+    names
+        .filter_map(|bdev| Some(bdev["name"].as_str()?.to_owned()))
+        .collect()
 }
 
 /// How many references to I/O channels of this device all spdk_threads have together.
 pub async fn channels(device: &str) -> u64 {
     let answer = get("thread_get_io_channels").await;
     let threads = answer["threads"].as_array().into_iter().flatten();
-    let channels = threads.flat_map(|thread| thread["io_channels"].as_array().into_iter().flatten());
+    let channels =
+        threads.flat_map(|thread| thread["io_channels"].as_array().into_iter().flatten());
     let of_device = channels.filter(|channel| channel["name"].as_str() == Some(device));
-    of_device.filter_map(|channel| channel["ref"].as_u64()).sum()
+    of_device
+        .filter_map(|channel| channel["ref"].as_u64())
+        .sum()
 }

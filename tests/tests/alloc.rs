@@ -66,19 +66,54 @@ async fn an_io_allocates_nothing() -> spdk::Result<()> {
         let device = Device::open(name)?;
         let Device { desc, ch, .. } = &device;
         let mut buf = device.buffer(8)?;
-        let mut bufs = [device.buffer(1)?, device.buffer(2)?, device.buffer(5)?, device.buffer(8)?];
-        let counts = [
-            ("read", allocations(async || desc.read(ch, &mut buf, 0).await).await?),
-            ("read_blocks", allocations(async || desc.read_blocks(ch, &mut buf, 0, 8).await).await?),
-            ("write", allocations(async || desc.write(ch, &buf, 0).await).await?),
-            ("write_blocks", allocations(async || desc.write_blocks(ch, &buf, 0, 8).await).await?),
-            ("readv", allocations(async || desc.readv(ch, &mut bufs, 0).await).await?),
-            ("writev", allocations(async || desc.writev(ch, &bufs, 0).await).await?),
-            ("readv_blocks", allocations(async || desc.readv_blocks(ch, &mut bufs, 0, 16).await).await?),
-            ("writev_blocks", allocations(async || desc.writev_blocks(ch, &bufs, 0, 16).await).await?),
-            ("write_zeroes", allocations(async || desc.write_zeroes(ch, 0, 4096).await).await?),
+        let mut bufs = [
+            device.buffer(1)?,
+            device.buffer(2)?,
+            device.buffer(5)?,
+            device.buffer(8)?,
         ];
-        assert!(counts.iter().all(|(_, count)| *count == 0), "{name}: {counts:?}");
+        let counts = [
+            (
+                "read",
+                allocations(async || desc.read(ch, &mut buf, 0).await).await?,
+            ),
+            (
+                "read_blocks",
+                allocations(async || desc.read_blocks(ch, &mut buf, 0, 8).await).await?,
+            ),
+            (
+                "write",
+                allocations(async || desc.write(ch, &buf, 0).await).await?,
+            ),
+            (
+                "write_blocks",
+                allocations(async || desc.write_blocks(ch, &buf, 0, 8).await).await?,
+            ),
+            (
+                "readv",
+                allocations(async || desc.readv(ch, &mut bufs, 0).await).await?,
+            ),
+            (
+                "writev",
+                allocations(async || desc.writev(ch, &bufs, 0).await).await?,
+            ),
+            (
+                "readv_blocks",
+                allocations(async || desc.readv_blocks(ch, &mut bufs, 0, 16).await).await?,
+            ),
+            (
+                "writev_blocks",
+                allocations(async || desc.writev_blocks(ch, &bufs, 0, 16).await).await?,
+            ),
+            (
+                "write_zeroes",
+                allocations(async || desc.write_zeroes(ch, 0, 4096).await).await?,
+            ),
+        ];
+        assert!(
+            counts.iter().all(|(_, count)| *count == 0),
+            "{name}: {counts:?}"
+        );
         // What was counted did work.
         pattern::fill(&mut buf, BLOCK, 0, 1);
         desc.write(ch, &buf, 0).await?;
@@ -125,6 +160,10 @@ async fn a_queue_of_ios_allocates_nothing() -> spdk::Result<()> {
     for task in tasks {
         task.await??;
     }
-    assert_eq!(counted.get() - warm.get(), 0, "allocations of 25,600 operations");
+    assert_eq!(
+        counted.get() - warm.get(),
+        0,
+        "allocations of 25,600 operations"
+    );
     Ok(())
 }

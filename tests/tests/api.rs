@@ -1,8 +1,42 @@
 //! `spdk::api!`: calls that `spdk` does not wrap, from a manifest of this crate.
+#![allow(unsafe_code)] // The conversion of a callback's argument reads what C points to.
 
-use spdk::{BdevDesc, DmaBuf, Error};
+use std::ops::ControlFlow;
+
+use spdk::{BdevDesc, DmaBuf, Error, sys};
 
 spdk::api!("tests/api.ron");
+
+/// What `for_each_bdev` shows of a bdev.
+///
+/// # Safety
+///
+/// `bdev` is a bdev that exists during the call.
+pub unsafe fn name(bdev: *mut sys::spdk_bdev) -> String {
+    // SAFETY: a bdev has a name, which is a C string, as long as it exists.
+    let name = unsafe { std::ffi::CStr::from_ptr(sys::spdk_bdev_get_name(bdev)) };
+    name.to_string_lossy().into_owned()
+}
+
+#[spdk::test(bdevs(
+    bdev_malloc_create(name = "Malloc0", num_blocks = 64, block_size = 512),
+    bdev_malloc_create(name = "Malloc1", num_blocks = 64, block_size = 512),
+))]
+async fn a_closure_sees_each_element_until_it_stops() -> spdk::Result<()> {
+    let mut all = Vec::new();
+    for_each_bdev(|name| {
+        all.push(name);
+        ControlFlow::Continue(())
+    })?;
+    assert_eq!(all, ["Malloc0", "Malloc1"]);
+    let mut first = Vec::new();
+    for_each_bdev(|name| {
+        first.push(name);
+        ControlFlow::Break(())
+    })?;
+    assert_eq!(first, ["Malloc0"]);
+    Ok(())
+}
 
 #[spdk::test(bdevs(
     bdev_malloc_create(name = "Malloc0", num_blocks = 64, block_size = 512),

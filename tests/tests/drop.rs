@@ -29,7 +29,14 @@ enum Op {
     Flush,
 }
 
-const OPS: [Op; 6] = [Op::Read, Op::Write, Op::Readv, Op::Writev, Op::Zeroes, Op::Flush];
+const OPS: [Op; 6] = [
+    Op::Read,
+    Op::Write,
+    Op::Readv,
+    Op::Writev,
+    Op::Zeroes,
+    Op::Flush,
+];
 
 type Io<'a> = Pin<Box<dyn Future<Output = spdk::Result<()>> + 'a>>;
 
@@ -42,7 +49,10 @@ fn start<'a>(op: Op, desc: &'a BdevDesc, ch: &'a IoChannel, bufs: &'a mut [DmaBu
         Op::Zeroes => Box::pin(desc.write_zeroes(ch, 0, 4096)),
         Op::Flush => Box::pin(desc.flush(ch, 0, 4096)),
     };
-    assert!(poll_once(io.as_mut()).is_pending(), "{op:?} was not in flight");
+    assert!(
+        poll_once(io.as_mut()).is_pending(),
+        "{op:?} was not in flight"
+    );
     io
 }
 
@@ -101,14 +111,19 @@ async fn everything_goes_in_every_order(name: &str, channel: &str) -> spdk::Resu
                     dma::pieces() >= before + lent,
                     "{end:?} {op:?} {order:?}: memory was freed under an operation in flight"
                 );
-                until(&format!("{end:?} {op:?} {order:?} to give its memory back"), || {
-                    dma::pieces() <= before
-                })
+                until(
+                    &format!("{end:?} {op:?} {order:?} to give its memory back"),
+                    || dma::pieces() <= before,
+                )
                 .await;
             }
         }
     }
-    assert_eq!(rpc::channels(channel).await, 0, "a channel is still referenced");
+    assert_eq!(
+        rpc::channels(channel).await,
+        0,
+        "a channel is still referenced"
+    );
     Ok(())
 }
 
@@ -159,7 +174,12 @@ async fn after_an_abandoned_read_the_buffer_is_fresh_zeroes() -> spdk::Result<()
         let pieces = dma::pieces();
         pattern::fill(&mut buf, BLOCK, 0, 2);
         let before = address(&buf);
-        let io = start(Op::Read, &device.desc, &device.ch, std::slice::from_mut(&mut buf));
+        let io = start(
+            Op::Read,
+            &device.desc,
+            &device.ch,
+            std::slice::from_mut(&mut buf),
+        );
         match end {
             End::Dropped => drop(io),
             End::Forgotten => mem::forget(io),
@@ -195,7 +215,12 @@ async fn after_an_abandoned_write_the_buffer_is_a_copy() -> spdk::Result<()> {
         let mut buf = device.buffer(8)?;
         pattern::fill(&mut buf, BLOCK, 0, 1);
         let before = address(&buf);
-        let io = start(Op::Write, &device.desc, &device.ch, std::slice::from_mut(&mut buf));
+        let io = start(
+            Op::Write,
+            &device.desc,
+            &device.ch,
+            std::slice::from_mut(&mut buf),
+        );
         match end {
             End::Dropped => drop(io),
             End::Forgotten => mem::forget(io),
@@ -205,7 +230,12 @@ async fn after_an_abandoned_write_the_buffer_is_a_copy() -> spdk::Result<()> {
         assert_eq!(address(&buf), before, "{end:?}");
         // Two writes of one buffer may be in flight at once.
         device.desc.write(&device.ch, &buf, 4096).await?;
-        let io = start(Op::Write, &device.desc, &device.ch, std::slice::from_mut(&mut buf));
+        let io = start(
+            Op::Write,
+            &device.desc,
+            &device.ch,
+            std::slice::from_mut(&mut buf),
+        );
         drop(io);
         assert_ne!(buf.as_mut_slice().as_ptr(), before, "{end:?}");
         pattern::assert_is(&buf, BLOCK, 0, 1);
@@ -228,7 +258,12 @@ async fn when_the_abandoned_operation_has_ended_the_memory_is_used_again() -> sp
     for op in [Op::Read, Op::Write] {
         pattern::fill(&mut buf, BLOCK, 0, 1);
         let before = address(&buf);
-        drop(start(op, &device.desc, &device.ch, std::slice::from_mut(&mut buf)));
+        drop(start(
+            op,
+            &device.desc,
+            &device.ch,
+            std::slice::from_mut(&mut buf),
+        ));
         // A later operation of the same channel completes after it.
         let mut other = device.buffer(8)?;
         device.desc.read(&device.ch, &mut other, 0).await?;
@@ -284,7 +319,10 @@ async fn after_a_timeout_the_buffer_is_used_again() -> spdk::Result<()> {
         pattern::assert_is(&buf, BLOCK, 0, generation);
     }
     assert!(timeouts > 0, "the delay bdev was always fast");
-    until("the abandoned memory to be freed", || dma::pieces() == pieces).await;
+    until("the abandoned memory to be freed", || {
+        dma::pieces() == pieces
+    })
+    .await;
     Ok(())
 }
 
@@ -321,7 +359,10 @@ async fn a_task_is_aborted_in_the_middle_of_its_io() -> spdk::Result<()> {
     until("the tasks to begin", || begun.get() == 32).await;
     tasks.iter().for_each(spdk::task::JoinHandle::abort);
     until("the tasks to be dropped", || gone.get() == 32).await;
-    assert!(dma::pieces() >= before + 32, "the memory was freed under the operations");
+    assert!(
+        dma::pieces() >= before + 32,
+        "the memory was freed under the operations"
+    );
     for task in tasks {
         assert!(matches!(task.await, Err(Error::Cancelled)));
     }
@@ -350,8 +391,18 @@ async fn a_buffer_in_flight_goes_to_another_os_thread() -> spdk::Result<()> {
         pattern::fill(&mut used, BLOCK, 0, 1);
         pattern::fill(&mut dropped, BLOCK, 0, 1);
         let before = address(&used) as usize;
-        drop(start(op, &device.desc, &device.ch, std::slice::from_mut(&mut used)));
-        drop(start(op, &device.desc, &device.ch, std::slice::from_mut(&mut dropped)));
+        drop(start(
+            op,
+            &device.desc,
+            &device.ch,
+            std::slice::from_mut(&mut used),
+        ));
+        drop(start(
+            op,
+            &device.desc,
+            &device.ch,
+            std::slice::from_mut(&mut dropped),
+        ));
         let elsewhere = std::thread::spawn(move || {
             drop(dropped);
             let bytes = used.as_mut_slice();

@@ -46,7 +46,8 @@ async fn a_failed_operation_tells_what_and_where() -> spdk::Result<()> {
     let failed = "INTERNAL DEVICE ERROR (SCT 0x0 GENERIC, SC 0x06)";
 
     let error = error_of(desc.read(ch, &mut buf, 4096)).await;
-    let expected = format!("spdk_bdev_read on bdev \"EE_Malloc0\" (4096 bytes at byte 4096): {failed}");
+    let expected =
+        format!("spdk_bdev_read on bdev \"EE_Malloc0\" (4096 bytes at byte 4096): {failed}");
     assert_eq!(error.to_string(), expected);
     let status = status_of(&error);
     assert_eq!((status.sct, status.sc, status.dnr), (0, 6, None));
@@ -54,15 +55,24 @@ async fn a_failed_operation_tells_what_and_where() -> spdk::Result<()> {
     let at = error.context();
     assert_eq!(at.map(|at| at.operation), Some("spdk_bdev_read"));
     assert_eq!(at.map(|at| at.object.as_str()), Some("bdev \"EE_Malloc0\""));
-    let range = Some(Some(Range::Bytes { offset: 4096, length: 4096 }));
+    let range = Some(Some(Range::Bytes {
+        offset: 4096,
+        length: 4096,
+    }));
     assert_eq!(at.map(|at| at.range), range);
 
     let texts = [
-        error_of(desc.read_blocks(ch, &mut buf, 16, 8)).await.to_string(),
+        error_of(desc.read_blocks(ch, &mut buf, 16, 8))
+            .await
+            .to_string(),
         error_of(desc.readv(ch, &mut bufs, 512)).await.to_string(),
-        error_of(desc.readv_blocks(ch, &mut bufs, 2, 3)).await.to_string(),
+        error_of(desc.readv_blocks(ch, &mut bufs, 2, 3))
+            .await
+            .to_string(),
         error_of(desc.write(ch, &buf, 0)).await.to_string(),
-        error_of(desc.writev_blocks(ch, &bufs, 9, 3)).await.to_string(),
+        error_of(desc.writev_blocks(ch, &bufs, 9, 3))
+            .await
+            .to_string(),
         error_of(desc.unmap_blocks(ch, 5, 6)).await.to_string(),
     ];
     let expected = [
@@ -152,7 +162,10 @@ async fn corrupt_data_is_seen() -> spdk::Result<()> {
     device.desc.write(&device.ch, &buf, 0).await?;
     device.desc.read(&device.ch, &mut buf, 0).await?;
     let seen = pattern::check(&buf, BLOCK, 0, 1);
-    assert_eq!(seen.map_err(|mismatch| (mismatch.block, mismatch.byte)), Err((1, 488)));
+    assert_eq!(
+        seen.map_err(|mismatch| (mismatch.block, mismatch.byte)),
+        Err((1, 488))
+    );
     Ok(())
 }
 
@@ -179,11 +192,19 @@ async fn without_permission() -> spdk::Result<()> {
         errors[0].to_string(),
         "spdk_bdev_write on bdev \"Malloc0\" (4096 bytes at byte 0): Bad file descriptor (EBADF)"
     );
-    assert!(errors.iter().all(|error| error.errno() == Some(Errno::EBADF)), "{errors:?}");
+    assert!(
+        errors
+            .iter()
+            .all(|error| error.errno() == Some(Errno::EBADF)),
+        "{errors:?}"
+    );
     desc.read(&ch, &mut buf, 0).await?;
     let claimed = error_of(async { Bdev::find("Malloc1")?.open(true) }).await;
     let text = claimed.to_string();
-    assert!(text.ends_with(": Operation not permitted (EPERM)"), "{text}");
+    assert!(
+        text.ends_with(": Operation not permitted (EPERM)"),
+        "{text}"
+    );
     Bdev::find("Malloc1")?.open(false).map(drop)
 }
 
@@ -191,13 +212,25 @@ async fn without_permission() -> spdk::Result<()> {
 #[spdk::test(bdevs(bdev_malloc_create(name = "Malloc0", num_blocks = 1024, block_size = BLOCK)))]
 async fn names_that_no_device_has() -> spdk::Result<()> {
     let text = |name: &str| Bdev::find(name).err().map(|error| error.to_string());
-    assert_eq!(text("Malloc9").as_deref(), Some("no bdev is named \"Malloc9\""));
+    assert_eq!(
+        text("Malloc9").as_deref(),
+        Some("no bdev is named \"Malloc9\"")
+    );
     assert_eq!(text("").as_deref(), Some("no bdev is named \"\""));
-    assert_eq!(text("a\"b\n").as_deref(), Some("no bdev is named \"a\\\"b\\n\""));
+    assert_eq!(
+        text("a\"b\n").as_deref(),
+        Some("no bdev is named \"a\\\"b\\n\"")
+    );
     let nul = text("Malloc0\0x").unwrap_or_default();
-    assert!(nul.contains("has a NUL byte at position 7; C strings cannot hold one"), "{nul}");
+    assert!(
+        nul.contains("has a NUL byte at position 7; C strings cannot hold one"),
+        "{nul}"
+    );
     assert!(Bdev::get_by_name("Malloc0\0").is_none());
-    assert!(matches!(BdevDesc::open("x", true), Err(Error::NoSuchBdev { .. })));
+    assert!(matches!(
+        BdevDesc::open("x", true),
+        Err(Error::NoSuchBdev { .. })
+    ));
     let error = BdevDesc::open("x", true).err();
     assert_eq!(error.and_then(|error| error.errno()), Some(Errno::ENODEV));
     Ok(())
@@ -278,7 +311,10 @@ async fn errors_of_the_kernel() -> spdk::Result<()> {
         error.to_string(),
         "spdk_bdev_write on bdev \"Aio0\" (4096 bytes at byte 0): Operation not permitted (EPERM)"
     );
-    assert_eq!((error.errno(), error.nvme_status()), (Some(Errno::EPERM), None));
+    assert_eq!(
+        (error.errno(), error.nvme_status()),
+        (Some(Errno::EPERM), None)
+    );
     buf.fill(0);
     device.desc.read(&device.ch, &mut buf, 0).await?;
     pattern::assert_is(&buf, BLOCK, 0, 1);
@@ -301,12 +337,16 @@ async fn memory_that_is_not_there() -> spdk::Result<()> {
         "no DMA memory for 1099511627776 bytes aligned to 4096; give the application more memory \
          with `mem_size_mb`"
     );
-    assert_eq!(text(0, 0), "DmaBuf::alloc: a buffer of 0 bytes cannot be used for I/O");
+    assert_eq!(
+        text(0, 0),
+        "DmaBuf::alloc: a buffer of 0 bytes cannot be used for I/O"
+    );
     assert_eq!(
         text(4096, 3),
-        "DmaBuf::alloc: an alignment of 3 bytes for 4096 bytes; it must be a power of two"
+        "DmaBuf::alloc: an alignment of 3 bytes; it must be a power of two, at most 2147483648"
     );
-    assert!(text(usize::MAX, 4096).starts_with("DmaBuf::alloc: an alignment of 4096 bytes"));
+    assert!(text(4096, 1 << 40).starts_with("DmaBuf::alloc: an alignment of 1099511627776 bytes"));
+    assert!(text(usize::MAX, 4096).starts_with("no DMA memory for 18446744073709551615 bytes"));
     let error = DmaBuf::alloc(1 << 40, 64).err();
     assert_eq!(error.and_then(|error| error.errno()), Some(Errno::ENOMEM));
     // What is left can still be had, to the last, and comes back.
@@ -321,6 +361,12 @@ async fn memory_that_is_not_there() -> spdk::Result<()> {
     let mut buf = DmaBuf::alloc_zeroed(100, 0)?;
     pattern::assert_zero(&buf);
     buf.fill(1);
-    assert_eq!((buf.len(), buf.iter().map(|byte| u64::from(*byte)).sum::<u64>()), (100, 100));
+    assert_eq!(
+        (
+            buf.len(),
+            buf.iter().map(|byte| u64::from(*byte)).sum::<u64>()
+        ),
+        (100, 100)
+    );
     Ok(())
 }

@@ -36,7 +36,10 @@ impl Daemon {
             Err(error) => panic!("{error}"),
         };
         match child.stdout.take() {
-            Some(out) => Daemon { child, out: BufReader::new(out) },
+            Some(out) => Daemon {
+                child,
+                out: BufReader::new(out),
+            },
             None => panic!("it has no stdout"),
         }
     }
@@ -62,7 +65,9 @@ impl Daemon {
         let readers = std::thread::spawn(move || {
             let errors = std::thread::spawn(move || {
                 let mut err = String::new();
-                stderr.as_mut().map(|stderr| stderr.read_to_string(&mut err));
+                stderr
+                    .as_mut()
+                    .map(|stderr| stderr.read_to_string(&mut err));
                 err
             });
             let mut out = String::new();
@@ -77,7 +82,11 @@ impl Daemon {
         };
         assert!(readers.join().is_ok());
         match self.child.wait() {
-            Ok(status) => End { code: status.code(), out, err },
+            Ok(status) => End {
+                code: status.code(),
+                out,
+                err,
+            },
             Err(error) => panic!("{error}"),
         }
     }
@@ -87,10 +96,19 @@ impl Daemon {
 #[test]
 fn the_result_is_the_exit_code() {
     let end = Daemon::start("return").end();
-    assert_eq!((end.code, end.out.as_str()), (Some(0), "dropped\n"), "{}", end.err);
+    assert_eq!(
+        (end.code, end.out.as_str()),
+        (Some(0), "dropped\n"),
+        "{}",
+        end.err
+    );
     let end = Daemon::start("error").end();
     assert_eq!((end.code, end.out.as_str()), (Some(1), "dropped\n"));
-    assert!(end.err.contains("NoSuchBdev { name: \"Malloc1\" }"), "{}", end.err);
+    assert!(
+        end.err.contains("NoSuchBdev { name: \"Malloc1\" }"),
+        "{}",
+        end.err
+    );
     let end = Daemon::start("panic").end();
     assert_eq!((end.code, end.out.as_str()), (Some(101), "dropped\n"));
     assert!(end.err.contains("on purpose"), "{}", end.err);
@@ -101,7 +119,12 @@ fn the_result_is_the_exit_code() {
 fn a_failed_start_is_an_error() {
     let end = Daemon::start("bad-config").end();
     assert_eq!((end.code, end.out.as_str()), (Some(1), ""));
-    assert!(end.err.contains("Method 'bdev_no_such_create' was not found"), "{}", end.err);
+    assert!(
+        end.err
+            .contains("Method 'bdev_no_such_create' was not found"),
+        "{}",
+        end.err
+    );
 }
 
 /// Fails if a signal kills the process, leaves the main function undropped, or is no success.

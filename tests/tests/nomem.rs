@@ -32,7 +32,10 @@ async fn many_at_once(name: &str) -> spdk::Result<()> {
                 spdk::spawn_local(async move {
                     let mut buf = device.buffer(1)?;
                     pattern::fill(&mut buf, BLOCK, block, generation);
-                    device.desc.write(&device.ch, &buf, block * BLOCK as u64).await
+                    device
+                        .desc
+                        .write(&device.ch, &buf, block * BLOCK as u64)
+                        .await
                 })
             })
             .collect::<spdk::Result<_>>()?;
@@ -40,14 +43,18 @@ async fn many_at_once(name: &str) -> spdk::Result<()> {
             written??;
         }
         // Vectored and plain, in one task.
-        let mut bufs: Vec<DmaBuf> =
-            (0..MANY).map(|_| device.buffer(1)).collect::<spdk::Result<_>>()?;
-        let reads = bufs.chunks_mut(1).zip(0_u64..).map(|(bufs, block)| -> Io<'_> {
-            match block % 2 {
-                0 => Box::pin(device.desc.read_blocks(&device.ch, &mut bufs[0], block, 1)),
-                _ => Box::pin(device.desc.readv_blocks(&device.ch, bufs, block, 1)),
-            }
-        });
+        let mut bufs: Vec<DmaBuf> = (0..MANY)
+            .map(|_| device.buffer(1))
+            .collect::<spdk::Result<_>>()?;
+        let reads = bufs
+            .chunks_mut(1)
+            .zip(0_u64..)
+            .map(|(bufs, block)| -> Io<'_> {
+                match block % 2 {
+                    0 => Box::pin(device.desc.read_blocks(&device.ch, &mut bufs[0], block, 1)),
+                    _ => Box::pin(device.desc.readv_blocks(&device.ch, bufs, block, 1)),
+                }
+            });
         for read in join_all(reads).await {
             read?;
         }
@@ -77,13 +84,16 @@ async fn all_complete() -> spdk::Result<()> {
 async fn all_complete_on_several_devices() -> spdk::Result<()> {
     let null = async {
         let device = Device::open("Null0")?;
-        let bufs: Vec<_> = (0..MANY).map(|_| device.buffer(1)).collect::<spdk::Result<_>>()?;
+        let bufs: Vec<_> = (0..MANY)
+            .map(|_| device.buffer(1))
+            .collect::<spdk::Result<_>>()?;
         for written in join_all(start_writes(&device, &bufs)).await {
             written?;
         }
         Ok(())
     };
-    let (one, two, three) = futures_util::join!(many_at_once("Malloc0"), many_at_once("Malloc1"), null);
+    let (one, two, three) =
+        futures_util::join!(many_at_once("Malloc0"), many_at_once("Malloc1"), null);
     one.and(two).and(three)
 }
 
@@ -109,13 +119,15 @@ async fn generations(device: &Device) -> spdk::Result<Vec<u64>> {
     device.desc.read(&device.ch, &mut all, 0).await?;
     let blocks = all.chunks(BLOCK).zip(0..);
     Ok(blocks
-        .map(|(block, number)| match pattern::check(block, BLOCK, number, 1) {
-            Ok(()) => 1,
-            Err(_) => {
-                pattern::assert_zero(block);
-                0
-            }
-        })
+        .map(
+            |(block, number)| match pattern::check(block, BLOCK, number, 1) {
+                Ok(()) => 1,
+                Err(_) => {
+                    pattern::assert_zero(block);
+                    0
+                }
+            },
+        )
         .collect())
 }
 
@@ -162,7 +174,10 @@ async fn a_future_dropped_in_the_queue_leaves_it() -> spdk::Result<()> {
         assert_eq!(found[block as usize], 1, "block {block} was not written");
     }
     for block in dropped {
-        assert_eq!(found[block as usize], 0, "block {block} was written by a dropped future");
+        assert_eq!(
+            found[block as usize], 0,
+            "block {block} was written by a dropped future"
+        );
     }
     Ok(())
 }
@@ -177,9 +192,14 @@ async fn a_future_forgotten_in_the_queue_runs_all_the_same() -> spdk::Result<()>
     device.desc.write(&device.ch, &device.buffer(1)?, 0).await?;
     let pieces = dma::pieces();
     let bufs = written_buffers(&device)?;
-    start_writes(&device, &bufs).into_iter().for_each(std::mem::forget);
+    start_writes(&device, &bufs)
+        .into_iter()
+        .for_each(std::mem::forget);
     drop(bufs);
-    assert!(dma::pieces() > pieces, "memory was freed under operations that wait");
+    assert!(
+        dma::pieces() > pieces,
+        "memory was freed under operations that wait"
+    );
     until("the memory to be freed", || dma::pieces() == pieces).await;
     assert_eq!(generations(&device).await?, vec![1; MANY as usize]);
     Ok(())
@@ -240,13 +260,21 @@ async fn waiting_costs_no_polls() -> spdk::Result<()> {
     let mut write: Io<'_> = Box::pin(device.desc.write_blocks(&device.ch, &bufs[0], 0, 1));
     std::future::poll_fn(|cx| {
         *polls.borrow_mut() += 1;
-        write.as_mut().poll(cx).map(|written| assert!(written.is_ok()))
+        write
+            .as_mut()
+            .poll(cx)
+            .map(|written| assert!(written.is_ok()))
     })
     .await;
     let polls = polls.into_inner();
     assert!(polls <= 4, "{polls} polls of one operation");
     let mut in_flight = in_flight;
-    let waited = in_flight.iter_mut().all(|write| matches!(poll_once(write.as_mut()), Poll::Ready(Ok(()))));
-    assert!(waited, "an operation that was in the queue before it has not ended");
+    let waited = in_flight
+        .iter_mut()
+        .all(|write| matches!(poll_once(write.as_mut()), Poll::Ready(Ok(()))));
+    assert!(
+        waited,
+        "an operation that was in the queue before it has not ended"
+    );
     Ok(())
 }

@@ -20,7 +20,10 @@ impl Model {
     fn open(name: &str) -> spdk::Result<Rc<Self>> {
         let device = Device::open(name)?;
         let generations = RefCell::new(vec![0; device.bdev.num_blocks() as usize]);
-        Ok(Rc::new(Model { device, generations }))
+        Ok(Rc::new(Model {
+            device,
+            generations,
+        }))
     }
 
     fn set(&self, first: u64, count: usize, generation: u64) {
@@ -121,7 +124,10 @@ async fn vectors(model: &Model) -> spdk::Result<()> {
                 }
                 bufs.iter_mut().for_each(|buf| buf.fill(0xee));
                 match in_blocks {
-                    false => desc.readv_blocks(ch, &mut bufs, first, blocks as u64).await?,
+                    false => {
+                        desc.readv_blocks(ch, &mut bufs, first, blocks as u64)
+                            .await?
+                    }
                     true => desc.readv(ch, &mut bufs, first * block).await?,
                 }
                 let bytes: Vec<u8> = bufs.iter().flat_map(|buf| buf.iter().copied()).collect();
@@ -221,7 +227,11 @@ async fn error() -> spdk::Result<()> {
 async fn split() -> spdk::Result<()> {
     let untouched = Model::open("Malloc0p1")?;
     let buf = untouched.pattern(0, 512, 7)?;
-    untouched.device.desc.write(&untouched.device.ch, &buf, 0).await?;
+    untouched
+        .device
+        .desc
+        .write(&untouched.device.ch, &buf, 0)
+        .await?;
     all("Malloc0p0").await?;
     untouched.check_all().await
 }
@@ -337,7 +347,10 @@ async fn wrong_ranges_are_refused() -> spdk::Result<()> {
         texts[0],
         "spdk_bdev_read on bdev \"D\" (512 bytes at byte 1): Invalid argument (EINVAL); the offset and the length must be multiples of the block size, 512 bytes"
     );
-    assert!(texts.iter().all(|text| text.contains("on bdev \"D\" (")), "{texts:#?}");
+    assert!(
+        texts.iter().all(|text| text.contains("on bdev \"D\" (")),
+        "{texts:#?}"
+    );
     // Nothing was written.
     let mut all = device.buffer(BLOCKS as usize)?;
     desc.read(ch, &mut all, 0).await?;
@@ -370,7 +383,11 @@ async fn buffers_of_another_length_are_refused() -> spdk::Result<()> {
         "spdk_bdev_readv_blocks on bdev \"D\" (4 blocks at block 0): the buffers hold 1536 bytes, but \
          4 blocks of 512 bytes are 2048"
     );
-    assert!(texts[7].ends_with("a vectored operation needs a buffer"), "{}", texts[7]);
+    assert!(
+        texts[7].ends_with("a vectored operation needs a buffer"),
+        "{}",
+        texts[7]
+    );
     desc.readv_blocks(ch, &mut bufs, 0, 3).await
 }
 
@@ -394,7 +411,10 @@ async fn operations_on_nothing_end() -> spdk::Result<()> {
         }
     }
     // A buffer of nothing does not exist.
-    assert!(matches!(DmaBuf::alloc(0, 4096), Err(Error::InvalidArgument { .. })));
+    assert!(matches!(
+        DmaBuf::alloc(0, 4096),
+        Err(Error::InvalidArgument { .. })
+    ));
     Ok(())
 }
 
@@ -429,7 +449,10 @@ async fn properties() -> spdk::Result<()> {
     let malloc = Device::open("Malloc0")?;
     let null = Device::open("Null0")?;
     assert_eq!(malloc.bdev.name(), "Malloc0");
-    assert_eq!((malloc.bdev.block_size(), malloc.bdev.num_blocks()), (512, BLOCKS));
+    assert_eq!(
+        (malloc.bdev.block_size(), malloc.bdev.num_blocks()),
+        (512, BLOCKS)
+    );
     assert_eq!((null.bdev.block_size(), null.bdev.num_blocks()), (4096, 77));
     assert_eq!(null.bdev.size_bytes(), 77 * 4096);
     assert_eq!(malloc.bdev.product_name()?, "Malloc disk");

@@ -35,7 +35,10 @@ async fn assert_all_removed(device: &Device) -> spdk::Result<()> {
     assert_removed(desc.read(ch, &mut buf, 0).await, "spdk_bdev_read");
     assert_removed(desc.write(ch, &buf, 0).await, "spdk_bdev_write");
     assert_removed(desc.readv(ch, &mut bufs, 0).await, "spdk_bdev_readv");
-    assert_removed(desc.writev_blocks(ch, &bufs, 0, 8).await, "spdk_bdev_writev_blocks");
+    assert_removed(
+        desc.writev_blocks(ch, &bufs, 0, 8).await,
+        "spdk_bdev_writev_blocks",
+    );
     assert_removed(desc.unmap(ch, 0, 512).await, "spdk_bdev_unmap");
     assert_removed(desc.flush(ch, 0, 512).await, "spdk_bdev_flush");
     assert_removed(desc.reset(ch).await, "spdk_bdev_reset");
@@ -91,18 +94,39 @@ async fn a_device_is_deleted_under_load() -> spdk::Result<()> {
     assert_eq!(rpc::bdevs().await, [""; 0]);
     assert_all_removed(&device).await?;
     // What was last known.
-    assert_eq!((device.bdev.name(), device.desc.name()), ("Malloc0", "Malloc0"));
-    assert_eq!((device.bdev.num_blocks(), device.bdev.block_size()), (1024, 512));
-    assert!(matches!(device.bdev.open(true), Err(Error::NoSuchBdev { .. })));
+    assert_eq!(
+        (device.bdev.name(), device.desc.name()),
+        ("Malloc0", "Malloc0")
+    );
+    assert_eq!(
+        (device.bdev.num_blocks(), device.bdev.block_size()),
+        (1024, 512)
+    );
+    assert!(matches!(
+        device.bdev.open(true),
+        Err(Error::NoSuchBdev { .. })
+    ));
     // Another device of the same name is another device.
-    rpc::call("bdev_malloc_create", json!({"name": "Malloc0", "num_blocks": 64, "block_size": 512}))
-        .await;
+    rpc::call(
+        "bdev_malloc_create",
+        json!({"name": "Malloc0", "num_blocks": 64, "block_size": 512}),
+    )
+    .await;
     let again = Device::open("Malloc0")?;
-    assert_eq!((again.bdev.num_blocks(), device.bdev.num_blocks()), (64, 1024));
+    assert_eq!(
+        (again.bdev.num_blocks(), device.bdev.num_blocks()),
+        (64, 1024)
+    );
     assert_all_removed(&device).await?;
     let mut buf = again.buffer(8)?;
-    assert_removed(again.desc.read(&device.ch, &mut buf, 0).await, "spdk_bdev_read");
-    assert_removed(device.desc.read(&again.ch, &mut buf, 0).await, "spdk_bdev_read");
+    assert_removed(
+        again.desc.read(&device.ch, &mut buf, 0).await,
+        "spdk_bdev_read",
+    );
+    assert_removed(
+        device.desc.read(&again.ch, &mut buf, 0).await,
+        "spdk_bdev_read",
+    );
     again.desc.read(&again.ch, &mut buf, 0).await?;
     drop(device);
     assert_eq!(events.next().await, None);
@@ -136,7 +160,10 @@ async fn a_removal_waits_for_operations_in_flight() -> spdk::Result<()> {
     // It is going: nobody can open it, and nothing new begins on it.
     assert!(Bdev::get_by_name("Delay0").is_none());
     assert!(matches!(Bdev::find("Delay0"), Err(Error::NoSuchBdev { name }) if name == "Delay0"));
-    assert!(matches!(device.bdev.open(false), Err(Error::NoSuchBdev { .. })));
+    assert!(matches!(
+        device.bdev.open(false),
+        Err(Error::NoSuchBdev { .. })
+    ));
     let late = device.desc.write_zeroes(&device.ch, 0, 512).await;
     assert_removed(late, "spdk_bdev_write_zeroes");
     assert_removed(device.desc.get_io_channel(), "spdk_bdev_get_io_channel");
@@ -248,7 +275,9 @@ thread_local! {
 )]
 async fn a_removal_reaches_every_thread() -> spdk::Result<()> {
     let second = second::spdk_thread("second").await;
-    let opened = second.call(|| ELSEWHERE.set(Device::open("Malloc0").ok())).await;
+    let opened = second
+        .call(|| ELSEWHERE.set(Device::open("Malloc0").ok()))
+        .await;
     opened?;
     let (here, again) = (Device::open("Malloc0")?, Device::open("Malloc0")?);
     let only_bdev = Bdev::find("Malloc0")?;
@@ -284,7 +313,10 @@ async fn events_arrive_on_every_stream() -> spdk::Result<()> {
     assert_eq!(late.next().await, Some(BdevEvent::Remove));
     assert_eq!(early.next().now_or_never(), None);
     drop(device);
-    assert_eq!(timeout(Duration::from_secs(5), early.next()).await, Some(None));
+    assert_eq!(
+        timeout(Duration::from_secs(5), early.next()).await,
+        Some(None)
+    );
     let all: Vec<_> = unread.collect().await;
     assert_eq!(all, [BdevEvent::Resize, BdevEvent::Remove]);
     Ok(())
@@ -311,6 +343,9 @@ async fn devices_come_and_go() -> spdk::Result<()> {
         drop((device, buf));
         pieces.push(dma::pieces());
     }
-    assert!(pieces.iter().skip(2).all(|count| *count == pieces[2]), "{pieces:?}");
+    assert!(
+        pieces.iter().skip(2).all(|count| *count == pieces[2]),
+        "{pieces:?}"
+    );
     Ok(())
 }

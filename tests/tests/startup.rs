@@ -41,12 +41,21 @@ fn options_that_cannot_be_used() -> spdk::Result<()> {
     );
     let cases = [
         ("{", "the JSON text ends too early, at line 1, column 2"),
-        ("{\n  \"subsystems\": [,]\n}", "the JSON text is not valid, at line 2, column 18"),
-        ("[]", "it is not a JSON object; it should be {\"subsystems\": [...]}"),
+        (
+            "{\n  \"subsystems\": [,]\n}",
+            "the JSON text is not valid, at line 2, column 18",
+        ),
+        (
+            "[]",
+            "it is not a JSON object; it should be {\"subsystems\": [...]}",
+        ),
         ("", "the JSON text ends too early, at line 1, column 1"),
     ];
     for (json, reason) in cases {
-        assert_eq!(refusal(app().json_data(json)), format!("option `json_data`: {reason}"));
+        assert_eq!(
+            refusal(app().json_data(json)),
+            format!("option `json_data`: {reason}")
+        );
     }
     let file = tempfile::NamedTempFile::new().map(|file| file.into_temp_path());
     let Ok(file) = file else { panic!("{file:?}") };
@@ -61,14 +70,19 @@ fn options_that_cannot_be_used() -> spdk::Result<()> {
     let ways = "write a hexadecimal mask such as 0x3 or a list such as [0,2-3]";
     assert_eq!(
         refusal(app().reactor_mask("0xg")),
-        format!("option `reactor_mask`: \"0xg\" is not a core mask: 'g' is not a hexadecimal digit; {ways}")
+        format!(
+            "option `reactor_mask`: \"0xg\" is not a core mask: 'g' is not a hexadecimal digit; {ways}"
+        )
     );
     assert_eq!(
         refusal(app().reactor_mask("0x0")),
         format!("option `reactor_mask`: \"0x0\" is not a core mask: it names no core; {ways}")
     );
     let text = refusal(app().reactor_mask("[0,4000]"));
-    assert!(text.contains("names core 4000, which this machine has not; it offers"), "{text}");
+    assert!(
+        text.contains("names core 4000, which this machine has not; it offers"),
+        "{text}"
+    );
     assert_eq!(
         refusal(app().mem_size_mb(0)),
         "option `mem_size_mb`: 0 MB; it must be at least 1"
@@ -93,14 +107,20 @@ fn an_rpc_that_does_not_exist() {
     let json = MALLOC.replace("bdev_malloc_create", "bdev_malloc_conjure");
     let text = refusal(app().json_data(json));
     assert!(text.starts_with("SPDK did not start: "), "{text}");
-    assert!(text.contains("Method 'bdev_malloc_conjure' was not found"), "{text}");
+    assert!(
+        text.contains("Method 'bdev_malloc_conjure' was not found"),
+        "{text}"
+    );
 }
 
 /// As above.
 #[spdk::test(no_app)]
 fn an_rpc_that_fails() {
     let text = refusal(app().json_data(MALLOC.replace("512", "511")));
-    assert!(text.contains("511") || text.contains("block size"), "{text}");
+    assert!(
+        text.contains("511") || text.contains("block size"),
+        "{text}"
+    );
 }
 
 /// As above; what SPDK does with too little memory must not be the end of the process.
@@ -121,13 +141,21 @@ fn an_rpc_address_that_cannot_be_used() {
 /// Fails if an environment that cannot be had ends the process.
 #[spdk::test(no_app)]
 fn an_environment_with_wrong_options() -> spdk::Result<()> {
-    let builder = || SpdkEnv::builder().no_huge(true).no_pci(true).mem_size_mb(64);
+    let builder = || {
+        SpdkEnv::builder()
+            .no_huge(true)
+            .no_pci(true)
+            .mem_size_mb(64)
+    };
     let text = |builder: spdk::SpdkEnvBuilder| match builder.build() {
         Err(error) => error.to_string(),
         Ok(_) => panic!("it started"),
     };
     let mask = text(builder().core_mask("x"));
-    assert!(mask.starts_with("option `core_mask`: \"x\" is not a core mask"), "{mask}");
+    assert!(
+        mask.starts_with("option `core_mask`: \"x\" is not a core mask"),
+        "{mask}"
+    );
     assert_eq!(text(builder().name("")), "option `name`: it is empty");
     assert_eq!(
         text(builder().mem_size_mb(-5)),
@@ -247,7 +275,10 @@ fn stop_ends_it() {
     struct Drops(Rc<Cell<bool>>);
     impl Drop for Drops {
         fn drop(&mut self) {
-            assert!(SpdkThread::get_current().is_some(), "dropped outside of its spdk_thread");
+            assert!(
+                SpdkThread::get_current().is_some(),
+                "dropped outside of its spdk_thread"
+            );
             self.0.set(true);
         }
     }
@@ -277,7 +308,10 @@ fn memory_before_and_after() -> spdk::Result<()> {
     let expected = "DmaBuf::alloc: SPDK is not initialised in this process; build a `SpdkEnv` or run \
                     a `SpdkApp` first";
     assert_eq!(text(DmaBuf::alloc(4096, 4096)), expected);
-    assert!(matches!(SpdkThread::current("x"), Err(Error::NotInitialised { .. })));
+    assert!(matches!(
+        SpdkThread::current("x"),
+        Err(Error::NotInitialised { .. })
+    ));
     let kept = Rc::new(RefCell::new(None));
     let keep = kept.clone();
     app().run(move || {
@@ -289,7 +323,9 @@ fn memory_before_and_after() -> spdk::Result<()> {
     })?;
     assert_eq!(text(DmaBuf::alloc(4096, 4096)), expected);
     // A buffer from before is still there, and can be used up.
-    let Some(mut buf) = kept.borrow_mut().take() else { panic!("no buffer") };
+    let Some(mut buf) = kept.borrow_mut().take() else {
+        panic!("no buffer")
+    };
     assert!(buf.iter().all(|byte| *byte == 7));
     buf.fill(8);
     assert!(buf.iter().all(|byte| *byte == 8));
@@ -330,7 +366,10 @@ fn handles_beyond_the_end() -> spdk::Result<()> {
     );
     assert!(matches!(desc.get_io_channel(), Err(Error::Gone { .. })));
     let mut flush = Box::pin(desc.flush(&ch, 0, 512));
-    assert!(matches!(poll_once(flush.as_mut()), std::task::Poll::Ready(Err(Error::Gone { .. }))));
+    assert!(matches!(
+        poll_once(flush.as_mut()),
+        std::task::Poll::Ready(Err(Error::Gone { .. }))
+    ));
     drop(flush);
     assert!(matches!(Bdev::find("Malloc0"), Err(Error::NoThread { .. })));
     assert!(matches!(spawn_local(async {}), Err(Error::NoThread { .. })));
@@ -367,7 +406,10 @@ fn futures_beyond_the_end() -> spdk::Result<()> {
     let mut ios = kept.take();
     // The operation ended before SPDK did.
     let first = ios.pop().map(|mut io| poll_once(io.as_mut()));
-    assert!(matches!(first, Some(std::task::Poll::Ready(Ok(())))), "{first:?}");
+    assert!(
+        matches!(first, Some(std::task::Poll::Ready(Ok(())))),
+        "{first:?}"
+    );
     drop(ios.pop());
     std::mem::forget(ios.pop());
     Ok(())

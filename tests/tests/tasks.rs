@@ -141,15 +141,19 @@ async fn ten_thousand_busy_tasks_starve_nobody() -> spdk::Result<()> {
         buf.fill(0);
         device.desc.read(&device.ch, &mut buf, 0).await?;
         pattern::assert_is(&buf, BLOCK, 0, generation);
-        let name = second.call(|| SpdkThread::get_current().map(|current| current.name().to_owned()));
+        let name =
+            second.call(|| SpdkThread::get_current().map(|current| current.name().to_owned()));
         assert_eq!(name.await?.as_deref(), Some("second"));
         let now: u64 = turns.iter().map(Cell::get).sum();
         assert!(now > before);
         before = now;
     }
-    let (least, most) = turns.iter().map(Cell::get).fold((u64::MAX, 0), |(least, most), turns| {
-        (least.min(turns), most.max(turns))
-    });
+    let (least, most) = turns
+        .iter()
+        .map(Cell::get)
+        .fold((u64::MAX, 0), |(least, most), turns| {
+            (least.min(turns), most.max(turns))
+        });
     assert!(most - least <= 1, "between {least} and {most} turns");
     tasks.iter().for_each(JoinHandle::abort);
     for task in tasks {
@@ -194,7 +198,10 @@ async fn futures_run_in_others_combinators() -> spdk::Result<()> {
             pattern::fill(&mut buf, BLOCK, block, 1);
             device.desc.write_blocks(&device.ch, &buf, block, 1).await?;
             buf.fill(0);
-            device.desc.read_blocks(&device.ch, &mut buf, block, 1).await?;
+            device
+                .desc
+                .read_blocks(&device.ch, &mut buf, block, 1)
+                .await?;
             pattern::assert_is(&buf, BLOCK, block, 1);
             Ok(block)
         }));
@@ -211,9 +218,17 @@ async fn futures_run_in_others_combinators() -> spdk::Result<()> {
 /// is inside of one.
 #[spdk::test(bdevs(bdev_malloc_create(name = "Malloc0", num_blocks = 1024, block_size = BLOCK)))]
 async fn block_on_is_refused_inside() -> spdk::Result<()> {
-    assert!(matches!(block_on(async {}), Err(Error::NestedPoll { operation: "block_on" })));
+    assert!(matches!(
+        block_on(async {}),
+        Err(Error::NestedPoll {
+            operation: "block_on"
+        })
+    ));
     let current = SpdkThread::get_current();
-    assert_eq!(current.as_ref().map(|current| current.name()), Some("app_thread"));
+    assert_eq!(
+        current.as_ref().map(|current| current.name()),
+        Some("app_thread")
+    );
     assert_eq!(current.map(|current| current.poll()), Some(0));
     let app = SpdkThread::app_thread();
     assert_eq!(app.as_ref().map(|app| app.name()), Some("app_thread"));
@@ -225,7 +240,9 @@ async fn block_on_is_refused_inside() -> spdk::Result<()> {
 /// Fails if a wait inside the main future keeps messages of other OS threads from running.
 #[spdk::test]
 async fn messages_run_while_the_main_future_waits() -> spdk::Result<()> {
-    let Some(app) = SpdkThread::app_thread() else { panic!("no app thread") };
+    let Some(app) = SpdkThread::app_thread() else {
+        panic!("no app thread")
+    };
     let elsewhere = std::thread::spawn(move || {
         let mut sum = 0;
         for number in 0..100 {

@@ -20,7 +20,11 @@ use spdk::{
 const PATIENCE: Duration = Duration::from_secs(20);
 
 fn env() -> spdk::Result<SpdkEnv> {
-    SpdkEnv::builder().no_huge(true).no_pci(true).mem_size_mb(256).build()
+    SpdkEnv::builder()
+        .no_huge(true)
+        .no_pci(true)
+        .mem_size_mb(256)
+        .build()
 }
 
 fn thread(name: &str) -> spdk::Result<SpdkThread> {
@@ -72,15 +76,22 @@ fn a_thread_has_a_name_and_is_counted() -> spdk::Result<()> {
     assert!(SpdkThread::get_current().is_none());
     let one = thread("one")?;
     assert_eq!((one.name(), SpdkThread::count()), ("one", 1));
-    let current = SpdkThread::get_current().map(|current| (current.name().to_owned(), current.id()));
+    let current =
+        SpdkThread::get_current().map(|current| (current.name().to_owned(), current.id()));
     assert_eq!(current, Some(("one".into(), one.id())));
     // The one attached last is the current one; what is below it is when that goes.
     let two = thread("two")?;
     assert_ne!(one.id(), two.id());
     assert_eq!(SpdkThread::count(), 2);
-    assert_eq!(SpdkThread::get_current().map(|current| current.id()), Some(two.id()));
+    assert_eq!(
+        SpdkThread::get_current().map(|current| current.id()),
+        Some(two.id())
+    );
     drop(two);
-    assert_eq!(SpdkThread::get_current().map(|current| current.id()), Some(one.id()));
+    assert_eq!(
+        SpdkThread::get_current().map(|current| current.id()),
+        Some(one.id())
+    );
     assert!(one.is_running() && one.has_pollers() && one.has_active_pollers());
     drop(one);
     assert!(SpdkThread::get_current().is_none());
@@ -93,19 +104,32 @@ fn a_thread_has_a_name_and_is_counted() -> spdk::Result<()> {
 #[spdk::test(no_app)]
 fn join_tells_what_happened() -> spdk::Result<()> {
     let early = SpdkThread::spawn("early", |_| ()).join();
-    assert!(matches!(early, Err(Error::NotInitialised { .. })), "{early:?}");
+    assert!(
+        matches!(early, Err(Error::NotInitialised { .. })),
+        "{early:?}"
+    );
     let _env = env()?;
-    assert_eq!(SpdkThread::spawn("seven", |thread| thread.name().len()).join()?, 5);
+    assert_eq!(
+        SpdkThread::spawn("seven", |thread| thread.name().len()).join()?,
+        5
+    );
     let panicked = SpdkThread::spawn("bad", |_| panic!("on purpose")).join();
     match panicked {
         Err(Error::Panicked { message }) => assert_eq!(message, "on purpose"),
         other => panic!("{other:?}"),
     }
     let name = SpdkThread::spawn("a\0b", |_| ()).join();
-    let text = name.err().map(|error| error.to_string()).unwrap_or_default();
+    let text = name
+        .err()
+        .map(|error| error.to_string())
+        .unwrap_or_default();
     assert!(text.starts_with("option `name`: "), "{text}");
     assert!(text.contains("NUL byte at position 1"), "{text}");
-    assert_eq!(SpdkThread::count(), 0, "a thread that failed was left behind");
+    assert_eq!(
+        SpdkThread::count(),
+        0,
+        "a thread that failed was left behind"
+    );
     Ok(())
 }
 
@@ -147,7 +171,9 @@ fn call_and_spawn_bring_results_back() -> spdk::Result<()> {
     let worker = Worker::start("worker");
     let handle = worker.handle.clone();
     block_on(async {
-        let name = handle.call(|| SpdkThread::get_current().map(|t| t.name().to_owned())).await?;
+        let name = handle
+            .call(|| SpdkThread::get_current().map(|t| t.name().to_owned()))
+            .await?;
         assert_eq!(name.as_deref(), Some("worker"));
         let sum = handle.spawn(|| async {
             // Not `Send`, and alive across an await.
@@ -158,17 +184,26 @@ fn call_and_spawn_bring_results_back() -> spdk::Result<()> {
         });
         assert_eq!(sum.await?, 2);
         let panicked = handle.call(|| panic!("in a call")).await;
-        assert!(matches!(panicked, Err::<(), _>(Error::Panicked { message }) if message == "in a call"));
+        assert!(
+            matches!(panicked, Err::<(), _>(Error::Panicked { message }) if message == "in a call")
+        );
         let panicked = handle.spawn(|| async { panic!("in a task") }).await;
-        assert!(matches!(panicked, Err::<(), _>(Error::Panicked { message }) if message == "in a task"));
-        let panicked = handle.spawn(|| -> std::future::Ready<()> { panic!("before it") }).await;
+        assert!(
+            matches!(panicked, Err::<(), _>(Error::Panicked { message }) if message == "in a task")
+        );
+        let panicked = handle
+            .spawn(|| -> std::future::Ready<()> { panic!("before it") })
+            .await;
         assert!(matches!(panicked, Err(Error::Panicked { message }) if message == "before it"));
         // A message that panics ends neither the spdk_thread nor those after it.
         handle.send(|| panic!("in a message"))?;
         assert_eq!(handle.call(|| 7).await?, 7);
         // Results that nobody wants any more are dropped.
         drop(handle.call(|| String::from("unread")));
-        assert!(spdk_tests::poll_once(Box::pin(handle.call(|| String::from("unread"))).as_mut()).is_pending());
+        assert!(
+            spdk_tests::poll_once(Box::pin(handle.call(|| String::from("unread"))).as_mut())
+                .is_pending()
+        );
         Ok::<_, Error>(())
     })??;
     worker.end()
@@ -197,7 +232,10 @@ fn work_for_a_thread_that_ended_is_refused() -> spdk::Result<()> {
     }
     assert_eq!(Arc::strong_count(&dropped), 1, "a refused message was kept");
     let called = block_on(handle.call(|| 1))?;
-    assert!(matches!(called, Err(Error::ThreadEnded { .. })), "{called:?}");
+    assert!(
+        matches!(called, Err(Error::ThreadEnded { .. })),
+        "{called:?}"
+    );
     let spawned = block_on(handle.spawn(|| async { 1 }))?;
     assert!(spawned.is_err(), "{spawned:?}");
     Ok(())
@@ -219,7 +257,12 @@ fn messages_without_a_turn_are_dropped() -> spdk::Result<()> {
         })?;
     }
     drop(here);
-    assert_eq!(Arc::strong_count(&alive), 1, "{} of 1000 ran", ran.load(SeqCst));
+    assert_eq!(
+        Arc::strong_count(&alive),
+        1,
+        "{} of 1000 ran",
+        ran.load(SeqCst)
+    );
     Ok(())
 }
 
@@ -268,7 +311,8 @@ fn a_nested_poll_is_refused() -> spdk::Result<()> {
     let results = Rc::new(RefCell::new(Vec::new()));
     let (inner, seen) = (here.clone(), results.clone());
     let task = spawn_local(async move {
-        seen.borrow_mut().push(block_on(async {}).map_err(|error| error.to_string()));
+        seen.borrow_mut()
+            .push(block_on(async {}).map_err(|error| error.to_string()));
         assert_eq!(inner.poll(), 0);
         let current = SpdkThread::get_current().map(|current| current.poll());
         assert_eq!(current, Some(0));
@@ -352,11 +396,17 @@ fn wakers_work_on_other_os_threads() -> spdk::Result<()> {
             sender.success(1);
         }));
     }
-    poll_until(&here, "the tasks", || tasks.iter().all(|task| task.is_finished()));
+    poll_until(&here, "the tasks", || {
+        tasks.iter().all(|task| task.is_finished())
+    });
     for task in tasks {
         assert_eq!(block_on(task)???, 1);
     }
-    assert!(os_threads.into_iter().all(|os_thread| os_thread.join().is_ok()));
+    assert!(
+        os_threads
+            .into_iter()
+            .all(|os_thread| os_thread.join().is_ok())
+    );
     Ok(())
 }
 
@@ -405,7 +455,10 @@ fn futures_run_on_tokio() -> spdk::Result<()> {
     let _env = env()?;
     let here = thread("here")?;
     let worker = Worker::start("worker");
-    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_time().build() else {
+    let Ok(runtime) = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+    else {
         panic!("no Tokio runtime");
     };
     let local = tokio::task::LocalSet::new();
@@ -448,20 +501,36 @@ fn block_on_runs_any_future() -> spdk::Result<()> {
         fn wake(self: Arc<Self>) {}
     }
     let _env = env()?;
-    assert!(matches!(block_on(async {}), Err(Error::NoThread { operation: "block_on" })));
+    assert!(matches!(
+        block_on(async {}),
+        Err(Error::NoThread {
+            operation: "block_on"
+        })
+    ));
     let _here = thread("here")?;
     let mut turns = 0;
     block_on(poll_fn(|_| {
         turns += 1;
-        if turns < 10 { Poll::Pending } else { Poll::Ready(()) }
+        if turns < 10 {
+            Poll::Pending
+        } else {
+            Poll::Ready(())
+        }
     }))?;
     assert_eq!(turns, 10);
     // A future with a waker of its own.
     let waker = Waker::from(Arc::new(Nobody));
     let mut inner = Box::pin(async { yield_now().await });
-    block_on(poll_fn(|_| inner.as_mut().poll(&mut std::task::Context::from_waker(&waker))))?;
+    block_on(poll_fn(|_| {
+        inner
+            .as_mut()
+            .poll(&mut std::task::Context::from_waker(&waker))
+    }))?;
     let panicked = spawn_local(async { panic!("in a task") })?;
-    assert!(matches!(block_on(panicked)?, Err::<(), _>(Error::Panicked { .. })));
+    assert!(matches!(
+        block_on(panicked)?,
+        Err::<(), _>(Error::Panicked { .. })
+    ));
     Ok(())
 }
 
@@ -485,7 +554,10 @@ fn a_thread_kept_in_a_thread_local_variable_ends_with_it() -> spdk::Result<()> {
             KEPT.set(Some(thread));
             Ok(())
         });
-        assert!(matches!(os_thread.join(), Ok(Ok(()))), "kept first: {kept_first}");
+        assert!(
+            matches!(os_thread.join(), Ok(Ok(()))),
+            "kept first: {kept_first}"
+        );
     }
     Ok(())
 }

@@ -6,7 +6,7 @@ use std::cell::RefCell;
 use std::future::Future;
 use std::pin::Pin;
 
-use spdk::{Bdev, BdevIoType, DmaBuf, Error, Errno, SpdkThread};
+use spdk::{Bdev, BdevIoType, DmaBuf, Errno, Error, SpdkThread};
 use spdk_tests::{Device, dma, pattern, poll_once, rpc, second, until};
 
 const BLOCK: usize = 512;
@@ -22,7 +22,9 @@ type Io = Pin<Box<dyn Future<Output = spdk::Result<DmaBuf>>>>;
 #[track_caller]
 fn assert_wrong_thread<T>(result: spdk::Result<T>, call: &str) {
     match result {
-        Err(Error::WrongThread { at, home, current, .. }) => {
+        Err(Error::WrongThread {
+            at, home, current, ..
+        }) => {
             assert_eq!((home.as_str(), current.as_str()), ("app_thread", "second"));
             assert_eq!(at.operation, call);
         }
@@ -50,7 +52,10 @@ async fn use_on_another_thread_is_refused() -> spdk::Result<()> {
             assert_wrong_thread(desc.readv(ch, &mut bufs, 0).await, "spdk_bdev_readv");
             assert_wrong_thread(desc.writev(ch, &bufs, 0).await, "spdk_bdev_writev");
             assert_wrong_thread(desc.unmap(ch, 0, 512).await, "spdk_bdev_unmap");
-            assert_wrong_thread(desc.write_zeroes(ch, 0, 512).await, "spdk_bdev_write_zeroes");
+            assert_wrong_thread(
+                desc.write_zeroes(ch, 0, 512).await,
+                "spdk_bdev_write_zeroes",
+            );
             assert_wrong_thread(desc.flush(ch, 0, 512).await, "spdk_bdev_flush");
             assert_wrong_thread(desc.reset(ch).await, "spdk_bdev_reset");
             assert_wrong_thread(desc.get_io_channel(), "spdk_bdev_get_io_channel");
@@ -176,7 +181,10 @@ async fn a_future_begun_at_home_is_dropped_elsewhere() -> spdk::Result<()> {
     assert!(poll_once(io.as_mut()).is_pending());
     IO.set(Some(io));
     second.call(|| drop(IO.take())).await?;
-    assert!(dma::pieces() > pieces, "the buffer was freed under the read");
+    assert!(
+        dma::pieces() > pieces,
+        "the buffer was freed under the read"
+    );
     until("everything to be released", || dma::pieces() <= pieces).await;
     assert_eq!(rpc::channels("bdev_Delay0").await, 0);
     Ok(())
@@ -212,7 +220,10 @@ async fn without_a_thread_there_is_an_error() -> spdk::Result<()> {
         assert!(matches!(Bdev::find("Malloc0"), Err(Error::NoThread { .. })));
         assert!(Bdev::get_by_name("Malloc0").is_none());
         assert!(SpdkThread::get_current().is_none());
-        assert!(matches!(spdk::spawn_local(async {}), Err(Error::NoThread { .. })));
+        assert!(matches!(
+            spdk::spawn_local(async {}),
+            Err(Error::NoThread { .. })
+        ));
         let attached = SpdkThread::current("mine");
         assert!(matches!(attached, Err(Error::InvalidArgument { .. })));
         // Memory needs none.
