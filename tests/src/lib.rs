@@ -6,6 +6,7 @@ pub mod device;
 pub mod dma;
 pub mod nvmf;
 pub mod pattern;
+pub mod poller;
 pub mod rpc;
 pub mod second;
 pub mod wait;

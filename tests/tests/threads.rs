@@ -17,6 +17,8 @@ use spdk::{
     spawn_local, spdk_poller,
 };
 
+use spdk_tests::poller::Counter;
+
 const PATIENCE: Duration = Duration::from_secs(20);
 
 fn env() -> spdk::Result<SpdkEnv> {
@@ -308,16 +310,20 @@ fn block_or_poll_a_little(worker: &Worker) {
 fn a_nested_poll_is_refused() -> spdk::Result<()> {
     let _env = env()?;
     let here = Rc::new(thread("here")?);
+    let counter = Rc::new(Counter::start());
     let results = Rc::new(RefCell::new(Vec::new()));
-    let (inner, seen) = (here.clone(), results.clone());
+    let (inner, seen, nested) = (here.clone(), results.clone(), counter.clone());
     let task = spawn_local(async move {
         seen.borrow_mut()
             .push(block_on(async {}).map_err(|error| error.to_string()));
+        let before = nested.runs();
         assert_eq!(inner.poll(), 0);
         let current = SpdkThread::get_current().map(|current| current.poll());
         assert_eq!(current, Some(0));
+        assert_eq!(nested.runs(), before, "a poller ran inside of another one");
     })?;
     block_on(task)??;
+    assert!(counter.runs() > 0);
     let text = "block_on was called from inside a task, message or poller of an spdk_thread; use \
                 `.await` there";
     assert_eq!(*results.borrow(), [Err(text.to_owned())]);
