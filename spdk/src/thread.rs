@@ -8,7 +8,6 @@ use std::ptr::{self, NonNull};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use crate::env::{self, Phase};
 use crate::errno::Errno;
@@ -22,9 +21,6 @@ pub const DEFAULT_MSG_MEMPOOL_SIZE: usize = 262_144 - 1;
 
 /// A small pool of messages, for tests that run with little memory.
 pub const SMALL_MSG_MEMPOOL_SIZE: usize = 1023;
-
-/// How long the drop of a [`SpdkThread`] waits for operations in flight before it says so.
-const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The spdk_threads of [`SpdkThread`] that exist; SPDK's thread library is up while there are any.
 static LIBRARY: Mutex<()> = Mutex::new(());
@@ -307,20 +303,9 @@ impl Drop for SpdkThread {
         let ended = Rc::new(Cell::new(false));
         let then = ended.clone();
         self.local.end(Box::new(move || then.set(true)));
-        let start = std::time::Instant::now();
-        let mut warned = false;
         while !ended.get() {
             if poll(self.ptr, 0).is_err() {
                 return;
-            }
-            if !warned && start.elapsed() > PATIENCE {
-                warned = true;
-                let objects = self.local.busy_objects();
-                tracing::warn!(
-                    name = self.name(),
-                    ?objects,
-                    "waiting for operations in flight"
-                );
             }
         }
         detach(self.ptr);
