@@ -137,7 +137,7 @@ struct Slot<C: Callback, H, S, F, T> {
     /// Whether the future still has its share.
     wanted: Cell<bool>,
     waker: Cell<Option<Waker>>,
-    /// Initialised until the operation ends: dropped in `Kind::finish` or `Slot::refuse`.
+    /// Initialised until the operation ends: `Shared::finish` or `Shared::drop_parts` takes it.
     held: UnsafeCell<ManuallyDrop<H>>,
     submit: UnsafeCell<ManuallyDrop<S>>,
     finish: UnsafeCell<ManuallyDrop<F>>,
