@@ -6,7 +6,7 @@ use std::cell::RefCell;
 use std::future::Future;
 use std::pin::Pin;
 
-use spdk::{Bdev, BdevIoType, DmaBuf, Errno, Error, SpdkThread};
+use spdk::{Bdev, BdevIoType, DmaBuf, Error, SpdkThread};
 use spdk_tests::{Device, dma, pattern, poll_once, rpc, second, until};
 
 const BLOCK: usize = 512;
