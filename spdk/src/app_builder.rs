@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::options::{self, LogLevel};
 use crate::{app, spdk_log, sys};
 
-/// The options of a [`SpdkApp`]. What is not set has SPDK's default.
+/// The options of a [`SpdkApp`](crate::SpdkApp). What is not set has SPDK's default.
 #[derive(Clone, Debug, Default)]
 #[must_use = "a builder does nothing until `run`, `run_async` or `block_on`"]
 pub struct SpdkAppBuilder {
@@ -32,7 +32,7 @@ pub struct SpdkAppBuilder {
 }
 
 impl SpdkAppBuilder {
-    /// The same as [`SpdkApp::builder`].
+    /// The same as [`SpdkApp::builder`](crate::SpdkApp::builder).
     pub fn new() -> Self {
         Self::default()
     }
@@ -125,7 +125,7 @@ impl SpdkAppBuilder {
     /// Starts SPDK, runs `f` on the app thread and returns when SPDK has stopped.
     ///
     /// SPDK stops when `f` has returned and every task that was spawned on the app thread has ended,
-    /// or before that on [`SpdkApp::stop`], SIGINT or SIGTERM.
+    /// or before that on [`SpdkApp::stop`](crate::SpdkApp::stop), SIGINT or SIGTERM.
     ///
     /// # Errors
     ///
@@ -150,7 +150,7 @@ impl SpdkAppBuilder {
 
     /// Starts SPDK, runs `future` as a task of the app thread and returns when SPDK has stopped.
     ///
-    /// SPDK stops when `future` has ended, or before that on [`SpdkApp::stop`], SIGINT or SIGTERM;
+    /// SPDK stops when `future` has ended, or before that on [`SpdkApp::stop`](crate::SpdkApp::stop), SIGINT or SIGTERM;
     /// then `future` is dropped where it waits.
     ///
     /// # Errors

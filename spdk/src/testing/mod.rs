@@ -2,7 +2,7 @@
 //!
 //! The test function runs twice. In the process that the user started it is the parent, which runs
 //! the test binary again for this one test, watches it and tells how it ended. In that second
-//! process, marked by [`CHILD`], it is the child and runs the body.
+//! process, marked by `CHILD`, it is the child and runs the body.
 
 use std::cell::Cell;
 use std::fmt::Debug;
