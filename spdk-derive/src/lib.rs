@@ -97,8 +97,9 @@ pub fn main(attribute: TokenStream, item: TokenStream) -> TokenStream {
 /// # Arguments
 ///
 /// - `bdevs(method(parameter = value, ...), ...)`: RPC calls that SPDK makes when it starts, in this
-///   order. Any method of its bdev subsystem can be called, `bdev_set_options` too. A value is any
-///   expression that is text, a number, a `bool`, or an array of these.
+///   order; the test begins when its modules have examined the bdevs. Any method of its bdev
+///   subsystem can be called, `bdev_set_options` too. A value is any expression that is text, a
+///   number, a `bool`, or an array of these.
 /// - `subsystems(iobuf(iobuf_set_options(small_pool_count = 1024)), ...)`: the same for any subsystem.
 /// - `config = r#"{"subsystems": [...]}"#` instead of both: a whole configuration.
 /// - `deadline = 60`: how many seconds the test may take. One that takes longer is killed, and fails.

@@ -79,6 +79,9 @@ impl Target {
                 "-s",
                 "512",
                 "--disable-cpumask-locks",
+                // Its buffer in shared memory would outlive the target, which is killed.
+                "--num-trace-entries",
+                "0",
             ])
             .args(["-m", &core()])
             .arg("-r")

@@ -2,6 +2,9 @@
 
 use std::fmt::{self, Write};
 
+/// The subsystem whose devices are looked at.
+const BDEV: &str = "bdev";
+
 /// One RPC call.
 #[derive(Debug)]
 pub struct Call {
@@ -117,7 +120,17 @@ fn quote(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
 
 /// SPDK's JSON configuration of the calls: the subsystems in the order they first occur in, and the
 /// calls of each in the order given.
-pub fn config(calls: Vec<Call>) -> String {
+///
+/// It ends with a wait for the modules that look at each new bdev, as the configurations do that SPDK
+/// itself saves: what they find is there when the test begins, and they have closed the rest.
+pub fn config(mut calls: Vec<Call>) -> String {
+    if calls.iter().any(|call| call.subsystem == BDEV) {
+        calls.push(Call {
+            subsystem: BDEV,
+            method: "bdev_wait_for_examine",
+            parameters: Vec::new(),
+        });
+    }
     let mut names: Vec<&str> = Vec::new();
     for call in &calls {
         if !names.contains(&call.subsystem) {
@@ -167,7 +180,8 @@ mod tests {
             concat!(
                 r#"{"subsystems":[{"subsystem":"bdev","config":["#,
                 r#"{"method":"first","params":{"name":"a\"\\\u000a","n":1}},"#,
-                r#"{"method":"second","params":{"list":["x","y"],"on":true}}]},"#,
+                r#"{"method":"second","params":{"list":["x","y"],"on":true}},"#,
+                r#"{"method":"bdev_wait_for_examine"}]},"#,
                 r#"{"subsystem":"iobuf","config":[{"method":"other"}]}]}"#,
             )
         );

@@ -14,6 +14,7 @@ use crate::{SpdkApp, SpdkAppBuilder};
 mod child;
 mod config;
 mod cores;
+mod leftovers;
 mod parent;
 mod process;
 

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use super::child::{FAILED, PASSED};
 use super::cores::Core;
-use super::{CHILD, CORES, process};
+use super::{CHILD, CORES, leftovers, process};
 
 /// How long the output is waited for after the test has ended.
 const OUTPUT: Duration = Duration::from_secs(5);
@@ -65,6 +65,7 @@ fn watch(name: &str, deadline: u64, core: &Core) -> io::Result<End> {
     // The test itself, when it hangs, and what it started and left behind.
     process::kill_group(child.id());
     let status = child.wait()?;
+    leftovers::remove(child.id());
     if let Some(done) = output {
         // Longer only if a process that left the group holds the stream: then without the rest.
         let _ = done.recv_timeout(OUTPUT);
