@@ -58,7 +58,8 @@ fn main() -> ExitCode {
         None => app.json_data(MALLOC),
     };
     match app.block_on(hello(args)) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
         Err(error) => {
             eprintln!("hello_bdev: {error}");
             ExitCode::FAILURE
@@ -66,7 +67,8 @@ fn main() -> ExitCode {
     }
 }
 
-async fn hello(args: Args) -> spdk::Result<()> {
+/// Returns whether the device kept what was written.
+async fn hello(args: Args) -> spdk::Result<bool> {
     let bdev = Bdev::find(&args.name)?;
     println!(
         "{} | bdev {} ({}): {} blocks of {} bytes, {:.1} MiB",
@@ -77,29 +79,31 @@ async fn hello(args: Args) -> spdk::Result<()> {
         bdev.block_size(),
         bdev.size_bytes() as f64 / (1 << 20) as f64,
     );
-    if !bdev.io_type_supported(BdevIoType::Write)? {
-        println!("This bdev is read-only, so there is nothing to write and verify.");
-    }
-    let desc = Rc::new(bdev.open(true)?);
+    let writable = bdev.io_type_supported(BdevIoType::Write)?;
+    let desc = Rc::new(bdev.open(writable)?);
     let channel = Rc::new(desc.get_io_channel()?);
-
-    pass("write", &bdev, async |buf, offset| {
-        fill(buf, offset);
-        desc.write(&channel, buf, offset).await.map(|()| 0)
-    })
-    .await?;
-    let wrong = pass("verify", &bdev, async |buf, offset| {
-        buf.fill(0);
-        desc.read(&channel, buf, offset).await?;
-        Ok(mismatches(buf, offset))
-    })
-    .await?;
-    if wrong == 0 {
-        println!("every byte is as it was written");
+    let mut wrong = 0;
+    if writable {
+        pass("write", &bdev, async |buf, offset| {
+            fill(buf, offset);
+            desc.write(&channel, buf, offset).await.map(|()| 0)
+        })
+        .await?;
+        wrong = pass("verify", &bdev, async |buf, offset| {
+            buf.fill(0);
+            desc.read(&channel, buf, offset).await?;
+            Ok(mismatches(buf, offset))
+        })
+        .await?;
+        match wrong {
+            0 => println!("every byte is as it was written"),
+            _ => println!("{wrong} words of 8 bytes are not as they were written"),
+        }
     } else {
-        println!("{wrong} words differ from what was written");
+        println!("the device is read-only: nothing is written or verified");
     }
-    random_reads(&args, &bdev, desc, channel).await
+    random_reads(&args, &bdev, desc, channel).await?;
+    Ok(wrong == 0)
 }
 
 /// Goes over the whole device in chunks and adds up what `each` returns.

@@ -133,9 +133,16 @@ where
         return Err(error);
     }
     if !start.started.get() {
-        let reason = spdk_log::reason(&format!(
+        let mut reason = spdk_log::reason(&format!(
             "spdk_app_start returned {code}; the messages on stderr say more"
         ));
+        // SPDK's exit code does not tell a lack of memory from other reasons, but its words do.
+        let words = ["-12", "mempool", "memory"];
+        if let Some(mb) = builder.mem_size()
+            && words.iter().any(|word| reason.contains(word))
+        {
+            reason += &format!("; it was given {mb} MB of memory (`mem_size_mb`)");
+        }
         return Err(Error::Start { reason });
     }
     match output.take() {

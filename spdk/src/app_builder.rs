@@ -122,6 +122,10 @@ impl SpdkAppBuilder {
         self
     }
 
+    pub(crate) fn mem_size(&self) -> Option<i32> {
+        self.mem_size_mb
+    }
+
     /// Starts SPDK, runs `f` on the app thread and returns when SPDK has stopped.
     ///
     /// SPDK stops when `f` has returned and every task that was spawned on the app thread has ended,
