@@ -12,7 +12,7 @@ use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::ptr;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::task::Poll;
 
@@ -209,32 +209,29 @@ fn begin_shutdown() {
         return; // not started yet: `on_start` will see `STOP`; or stopping already
     };
     *WATCH.lock().unwrap_or_else(|e| e.into_inner()) = Watch::start();
-    let others: Vec<_> = Shared::all();
-    let others: Vec<_> = others
-        .into_iter()
-        .filter(|s| !Arc::ptr_eq(s, &app))
-        .collect();
-    let left = Arc::new(AtomicUsize::new(others.len() + 1));
-    let one_less = {
-        let app = app.clone();
-        move || {
-            if left.fetch_sub(1, SeqCst) == 1 {
-                // The app thread ends last, so it is still there.
-                app.send(Box::new(end_app_thread));
+    let running = Arc::new(OthersRunning(app.clone()));
+    for other in Shared::all() {
+        if Arc::ptr_eq(&other, &app) {
+            continue;
+        }
+        let running = running.clone();
+        // Whether it runs or is dropped, because the spdk_thread ends by itself: `running` goes then.
+        other.send(Box::new(move || {
+            if let Ok(local) = Local::current() {
+                local.end(Box::new(move || drop(running)));
             }
-        }
-    };
-    for other in others {
-        let done = one_less.clone();
-        let end = Box::new(move || match Local::current() {
-            Ok(local) => local.end(Box::new(done)),
-            Err(_) => done(),
-        });
-        if !other.send(end) {
-            one_less();
-        }
+        }));
     }
-    one_less();
+}
+
+/// Exists while an spdk_thread other than the app thread has not ended; ends the app thread then.
+struct OthersRunning(Arc<Shared>);
+
+impl Drop for OthersRunning {
+    fn drop(&mut self) {
+        // The app thread ends last, so it is still there.
+        self.0.send(Box::new(end_app_thread));
+    }
 }
 
 fn end_app_thread() {

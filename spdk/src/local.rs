@@ -57,11 +57,13 @@ impl Shared {
         self.closed.load(SeqCst)
     }
 
-    /// Runs `f` on the spdk_thread; `false`, and `f` dropped, if that has ended.
+    /// Runs `f` on the spdk_thread; `false`, and `f` dropped, if that has ended. `f` is also dropped if
+    /// the spdk_thread ends before its turn.
     pub(crate) fn send(&self, f: Box<dyn FnOnce() + Send>) -> bool {
         self.push(Message::Run(f))
     }
 
+    /// Whether the message was taken. One that the end of the thread overtakes is dropped.
     fn push(&self, message: Message) -> bool {
         if self.is_closed() {
             return false;
@@ -70,7 +72,6 @@ impl Shared {
         if self.is_closed() {
             // The end of the thread and this call overlapped: whoever comes second empties it.
             self.empty();
-            return false;
         }
         true
     }

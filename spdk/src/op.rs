@@ -33,6 +33,7 @@ use std::task::{Context, Poll, Waker};
 
 use crate::errno::Errno;
 use crate::error::Fault;
+use crate::local::current_thread;
 use crate::panic::guard;
 use crate::slot;
 use crate::sys;
@@ -145,6 +146,8 @@ struct Slot<C: Callback, H, S, F, T> {
     raw: UnsafeCell<MaybeUninit<C::Raw>>,
     /// Initialised in `Done`.
     result: UnsafeCell<MaybeUninit<Result<T, Fault>>>,
+    /// The spdk_thread to submit on again; set when the state becomes `Retry`.
+    home: Cell<*mut sys::spdk_thread>,
     /// SPDK's queue entry, its memory while `Waiting`.
     wait: UnsafeCell<MaybeUninit<sys::spdk_bdev_io_wait_entry>>,
 }
@@ -218,6 +221,7 @@ where
             (&raw mut (*place).submit).write(UnsafeCell::new(submit));
             (&raw mut (*place).finish).write(UnsafeCell::new(finish));
             (&raw mut (*place).waker).write(Cell::new(None));
+            (&raw mut (*place).home).write(Cell::new(ptr::null_mut()));
             (&raw mut (*place).state).write(Cell::new(State::Retry));
             (&raw mut (*place).wanted).write(Cell::new(true));
         }
@@ -290,6 +294,7 @@ where
         if rc != 0 {
             // SPDK has a free `spdk_bdev_io` after all: the next poll submits again.
             slot.state.set(State::Retry);
+            slot.home.set(current_thread());
             self.wake();
         }
     }
@@ -395,7 +400,8 @@ where
     #[inline]
     fn poll(self, cx: &mut Context<'_>) -> Poll<Result<T, Fault>> {
         let slot = self.slot();
-        if slot.state.get() == State::Retry {
+        // On another spdk_thread of this OS thread it only waits for its own turn.
+        if slot.state.get() == State::Retry && slot.home.get() == current_thread() {
             self.submit();
         }
         if slot.state.get() == State::Done {
