@@ -5,6 +5,7 @@
 pub mod device;
 pub mod dma;
 pub mod nvmf;
+pub mod own_thread;
 pub mod pattern;
 pub mod poller;
 pub mod rpc;
