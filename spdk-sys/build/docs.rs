@@ -16,6 +16,12 @@ pub(crate) const WRITE: &str = "SPDK_SYS_WRITE_DOCS_BINDINGS";
 
 const SHIPPED: &str = "docs/bindings.rs";
 
+/// Tells a reader of the file what it is.
+const PREAMBLE: &str = "\
+// Bindings to SPDK 26.01 for documentation (`DOCS_RS`) and for the code generator, which read signatures only: the bodies
+// are left out, and nothing is ever linked against them. Written by a build with `SPDK_SYS_WRITE_DOCS_BINDINGS=1`.
+";
+
 /// Whether only documentation is wanted. docs.rs sets this variable, and anybody else may.
 pub(crate) fn wanted() -> bool {
     env::var_os("DOCS_RS").is_some()
@@ -41,7 +47,7 @@ pub(crate) fn write_if_asked(bindings: &str) -> Result<(), Failure> {
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder).map_err(|e| Failure::io("create", folder, &e))?;
     }
-    bind::write(&path, &outline(bindings))
+    bind::write(&path, &format!("{PREAMBLE}{}", outline(bindings)))
 }
 
 /// What documentation shows: no layout tests, and no bodies, which nobody can run without an SPDK.
