@@ -17,7 +17,8 @@ use crate::thread::{self, SpdkThread};
 /// # Errors
 ///
 /// [`Error::NestedPoll`] from inside a task, message or poller and inside
-/// [`SpdkApp`](crate::SpdkApp), [`Error::NoThread`] without a current spdk_thread.
+/// [`SpdkApp`](crate::SpdkApp), [`Error::NoThread`] without a current [`SpdkThread`], and if `future` drops
+/// it before its end.
 pub fn block_on<F: Future>(future: F) -> Result<F::Output> {
     const CALL: &str = "block_on";
     let Some(thread) = NonNull::new(current_thread()) else {
@@ -31,6 +32,9 @@ pub fn block_on<F: Future>(future: F) -> Result<F::Output> {
         }
         if let Poll::Ready(output) = future.as_mut().poll(&mut cx) {
             return Ok(output);
+        }
+        if !thread::is_attached(thread) {
+            return Err(Error::NoThread { operation: CALL });
         }
         thread::poll(thread, 0)?;
     }

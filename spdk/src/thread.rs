@@ -272,6 +272,12 @@ pub(crate) fn is_polled() -> bool {
     POLLING.get() || env::phase() == Phase::App
 }
 
+/// Whether an [`SpdkThread`] of this OS thread owns it, so that it exists.
+pub(crate) fn is_attached(thread: NonNull<sys::spdk_thread>) -> bool {
+    let attached = ATTACHED.try_with(|attached| attached.borrow().contains(&thread.as_ptr()));
+    attached.unwrap_or(false)
+}
+
 /// Polls an spdk_thread of this OS thread once, unless a poll is running already.
 pub(crate) fn poll(thread: NonNull<sys::spdk_thread>, max_msgs: u32) -> Result<i32> {
     struct Reset;

@@ -344,3 +344,31 @@ fn a_thread_kept_in_a_thread_local_variable_ends_with_it() -> spdk::Result<()> {
     }
     Ok(())
 }
+
+/// Fails if `block_on` polls an spdk_thread that its future has destroyed.
+#[spdk::test(no_app)]
+fn block_on_ends_with_its_thread() -> spdk::Result<()> {
+    let _env = env()?;
+    let gone = thread("gone")?;
+    let outcome = block_on(async move {
+        drop(gone);
+        yield_now().await;
+    });
+    assert!(
+        matches!(outcome, Err(Error::NoThread { .. })),
+        "{outcome:?}"
+    );
+
+    // Another one of the same OS thread does not stand in for it.
+    let _other = thread("other")?;
+    let gone = thread("gone")?;
+    let outcome = block_on(async move {
+        drop(gone);
+        yield_now().await;
+    });
+    assert!(
+        matches!(outcome, Err(Error::NoThread { .. })),
+        "{outcome:?}"
+    );
+    Ok(())
+}
