@@ -88,7 +88,7 @@ fn abandon() -> bool {
 
 unsafe extern "C" {
     /// Ends the reactors' loops; `spdk_app_start` then returns. The framework calls it as the last
-    /// step of an orderly end. It is not in a public header, and the same in every supported version.
+    /// step of an orderly end. It is exported, but in no public header.
     fn spdk_reactors_stop(arg: *mut c_void);
 }
 

@@ -63,7 +63,7 @@ pub(super) fn open(
         opened,
         events,
         event_doc: format!(
-            " The events of the object, from now on. They come from `{}`.",
+            " The events from now on, on the home spdk_thread, until the object is closed (`{}`).",
             info.entry.c
         ),
     };

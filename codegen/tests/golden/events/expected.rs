@@ -233,7 +233,7 @@ impl BdevDesc {
         })
     }
 
-    /// The events of the object, from now on. They come from `spdk_bdev_event_cb_t`.
+    /// The events from now on, on the home spdk_thread, until the object is closed (`spdk_bdev_event_cb_t`).
     pub fn events(&self) -> rt::Events<BdevEvent> {
         self.handle().extra().subscribe()
     }
