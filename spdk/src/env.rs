@@ -84,8 +84,9 @@ impl SpdkEnv {
 
 impl Drop for SpdkEnv {
     fn drop(&mut self) {
+        let (_frozen, threads) = thread::freeze();
         set_phase(Phase::Ended);
-        let (buffers, threads) = (mem::live(), thread::live());
+        let buffers = mem::live();
         if buffers != 0 || threads != 0 {
             tracing::warn!(buffers, threads, "SPDK's memory stays mapped: it is in use");
             return;

@@ -7,7 +7,7 @@ use std::fmt;
 use std::ptr::{self, NonNull};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use crate::env::{self, Phase};
 use crate::errno::Errno;
@@ -26,8 +26,10 @@ pub const SMALL_MSG_MEMPOOL_SIZE: usize = 1023;
 static LIBRARY: Mutex<()> = Mutex::new(());
 static LIVE: AtomicUsize = AtomicUsize::new(0);
 
-pub(crate) fn live() -> usize {
-    LIVE.load(SeqCst)
+/// Lets no spdk_thread be created or destroyed, and how many there are.
+pub(crate) fn freeze() -> (MutexGuard<'static, ()>, usize) {
+    let guard = LIBRARY.lock().unwrap_or_else(|e| e.into_inner());
+    (guard, LIVE.load(SeqCst))
 }
 
 thread_local! {
@@ -227,6 +229,10 @@ impl SpdkThread {
 fn create(name: &CString, mempool_size: usize) -> Result<NonNull<sys::spdk_thread>> {
     const CALL: &str = "spdk_thread_create";
     let _guard = LIBRARY.lock().unwrap_or_else(|e| e.into_inner());
+    // Under the lock, since `SpdkEnv` may be dropped on its own OS thread meanwhile.
+    if env::phase() != Phase::Env {
+        return Err(Error::NotInitialised { operation: CALL });
+    }
     if LIVE.load(SeqCst) == 0 {
         // SAFETY: the environment is up, and the library is not: the count under the lock says so.
         // The two functions do nothing.
