@@ -21,7 +21,8 @@ use futures_util::FutureExt;
 use crate::app_builder::{Options, SpdkAppBuilder};
 use crate::env::{self, Phase};
 use crate::error::{Error, Result};
-use crate::local::{Local, Shared};
+use crate::local::Local;
+use crate::shared::Shared;
 use crate::shutdown::{self, Watch};
 use crate::{mem, panic, spdk_log, sys, task};
 

@@ -78,6 +78,7 @@ mod op;
 mod options;
 mod os_thread;
 mod panic;
+mod shared;
 mod shutdown;
 mod slot;
 mod spdk_log;

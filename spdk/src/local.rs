@@ -2,7 +2,7 @@
 //!
 //! A [`Local`] is made when Rust first runs on an spdk_thread, and binds that spdk_thread to its OS
 //! thread: the `Rc`s of a `Local` rely on it. One SPDK poller drives it. [`Shared`] is the part that
-//! other OS threads may use.
+//! other OS threads reach.
 #![allow(unsafe_code)] // Registers a poller whose context is a counted reference to the `Local`.
 
 use std::any::Any;
@@ -12,102 +12,18 @@ use std::ffi::{CStr, c_int, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 use std::rc::{Rc, Weak};
-use std::sync::atomic::{AtomicBool, Ordering::*};
-use std::sync::{Arc, RwLock};
+use std::sync::Arc;
 use std::time::Instant;
-
-use crossbeam_queue::SegQueue;
 
 use crate::error::{Fault, Gone};
 use crate::executor::{Executor, TaskId};
 use crate::panic;
+use crate::shared::{Message, Shared};
 use crate::shutdown;
 use crate::sys;
 
 /// How many messages of other threads run before SPDK's own pollers get their turn again.
 const MESSAGES_PER_POLL: usize = 64;
-
-/// Work that came from another OS thread.
-enum Message {
-    Run(Box<dyn FnOnce() + Send>),
-    Wake(TaskId),
-}
-
-/// The part of a [`Local`] that any OS thread may use, also after the spdk_thread has ended.
-pub(crate) struct Shared {
-    name: Box<str>,
-    id: u64,
-    inbox: SegQueue<Message>,
-    closed: AtomicBool,
-}
-
-/// The [`Shared`] of each `Local`, by its index. An index is used again when its `Local` has ended.
-static SHARED: RwLock<Vec<Option<Arc<Shared>>>> = RwLock::new(Vec::new());
-
-impl Shared {
-    pub(crate) fn name(&self) -> &str {
-        &self.name
-    }
-
-    pub(crate) fn id(&self) -> u64 {
-        self.id
-    }
-
-    pub(crate) fn is_closed(&self) -> bool {
-        self.closed.load(SeqCst)
-    }
-
-    /// Runs `f` on the spdk_thread; `false`, and `f` dropped, if that has ended. `f` is also dropped if
-    /// the spdk_thread ends before its turn.
-    pub(crate) fn send(&self, f: Box<dyn FnOnce() + Send>) -> bool {
-        self.push(Message::Run(f))
-    }
-
-    /// Whether the message was taken. One that the end of the thread overtakes is dropped.
-    fn push(&self, message: Message) -> bool {
-        if self.is_closed() {
-            return false;
-        }
-        self.inbox.push(message);
-        if self.is_closed() {
-            // The end of the thread and this call overlapped: whoever comes second empties it.
-            self.empty();
-        }
-        true
-    }
-
-    fn close(&self) {
-        self.closed.store(true, SeqCst);
-        self.empty();
-    }
-
-    fn empty(&self) {
-        while let Some(message) = self.inbox.pop() {
-            drop(message);
-        }
-    }
-
-    /// Every spdk_thread that Rust has run on and that has not ended.
-    pub(crate) fn all() -> Vec<Arc<Shared>> {
-        let all = SHARED.read().unwrap_or_else(|e| e.into_inner());
-        all.iter().flatten().cloned().collect()
-    }
-
-    fn register(self: &Arc<Self>) -> u32 {
-        let mut all = SHARED.write().unwrap_or_else(|e| e.into_inner());
-        let index = all.iter().position(Option::is_none).unwrap_or(all.len());
-        if index == all.len() {
-            all.push(None);
-        }
-        all[index] = Some(self.clone());
-        index as u32
-    }
-
-    fn unregister(index: u32) {
-        let mut all = SHARED.write().unwrap_or_else(|e| e.into_inner());
-        all[index as usize] = None;
-    }
-}
 
 /// Wakes a task of the spdk_thread with this index. From its own OS thread the task is ready at
 /// once; from another it is when the message arrives. Names that are out of date wake nothing, or
@@ -132,13 +48,7 @@ fn wake_elsewhere(index: u32, task: TaskId) {
         Some(())
     });
     if here != Ok(Some(())) {
-        let all = SHARED.read().unwrap_or_else(|e| e.into_inner());
-        let shared = all.get(index as usize).cloned().flatten();
-        // The lock ends first: emptying a closed inbox runs the drops of the user's closures.
-        drop(all);
-        if let Some(shared) = shared {
-            shared.push(Message::Wake(task));
-        }
+        Shared::wake(index, task);
     }
 }
 
@@ -226,12 +136,7 @@ impl Local {
                 sys::spdk_thread_get_id(thread),
             )
         };
-        let shared = Arc::new(Shared {
-            name,
-            id,
-            inbox: SegQueue::new(),
-            closed: AtomicBool::new(false),
-        });
+        let shared = Arc::new(Shared::new(name, id));
         let index = shared.register();
         let local = Rc::new(Local {
             thread: Cell::new(thread),
@@ -312,7 +217,7 @@ impl Local {
         }
         let mut busy = false;
         for _ in 0..MESSAGES_PER_POLL {
-            let Some(message) = self.shared.inbox.pop() else {
+            let Some(message) = self.shared.pop() else {
                 break;
             };
             busy = true;

@@ -12,7 +12,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use crate::env::{self, Phase};
 use crate::errno::Errno;
 use crate::error::{At, Error, Fault, Result};
-use crate::local::{Local, Shared};
+use crate::local::Local;
+use crate::shared::Shared;
 use crate::thread_handle::ThreadHandle;
 use crate::{options, panic, sys};
 

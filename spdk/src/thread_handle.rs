@@ -8,7 +8,7 @@ use std::sync::Arc;
 use futures_channel::oneshot;
 
 use crate::error::{Error, Result};
-use crate::local::Shared;
+use crate::shared::Shared;
 use crate::task;
 
 /// Sends work to an spdk_thread from any OS thread. Cheap to clone.
