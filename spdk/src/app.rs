@@ -20,7 +20,7 @@ use futures_util::FutureExt;
 
 use crate::app_builder::{Options, SpdkAppBuilder};
 use crate::env::{self, Phase};
-use crate::error::{Error, Result};
+use crate::error::{At, Error, Fault, Result};
 use crate::local::Local;
 use crate::shared::Shared;
 use crate::shutdown::{self, Watch};
@@ -37,6 +37,26 @@ static WATCH: Mutex<Option<Watch>> = Mutex::new(None);
 
 pub(crate) fn app_thread() -> Option<Arc<Shared>> {
     APP_THREAD.lock().unwrap_or_else(|e| e.into_inner()).clone()
+}
+
+/// Calls `f` with the app thread. The application runs, and does not begin to end meanwhile.
+pub(crate) fn while_running<T>(
+    call: &'static str,
+    f: impl FnOnce(&Arc<Shared>) -> Result<T>,
+) -> Result<T> {
+    let app = APP_THREAD.lock().unwrap_or_else(|e| e.into_inner());
+    match (&*app, env::phase()) {
+        (Some(app), _) => f(app),
+        (None, Phase::App) => Err(Error::ThreadEnded {
+            name: "app_thread".to_owned(),
+        }),
+        (None, Phase::Env) => {
+            let reason = "it needs the reactors of `SpdkApp`; with `SpdkEnv` the spdk_threads are \
+                          yours, see `SpdkThread`";
+            Err(Fault::invalid(reason).at(At::free(call)))
+        }
+        (None, _) => Err(Error::NotInitialised { operation: call }),
+    }
 }
 
 /// An application on SPDK's application framework: subsystems, bdevs from a JSON configuration,
@@ -183,9 +203,7 @@ unsafe extern "C" fn on_start(arg: *mut c_void) {
                 }
             }
             (Err(fault), _) => {
-                start
-                    .error
-                    .set(Some(fault.at(crate::error::At::free("spdk_app_start"))));
+                start.error.set(Some(fault.at(At::free("spdk_app_start"))));
                 stop_framework(1);
             }
             (Ok(_), None) => {}

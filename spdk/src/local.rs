@@ -16,9 +16,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::error::{Fault, Gone};
-use crate::executor::{Executor, TaskId};
+use crate::executor::{self, Executor, TaskId};
 use crate::panic;
-use crate::shared::{Message, Shared};
+use crate::shared::{Message, Owner, Shared};
 use crate::shutdown;
 use crate::sys;
 
@@ -75,7 +75,8 @@ pub(crate) struct Local {
     /// Operations that hold no object of this thread.
     operations: Cell<usize>,
     poller: Cell<*mut sys::spdk_poller>,
-    ending: RefCell<Option<Box<dyn FnOnce()>>>,
+    /// What runs when it has ended.
+    ending: RefCell<Vec<Box<dyn FnOnce()>>>,
     is_ending: Cell<bool>,
     /// When the end stops waiting for the operations in flight, and resets their devices.
     out_of_patience: Cell<Option<Instant>>,
@@ -126,18 +127,32 @@ impl Local {
 
     #[cold]
     fn start(thread: *mut sys::spdk_thread) -> Result<Rc<Local>, Fault> {
-        // SAFETY: `thread` is the current spdk_thread, so it exists. Binding keeps it on this OS
-        // thread.
-        let (name, id) = unsafe {
-            sys::spdk_thread_bind(thread, true);
+        // SAFETY: `thread` is the current spdk_thread, so it exists.
+        let (name, id, running) = unsafe {
             let name = CStr::from_ptr(sys::spdk_thread_get_name(thread));
             (
-                name.to_string_lossy().into(),
+                name.to_string_lossy(),
                 sys::spdk_thread_get_id(thread),
+                sys::spdk_thread_is_running(thread),
             )
         };
-        let shared = Arc::new(Shared::new(name, id));
+        if !running {
+            return Err(Fault::gone(Gone::ThreadEnded));
+        }
+        let shared = Arc::new(Shared::new(&name, id, Owner::Foreign));
         let index = shared.register();
+        Self::adopt(thread, shared, index)
+    }
+
+    /// Makes the `Local` of the current spdk_thread, `thread`, which has none and whose `Shared` is
+    /// registered.
+    pub(crate) fn adopt(
+        thread: *mut sys::spdk_thread,
+        shared: Arc<Shared>,
+        index: u32,
+    ) -> Result<Rc<Local>, Fault> {
+        // SAFETY: it exists, being the current one. Binding keeps it on this OS thread.
+        unsafe { sys::spdk_thread_bind(thread, true) };
         let local = Rc::new(Local {
             thread: Cell::new(thread),
             shared,
@@ -161,6 +176,7 @@ impl Local {
         };
         if poller.is_null() {
             Shared::unregister(index);
+            local.shared.close();
             // SAFETY: SPDK did not take the reference.
             drop(unsafe { Rc::from_raw(arg) });
             return Err(Fault::errno(crate::Errno::ENOMEM));
@@ -246,8 +262,8 @@ impl Local {
     /// Ends the `Local` in its next turns: drops the tasks, waits for what is in flight, gives the
     /// objects back, and runs `then`, on this spdk_thread, as the last thing.
     pub(crate) fn end(&self, then: Box<dyn FnOnce()>) {
+        self.ending.borrow_mut().push(then);
         if !self.is_ending.replace(true) {
-            *self.ending.borrow_mut() = Some(then);
             self.out_of_patience
                 .set(Instant::now().checked_add(shutdown::patience()));
         }
@@ -324,6 +340,11 @@ impl Local {
             sys::spdk_poller_unregister(&mut poller);
             drop(Rc::from_raw(Rc::as_ptr(self)));
         }
+        if self.shared.owner() == Owner::Crate {
+            // SAFETY: the spdk_thread is current. Its reactor destroys it when this poll is over and
+            // what SPDK still has to do on it is done.
+            unsafe { sys::spdk_thread_exit(self.thread.get()) };
+        }
         self.thread.set(ptr::null_mut());
         LAST.set(ptr::null());
         // They may be gone: an `SpdkThread` in a thread-local variable can end after them.
@@ -331,8 +352,7 @@ impl Local {
             let mut locals = locals.0.borrow_mut();
             locals.retain(|local| !Rc::ptr_eq(local, self));
         });
-        let then = self.ending.borrow_mut().take();
-        if let Some(then) = then {
+        for then in self.ending.take() {
             then();
         }
     }

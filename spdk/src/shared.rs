@@ -13,10 +13,20 @@ pub(crate) enum Message {
     Wake(TaskId),
 }
 
+/// Who ends the spdk_thread itself when Rust has ended on it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Owner {
+    /// This crate, which made it on a reactor: it tells SPDK to exit it.
+    Crate,
+    /// A `SpdkThread`, SPDK, or C code.
+    Foreign,
+}
+
 /// What other OS threads reach, also after the spdk_thread has ended.
 pub(crate) struct Shared {
     name: Box<str>,
     id: u64,
+    owner: Owner,
     inbox: SegQueue<Message>,
     closed: AtomicBool,
 }
@@ -25,10 +35,11 @@ pub(crate) struct Shared {
 static SHARED: RwLock<Vec<Option<Arc<Shared>>>> = RwLock::new(Vec::new());
 
 impl Shared {
-    pub(crate) fn new(name: Box<str>, id: u64) -> Self {
+    pub(crate) fn new(name: &str, id: u64, owner: Owner) -> Self {
         Shared {
-            name,
+            name: name.into(),
             id,
+            owner,
             inbox: SegQueue::new(),
             closed: AtomicBool::new(false),
         }
@@ -40,6 +51,10 @@ impl Shared {
 
     pub(crate) fn id(&self) -> u64 {
         self.id
+    }
+
+    pub(crate) fn owner(&self) -> Owner {
+        self.owner
     }
 
     pub(crate) fn is_closed(&self) -> bool {

@@ -14,6 +14,10 @@ use crate::task;
 /// Sends work to an spdk_thread from any OS thread. Cheap to clone.
 ///
 /// It may outlive its spdk_thread: what it sends then is refused with [`Error::ThreadEnded`].
+///
+/// [`ThreadHandle::on_core`] makes an spdk_thread on a core of an application;
+/// [`SpdkThread::handle`](crate::SpdkThread::handle) and
+/// [`CurrentThread::handle`](crate::CurrentThread::handle) give the handles of others.
 #[derive(Clone)]
 pub struct ThreadHandle {
     shared: Arc<Shared>,
@@ -22,6 +26,10 @@ pub struct ThreadHandle {
 impl ThreadHandle {
     pub(crate) fn of(shared: Arc<Shared>) -> Self {
         ThreadHandle { shared }
+    }
+
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.shared
     }
 
     /// Runs `f` on the spdk_thread, in one of its next polls, and returns at once.
@@ -99,7 +107,7 @@ impl ThreadHandle {
         rx.await.unwrap_or(Err(Error::Cancelled))
     }
 
-    fn ended(&self) -> Error {
+    pub(crate) fn ended(&self) -> Error {
         Error::ThreadEnded {
             name: self.shared.name().to_owned(),
         }
