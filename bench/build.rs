@@ -15,10 +15,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let include = env::var("DEP_SPDK_INCLUDE")?;
     for program in PROGRAMS {
         for object in compile(&[program, "measure"], Path::new(&include))? {
-            println!(
-                "cargo::rustc-link-arg-bin={program}={}",
-                object.display()
-            );
+            println!("cargo::rustc-link-arg-bin={program}={}", object.display());
         }
     }
     Ok(())

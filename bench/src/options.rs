@@ -13,7 +13,7 @@ pub struct Options {
     #[arg(short, long, value_name = "FILE")]
     pub config: PathBuf,
     /// The bdev
-    #[arg(long, value_name = "NAME")]
+    #[arg(short = 'T', long, value_name = "NAME")]
     pub bdev: String,
     /// How many operations to keep in flight
     #[arg(short, long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
@@ -27,32 +27,47 @@ pub struct Options {
     /// Reads among the operations of rw and randrw, in percent
     #[arg(short = 'M', long, default_value_t = 50, value_parser = clap::value_parser!(u8).range(..=100))]
     pub mix: u8,
+    /// How long
+    #[command(flatten)]
+    pub times: Times,
+    /// SPDK's own options
+    #[command(flatten)]
+    pub spdk: Spdk,
+}
+
+/// The times of a run.
+#[derive(clap::Args, Clone, Copy, Debug)]
+pub struct Times {
     /// Seconds to measure, after the warm-up
     #[arg(short, long, default_value = "1", value_parser = seconds)]
     pub time: Duration,
     /// Seconds to run before
     #[arg(long, default_value = "0.1", value_parser = seconds)]
     pub warmup: Duration,
-    /// SPDK's own options
-    #[command(flatten)]
-    pub spdk: Spdk,
 }
 
 /// The options of SPDK itself.
 #[derive(clap::Args, Clone, Debug)]
 pub struct Spdk {
     /// The cores, such as 0x1
-    #[arg(short = 'm', long = "cpumask", value_name = "MASK", default_value = "0x1")]
+    #[arg(
+        short = 'm',
+        long = "core-mask",
+        value_name = "CORES",
+        default_value = "0x1"
+    )]
     pub cores: String,
     /// SPDK's memory in megabytes
-    #[arg(short = 's', long = "mem-size", value_name = "MB", default_value_t = 512)]
+    #[arg(
+        short = 's',
+        long = "mem-size",
+        value_name = "MB",
+        default_value_t = 512
+    )]
     pub memory: i32,
-    /// Use ordinary memory instead of huge pages
+    /// Use hugepages and PCI devices, for hardware such as local NVMe
     #[arg(long)]
-    pub no_huge: bool,
-    /// Leave PCI devices alone
-    #[arg(short = 'u', long)]
-    pub no_pci: bool,
+    pub hardware: bool,
     /// Let other SPDK processes run on the same cores
     #[arg(long)]
     pub disable_cpumask_locks: bool,
@@ -84,8 +99,8 @@ impl Spdk {
             .name(name)
             .reactor_mask(&self.cores)
             .mem_size_mb(self.memory)
-            .no_huge(self.no_huge)
-            .no_pci(self.no_pci)
+            .no_huge(!self.hardware)
+            .no_pci(!self.hardware)
             .disable_cpumask_locks(self.disable_cpumask_locks)
             .log_level(LogLevel::Warn)
     }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use futures_channel::oneshot;
 
+use crate::options::Times;
 use crate::report::Counted;
 
 /// Waits without a look at the clock: another OS thread sleeps meanwhile.
@@ -20,11 +21,11 @@ pub async fn sleep(time: Duration) {
     let _ = slept.await;
 }
 
-/// How far `count` goes in `time`, after a warm-up.
-pub async fn measure(warmup: Duration, time: Duration, count: &Cell<u64>) -> Counted {
-    sleep(warmup).await;
+/// How far `count` goes, after the warm-up.
+pub async fn measure(times: Times, count: &Cell<u64>) -> Counted {
+    sleep(times.warmup).await;
     let (before, start) = (count.get(), Instant::now());
-    sleep(time).await;
+    sleep(times.time).await;
     Counted {
         count: count.get() - before,
         time: start.elapsed(),

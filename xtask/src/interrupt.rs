@@ -1,29 +1,35 @@
 //! Ctrl-C, SIGTERM and SIGHUP: the running command's whole process group ends with us.
 
-use std::sync::Mutex;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
 
 static GROUP: Mutex<Option<Pid>> = Mutex::new(None);
+static ADVICE: Mutex<&str> = Mutex::new("");
+static TEMPORARY: Mutex<Option<PathBuf>> = Mutex::new(None);
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
 /// Time that a group gets to tidy up (make removes half-written targets) before it is killed.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// Installs the handler. Call once, before the first command of a set-up.
-pub(crate) fn install() {
+/// Installs the handler. Call it before the first command of a task; `advice` says what becomes of the task.
+pub(crate) fn install(advice: &'static str) {
+    *lock(&ADVICE) = advice;
     // A second call finds the handler installed already, which is what it wants.
     let _ = ctrlc::set_handler(|| {
         INTERRUPTED.store(true, Ordering::SeqCst);
-        let group = *GROUP
-            .lock()
-            .unwrap_or_else(|poisoned| poisoned.into_inner());
+        let group = *lock(&GROUP);
         if let Some(group) = group {
             end(group);
         }
-        eprintln!("\nInterrupted. The same command continues where this one stopped.");
+        if let Some(folder) = &*lock(&TEMPORARY) {
+            // What cannot be removed is in the folder for temporary files.
+            let _ = std::fs::remove_dir_all(folder);
+        }
+        eprintln!("\nInterrupted. {}", *lock(&ADVICE));
         std::process::exit(130);
     });
 }
@@ -43,9 +49,18 @@ pub(crate) fn end(group: Pid) {
 
 /// Names the process group that an interruption must end; `None` when no command runs.
 pub(crate) fn watch(group: Option<Pid>) {
-    *GROUP
+    *lock(&GROUP) = group;
+}
+
+/// Names a folder that an interruption removes.
+pub(crate) fn remove_at_end(folder: &Path) {
+    *lock(&TEMPORARY) = Some(folder.to_owned());
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex
         .lock()
-        .unwrap_or_else(|poisoned| poisoned.into_inner()) = group;
+        .unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
 /// Never returns once an interruption was seen: the handler is about to end this process, and

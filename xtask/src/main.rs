@@ -1,6 +1,7 @@
 //! The tasks of this repository, each a subcommand of `cargo xtask`.
 #![deny(unsafe_code)]
 
+mod bench;
 mod ci;
 mod codegen;
 mod coverage;
@@ -51,6 +52,8 @@ enum Task {
         #[arg(long)]
         json: bool,
     },
+    /// Measure this crate beside SPDK's own benchmark and a bare loop in C (sets up SPDK if there is none).
+    Bench(bench::Options),
     /// Check all that a change must pass: formatting, lints, generated code, documentation, tests.
     Ci,
 }
@@ -62,6 +65,7 @@ fn main() -> ExitCode {
         Task::Test(options) => test::run(&options),
         Task::Codegen { check } => codegen::run(check),
         Task::Coverage { json } => setup::ensure().and_then(|()| coverage::run(json)),
+        Task::Bench(options) => bench::run(&options),
         Task::Ci => ci::run(),
     };
     match result {

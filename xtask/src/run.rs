@@ -154,7 +154,7 @@ fn workspace() -> &'static Path {
     manifest.parent().unwrap_or(manifest)
 }
 
-fn describe(command: &Command) -> String {
+pub(crate) fn describe(command: &Command) -> String {
     let name = Path::new(command.get_program())
         .file_name()
         .unwrap_or(command.get_program());

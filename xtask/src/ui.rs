@@ -98,6 +98,14 @@ impl Step {
         }
     }
 
+    /// Prints a line that stays.
+    pub(crate) fn note(&self, text: &str) {
+        match &self.view {
+            View::Live(bar) => bar.println(text),
+            View::Plain { .. } => eprintln!("{text}"),
+        }
+    }
+
     /// Ends the step well.
     pub(crate) fn done(self, summary: &str) {
         let line = format!(

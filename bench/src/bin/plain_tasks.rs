@@ -42,7 +42,7 @@ async fn run(options: Options) -> Result<Counted> {
             Ok::<_, spdk::Error>(())
         })?);
     }
-    let counted = time::measure(options.warmup, options.time, &done).await;
+    let counted = time::measure(options.times, &done).await;
     stop.set(true);
     for task in tasks {
         task.await??;

@@ -24,7 +24,7 @@ async fn run(options: Options) -> Result<Counted> {
     let done = Rc::new(Cell::new(0));
     let stop = Rc::new(Cell::new(false));
     let task = spdk::spawn_local(keep_busy(options.clone(), done.clone(), stop.clone()))?;
-    let counted = time::measure(options.warmup, options.time, &done).await;
+    let counted = time::measure(options.times, &done).await;
     stop.set(true);
     task.await??;
     Ok(counted)

@@ -82,7 +82,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     for folder in [&cache, &plan.prefix] {
         refuse_blanks(folder)?;
     }
-    interrupt::install();
+    interrupt::install("The same command continues where this one stopped.");
     work::create(&cache)?;
     let lock = lock::acquire(&cache)?;
     // Another set-up may have done the work while this one waited.

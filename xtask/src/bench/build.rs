@@ -1,0 +1,88 @@
+//! Builds the programs, and finds SPDK's own.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+
+use super::program::Program;
+use crate::find::Found;
+use crate::run;
+
+/// The executables.
+#[derive(Debug)]
+pub(super) struct Built {
+    executables: BTreeMap<String, PathBuf>,
+}
+
+impl Built {
+    /// The executable of a program.
+    pub(super) fn executable(&self, program: Program) -> Result<&Path> {
+        let path = self.executables.get(program.name());
+        path.map(PathBuf::as_path)
+            .with_context(|| format!("there is no program `{program}`"))
+    }
+}
+
+/// Where SPDK's builds and installations have `bdevperf`.
+const BDEVPERF: [&str; 3] = [
+    "bin/bdevperf",
+    "build/examples/bdevperf",
+    "examples/bdev/bdevperf/bdevperf",
+];
+
+/// Builds ours in release, and finds `bdevperf` in `found` unless the user names one.
+pub(super) fn build(found: &Found, bdevperf: Option<&Path>) -> Result<Built> {
+    let mut executables = executables(&["spdk-bench", "spdk-perf"])?;
+    let bdevperf = match bdevperf {
+        Some(path) => path.to_owned(),
+        None => find_bdevperf(found)?,
+    };
+    executables.insert("bdevperf".to_owned(), bdevperf);
+    Ok(Built { executables })
+}
+
+fn find_bdevperf(found: &Found) -> Result<PathBuf> {
+    let mut places = BDEVPERF.iter().map(|place| found.prefix.join(place));
+    match places.find(|path| path.is_file()) {
+        Some(path) => Ok(path),
+        None => bail!(
+            "the SPDK at {} has no bdevperf (looked for {}); SPDK builds it with its examples, and --bdevperf FILE \
+             names one that is elsewhere, which has to be of the same build",
+            found.prefix.display(),
+            BDEVPERF.join(", ")
+        ),
+    }
+}
+
+/// Builds the binaries of packages and returns where they are, by name.
+fn executables(packages: &[&str]) -> Result<BTreeMap<String, PathBuf>> {
+    let mut cargo = run::cargo("build");
+    cargo.args([
+        "--release",
+        "--bins",
+        "--message-format=json-render-diagnostics",
+    ]);
+    for package in packages {
+        cargo.args(["--package", package]);
+    }
+    let output = cargo
+        .stderr(Stdio::inherit())
+        .output()
+        .context("cannot start cargo")?;
+    if !output.status.success() {
+        bail!("the programs cannot be built");
+    }
+    let text = String::from_utf8_lossy(&output.stdout);
+    let messages = text
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let executables = messages.filter_map(|message| {
+        let path = message.get("executable")?.as_str()?;
+        let name = message.get("target")?.get("name")?.as_str()?;
+        Some((name.to_owned(), PathBuf::from(path)))
+    });
+    Ok(executables.collect())
+}

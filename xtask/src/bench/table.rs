@@ -1,0 +1,78 @@
+//! The report for people.
+
+use std::fmt::Write;
+
+use super::report::{Measured, Report};
+use super::stats::Comparison;
+
+/// Every case in a line.
+pub(super) fn cases(report: &Report) -> String {
+    let width = report.cases.iter().map(|case| case.name.len()).max();
+    let width = width.unwrap_or_default().max("case".len());
+    let mut text = format!(
+        "{:width$}  {:>15} {:>11}  {:>11} {:>11}  {:>6}  {:<12}  {:>6}  {:>6}\n",
+        "case", "ours", "a second", "theirs", "a second", "ratio", "(min..max)", "p99", "cpu"
+    );
+    for case in &report.cases {
+        let rate = &case.rate;
+        let _ = writeln!(
+            text,
+            "{:width$}  {:>15} {:>11}  {:>11} {:>11}  {:>6.3}  {:<12}  {:>6}  {:>6}",
+            case.name,
+            case.ours,
+            number(rate.ours.median),
+            case.theirs,
+            number(rate.theirs.median),
+            rate.ratio.median,
+            format!("({:.2}..{:.2})", rate.ratio.min, rate.ratio.max),
+            ratio(case.p99.as_ref()),
+            ratio(case.cpu.as_ref()),
+        );
+    }
+    text
+}
+
+/// What the columns mean.
+pub(super) fn legend(report: &Report) -> String {
+    format!(
+        "\nMedians; the ratio is ours to theirs, of runs next to each other, with its least and greatest value. p99 and \
+         cpu are ratios, too: of the 99th percentile of the latency, and of the processor time of the whole process. \
+         SPDK's reactors poll, so a core is busy with or without work.\n\
+         SPDK {}; {} s of measurement after {} s of warm-up (bdevperf: whole seconds, no warm-up).\n",
+        report.spdk, report.seconds, report.warmup
+    )
+}
+
+fn ratio(comparison: Option<&Comparison>) -> String {
+    comparison.map_or_else(|| "-".to_owned(), |c| format!("{:.2}", c.ratio.median))
+}
+
+/// Three or four digits that matter, with a unit.
+fn number(value: f64) -> String {
+    match value {
+        v if v >= 1e6 => format!("{:.3} M", v / 1e6),
+        v if v >= 1e3 => format!("{:.1} k", v / 1e3),
+        v => format!("{v:.1}"),
+    }
+}
+
+/// A case in a few words, for while it runs.
+pub(super) fn line(case: &Measured) -> String {
+    let ratio = &case.rate.ratio;
+    format!(
+        "{}: {:.3} ({:.2}..{:.2})",
+        case.name, ratio.median, ratio.min, ratio.max
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_short() {
+        assert_eq!(number(12_510_016.0), "12.510 M");
+        assert_eq!(number(118_717.5), "118.7 k");
+        assert_eq!(number(9.94), "9.9");
+    }
+}
