@@ -8,8 +8,10 @@ pub mod nvmf;
 pub mod own_thread;
 pub mod pattern;
 pub mod poller;
+pub mod random;
 pub mod rpc;
 pub mod second;
+pub mod turns;
 pub mod wait;
 
 pub use device::Device;

@@ -22,10 +22,19 @@ impl Counter {
     ///
     /// When SPDK has no memory for it.
     pub fn start() -> Self {
+        Self::every(0)
+    }
+
+    /// The same, with a timed poller that is due again after `period` microseconds.
+    ///
+    /// # Panics
+    ///
+    /// As for [`Counter::start`].
+    pub fn every(period: u64) -> Self {
         let runs = Rc::new(Cell::new(0));
         let arg = Rc::as_ptr(&runs).cast_mut().cast();
         // SAFETY: `count` gets the cell, which lives until the poller is unregistered.
-        let poller = unsafe { sys::spdk_poller_register(Some(count), arg, 0) };
+        let poller = unsafe { sys::spdk_poller_register(Some(count), arg, period) };
         match NonNull::new(poller) {
             Some(poller) => Counter { runs, poller },
             None => panic!("spdk_poller_register failed"),
