@@ -52,6 +52,7 @@ mod app;
 mod app_builder;
 pub mod bdev;
 mod bdev_io;
+mod bdev_list;
 mod block_on;
 mod buf;
 mod channel;
@@ -87,6 +88,7 @@ pub mod task;
 mod text;
 mod thread;
 mod thread_handle;
+mod ticks;
 
 pub use app::SpdkApp;
 pub use app_builder::SpdkAppBuilder;
@@ -108,6 +110,7 @@ pub use thread::{
     CurrentThread, DEFAULT_MSG_MEMPOOL_SIZE, JoinHandle, SMALL_MSG_MEMPOOL_SIZE, SpdkThread,
 };
 pub use thread_handle::ThreadHandle;
+pub use ticks::{ticks, ticks_hz};
 
 pub use spdk_sys as sys;
 

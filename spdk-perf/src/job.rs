@@ -1,0 +1,199 @@
+//! A job: one bdev on one core, with a task for each I/O that it keeps in flight.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::mpsc::Sender;
+
+use hdrhistogram::Histogram;
+use spdk::{BdevDesc, DmaBuf, IoChannel};
+
+use crate::plan::Spec;
+use crate::slot;
+use crate::verify::Mismatch;
+
+/// What the jobs of a run share.
+#[derive(Debug)]
+pub(crate) struct Run {
+    /// When the measurement begins and ends, in ticks.
+    pub(crate) begin: u64,
+    pub(crate) end: u64,
+    /// Whether the jobs should end.
+    pub(crate) stop: AtomicBool,
+}
+
+/// What came of a job.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    pub(crate) bdev: String,
+    pub(crate) core: u32,
+    /// When its measurement began and ended, in ticks.
+    pub(crate) begin: u64,
+    pub(crate) end: u64,
+    /// In ticks; its length is the number of I/Os.
+    pub(crate) latency: Histogram<u64>,
+    pub(crate) errors: u64,
+    pub(crate) mismatches: u64,
+}
+
+/// A job that runs. When it goes, by whatever way, it hands over its outcome.
+pub(crate) struct Job {
+    pub(crate) desc: BdevDesc,
+    pub(crate) channel: IoChannel,
+    pub(crate) spec: Spec,
+    run: Arc<Run>,
+    /// The next place of a sequential workload.
+    next: Cell<u64>,
+    /// When `turn` has something to do.
+    mark: Cell<u64>,
+    /// When the measurement began; `None` during the warm-up.
+    begin: Cell<Option<u64>>,
+    end: Cell<Option<u64>>,
+    latency: RefCell<Histogram<u64>>,
+    errors: Cell<u64>,
+    mismatches: Cell<u64>,
+    /// How many I/Os have ended, warm-up included, for whoever looks on.
+    count: Arc<AtomicU64>,
+    outcome: Sender<Outcome>,
+}
+
+/// Runs a job to its end, on the current core.
+pub(crate) async fn run(
+    spec: Spec,
+    run: Arc<Run>,
+    count: Arc<AtomicU64>,
+    outcome: Sender<Outcome>,
+) -> spdk::Result<()> {
+    let desc = BdevDesc::open(&spec.bdev, spec.workload.writes())?;
+    let channel = desc.get_io_channel()?;
+    let (share, shares) = spec.share;
+    let job = Rc::new(Job {
+        desc,
+        channel,
+        next: Cell::new(spec.places / u64::from(shares) * u64::from(share)),
+        mark: Cell::new(run.begin),
+        begin: Cell::new(None),
+        end: Cell::new(None),
+        latency: RefCell::new(histogram()),
+        errors: Cell::new(0),
+        mismatches: Cell::new(0),
+        spec,
+        run,
+        count,
+        outcome,
+    });
+    let slots = (0..job.spec.queue_depth).map(|index| {
+        let job = job.clone();
+        spdk::spawn_local(slot::run(job, index))
+    });
+    let slots: Vec<_> = slots.collect::<Result<_, _>>()?;
+    drop(job);
+    for slot in slots {
+        slot.await??;
+    }
+    Ok(())
+}
+
+impl Job {
+    /// Whether to submit another I/O.
+    pub(crate) fn goes_on(&self) -> bool {
+        !self.run.stop.load(Relaxed)
+    }
+
+    pub(crate) fn buffer(&self) -> spdk::Result<DmaBuf> {
+        DmaBuf::alloc(self.spec.io_size as usize, self.spec.align)
+    }
+
+    /// Where the next I/O of a sequential workload goes.
+    pub(crate) fn next_offset(&self) -> u64 {
+        let place = self.next.get();
+        let next = place + 1;
+        self.next
+            .set(if next == self.spec.places { 0 } else { next });
+        place * self.spec.io_size
+    }
+
+    /// Counts an I/O that was submitted at `since` and has completed now; returns the time.
+    #[inline]
+    pub(crate) fn completed(&self, since: u64) -> u64 {
+        let now = spdk::ticks();
+        if now >= self.mark.get() {
+            self.turn();
+        }
+        self.latency.borrow_mut().saturating_record(now - since);
+        // Only this core writes it, so it takes no atomic addition.
+        self.count.store(self.count.load(Relaxed) + 1, Relaxed);
+        now
+    }
+
+    /// Begins the measurement after the warm-up, and ends it.
+    ///
+    /// What completes after the beginning counts, and what was submitted before the end: so the rate
+    /// is right however long an I/O takes.
+    #[cold]
+    fn turn(&self) {
+        if self.begin.get().is_some() {
+            self.run.stop.store(true, Relaxed);
+        } else {
+            self.latency.borrow_mut().reset();
+            self.begin.set(Some(self.run.begin));
+            self.mark.set(self.run.end);
+        }
+    }
+
+    /// Counts an I/O that failed. Without `--continue-on-failure` it ends the run.
+    #[cold]
+    pub(crate) fn failed(&self, error: &spdk::Error) {
+        self.report(&self.errors, &error.to_string());
+    }
+
+    /// Counts data that was wrong. Without `--continue-on-failure` it ends the run.
+    #[cold]
+    pub(crate) fn mismatched(&self, mismatch: &Mismatch<'_>) {
+        self.report(&self.mismatches, &mismatch.to_string());
+    }
+
+    /// Tells of the first failure of a kind.
+    fn report(&self, kind: &Cell<u64>, what: &str) {
+        if kind.replace(kind.get() + 1) == 0 {
+            eprintln!("spdk-perf: {what}");
+        }
+        if !self.spec.continue_on_failure {
+            self.run.stop.store(true, Relaxed);
+        }
+    }
+
+    /// A slot has done its last I/O, which completed at `end`.
+    pub(crate) fn left(&self, end: u64) {
+        self.end.set(self.end.get().max(Some(end)));
+    }
+}
+
+impl Drop for Job {
+    fn drop(&mut self) {
+        let end = self.end.get().unwrap_or_else(spdk::ticks);
+        let begin = self.begin.get().unwrap_or_else(|| {
+            self.latency.get_mut().reset();
+            end
+        });
+        // The other end waits for all of them.
+        let _ = self.outcome.send(Outcome {
+            bdev: self.spec.bdev.clone(),
+            core: self.spec.core,
+            begin,
+            end,
+            latency: self.latency.get_mut().clone(),
+            errors: self.errors.get(),
+            mismatches: self.mismatches.get(),
+        });
+    }
+}
+
+/// Three digits, from a tick to some hours of ticks.
+pub(crate) fn histogram() -> Histogram<u64> {
+    match Histogram::new_with_max(1 << 45, 3) {
+        Ok(histogram) => histogram,
+        Err(error) => unreachable!("the bounds are constants: {error}"),
+    }
+}
