@@ -292,6 +292,13 @@ where
             sys::spdk_bdev_queue_io_wait(bdev, ch, entry)
         };
         if rc != 0 {
+            if !slot.wanted.get() {
+                // SAFETY: the future gave its share up in the submit call; SPDK has no entry.
+                return unsafe {
+                    self.drop_parts();
+                    self.free();
+                };
+            }
             // SPDK has a free `spdk_bdev_io` after all: the next poll submits again.
             slot.state.set(State::Retry);
             slot.home.set(current_thread());
@@ -405,31 +412,40 @@ where
             self.submit();
         }
         if slot.state.get() == State::Done {
-            // SAFETY: `Done` says that the result is initialised; it is read once, since both
-            // shares end here.
-            let result = unsafe {
-                let result = (*slot.result.get()).assume_init_read();
-                self.free();
-                result
-            };
-            return Poll::Ready(result);
+            return Poll::Ready(self.take());
         }
         let waker = match slot.waker.take() {
             Some(waker) if waker.will_wake(cx.waker()) => waker,
             _ => cx.waker().clone(),
         };
         slot.waker.set(Some(waker));
-        if slot.state.get() == State::Retry {
-            cx.waker().wake_by_ref();
+        match slot.state.get() {
+            State::Retry => cx.waker().wake_by_ref(),
+            // It ended in the clone of one waker or the drop of another, which are the user's code.
+            State::Done => return Poll::Ready(self.take()),
+            _ => {}
         }
         Poll::Pending
+    }
+
+    /// Takes the result, in `Done`, and frees the slot.
+    #[inline]
+    fn take(self) -> Result<T, Fault> {
+        // SAFETY: `Done` says that the result is initialised; it is read once, since both shares
+        // end here.
+        unsafe {
+            let result = (*self.slot().result.get()).assume_init_read();
+            self.free();
+            result
+        }
     }
 
     /// The future is dropped before it saw the result.
     fn detach(self) {
         let slot = self.slot();
         slot.wanted.set(false);
-        drop(slot.waker.take());
+        // Dropped last: its drop is the user's code, in which C may call back and the slot go.
+        let _waker = slot.waker.take();
         match slot.state.get() {
             // SAFETY: the result is initialised and belongs to the future; C's share has ended.
             State::Done => unsafe {
