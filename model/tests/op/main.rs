@@ -1,0 +1,85 @@
+//! Every turn that an operation's life can take, on the core's own `op.rs`.
+//!
+//! A script plays C and the user: it starts operations, answers submissions, calls back inside the call or
+//! later, polls, drops and forgets futures, and does any of that again from inside the code that the core
+//! calls: wakers, `finish`, and the drops of what an operation owns. The walk takes every sequence of
+//! such events up to a depth and checks, at once where it can be seen and when all is at rest:
+//!
+//! - What C may touch is alive, and in its place, until C has called back.
+//! - `held`, `submit`, `finish` and a result that nobody took are dropped exactly once.
+//! - The result is the one that C reported, and reaches the future if there is one.
+//! - A waker is woken when, and only when, there is something to poll for, and is not kept after.
+//! - The slot is freed exactly once, except for a forgotten future.
+//! - The states that the script sees are those of the diagram in `op.rs`, and each of its edges was taken.
+#![deny(unsafe_code)]
+
+mod check;
+mod edges;
+mod error;
+mod event;
+mod future;
+mod local;
+mod parts;
+mod script;
+mod slot;
+mod sys;
+mod waker;
+mod world;
+
+#[path = "../../../spdk/src/errno.rs"]
+mod errno;
+#[allow(dead_code, reason = "generated code uses the rest")]
+#[allow(unreachable_pub, reason = "public in its own crate")]
+#[path = "../../../spdk/src/op.rs"]
+mod op;
+#[allow(dead_code, reason = "tasks use the rest")]
+#[path = "../../../spdk/src/panic.rs"]
+mod panic;
+#[path = "../../../spdk/src/slot.rs"]
+mod pool;
+
+use script::Limits;
+
+/// One operation, with another event inside the first's code.
+#[test]
+fn one_operation() {
+    let seen = script::walk(Limits {
+        operations: 1,
+        events: 6,
+        nested: 1,
+    });
+    edges::compare(&seen);
+}
+
+/// Two operations, each of which can start, end, poll or drop the other.
+#[test]
+fn two_operations() {
+    script::walk(Limits {
+        operations: 2,
+        events: 4,
+        nested: 1,
+    });
+}
+
+/// Events inside events inside events.
+#[test]
+fn nested() {
+    script::walk(Limits {
+        operations: 1,
+        events: 4,
+        nested: 2,
+    });
+}
+
+/// The same for two operations, and longer stories.
+#[test]
+#[ignore = "takes minutes"]
+fn deep() {
+    for (operations, events, nested) in [(1, 7, 1), (1, 5, 3), (2, 3, 2), (2, 5, 1)] {
+        script::walk(Limits {
+            operations,
+            events,
+            nested,
+        });
+    }
+}
