@@ -9,16 +9,33 @@ use std::path::{Path, PathBuf};
 
 const PROGRAMS: [&str; 2] = ["bdev_loop", "ping_pong_c"];
 
+/// The functions whose calls the program `counts` counts.
+const COUNTED: [&str; 4] = [
+    "spdk_dma_malloc",
+    "spdk_dma_zmalloc",
+    "spdk_malloc",
+    "spdk_zmalloc",
+];
+
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-changed=c");
     let include = env::var("DEP_SPDK_INCLUDE")?;
+    let include = Path::new(&include);
     for program in PROGRAMS {
-        for object in compile(&[program, "measure"], Path::new(&include))? {
-            println!("cargo::rustc-link-arg-bin={program}={}", object.display());
-        }
+        link(program, &compile(&[program, "measure"], include)?);
+    }
+    link("counts", &compile(&["dma_calls"], include)?);
+    for function in COUNTED {
+        println!("cargo::rustc-link-arg-bin=counts=-Wl,--wrap={function}");
     }
     Ok(())
+}
+
+fn link(binary: &str, objects: &[PathBuf]) {
+    for object in objects {
+        println!("cargo::rustc-link-arg-bin={binary}={}", object.display());
+    }
 }
 
 fn compile(sources: &[&str], include: &Path) -> Result<Vec<PathBuf>, cc::Error> {

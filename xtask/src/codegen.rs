@@ -42,11 +42,16 @@ pub(crate) fn manifest(root: &Path) -> Result<Source> {
     Ok(Source::new(MANIFEST, source.text()))
 }
 
+/// Makes the wrappers.
+pub(crate) fn generate(root: &Path) -> Result<Vec<File>> {
+    spdk_codegen::generate(&manifest(root)?, &headers(&root.join(BINDINGS))?)
+        .map_err(|report| anyhow::anyhow!("{MANIFEST} cannot be used\n\n{report}"))
+}
+
 /// Writes the wrappers; with `check`, fails if they are not what would be written.
 pub(crate) fn run(check: bool) -> Result<()> {
     let root = root()?;
-    let files = spdk_codegen::generate(&manifest(&root)?, &headers(&root.join(BINDINGS))?)
-        .map_err(|report| anyhow::anyhow!("{MANIFEST} cannot be used\n\n{report}"))?;
+    let files = generate(&root)?;
     let output = root.join(OUTPUT);
     let stale = stale(&output, &files)?;
     if stale.is_empty() {

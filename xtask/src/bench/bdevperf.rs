@@ -33,6 +33,7 @@ pub(super) fn parse(text: &str) -> Result<Sample> {
     let percentile = |which: f64| (jobs == 1).then(|| percentile(text, which)).flatten();
     Ok(Sample {
         rate: iops,
+        seconds: None,
         mean_ns: Some(average * 1000.0),
         p50_ns: percentile(50.0),
         p99_ns: percentile(99.0),

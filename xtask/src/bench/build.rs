@@ -26,6 +26,17 @@ impl Built {
     }
 }
 
+impl Built {
+    /// A folder for what is kept of a run: `bench` in cargo's target folder, whose `release` has our programs.
+    pub(super) fn folder(&self) -> Result<PathBuf> {
+        let release = self.executable(Program::SpdkPerf)?.parent();
+        let target = release.and_then(Path::parent);
+        Ok(target
+            .context("the programs are in no folder")?
+            .join("bench"))
+    }
+}
+
 /// Where SPDK's builds and installations have `bdevperf`.
 const BDEVPERF: [&str; 3] = [
     "bin/bdevperf",

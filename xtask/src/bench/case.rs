@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use anyhow::{Result, bail};
 
+use super::figure::Source;
 use super::program::Program;
 
 pub(super) const DEPTHS: [u32; 3] = [1, 32, 128];
@@ -238,22 +239,35 @@ pub(super) fn all() -> Vec<Case> {
     cases
 }
 
-/// The cases of these names or families; all of them if there is no name.
-pub(super) fn select(cases: Vec<Case>, names: &[String]) -> Result<Vec<Case>> {
+/// What to measure.
+#[derive(Debug)]
+pub(super) struct Selection {
+    pub(super) cases: Vec<Case>,
+    pub(super) sources: Vec<Source>,
+}
+
+/// What has one of these names, or is of one of these families; everything if there is no name. With `bars`, only what
+/// a bar needs.
+pub(super) fn select(names: &[String], bars: bool) -> Result<Selection> {
+    let (mut cases, mut sources) = (all(), Source::ALL.to_vec());
     for name in names {
-        if !cases.iter().any(|c| c.name == *name || c.family == *name) {
+        let known = cases.iter().any(|c| c.name == *name || c.family == *name)
+            || sources.iter().any(|source| source.name() == name);
+        if !known {
             let families: BTreeSet<_> = cases.iter().map(|case| case.family.as_str()).collect();
-            let families: Vec<_> = families.into_iter().collect();
+            let names = families.into_iter().chain(Source::ALL.map(Source::name));
             bail!(
-                "there is no case `{name}`; there are {} (followed by `-qd1`, `-qd32` or `-qd128` for one queue depth)",
-                families.join(", ")
+                "there is no case `{name}`; there are {} (followed by `-qd1`, `-qd32` or `-qd128` for one queue depth \
+                 of I/O)",
+                names.collect::<Vec<_>>().join(", ")
             );
         }
     }
-    let wanted = |case: &Case| {
-        names.is_empty() || names.contains(&case.name) || names.contains(&case.family)
-    };
-    Ok(cases.into_iter().filter(wanted).collect())
+    let wanted = |name: &String| names.is_empty() || names.contains(name);
+    let needed = |name: &str| !bars || super::bars::needs(name);
+    cases.retain(|case| (wanted(&case.name) || wanted(&case.family)) && needed(&case.name));
+    sources.retain(|source| wanted(&source.name().to_owned()) && needed(source.name()));
+    Ok(Selection { cases, sources })
 }
 
 #[cfg(test)]
@@ -267,20 +281,29 @@ mod tests {
         assert_eq!(names.len(), cases.len());
     }
 
+    fn names(names: &[&str], bars: bool) -> Vec<String> {
+        let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
+        let selection = select(&names, bars).unwrap();
+        let cases = selection.cases.into_iter().map(|case| case.name);
+        let sources = selection
+            .sources
+            .iter()
+            .map(|source| source.name().to_owned());
+        cases.chain(sources).collect()
+    }
+
     #[test]
     fn a_family_is_its_queue_depths() {
-        let family = select(all(), &["null-randread-4k".to_owned()]).unwrap();
-        let names: Vec<_> = family.iter().map(|case| case.name.as_str()).collect();
-        assert_eq!(
-            names,
-            [
-                "null-randread-4k-qd1",
-                "null-randread-4k-qd32",
-                "null-randread-4k-qd128"
-            ]
-        );
+        let expected = [
+            "null-randread-4k-qd1",
+            "null-randread-4k-qd32",
+            "null-randread-4k-qd128",
+        ];
+        assert_eq!(names(&["null-randread-4k"], false), expected);
+        let family = select(&["null-randread-4k".to_owned()], false).unwrap();
         assert!(
             family
+                .cases
                 .iter()
                 .all(|case| case.theirs.program == Program::Bdevperf)
         );
@@ -288,16 +311,35 @@ mod tests {
 
     #[test]
     fn one_case_can_be_chosen() {
-        let names = ["malloc-randrw70-128k-qd32".to_owned()];
-        assert_eq!(select(all(), &names).unwrap().len(), 1);
+        let one = "malloc-randrw70-128k-qd32";
+        assert_eq!(names(&[one], false), [one]);
+        assert_eq!(names(&["allocations"], false), ["allocations"]);
+    }
+
+    #[test]
+    fn bars_take_what_they_need() {
+        let all = names(&[], true);
+        for needed in [
+            "malloc-randwrite-4k-qd32",
+            "message-2cores",
+            "clean-build",
+            "allocations",
+        ] {
+            assert!(all.iter().any(|name| name == needed), "{needed}");
+        }
+        assert!(
+            !all.iter()
+                .any(|name| name.contains("128k") || name == "instructions")
+        );
     }
 
     #[test]
     fn an_unknown_name_is_answered_with_the_known_ones() {
-        let error = select(all(), &["nul".to_owned()]).unwrap_err().to_string();
+        let error = select(&["nul".to_owned()], false).unwrap_err().to_string();
         assert!(
             error.contains("`nul`") && error.contains("null-randread-4k"),
             "{error}"
         );
+        assert!(error.contains("clean-build"), "{error}");
     }
 }

@@ -1,8 +1,12 @@
 //! `cargo xtask bench`: this crate beside C, on the same bdevs, in one run.
 
+mod bars;
+mod baseline;
 mod bdevperf;
 mod build;
 mod case;
+mod chart;
+mod figure;
 mod pairs;
 mod process;
 mod program;
@@ -11,13 +15,15 @@ mod sample;
 mod stats;
 mod table;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
 use crate::find::{self, Found};
 use crate::{interrupt, setup, ui};
-use case::Case;
+use baseline::Change;
+use build::Built;
+use case::Selection;
 use program::{Setting, Times};
 use report::Report;
 
@@ -27,6 +33,10 @@ pub(crate) struct Options {
     /// Measure this case, or this family of cases (may be given several times; default: all).
     #[arg(long = "case", value_name = "NAME")]
     cases: Vec<String>,
+
+    /// Measure what the bars need, and nothing else.
+    #[arg(long)]
+    bars: bool,
 
     /// List the cases and measure nothing.
     #[arg(long)]
@@ -47,6 +57,18 @@ pub(crate) struct Options {
     /// Print the report as JSON on standard output, and the table on standard error.
     #[arg(long)]
     json: bool,
+
+    /// Where to write the chart of the ratios [default: `bench/chart.svg` in cargo's target folder, beside the report].
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
+
+    /// Say what has changed since this report, which an earlier run printed with --json.
+    #[arg(long, value_name = "FILE")]
+    baseline: Option<PathBuf>,
+
+    /// Fail if a bar was not met, or something got slower than the baseline beyond the spread.
+    #[arg(long)]
+    check: bool,
 
     /// SPDK's bdevperf, if it is not where SPDK's builds and installations have it.
     #[arg(long, value_name = "FILE")]
@@ -69,40 +91,101 @@ fn warmup(text: &str) -> Result<f64, String> {
 
 /// Runs the subcommand.
 pub(crate) fn run(options: &Options) -> Result<()> {
-    let cases = case::select(case::all(), &options.cases)?;
+    let selection = case::select(&options.cases, options.bars)?;
     if options.list {
-        cases.iter().for_each(|case| println!("{}", case.name));
+        list(&selection);
         return Ok(());
     }
+    // Found out before minutes are spent.
+    let baseline = options
+        .baseline
+        .as_deref()
+        .map(baseline::read)
+        .transpose()?;
     setup::ensure()?;
     let found = find::find().map_err(|page| anyhow::anyhow!("{page}"))?;
-    interrupt::install("What was measured is lost; the command starts anew.");
-    let report = measure(options, &found, &cases)?;
-    let text = table::cases(&report) + &table::legend(&report);
+    interrupt::install("What was measured is lost.");
+    ui::headline("Building the programs");
+    let built = build::build(&found, options.bdevperf.as_deref())?;
+    let report = measure(options, &found, &built, &selection)?;
+    let changes = baseline.map(|baseline| baseline::compare(&baseline, &report));
+    let parts = [
+        table::cases(&report),
+        table::legend(&report),
+        table::figures(&report),
+        table::bars(&report),
+        changes.as_deref().map_or_else(String::new, table::changes),
+    ];
+    let parts: Vec<_> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+    let text = parts.join("\n");
     if options.json {
         eprint!("{text}");
         println!("{}", serde_json::to_string_pretty(&report)?);
     } else {
         print!("{text}");
     }
+    save(&report, &built.folder()?, options.svg.as_deref())?;
+    match options.check {
+        true => check(&report, changes.as_deref().unwrap_or_default()),
+        false => Ok(()),
+    }
+}
+
+fn list(selection: &Selection) {
+    let cases = selection.cases.iter().map(|case| case.name.as_str());
+    for name in cases.chain(selection.sources.iter().map(|source| source.name())) {
+        println!("{name}");
+    }
+}
+
+/// Fails if a bar was missed, or something is worse than the baseline.
+fn check(report: &Report, changes: &[Change]) -> Result<()> {
+    let missed = report
+        .bars
+        .iter()
+        .filter(|verdict| verdict.met == Some(false));
+    let worse = changes.iter().filter(|change| change.worse);
+    match (missed.count(), worse.count()) {
+        (0, 0) => Ok(()),
+        (missed, worse) => {
+            bail!("{missed} bars were not met, and {worse} results are worse than the baseline")
+        }
+    }
+}
+
+/// Keeps the report for a later comparison, and draws the chart.
+fn save(report: &Report, folder: &Path, svg: Option<&Path>) -> Result<()> {
+    std::fs::create_dir_all(folder)
+        .with_context(|| format!("cannot create the folder {}", folder.display()))?;
+    let json = folder.join("report.json");
+    std::fs::write(&json, serde_json::to_string_pretty(report)?)
+        .with_context(|| format!("cannot write {}", json.display()))?;
+    eprintln!("Written: {}", json.display());
+    if !report.cases.is_empty() {
+        let svg = svg.map_or_else(|| folder.join("chart.svg"), Path::to_owned);
+        chart::write(report, &svg)?;
+        eprintln!("Written: {}", svg.display());
+    }
     Ok(())
 }
 
-fn measure(options: &Options, found: &Found, cases: &[Case]) -> Result<Report> {
+fn measure(
+    options: &Options,
+    found: &Found,
+    built: &Built,
+    selection: &Selection,
+) -> Result<Report> {
     let cores = allowed_cores()?;
-    let (cases, too_many): (Vec<_>, Vec<_>) =
-        cases.iter().partition(|case| case.cores() <= cores.len());
+    let (cases, too_many): (Vec<_>, Vec<_>) = selection
+        .cases
+        .iter()
+        .partition(|case| case.cores() <= cores.len());
     for case in too_many {
         eprintln!("{}: left out, it takes {} cores", case.name, case.cores());
     }
-    if cases.is_empty() {
-        bail!("there is no case that {} cores are enough for", cores.len());
-    }
-    ui::headline("Building the programs");
-    let built = build::build(found, options.bdevperf.as_deref())?;
     let scratch = scratch()?;
     let setting = Setting {
-        built: &built,
+        built,
         cores: &cores,
         scratch: scratch.path(),
         times: Times {
@@ -110,28 +193,41 @@ fn measure(options: &Options, found: &Found, cases: &[Case]) -> Result<Report> {
             warmup: options.warmup,
         },
     };
-    let pairs = options.pairs as usize;
-    let total = (cases.len() * pairs * 2) as u64;
-    let step = ui::Step::begin(1, 1, "measure");
-    let mut position = 0;
-    let mut measured = Vec::with_capacity(cases.len());
-    for case in cases {
-        step.detail(&case.name);
-        let result = pairs::measure(&setting, case, pairs, || {
-            position += 1;
-            step.progress(ui::Unit::Items, position, total);
-        })?;
-        step.note(&table::line(&result));
-        measured.push(result);
-    }
-    step.done("");
-    Ok(Report {
+    let mut report = Report {
         spdk: found.version.to_string(),
         cores: cores.clone(),
         seconds: options.seconds,
         warmup: options.warmup,
-        cases: measured,
-    })
+        cases: Vec::with_capacity(cases.len()),
+        figures: Vec::new(),
+        bars: Vec::new(),
+    };
+    let steps = usize::from(!cases.is_empty()) + selection.sources.len();
+    if !cases.is_empty() {
+        let step = ui::Step::begin(1, steps, "pairs");
+        let pairs = options.pairs as usize;
+        let total = (cases.len() * pairs * 2) as u64;
+        let mut position = 0;
+        for case in &cases {
+            step.detail(&case.name);
+            let measured = pairs::measure(&setting, case, pairs, || {
+                position += 1;
+                step.progress(ui::Unit::Items, position, total);
+            })?;
+            step.note(&table::line(&measured));
+            report.cases.push(measured);
+        }
+        step.done("");
+    }
+    let first = steps - selection.sources.len() + 1;
+    for (index, source) in (first..).zip(&selection.sources) {
+        let step = ui::Step::begin(index, steps, source.name());
+        let figures = source.figures(&setting, &|text| step.note(text))?;
+        report.figures.extend(figures);
+        step.done("");
+    }
+    report.bars = bars::judge(&report);
+    Ok(report)
 }
 
 /// The cores that this process may use, fewer than which no program gets.

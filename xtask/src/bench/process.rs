@@ -25,6 +25,7 @@ const TAIL_LINES: usize = 15;
 #[derive(Debug)]
 pub(super) struct Finished {
     pub(super) stdout: String,
+    pub(super) stderr: String,
     /// Seconds of processor time, its start and end included.
     pub(super) cpu: f64,
     /// Seconds of real time.
@@ -68,21 +69,19 @@ pub(super) fn finish(command: &mut Command, time: Duration, scratch: &Path) -> R
     let elapsed = start.elapsed().as_secs_f64();
     interrupt::yield_to_handler();
     interrupt::watch(None);
-    let stdout = read(&out)?;
+    let (stdout, stderr) = (read(&out)?, read(&err)?);
     match status {
         Some(status) if status.success() => Ok(Finished {
             stdout,
+            stderr,
             cpu: children_cpu()? - before,
             elapsed,
         }),
-        Some(status) => bail!(
-            "`{text}` failed ({status}):\n{}",
-            tail(&stdout, &read(&err)?)
-        ),
+        Some(status) => bail!("`{text}` failed ({status}):\n{}", tail(&stdout, &stderr)),
         None => bail!(
             "`{text}` did not end within {} s:\n{}",
             (time + MARGIN).as_secs(),
-            tail(&stdout, &read(&err)?)
+            tail(&stdout, &stderr)
         ),
     }
 }

@@ -24,6 +24,8 @@ pub(super) enum Program {
     PlainTasks,
     /// A `FuturesUnordered` of the operations in flight.
     PlainUnordered,
+    /// Counts allocations.
+    Counts,
     /// Messages between spdk_threads, in Rust.
     PingPong,
     /// SPDK's own benchmark.
@@ -47,6 +49,7 @@ impl Program {
             Program::SpdkPerf => "spdk-perf",
             Program::PlainTasks => "plain_tasks",
             Program::PlainUnordered => "plain_unordered",
+            Program::Counts => "counts",
             Program::PingPong => "ping_pong",
             Program::Bdevperf => "bdevperf",
             Program::BdevLoop => "bdev_loop",
@@ -71,7 +74,7 @@ pub(super) struct Times {
 }
 
 /// What a run needs.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Setting<'a> {
     pub(super) built: &'a Built,
     /// The cores that this process may use.
@@ -82,14 +85,20 @@ pub(super) struct Setting<'a> {
 }
 
 impl Setting<'_> {
-    /// The command for a run.
-    pub(super) fn command(&self, run: Run) -> Result<Command> {
-        let mut command = Command::new(self.built.executable(run.program)?);
-        command.args(["-s", MEMORY, "-m", &mask(&self.cores[..run.cores])]);
+    /// A program with SPDK's own options.
+    pub(super) fn start(&self, program: Program, cores: usize) -> Result<Command> {
+        let mut command = Command::new(self.built.executable(program)?);
+        command.args(["-s", MEMORY, "-m", &mask(&self.cores[..cores])]);
         command.arg("--disable-cpumask-locks");
-        if run.program.is_c() {
+        if program.is_c() {
             command.args(["--no-huge", "--no-pci"]);
         }
+        Ok(command)
+    }
+
+    /// The command for a run.
+    pub(super) fn command(&self, run: Run) -> Result<Command> {
+        let mut command = self.start(run.program, run.cores)?;
         if run.program == Program::Bdevperf {
             // It takes whole seconds and always serves RPCs. `-l` has it print the histogram that it always keeps.
             command.args(["-t", &self.times.seconds.ceil().max(1.0).to_string(), "-l"]);

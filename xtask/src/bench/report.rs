@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::bars::Verdict;
+use super::figure::Figure;
 use super::program::Program;
 use super::stats::Comparison;
 
@@ -16,6 +18,8 @@ pub(super) struct Report {
     pub(super) seconds: f64,
     pub(super) warmup: f64,
     pub(super) cases: Vec<Measured>,
+    pub(super) figures: Vec<Figure>,
+    pub(super) bars: Vec<Verdict>,
 }
 
 /// One case.

@@ -8,6 +8,8 @@ use serde_json::Value;
 pub(super) struct Sample {
     /// Operations, or round trips, per second.
     pub(super) rate: f64,
+    /// The time that was measured, where the program tells.
+    pub(super) seconds: Option<f64>,
     pub(super) mean_ns: Option<f64>,
     pub(super) p50_ns: Option<f64>,
     pub(super) p99_ns: Option<f64>,
@@ -24,6 +26,7 @@ impl Sample {
         let latency = |name: &str| value.get("latency_ns")?.get(name)?.as_f64();
         Ok(Sample {
             rate,
+            seconds: value.get("seconds").and_then(Value::as_f64),
             mean_ns: latency("mean"),
             p50_ns: latency("p50"),
             p99_ns: latency("p99"),

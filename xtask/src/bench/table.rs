@@ -2,11 +2,16 @@
 
 use std::fmt::Write;
 
+use super::bars::Bound;
+use super::baseline::Change;
 use super::report::{Measured, Report};
 use super::stats::Comparison;
 
 /// Every case in a line.
 pub(super) fn cases(report: &Report) -> String {
+    if report.cases.is_empty() {
+        return String::new();
+    }
     let width = report.cases.iter().map(|case| case.name.len()).max();
     let width = width.unwrap_or_default().max("case".len());
     let mut text = format!(
@@ -32,8 +37,64 @@ pub(super) fn cases(report: &Report) -> String {
     text
 }
 
+/// Every figure in a line.
+pub(super) fn figures(report: &Report) -> String {
+    let width = report.figures.iter().map(|figure| figure.name.len()).max();
+    let width = width.unwrap_or_default();
+    let mut text = String::new();
+    for figure in &report.figures {
+        let value = (figure.value * 1000.0).round() / 1000.0;
+        let _ = writeln!(text, "{:width$}  {value} {}", figure.name, figure.unit);
+    }
+    text
+}
+
+/// Every bar, and whether it was reached.
+pub(super) fn bars(report: &Report) -> String {
+    let mut text = String::new();
+    for verdict in &report.bars {
+        let met = match verdict.met {
+            Some(true) => "met",
+            Some(false) => "NOT MET",
+            None => "incomplete",
+        };
+        let bound = match verdict.bound {
+            Bound::AtLeast(bound) => format!("at least {bound}"),
+            Bound::AtMost(bound) => format!("at most {bound}"),
+        };
+        let _ = writeln!(text, "{met:<10}  {}: {bound}", verdict.what);
+        for value in verdict.groups.iter().flatten() {
+            let number = value
+                .value
+                .map_or_else(|| "not measured".to_owned(), |value| format!("{value:.3}"));
+            let _ = writeln!(text, "{:<10}    {}: {number}", "", value.name);
+        }
+    }
+    text
+}
+
+/// What has changed since the baseline.
+pub(super) fn changes(changes: &[Change]) -> String {
+    let mut text = String::new();
+    for change in changes {
+        let word = if change.worse { "SLOWER" } else { "better" };
+        let _ = writeln!(
+            text,
+            "{word:<10}  {}: {:.3}, was {:.3}",
+            change.name, change.is, change.was
+        );
+    }
+    if text.is_empty() {
+        text.push_str("Nothing has changed since the baseline beyond the spread.\n");
+    }
+    text
+}
+
 /// What the columns mean.
 pub(super) fn legend(report: &Report) -> String {
+    if report.cases.is_empty() {
+        return String::new();
+    }
     format!(
         "\nMedians; the ratio is ours to theirs, of runs next to each other, with its least and greatest value. p99 and \
          cpu are ratios, too: of the 99th percentile of the latency, and of the processor time of the whole process. \
