@@ -1,6 +1,6 @@
 //! A job: one bdev on one core, with a task for each I/O that it keeps in flight.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -9,6 +9,7 @@ use std::sync::mpsc::Sender;
 use hdrhistogram::Histogram;
 use spdk::{BdevDesc, DmaBuf, IoChannel};
 
+use crate::latency::Latencies;
 use crate::plan::Spec;
 use crate::slot;
 use crate::verify::Mismatch;
@@ -50,7 +51,7 @@ pub(crate) struct Job {
     /// When the measurement began; `None` during the warm-up.
     begin: Cell<Option<u64>>,
     end: Cell<Option<u64>>,
-    latency: RefCell<Histogram<u64>>,
+    latency: Latencies,
     errors: Cell<u64>,
     mismatches: Cell<u64>,
     /// How many I/Os have ended, warm-up included, for whoever looks on.
@@ -75,7 +76,7 @@ pub(crate) async fn run(
         mark: Cell::new(run.begin),
         begin: Cell::new(None),
         end: Cell::new(None),
-        latency: RefCell::new(histogram()),
+        latency: Latencies::new(),
         errors: Cell::new(0),
         mismatches: Cell::new(0),
         spec,
@@ -83,14 +84,11 @@ pub(crate) async fn run(
         count,
         outcome,
     });
-    let slots = (0..job.spec.queue_depth).map(|index| {
-        let job = job.clone();
-        spdk::spawn_local(slot::run(job, index))
-    });
+    let slots = (0..job.spec.queue_depth).map(|index| slot::spawn(job.clone(), index));
     let slots: Vec<_> = slots.collect::<Result<_, _>>()?;
     drop(job);
     for slot in slots {
-        slot.await??;
+        slot.await?;
     }
     Ok(())
 }
@@ -121,7 +119,7 @@ impl Job {
         if now >= self.mark.get() {
             self.turn();
         }
-        self.latency.borrow_mut().saturating_record(now - since);
+        self.latency.record(now - since);
         // Only this core writes it, so it takes no atomic addition.
         self.count.store(self.count.load(Relaxed) + 1, Relaxed);
         now
@@ -136,7 +134,7 @@ impl Job {
         if self.begin.get().is_some() {
             self.run.stop.store(true, Relaxed);
         } else {
-            self.latency.borrow_mut().reset();
+            self.latency.clear();
             self.begin.set(Some(self.run.begin));
             self.mark.set(self.run.end);
         }
@@ -174,7 +172,7 @@ impl Drop for Job {
     fn drop(&mut self) {
         let end = self.end.get().unwrap_or_else(spdk::ticks);
         let begin = self.begin.get().unwrap_or_else(|| {
-            self.latency.get_mut().reset();
+            self.latency.clear();
             end
         });
         // The other end waits for all of them.
@@ -183,17 +181,9 @@ impl Drop for Job {
             core: self.spec.core,
             begin,
             end,
-            latency: self.latency.get_mut().clone(),
+            latency: self.latency.histogram(),
             errors: self.errors.get(),
             mismatches: self.mismatches.get(),
         });
-    }
-}
-
-/// Three digits, from a tick to some hours of ticks.
-pub(crate) fn histogram() -> Histogram<u64> {
-    match Histogram::new_with_max(1 << 45, 3) {
-        Ok(histogram) => histogram,
-        Err(error) => unreachable!("the bounds are constants: {error}"),
     }
 }

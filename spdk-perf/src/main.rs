@@ -6,6 +6,7 @@
 
 mod args;
 mod job;
+mod latency;
 mod pattern;
 mod plan;
 mod progress;

@@ -6,7 +6,8 @@ use hdrhistogram::Histogram;
 use serde::Serialize;
 
 use crate::args::Args;
-use crate::job::{Outcome, histogram};
+use crate::job::Outcome;
+use crate::latency;
 
 /// The results of a run.
 #[derive(Debug, Serialize)]
@@ -99,7 +100,7 @@ impl Report {
         let seconds = (end - begin) as f64 / hz;
         let mut cores: Vec<u32> = outcomes.iter().map(|job| job.core).collect();
         cores.dedup();
-        let mut latency = histogram();
+        let mut latency = latency::empty();
         for job in &outcomes {
             latency += &job.latency;
         }

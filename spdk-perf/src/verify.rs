@@ -1,7 +1,9 @@
 //! The workload `verify`: what was written is read back and compared.
 
 use std::fmt;
+use std::rc::Rc;
 
+use spdk::DmaBuf;
 use spdk::task::yield_now;
 
 use crate::job::Job;
@@ -38,47 +40,48 @@ impl fmt::Display for Mismatch<'_> {
 }
 
 /// Writes and verifies the places that belong to one slot alone, again and again.
-///
-/// # Errors
-///
-/// Without memory for its buffers. What its I/Os return is counted by the job.
-pub(crate) async fn run(job: &Job, index: u32) -> spdk::Result<()> {
+pub(crate) async fn run(job: Rc<Job>, index: u32, (mut written, mut read): (DmaBuf, DmaBuf)) {
     let spec = &job.spec;
     let (share, shares) = spec.share;
     let first = u64::from(share * spec.queue_depth + index);
     let step = (shares * spec.queue_depth) as usize;
-    let (mut written, mut read) = (job.buffer()?, job.buffer()?);
+    let places = || (first..spec.places).step_by(step);
     // No earlier run has left data of the same generation.
     let generation = spdk::ticks();
-    let rounds =
-        (generation..).flat_map(|g| (first..spec.places).step_by(step).map(move |p| (g, p)));
-    for (generation, place) in rounds {
+    for (generation, place) in (generation..).flat_map(|g| places().map(move |place| (g, place))) {
         if !job.goes_on() {
             break;
         }
         let offset = place * spec.io_size;
         let block = offset / u64::from(spec.block_size);
         pattern::fill(&mut written, spec.block_size as usize, block, generation);
-        let io = async {
-            let since = spdk::ticks();
-            job.desc.write(&job.channel, &written, offset).await?;
-            let since = job.completed(since);
-            job.desc.read(&job.channel, &mut read, offset).await?;
-            Ok(job.completed(since))
-        };
-        match io.await {
-            Ok(end) => job.left(end),
+        match write_and_read(&job, &written, &mut read, offset).await {
+            // The last place of `read` had other data, so a read that does nothing is seen, too.
+            Ok(()) => {
+                if let Some(mismatch) = compare(&spec.bdev, offset, &written, &read) {
+                    job.mismatched(&mismatch);
+                }
+            }
             Err(error) => {
                 job.failed(&error);
                 yield_now().await;
-                continue;
             }
         }
-        // The last place of `read` had other data, so a read that does nothing is seen, too.
-        if let Some(mismatch) = compare(&spec.bdev, offset, &written, &read) {
-            job.mismatched(&mismatch);
-        }
     }
+}
+
+async fn write_and_read(
+    job: &Job,
+    written: &DmaBuf,
+    read: &mut DmaBuf,
+    offset: u64,
+) -> spdk::Result<()> {
+    let since = spdk::ticks();
+    job.desc.write(&job.channel, written, offset).await?;
+    let since = job.completed(since);
+    job.desc.read(&job.channel, read, offset).await?;
+    let end = job.completed(since);
+    job.left(end);
     Ok(())
 }
 
