@@ -105,7 +105,7 @@ impl SpdkApp {
     pub fn stop() {
         if let Some(app) = app_thread() {
             // `false` means that the application has ended already.
-            app.send(Box::new(begin_shutdown));
+            app.send(begin_shutdown);
         }
     }
 
@@ -235,11 +235,11 @@ fn begin_shutdown() {
         }
         let running = running.clone();
         // Whether it runs or is dropped, because the spdk_thread ends by itself: `running` goes then.
-        other.send(Box::new(move || {
+        other.send(move || {
             if let Ok(local) = Local::current() {
                 local.end(Box::new(move || drop(running)));
             }
-        }));
+        });
     }
 }
 
@@ -249,7 +249,7 @@ struct OthersRunning(Arc<Shared>);
 impl Drop for OthersRunning {
     fn drop(&mut self) {
         // The app thread ends last, so it is still there.
-        self.0.send(Box::new(end_app_thread));
+        self.0.send(end_app_thread);
     }
 }
 

@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex};
 use futures_channel::oneshot;
 
 use crate::error::{At, Error, Fault, Result};
+use crate::inbox::Messages;
 use crate::local::{Local, current_thread};
 use crate::shared::{Owner, Shared};
 use crate::{Errno, SpdkApp, ThreadHandle, app, options, panic, sys};
@@ -171,11 +172,11 @@ impl ThreadHandle {
         }
         let (ended, wait) = oneshot::channel::<()>();
         // If it has ended, this drops the message and `ended` with it.
-        shared.send(Box::new(move || {
+        shared.send(move || {
             if let Ok(local) = Local::current() {
                 local.end(Box::new(move || drop(ended)));
             }
-        }));
+        });
         // Nothing is sent: the channel closes.
         let _ = wait.await;
         Ok(())
@@ -246,7 +247,7 @@ fn create(name: &CString, core: u32) -> Result<(ThreadHandle, Started)> {
         // SAFETY: SPDK did not take it.
         let first = unsafe { Box::from_raw(first) };
         Shared::unregister(first.index);
-        shared.close();
+        shared.close(Messages::default());
         return Err(Error::errno_of(
             "spdk_thread_send_msg",
             Errno::from_code(rc),
@@ -266,7 +267,7 @@ unsafe extern "C" fn start(first: *mut c_void) {
             Local::adopt(thread, first.shared, first.index).map(drop)
         } else {
             Shared::unregister(first.index);
-            first.shared.close();
+            first.shared.close(Messages::default());
             Err(Fault::invalid(format!(
                 "SPDK put the spdk_thread on core {core} instead of core {}, whose reactor is in \
                  interrupt mode",

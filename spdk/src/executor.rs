@@ -24,6 +24,16 @@ type Task = Pin<Box<dyn Future<Output = ()>>>;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct TaskId(u32);
 
+impl TaskId {
+    pub(crate) fn at(place: u32) -> Self {
+        TaskId(place)
+    }
+
+    pub(crate) fn place(self) -> u32 {
+        self.0
+    }
+}
+
 struct Entry {
     /// `None` while the task is being polled.
     task: Option<Task>,

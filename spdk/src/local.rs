@@ -16,11 +16,13 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::error::{Fault, Gone};
-use crate::executor::{self, Executor, TaskId};
+use crate::executor::{Executor, TaskId};
+use crate::inbox::Messages;
 use crate::panic;
-use crate::shared::{Message, Owner, Shared};
+use crate::shared::{self, Owner, Shared};
 use crate::shutdown;
 use crate::sys;
+use crate::wakeups::Wakeups;
 
 /// How many messages of other threads run before SPDK's own pollers get their turn again.
 const MESSAGES_PER_POLL: usize = 64;
@@ -48,7 +50,7 @@ fn wake_elsewhere(index: u32, task: TaskId) {
         Some(())
     });
     if here != Ok(Some(())) {
-        Shared::wake(index, task);
+        shared::wakeups(index).wake(task.place());
     }
 }
 
@@ -68,6 +70,9 @@ pub(crate) struct Local {
     thread: Cell<*mut sys::spdk_thread>,
     shared: Arc<Shared>,
     index: u32,
+    wakeups: &'static Wakeups,
+    /// Taken from the inbox, and not run yet.
+    messages: Cell<Messages>,
     executor: Executor,
     deferred: RefCell<VecDeque<Box<dyn FnOnce()>>>,
     objects: RefCell<BTreeMap<u64, Weak<dyn Revoke>>>,
@@ -157,6 +162,8 @@ impl Local {
             thread: Cell::new(thread),
             shared,
             index,
+            wakeups: shared::wakeups(index),
+            messages: Cell::default(),
             executor: Executor::default(),
             deferred: RefCell::default(),
             objects: RefCell::default(),
@@ -176,7 +183,7 @@ impl Local {
         };
         if poller.is_null() {
             Shared::unregister(index);
-            local.shared.close();
+            local.shared.close(Messages::default());
             // SAFETY: SPDK did not take the reference.
             drop(unsafe { Rc::from_raw(arg) });
             return Err(Fault::errno(crate::Errno::ENOMEM));
@@ -231,17 +238,9 @@ impl Local {
         if self.running.replace(true) {
             return false; // a nested poll of this spdk_thread by foreign code
         }
-        let mut busy = false;
-        for _ in 0..MESSAGES_PER_POLL {
-            let Some(message) = self.shared.pop() else {
-                break;
-            };
-            busy = true;
-            match message {
-                Message::Run(f) => run_caught("message", f),
-                Message::Wake(task) => self.executor.wake(task),
-            }
-        }
+        let mut busy = self.run_messages();
+        self.wakeups
+            .take(|place| self.executor.wake(TaskId::at(place)));
         while let Some(f) = self.take_deferred() {
             busy = true;
             run_caught("release", f);
@@ -252,6 +251,22 @@ impl Local {
             busy = true;
             self.end_step();
         }
+        busy
+    }
+
+    fn run_messages(&self) -> bool {
+        let mut messages = self.messages.take();
+        let mut busy = false;
+        for _ in 0..MESSAGES_PER_POLL {
+            let next = messages.next().or_else(|| {
+                messages = self.shared.take();
+                messages.next()
+            });
+            let Some(message) = next else { break };
+            busy = true;
+            run_caught("message", || message.run());
+        }
+        self.messages.set(messages);
         busy
     }
 
@@ -332,7 +347,7 @@ impl Local {
 
     fn finish(self: &Rc<Self>) {
         Shared::unregister(self.index);
-        self.shared.close();
+        self.shared.close(self.messages.take());
         let mut poller = self.poller.replace(ptr::null_mut());
         // SAFETY: registered in `start` on this spdk_thread, which is current; it may be
         // unregistered from inside itself. `self` keeps the `Local` for the rest of this turn.

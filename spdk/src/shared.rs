@@ -1,17 +1,10 @@
 //! The part of an spdk_thread that any OS thread may use: its name, and the inbox for what others send.
 
-use std::sync::atomic::{AtomicBool, Ordering::*};
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, OnceLock, RwLock};
 
-use crossbeam_queue::SegQueue;
-
-use crate::executor::TaskId;
-
-/// Work that came from another OS thread.
-pub(crate) enum Message {
-    Run(Box<dyn FnOnce() + Send>),
-    Wake(TaskId),
-}
+use crate::inbox::{Inbox, Message, Messages};
+use crate::local;
+use crate::wakeups::Wakeups;
 
 /// Who ends the spdk_thread itself when Rust has ended on it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -27,12 +20,27 @@ pub(crate) struct Shared {
     name: Box<str>,
     id: u64,
     owner: Owner,
-    inbox: SegQueue<Message>,
-    closed: AtomicBool,
+    inbox: Inbox,
 }
 
 /// The [`Shared`] of each `Local`, by its index. An index is used again when its `Local` has ended.
 static SHARED: RwLock<Vec<Option<Arc<Shared>>>> = RwLock::new(Vec::new());
+
+/// Wakes from other OS threads, by the index of their `Local`. They are never freed, so a wake needs no
+/// count: an out-of-date one is for the spdk_thread that has the index by then, or for none.
+static WAKEUPS: [OnceLock<Box<[Wakeups]>>; 33] = [const { OnceLock::new() }; 33];
+
+/// Those of the spdk_thread with this index.
+pub(crate) fn wakeups(index: u32) -> &'static Wakeups {
+    // Part `n` has 2 to the power of `n`.
+    let part = (u64::from(index) + 1).ilog2();
+    let first = (1 << part) - 1;
+    let wakeups = WAKEUPS[part as usize].get_or_init(|| {
+        let wakeups = std::iter::repeat_with(Wakeups::default);
+        wakeups.take(1 << part).collect()
+    });
+    &wakeups[index as usize - first]
+}
 
 impl Shared {
     pub(crate) fn new(name: &str, id: u64, owner: Owner) -> Self {
@@ -40,8 +48,7 @@ impl Shared {
             name: name.into(),
             id,
             owner,
-            inbox: SegQueue::new(),
-            closed: AtomicBool::new(false),
+            inbox: Inbox::new(),
         }
     }
 
@@ -58,52 +65,25 @@ impl Shared {
     }
 
     pub(crate) fn is_closed(&self) -> bool {
-        self.closed.load(SeqCst)
+        self.inbox.is_closed()
     }
 
     /// Runs `f` on the spdk_thread; `false`, and `f` dropped, if that has ended. `f` is also dropped if
     /// the spdk_thread ends before its turn.
-    pub(crate) fn send(&self, f: Box<dyn FnOnce() + Send>) -> bool {
-        self.push(Message::Run(f))
+    pub(crate) fn send(&self, f: impl FnOnce() + Send + 'static) -> bool {
+        self.inbox.push(Message::new(f)).is_ok()
     }
 
-    /// Wakes a task of the spdk_thread with this index, if it has not ended.
-    pub(crate) fn wake(index: u32, task: TaskId) {
-        let all = SHARED.read().unwrap_or_else(|e| e.into_inner());
-        let shared = all.get(index as usize).cloned().flatten();
-        // The lock ends first: emptying a closed inbox runs the drops of the user's closures.
-        drop(all);
-        if let Some(shared) = shared {
-            shared.push(Message::Wake(task));
-        }
+    /// The messages that have come, for the spdk_thread itself.
+    pub(crate) fn take(&self) -> Messages {
+        self.inbox.take()
     }
 
-    /// The next message, for the spdk_thread itself.
-    pub(crate) fn pop(&self) -> Option<Message> {
-        self.inbox.pop()
-    }
-
-    /// Whether the message was taken. One that the end of the thread overtakes is dropped.
-    fn push(&self, message: Message) -> bool {
-        if self.is_closed() {
-            return false;
-        }
-        self.inbox.push(message);
-        if self.is_closed() {
-            // The end of the thread and this call overlapped: whoever comes second empties it.
-            self.empty();
-        }
-        true
-    }
-
-    pub(crate) fn close(&self) {
-        self.closed.store(true, SeqCst);
-        self.empty();
-    }
-
-    fn empty(&self) {
-        while let Some(message) = self.inbox.pop() {
-            drop(message);
+    /// Refuses messages from now on, and drops `taken` and what has come since. For the spdk_thread
+    /// itself, or if it does not start.
+    pub(crate) fn close(&self, taken: Messages) {
+        for message in taken.chain(self.inbox.close()) {
+            local::run_caught("drop of a message", || drop(message));
         }
     }
 

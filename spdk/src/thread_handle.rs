@@ -46,7 +46,7 @@ impl ThreadHandle {
     where
         F: FnOnce() + Send + 'static,
     {
-        if self.shared.send(Box::new(f)) {
+        if self.shared.send(f) {
             Ok(())
         } else {
             Err(self.ended())

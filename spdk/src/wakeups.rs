@@ -1,0 +1,156 @@
+//! Wakes of tasks from other OS threads: a bit for each task.
+//!
+//! A task that is woken a thousand times before its spdk_thread looks is woken once. A wake takes no
+//! memory and no lock; a look without one is a load.
+//!
+//! Nothing of SPDK is in this file, so that a model checker can run it.
+
+use std::sync::OnceLock;
+
+use crate::atomic::AtomicU64;
+use crate::atomic::Ordering::{Acquire, Relaxed, Release};
+
+/// The tasks of a word.
+const BITS: u32 = u64::BITS;
+
+/// The words of the first part, and the groups that all words are in.
+const GROUPS: u32 = u64::BITS;
+
+/// The wakes of the tasks of one spdk_thread, by the places of the tasks.
+//
+// The first words are on the cache line of `groups`, so a wake of the first tasks moves one line
+// between two cores.
+#[repr(C, align(64))]
+pub(crate) struct Wakeups {
+    /// Which words to look at: bit `n` for the words `n`, `n + 64`, ... It is set after a bit in one of
+    /// them, and cleared before they are.
+    groups: AtomicU64,
+    first: [AtomicU64; GROUPS as usize],
+    more: [OnceLock<Box<[AtomicU64]>>; 20],
+}
+
+impl Default for Wakeups {
+    fn default() -> Self {
+        Wakeups {
+            groups: AtomicU64::new(0),
+            first: std::array::from_fn(|_| AtomicU64::new(0)),
+            more: Default::default(),
+        }
+    }
+}
+
+impl Wakeups {
+    /// Wakes the task in this place. From any OS thread; what it did before is seen by the task.
+    pub(crate) fn wake(&self, place: u32) {
+        let (word, bit) = (place / BITS, 1 << (place % BITS));
+        let group = 1 << (word % GROUPS);
+        let before = self.word(word).fetch_or(bit, Release);
+        // Always after a bit that was clear, and by an exchange: a load could be older than a look
+        // that has missed the bit. Whoever had set it before does the same, if not yet.
+        if before & bit == 0 || self.groups.load(Relaxed) & group == 0 {
+            self.groups.fetch_or(group, Release);
+        }
+    }
+
+    /// Takes the wakes that are there, and calls `wake` with the place of each.
+    #[inline]
+    pub(crate) fn take(&self, wake: impl FnMut(u32)) {
+        if self.groups.load(Relaxed) != 0 {
+            self.take_some(wake);
+        }
+    }
+
+    fn take_some(&self, mut wake: impl FnMut(u32)) {
+        for group in bits(self.groups.swap(0, Acquire)) {
+            let more = self.more.iter().map(|part| match part.get() {
+                Some(part) => part,
+                None => [].as_slice(),
+            });
+            let mut start = 0;
+            for part in std::iter::once(self.first.as_slice()).chain(more) {
+                let of_group = part.iter().enumerate().skip(group as usize);
+                for (index, word) in of_group.step_by(GROUPS as usize) {
+                    if word.load(Relaxed) == 0 {
+                        continue;
+                    }
+                    for bit in bits(word.swap(0, Acquire)) {
+                        wake((start + index as u32) * BITS + bit);
+                    }
+                }
+                start = start * 2 + GROUPS;
+            }
+        }
+    }
+
+    /// Part `n` has 64 times 2 to the power of `n` words.
+    fn word(&self, index: u32) -> &AtomicU64 {
+        if let Some(word) = self.first.get(index as usize) {
+            return word;
+        }
+        let part = (index / GROUPS + 1).ilog2();
+        let start = GROUPS * ((1 << part) - 1);
+        let words = self.more[part as usize - 1].get_or_init(|| {
+            let words = 0..GROUPS << part;
+            words.map(|_| AtomicU64::new(0)).collect()
+        });
+        &words[(index - start) as usize]
+    }
+}
+
+/// The places of the bits that are set, the lowest first.
+fn bits(mut word: u64) -> impl Iterator<Item = u32> {
+    std::iter::from_fn(move || {
+        let bit = (word != 0).then(|| word.trailing_zeros())?;
+        word &= word - 1;
+        Some(bit)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Wakeups;
+
+    fn taken(wakeups: &Wakeups) -> Vec<u32> {
+        let mut places = Vec::new();
+        wakeups.take(|place| places.push(place));
+        places.sort_unstable();
+        places
+    }
+
+    #[test]
+    fn every_place_is_woken_once() {
+        let wakeups = Wakeups::default();
+        assert_eq!(taken(&wakeups), []);
+        // On both sides of each end of a word, of a group and of the first parts, and the last place.
+        let edges = [0, 64, 4096, 12_288, 28_672, 61_440, 1 << 20];
+        let mut places: Vec<u32> = edges
+            .iter()
+            .flat_map(|edge: &u32| edge.saturating_sub(2)..edge + 2)
+            .collect();
+        places.dedup();
+        for place in places.iter().chain(&places) {
+            wakeups.wake(*place);
+        }
+        assert_eq!(taken(&wakeups), places);
+        assert_eq!(taken(&wakeups), []);
+    }
+
+    #[test]
+    fn wakes_of_many_os_threads_are_all_seen() {
+        let wakeups = Wakeups::default();
+        let seen = std::thread::scope(|scope| {
+            for start in 0..4 {
+                let wakeups = &wakeups;
+                scope.spawn(move || (start..10_000).step_by(4).for_each(|p| wakeups.wake(p)));
+            }
+            let mut seen = Vec::new();
+            let start = std::time::Instant::now();
+            while seen.len() < 10_000 && start.elapsed().as_secs() < 20 {
+                wakeups.take(|place| seen.push(place));
+            }
+            seen.sort_unstable();
+            seen
+        });
+        assert!(seen.into_iter().eq(0..10_000));
+    }
+}
