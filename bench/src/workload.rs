@@ -65,7 +65,7 @@ impl Workload {
     }
 
     /// The next operation.
-    pub fn next(&mut self) -> Operation {
+    pub fn pick(&mut self) -> Operation {
         let place = match &mut self.next {
             None => self.rng.u64(..self.places),
             Some(next) => {

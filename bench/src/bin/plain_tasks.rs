@@ -33,7 +33,7 @@ async fn run(options: Options) -> Result<Counted> {
         tasks.push(spdk::spawn_local(async move {
             let mut buf = DmaBuf::alloc(workload.size, 4096)?;
             while !stop.get() {
-                match workload.next() {
+                match workload.pick() {
                     Operation::Read(offset) => desc.read(&channel, &mut buf, offset).await?,
                     Operation::Write(offset) => desc.write(&channel, &buf, offset).await?,
                 }

@@ -55,7 +55,7 @@ async fn one(
     mut workload: Workload,
     mut buf: DmaBuf,
 ) -> Result<(Workload, DmaBuf)> {
-    match workload.next() {
+    match workload.pick() {
         Operation::Read(offset) => desc.read(channel, &mut buf, offset).await?,
         Operation::Write(offset) => desc.write(channel, &buf, offset).await?,
     }

@@ -39,7 +39,7 @@ fn draw(report: &Report, path: &Path) -> Result<()> {
     chart
         .configure_mesh()
         .disable_y_mesh()
-        .light_line_style(WHITE)
+        .max_light_lines(1)
         .y_labels(cases.len())
         .y_label_formatter(&|value| match value {
             SegmentValue::CenterOf(index) if *index < cases.len() => {
