@@ -11,6 +11,7 @@ pub mod poller;
 pub mod random;
 pub mod rpc;
 pub mod second;
+pub mod stress;
 pub mod turns;
 pub mod wait;
 

@@ -16,7 +16,7 @@ impl Random {
     /// Another one, which depends on the seed of this one and on `number` only, and not on how many
     /// numbers were taken: what one task does changes nothing for another.
     pub fn fork(&self, number: u64) -> Self {
-        let mixed = self.seed ^ (number + 1).wrapping_mul(0xd6e8_feb8_6659_fd93);
+        let mixed = self.seed ^ number.wrapping_add(1).wrapping_mul(0xd6e8_feb8_6659_fd93);
         Random::new(Random::new(mixed).next())
     }
 

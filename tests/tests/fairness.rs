@@ -48,8 +48,9 @@ impl Busy {
                         return;
                     }
                     poll_fn(|cx| {
+                        let clone = cx.waker().clone();
                         cx.waker().wake_by_ref();
-                        cx.waker().clone().wake();
+                        clone.wake();
                         if begin() {
                             Poll::Pending
                         } else {

@@ -161,7 +161,10 @@ async fn tasks_run_in_the_order_of_their_completions() -> spdk::Result<()> {
 async fn a_task_that_is_woken_while_it_runs_runs_again() -> spdk::Result<()> {
     for wake in [
         (|waker: &Waker| waker.wake_by_ref()) as fn(&Waker),
-        |waker| (0..5).for_each(|_| waker.clone().wake()),
+        |waker| {
+            let clones = [waker.clone(), waker.clone(), waker.clone()];
+            clones.into_iter().for_each(Waker::wake);
+        },
         |waker| {
             let waker = waker.clone();
             let elsewhere = std::thread::spawn(move || waker.wake());

@@ -1,0 +1,139 @@
+//! The ways in which the futures of operations end, in time or before it.
+
+use std::pin::pin;
+use std::rc::Rc;
+use std::time::Duration;
+
+use futures_util::future::{Either, join_all, select};
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use spdk::{Error, spawn_local};
+
+use super::job::Job;
+use crate::random::Random;
+use crate::turns::pass;
+use crate::wait::timeout;
+use crate::{Device, poll_once};
+
+/// What becomes of the futures of some operations.
+#[derive(Clone, Copy, Debug)]
+pub enum Fate {
+    /// They are waited for.
+    Awaited,
+    /// They are dropped without a poll.
+    Unpolled,
+    /// They are dropped after some turns; after their first poll, if that is none.
+    Dropped(u64),
+    /// They are dropped when some time is over.
+    TimedOut(Duration),
+    /// They are leaked after some turns.
+    Forgotten(u64),
+    /// Each runs in a task, which is aborted after some turns.
+    Aborted(u64),
+    /// So many are waited for, and the others are dropped.
+    Outrun(usize),
+}
+
+impl Fate {
+    /// Draws one.
+    pub fn draw(dice: &mut Random) -> Fate {
+        let turns = if dice.one_in(2) { 0 } else { dice.below(6) };
+        match dice.below(16) {
+            0 => Fate::Unpolled,
+            1..=3 => Fate::Dropped(turns),
+            4 => Fate::TimedOut(Duration::from_micros(dice.below(2000))),
+            5 => Fate::Forgotten(turns),
+            6..=7 => Fate::Aborted(turns),
+            8..=9 => Fate::Outrun(dice.below(3) as usize),
+            _ => Fate::Awaited,
+        }
+    }
+
+    /// Whether an operation may be left in flight.
+    pub fn abandons(self) -> bool {
+        !matches!(self, Fate::Awaited | Fate::Unpolled)
+    }
+
+    /// Carries operations out, all at once, and returns those whose buffers still exist.
+    ///
+    /// # Errors
+    ///
+    /// If a task was not dropped, or ended in a way that it should not.
+    pub async fn carry_out(
+        self,
+        mut jobs: Vec<Job>,
+        device: &Rc<Device>,
+    ) -> Result<Vec<Option<Job>>, String> {
+        if let Fate::Aborted(turns) = self {
+            return aborted(jobs, device, turns).await;
+        }
+        let futures = jobs.iter_mut().map(|job| job.run(device));
+        match self {
+            Fate::Awaited => drop(join_all(futures).await),
+            Fate::Unpolled => futures.for_each(drop),
+            Fate::Dropped(0) => drop(poll_once(pin!(join_all(futures)))),
+            Fate::Dropped(turns) => drop(select(join_all(futures), pin!(pass(turns))).await),
+            Fate::TimedOut(time) => drop(timeout(time, join_all(futures)).await),
+            Fate::Forgotten(turns) => {
+                for future in futures {
+                    let mut future = Box::pin(future);
+                    let ended = match turns {
+                        0 => poll_once(future.as_mut()).is_ready(),
+                        _ => timeout_turns(future.as_mut(), turns).await,
+                    };
+                    if !ended {
+                        std::mem::forget(future);
+                    }
+                }
+            }
+            Fate::Outrun(ends) => {
+                let mut all: FuturesUnordered<_> = futures.collect();
+                for _ in 0..ends.min(all.len()) {
+                    let _ = all.next().await;
+                }
+                // With none to wait for, they are at least submitted.
+                let next = pin!(all.next());
+                let _ = poll_once(next);
+            }
+            Fate::Aborted(_) => unreachable!("returned above"),
+        }
+        Ok(jobs.into_iter().map(Some).collect())
+    }
+}
+
+async fn timeout_turns<F: Future>(future: F, turns: u64) -> bool {
+    let (future, turns) = (pin!(future), pin!(pass(turns)));
+    matches!(select(future, turns).await, Either::Left(_))
+}
+
+async fn aborted(
+    jobs: Vec<Job>,
+    device: &Rc<Device>,
+    turns: u64,
+) -> Result<Vec<Option<Job>>, String> {
+    let references = Rc::strong_count(device);
+    let tasks = jobs.into_iter().map(|mut job| {
+        let device = device.clone();
+        spawn_local(async move {
+            // What it returned is in its flight.
+            let _ = job.run(&device).await;
+            job
+        })
+    });
+    let tasks: Vec<_> = tasks
+        .collect::<spdk::Result<_>>()
+        .map_err(|error| error.to_string())?;
+    pass(turns).await;
+    tasks.iter().for_each(|task| task.abort());
+    let mut left = Vec::new();
+    for task in tasks {
+        left.push(match task.await {
+            Ok(job) => Some(job),
+            Err(Error::Cancelled) => None,
+            Err(error) => return Err(format!("a task ended with: {error}")),
+        });
+    }
+    match Rc::strong_count(device) - references {
+        0 => Ok(left),
+        tasks => Err(format!("{tasks} aborted tasks were not dropped")),
+    }
+}

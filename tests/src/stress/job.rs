@@ -1,0 +1,174 @@
+//! One operation on a device, and what becomes of it.
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::ops::Range;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use spdk::DmaBuf;
+
+use super::model::Content;
+use crate::Device;
+
+/// A kind of operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum What {
+    /// Into one buffer.
+    Read,
+    /// Into several.
+    Readv,
+    /// From one buffer.
+    Write,
+    /// From several.
+    Writev,
+    /// Without a buffer.
+    Zeroes,
+    /// What is unmapped reads as zeros on these devices.
+    Unmap,
+    /// Changes nothing.
+    Flush,
+    /// Ends what is in flight on the device.
+    Reset,
+}
+
+impl What {
+    /// How many there are.
+    pub const COUNT: usize = 8;
+}
+
+/// An operation to be carried out.
+#[derive(Debug)]
+pub struct Job {
+    /// Its kind.
+    pub what: What,
+    /// Its blocks.
+    pub range: Range<u64>,
+    /// Whether it counts in blocks; else in bytes.
+    pub in_blocks: bool,
+    /// Where the data are, or go.
+    pub bufs: Vec<DmaBuf>,
+    /// What it writes.
+    pub content: Content,
+    /// What becomes of it.
+    pub flight: Rc<Flight>,
+}
+
+/// What is known of an operation, also when its future is gone.
+#[derive(Debug, Default)]
+pub struct Flight {
+    begun: Cell<bool>,
+    end: RefCell<Option<Result<(), String>>>,
+}
+
+impl Flight {
+    /// Whether it was submitted.
+    pub fn has_begun(&self) -> bool {
+        self.begun.get()
+    }
+
+    /// How it ended, if its future has seen it.
+    pub fn end(&self) -> Option<Result<(), String>> {
+        self.end.borrow().clone()
+    }
+}
+
+impl Job {
+    /// Carries it out. Nothing happens before the first poll.
+    pub async fn run(&mut self, device: &Device) -> spdk::Result<()> {
+        self.flight.begun.set(true);
+        let end = self.submit(device).await;
+        let told = end.as_ref().map(|_| ()).map_err(ToString::to_string);
+        *self.flight.end.borrow_mut() = Some(told);
+        end
+    }
+
+    async fn submit(&mut self, Device { desc, ch, .. }: &Device) -> spdk::Result<()> {
+        let Job {
+            what,
+            range,
+            in_blocks,
+            bufs,
+            ..
+        } = self;
+        let (first, count) = (range.start, range.end - range.start);
+        let block = desc.bdev()?.block_size() as u64;
+        let (offset, size) = (first * block, count * block);
+        match (what, in_blocks) {
+            (What::Read, false) => desc.read(ch, &mut bufs[0], offset).await,
+            (What::Read, true) => desc.read_blocks(ch, &mut bufs[0], first, count).await,
+            (What::Readv, false) => desc.readv(ch, bufs, offset).await,
+            (What::Readv, true) => desc.readv_blocks(ch, bufs, first, count).await,
+            (What::Write, false) => desc.write(ch, &bufs[0], offset).await,
+            (What::Write, true) => desc.write_blocks(ch, &bufs[0], first, count).await,
+            (What::Writev, false) => desc.writev(ch, bufs, offset).await,
+            (What::Writev, true) => desc.writev_blocks(ch, bufs, first, count).await,
+            (What::Zeroes, false) => desc.write_zeroes(ch, offset, size).await,
+            (What::Zeroes, true) => desc.write_zeroes_blocks(ch, first, count).await,
+            (What::Unmap, false) => desc.unmap(ch, offset, size).await,
+            (What::Unmap, true) => desc.unmap_blocks(ch, first, count).await,
+            (What::Flush, false) => desc.flush(ch, offset, size).await,
+            (What::Flush, true) => desc.flush_blocks(ch, first, count).await,
+            (What::Reset, _) => desc.reset(ch).await,
+        }
+    }
+}
+
+/// How many operations there were, and how they ended.
+#[derive(Debug, Default)]
+pub struct Counts([Count; What::COUNT]);
+
+#[derive(Debug, Default)]
+struct Count {
+    succeeded: AtomicU64,
+    failed: AtomicU64,
+    abandoned: AtomicU64,
+}
+
+impl Counts {
+    /// An operation was submitted; what is known of it now is all that will be.
+    pub fn add(&self, what: What, end: Option<&Result<(), String>>) {
+        let count = &self.0[what as usize];
+        let count = match end {
+            Some(Ok(())) => &count.succeeded,
+            Some(Err(_)) => &count.failed,
+            None => &count.abandoned,
+        };
+        count.fetch_add(1, Relaxed);
+    }
+
+    /// How many of these kinds the device must have carried out at least, and at most.
+    pub fn bounds(&self, kinds: &[What]) -> (u64, u64) {
+        let of = |what: &What| {
+            let count = &self.0[*what as usize];
+            let succeeded = count.succeeded.load(Relaxed);
+            let rest = count.failed.load(Relaxed) + count.abandoned.load(Relaxed);
+            (succeeded, succeeded + rest)
+        };
+        kinds
+            .iter()
+            .map(of)
+            .fold((0, 0), |(least, most), (l, m)| (least + l, most + m))
+    }
+
+    /// How many were abandoned.
+    pub fn abandoned(&self) -> u64 {
+        self.sum(|count| &count.abandoned)
+    }
+
+    fn sum(&self, of: impl Fn(&Count) -> &AtomicU64) -> u64 {
+        self.0.iter().map(|count| of(count).load(Relaxed)).sum()
+    }
+}
+
+impl fmt::Display for Counts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} operations have succeeded, {} failed, {} were abandoned",
+            self.sum(|count| &count.succeeded),
+            self.sum(|count| &count.failed),
+            self.abandoned()
+        )
+    }
+}

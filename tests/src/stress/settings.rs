@@ -1,0 +1,54 @@
+//! What the environment says about a run.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// Decides every random choice of a run. Printed; given, it replays the same choices.
+const SEED: &str = "SPDK_STRESS_SEED";
+/// How long each device is stressed, in seconds.
+const SECONDS: &str = "SPDK_STRESS_SECONDS";
+/// Set by `cargo xtask test --nightly`.
+const NIGHTLY: &str = "SPDK_TESTS_NIGHTLY";
+
+/// Every other test of the workspace should end too.
+const SHORT: u64 = 3;
+const LONG: u64 = 150;
+/// What a run needs before and after: its start, its last round and its end.
+const REST: u64 = 60;
+
+/// How long a run is.
+pub fn time() -> Duration {
+    Duration::from_secs(seconds())
+}
+
+/// How long a test of one run may take, in seconds.
+pub fn deadline() -> u64 {
+    seconds() + REST
+}
+
+fn seconds() -> u64 {
+    let nightly = std::env::var_os(NIGHTLY).is_some_and(|value| value != "0");
+    number(SECONDS).unwrap_or(if nightly { LONG } else { SHORT })
+}
+
+/// The seed of a run: the one that was given, else another one each time.
+pub fn seed() -> u64 {
+    number(SEED).unwrap_or_else(|| {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        let now = now.map_or(0, |now| now.as_nanos() as u64);
+        // Short, since people type it.
+        (now ^ u64::from(std::process::id()) << 20) % 1_000_000_000
+    })
+}
+
+/// How to replay a run.
+pub fn replay(seed: u64) -> String {
+    format!("{SEED}={seed}")
+}
+
+fn number(variable: &str) -> Option<u64> {
+    let text = std::env::var(variable).ok()?;
+    match text.parse() {
+        Ok(number) => Some(number),
+        Err(_) => panic!("{variable} is {text:?}; it has to be a whole number"),
+    }
+}
