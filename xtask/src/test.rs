@@ -5,11 +5,20 @@ use std::process::Command;
 
 use anyhow::Result;
 
-use crate::{run, setup};
+use crate::{asan, run, setup};
+
+/// What tests that have a long form look at.
+const NIGHTLY: &str = "SPDK_TESTS_NIGHTLY";
 
 /// What `cargo xtask test` is asked for.
 #[derive(clap::Args, Default)]
 pub(crate) struct Options {
+    /// Runs the randomised stress of the core for minutes on each device, instead of seconds.
+    #[arg(long)]
+    nightly: bool,
+    /// Runs the tests of the Rust code beside SPDK under AddressSanitizer, which finds a use of freed memory.
+    #[arg(long)]
+    asan: bool,
     /// Handed to `cargo test`: a part of a test's name, `--package spdk`, `-- --nocapture`, ...
     #[arg(
         trailing_var_arg = true,
@@ -33,11 +42,20 @@ pub(crate) fn command(options: &Options) -> Command {
              refused memory or files in /var/tmp, run this as root."
         );
     }
-    let mut cargo = run::cargo("test");
-    if !selects_packages(&options.arguments) {
-        cargo.arg("--workspace");
+    let chosen = selects_packages(&options.arguments);
+    let mut cargo = if options.asan {
+        asan::command(&options.arguments, chosen)
+    } else {
+        let mut cargo = run::cargo("test");
+        if !chosen {
+            cargo.arg("--workspace");
+        }
+        cargo.args(&options.arguments);
+        cargo
+    };
+    if options.nightly {
+        cargo.env(NIGHTLY, "1");
     }
-    cargo.args(&options.arguments);
     cargo
 }
 
@@ -62,5 +80,23 @@ mod tests {
         };
         assert!(select(&["-p", "spdk"]) && select(&["--package=spdk"]));
         assert!(!select(&["buffer"]) && !select(&["--", "-p"]));
+    }
+
+    #[test]
+    fn nightly_is_for_the_tests_and_not_for_cargo() {
+        #[derive(clap::Parser)]
+        struct Cli {
+            #[command(flatten)]
+            options: Options,
+        }
+        let parse = |list: &[&str]| {
+            let cli = <Cli as clap::Parser>::parse_from(list);
+            let command = command(&cli.options);
+            let set = command.get_envs().any(|(name, _)| name == NIGHTLY);
+            let passed_on = command.get_args().any(|argument| argument == "--nightly");
+            (set, passed_on)
+        };
+        assert_eq!(parse(&["test", "--nightly", "stress"]), (true, false));
+        assert_eq!(parse(&["test", "stress"]), (false, false));
     }
 }
