@@ -48,6 +48,8 @@ pub(crate) struct Job {
     next: Cell<u64>,
     /// When `turn` has something to do.
     mark: Cell<u64>,
+    /// When the first I/Os are submitted, in ticks.
+    started: Cell<u64>,
     /// When the measurement began; `None` during the warm-up.
     begin: Cell<Option<u64>>,
     end: Cell<Option<u64>>,
@@ -74,6 +76,7 @@ pub(crate) async fn run(
         channel,
         next: Cell::new(spec.places / u64::from(shares) * u64::from(share)),
         mark: Cell::new(run.begin),
+        started: Cell::new(0),
         begin: Cell::new(None),
         end: Cell::new(None),
         latency: Latencies::new(),
@@ -86,6 +89,7 @@ pub(crate) async fn run(
     });
     let slots = (0..job.spec.queue_depth).map(|index| slot::spawn(job.clone(), index));
     let slots: Vec<_> = slots.collect::<Result<_, _>>()?;
+    job.started.set(spdk::ticks());
     drop(job);
     for slot in slots {
         slot.await?;
@@ -135,7 +139,7 @@ impl Job {
             self.run.stop.store(true, Relaxed);
         } else {
             self.latency.clear();
-            self.begin.set(Some(self.run.begin));
+            self.begin.set(Some(self.run.begin.max(self.started.get())));
             self.mark.set(self.run.end);
         }
     }

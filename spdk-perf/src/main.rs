@@ -75,14 +75,14 @@ fn measure(args: &Args) -> Result<Report, Refusal> {
     // It ends, since `start` is gone; it has no other result.
     let _ = lines.join();
     let outcomes: Vec<Outcome> = outcomes.try_iter().collect();
-    match ended {
-        Ok(result) => result?,
-        // SIGINT or SIGTERM: what was measured until then.
-        Err(spdk::Error::Cancelled) if !outcomes.is_empty() => {}
+    let interrupted = match ended {
+        Ok(result) => result.map(|()| false)?,
+        // SIGINT or SIGTERM: there is what was measured until then.
+        Err(spdk::Error::Cancelled) if !outcomes.is_empty() => true,
         Err(error) => return Err(error.into()),
-    }
+    };
     let hz = spdk::ticks_hz()?;
-    Ok(Report::new(args, outcomes, hz))
+    Ok(Report::new(args, outcomes, hz, interrupted))
 }
 
 /// Runs every job to its end, each on its core.

@@ -1,6 +1,6 @@
 //! What is to be done, checked against the bdevs that exist.
 
-use spdk::Bdev;
+use spdk::{Bdev, Errno};
 
 use crate::args::Args;
 use crate::refusal::Refusal;
@@ -89,6 +89,15 @@ fn spec(args: &Args, bdev: &Bdev, core: u32, share: (u32, u32)) -> Result<Spec, 
                 io_type: *io_type,
             });
         }
+    }
+    match bdev.open(workload.writes()) {
+        Err(error) if error.errno() == Some(Errno::EPERM) => {
+            return Err(Refusal::Claimed {
+                name: name(),
+                workload: workload.name(),
+            });
+        }
+        opened => drop(opened?),
     }
     let (io_size, block) = (args.io_size, bdev.block_size());
     if io_size % u64::from(block) != 0 {

@@ -10,7 +10,7 @@ pub(crate) enum Refusal {
     #[error("the configuration creates no bdev")]
     NoBdev,
     #[error(
-        "--bdev names {name} twice; for more load on it use a larger --queue-depth or more cores"
+        "--bdev names {name:?} twice; for more load on it use a larger --queue-depth or more cores"
     )]
     Twice { name: String },
     #[error("no bdev is named {name:?}; there {}", there(.others))]
@@ -22,6 +22,11 @@ pub(crate) enum Refusal {
         workload: String,
         io_type: BdevIoType,
     },
+    #[error(
+        "bdev {name:?} cannot be opened for {workload}: it is claimed, by a bdev that is built upon it \
+         or by something else that writes to it"
+    )]
+    Claimed { name: String, workload: String },
     #[error(
         "an I/O of {io_size} bytes is not a whole number of the blocks of bdev {name:?}, which have {block} bytes"
     )]

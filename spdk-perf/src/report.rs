@@ -21,6 +21,8 @@ pub(crate) struct Report {
     ios: u64,
     pub(crate) errors: u64,
     pub(crate) mismatches: u64,
+    /// Whether SIGINT or SIGTERM ended it early.
+    interrupted: bool,
     iops: f64,
     bytes_per_second: f64,
     latency_ns: Latency,
@@ -92,7 +94,7 @@ fn rate(count: u64, seconds: f64) -> f64 {
 
 impl Report {
     /// `hz` is the number of ticks in a second.
-    pub(crate) fn new(args: &Args, mut outcomes: Vec<Outcome>, hz: u64) -> Self {
+    pub(crate) fn new(args: &Args, mut outcomes: Vec<Outcome>, hz: u64, interrupted: bool) -> Self {
         let hz = hz as f64;
         outcomes.sort_by(|a, b| (a.core, &a.bdev).cmp(&(b.core, &b.bdev)));
         let begin = outcomes.iter().map(|job| job.begin).min().unwrap_or(0);
@@ -115,6 +117,7 @@ impl Report {
             ios: latency.len(),
             errors: outcomes.iter().map(|job| job.errors).sum(),
             mismatches: outcomes.iter().map(|job| job.mismatches).sum(),
+            interrupted,
             iops,
             bytes_per_second: iops * args.io_size as f64,
             latency_ns: Latency::of(&latency, hz),
@@ -146,8 +149,17 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "{}, {}, {} bytes, queue depth {}, {:.2} s; latency in µs",
-            self.spdk, self.workload, self.io_size, self.queue_depth, self.seconds
+            "{}, {}, {} bytes, queue depth {}, {:.2} s{}; latency in µs",
+            self.spdk,
+            self.workload,
+            self.io_size,
+            self.queue_depth,
+            self.seconds,
+            if self.interrupted {
+                " (interrupted)"
+            } else {
+                ""
+            },
         )?;
         let width = self.jobs.iter().map(|job| job.bdev.len()).max();
         let width = width.unwrap_or(0).max("total".len());

@@ -7,34 +7,32 @@ use spdk::DmaBuf;
 use spdk::task::yield_now;
 
 use crate::job::Job;
-use crate::pattern;
+use crate::pattern::{Difference, Pattern};
 
 /// Data that is not what was written.
 pub(crate) struct Mismatch<'a> {
     bdev: &'a str,
-    /// The byte of the device that differs first.
     offset: u64,
-    expected: u8,
-    found: u8,
-    /// How many bytes of the I/O differ.
-    differing: usize,
-    io_offset: u64,
-    io_size: usize,
+    length: usize,
+    difference: Difference,
 }
 
 impl fmt::Display for Mismatch<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Difference {
+            at,
+            expected,
+            found,
+            count,
+        } = self.difference;
         write!(
             f,
-            "bdev {:?} did not keep what was written: byte {} is {:#04x} instead of {:#04x}, the \
-             first of {} bytes that differ in the {} bytes at byte {}",
+            "bdev {:?} did not keep what was written: byte {} is {found:#04x} instead of \
+             {expected:#04x}, the first of {count} bytes that differ in the {} bytes at byte {}",
             self.bdev,
+            self.offset + at as u64,
+            self.length,
             self.offset,
-            self.found,
-            self.expected,
-            self.differing,
-            self.io_size,
-            self.io_offset,
         )
     }
 }
@@ -53,13 +51,23 @@ pub(crate) async fn run(job: Rc<Job>, index: u32, (mut written, mut read): (DmaB
             break;
         }
         let offset = place * spec.io_size;
-        let block = offset / u64::from(spec.block_size);
-        pattern::fill(&mut written, spec.block_size as usize, block, generation);
+        let pattern = Pattern {
+            block_size: spec.block_size as usize,
+            first: offset / u64::from(spec.block_size),
+            generation,
+        };
+        pattern.fill(&mut written);
         match write_and_read(&job, &written, &mut read, offset).await {
-            // The last place of `read` had other data, so a read that does nothing is seen, too.
+            // Not with `written`, which the device had in its hands. The last place of `read` had
+            // other data, so a read that does nothing is seen, too.
             Ok(()) => {
-                if let Some(mismatch) = compare(&spec.bdev, offset, &written, &read) {
-                    job.mismatched(&mismatch);
+                if let Some(difference) = pattern.difference(&read) {
+                    job.mismatched(&Mismatch {
+                        bdev: &spec.bdev,
+                        offset,
+                        length: read.len(),
+                        difference,
+                    });
                 }
             }
             Err(error) => {
@@ -83,21 +91,4 @@ async fn write_and_read(
     let end = job.completed(since);
     job.left(end);
     Ok(())
-}
-
-fn compare<'a>(bdev: &'a str, io_offset: u64, written: &[u8], read: &[u8]) -> Option<Mismatch<'a>> {
-    if written == read {
-        return None;
-    }
-    let pairs = || written.iter().zip(read);
-    let first = pairs().position(|(written, read)| written != read)?;
-    Some(Mismatch {
-        bdev,
-        offset: io_offset + first as u64,
-        expected: written[first],
-        found: read[first],
-        differing: pairs().filter(|(written, read)| written != read).count(),
-        io_offset,
-        io_size: written.len(),
-    })
 }

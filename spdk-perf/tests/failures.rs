@@ -1,0 +1,87 @@
+//! I/Os that fail and data that is wrong are told, and the exit code says so.
+
+mod common;
+
+use common::{Run, error, inject, malloc, null, number};
+
+#[test]
+fn wrong_data_ends_the_run() {
+    for io_type in ["read", "write"] {
+        let wrong = inject("EE_Malloc0", io_type, "corrupt_data", 1);
+        let calls = [malloc("Malloc0"), error("Malloc0"), wrong];
+        let options = ["-w", "verify", "-q", "4", "--time", "60"];
+        let finished = Run::new(&calls, &options).output();
+        let report = finished.report();
+        assert_eq!(finished.0.status.code(), Some(1), "{report:#}");
+        assert_eq!(
+            (number(&report["mismatches"]), number(&report["errors"])),
+            (1.0, 0.0)
+        );
+
+        let words = finished.words();
+        assert!(
+            words.contains("bdev \"EE_Malloc0\" did not keep"),
+            "{words}"
+        );
+        assert!(
+            words.contains("the first of 1 bytes that differ"),
+            "{words}"
+        );
+        let byte = words.split("written: byte ").nth(1);
+        let byte = byte.and_then(|rest| rest.split(' ').next()?.parse::<u64>().ok());
+        assert_eq!(byte.map(|byte| byte % 4096), Some(700), "{words}");
+    }
+}
+
+#[test]
+fn wrong_data_can_be_counted() {
+    let wrong = inject("EE_Malloc0", "read", "corrupt_data", 3);
+    let calls = [malloc("Malloc0"), error("Malloc0"), wrong];
+    let finished = Run::new(&calls, &["-w", "verify", "-q", "4", "-f"]).output();
+    let report = finished.report();
+    assert_eq!(finished.0.status.code(), Some(1), "{report:#}");
+    assert_eq!(number(&report["mismatches"]), 3.0);
+    assert!(number(&report["ios"]) > 6.0, "it went on: {report:#}");
+}
+
+#[test]
+fn a_device_that_keeps_nothing_is_found_out() {
+    let finished = Run::new(&[null("Null0")], &["-w", "verify", "-q", "1"]).output();
+    let words = finished.words();
+    assert_eq!(finished.0.status.code(), Some(1), "{words}");
+    assert!(
+        words.contains("bdev \"Null0\" did not keep what was written"),
+        "{words}"
+    );
+}
+
+#[test]
+fn a_failed_io_ends_the_run() {
+    let broken = inject("EE_Malloc0", "write", "failure", 1);
+    let calls = [malloc("Malloc0"), error("Malloc0"), broken];
+    let options = ["-w", "randwrite", "-q", "1", "--time", "60"];
+    let finished = Run::new(&calls, &options).output();
+    let report = finished.report();
+    assert_eq!(finished.0.status.code(), Some(1), "{report:#}");
+    assert_eq!(
+        (number(&report["errors"]), number(&report["ios"])),
+        (1.0, 0.0)
+    );
+    let words = finished.words();
+    assert!(
+        words.contains("spdk_bdev_write on bdev \"EE_Malloc0\" (4096 bytes at byte "),
+        "{words}"
+    );
+}
+
+#[test]
+fn failed_ios_can_be_counted() {
+    let broken = inject("EE_Malloc0", "read", "failure", 5);
+    let calls = [malloc("Malloc0"), error("Malloc0"), broken];
+    let finished = Run::new(&calls, &["-q", "2", "-f"]).output();
+    let report = finished.report();
+    assert_eq!(finished.0.status.code(), Some(1), "{report:#}");
+    assert_eq!(number(&report["errors"]), 5.0);
+    assert_eq!(number(&report["jobs"][0]["errors"]), 5.0);
+    assert!(number(&report["ios"]) > 0.0, "it went on: {report:#}");
+}

@@ -1,0 +1,183 @@
+//! Each workload does its I/O, and the report says what was done.
+
+mod common;
+
+use common::{Run, cores, error, inject, malloc, null, number};
+use serde_json::json;
+
+#[test]
+fn every_workload_runs() {
+    for workload in [
+        "read",
+        "write",
+        "randread",
+        "randwrite",
+        "rw",
+        "randrw",
+        "verify",
+        "flush",
+        "unmap",
+        "write_zeroes",
+    ] {
+        let mut run = Run::new(&[malloc("Malloc0")], &["-w", workload, "-q", "4"]);
+        let report = run.output().success();
+        assert_eq!(report["workload"], workload);
+    }
+}
+
+#[test]
+fn the_report_adds_up() {
+    let options = ["-q", "8", "-o", "128k", "-w", "read", "--warmup", "0.05"];
+    let report = Run::new(&[null("Null0"), null("Null1")], &options)
+        .output()
+        .success();
+
+    assert!(
+        report["spdk"]
+            .as_str()
+            .is_some_and(|spdk| spdk.starts_with("SPDK v"))
+    );
+    assert_eq!(
+        (&report["io_size"], &report["queue_depth"]),
+        (&json!(131_072), &json!(8))
+    );
+    assert_eq!(report["cores"].as_array().map(Vec::len), Some(1));
+    assert_eq!(report["interrupted"], false);
+
+    let close = |a: f64, b: f64| assert!((a - b).abs() <= b.abs() * 1e-6, "{a} is not {b}");
+    let (ios, iops) = (number(&report["ios"]), number(&report["iops"]));
+    close(iops * number(&report["seconds"]), ios);
+    close(number(&report["bytes_per_second"]), iops * 131_072.0);
+    let jobs = report["jobs"].as_array().expect("a list of jobs");
+    let names: Vec<_> = jobs.iter().map(|job| &job["bdev"]).collect();
+    assert_eq!(names, ["Null0", "Null1"]);
+    close(jobs.iter().map(|job| number(&job["ios"])).sum(), ios);
+    for job in jobs {
+        assert_eq!(job["core"], report["cores"][0]);
+        close(
+            number(&job["iops"]) * number(&job["seconds"]),
+            number(&job["ios"]),
+        );
+    }
+
+    let latency = &report["latency_ns"];
+    let ascending: Vec<f64> = ["min", "p50", "p90", "p99", "p99_9", "p99_99", "max"]
+        .iter()
+        .map(|key| number(&latency[key]))
+        .collect();
+    assert!(ascending.is_sorted() && ascending[0] > 0.0, "{latency}");
+    assert!(number(&latency["mean"]) > ascending[0], "{latency}");
+}
+
+#[test]
+fn latencies_are_nanoseconds() {
+    let delay = json!({"method": "bdev_delay_create", "params": {
+        "base_bdev_name": "Null0", "name": "Delay0",
+        "avg_read_latency": 2000, "p99_read_latency": 2000,
+        "avg_write_latency": 2000, "p99_write_latency": 2000}});
+    let options = ["-q", "4", "-w", "randrw"];
+    let report = Run::new(&[null("Null0"), delay], &options)
+        .output()
+        .success();
+    // The device completes nothing before 2,000 µs; a histogram's value is off by 0.1 % at most.
+    let min = number(&report["latency_ns"]["min"]);
+    assert!(min >= 1_990_000.0, "{report:#}");
+    // By default it is the bdevs that no other bdev is built upon.
+    assert_eq!(report["jobs"].as_array().map(Vec::len), Some(1));
+    assert_eq!(report["jobs"][0]["bdev"], "Delay0");
+    // Little's law: what is in flight is the rate times the time that each takes.
+    let in_flight = number(&report["iops"]) * number(&report["latency_ns"]["mean"]) / 1e9;
+    assert!(
+        (2.0..6.0).contains(&in_flight),
+        "{in_flight} of 4 in flight: {report:#}"
+    );
+}
+
+#[test]
+fn only_the_named_bdevs_are_used() {
+    let bdevs = [malloc("Malloc0"), malloc("Malloc1"), malloc("Malloc2")];
+    let options = ["--bdev", "Malloc2", "-T", "Malloc0"];
+    let report = Run::new(&bdevs, &options).output().success();
+    let jobs = report["jobs"].as_array().expect("a list of jobs");
+    let names: Vec<_> = jobs.iter().map(|job| &job["bdev"]).collect();
+    assert_eq!(names, ["Malloc0", "Malloc2"]);
+}
+
+#[test]
+fn every_core_has_a_job() {
+    let cores = cores();
+    if cores.len() < 2 {
+        eprintln!("skipped: it needs two cores");
+        return;
+    }
+    let list = format!("[{},{}]", cores[0], cores[1]);
+    for workload in ["randread", "verify"] {
+        let options = ["-m", &list, "-q", "8", "-w", workload];
+        let mut run = Run::new(&[malloc("Malloc0")], &options);
+        let report = run.output().success();
+        assert_eq!(report["cores"], json!([cores[0], cores[1]]));
+        for (job, core) in [(0, cores[0]), (1, cores[1])] {
+            let job = &report["jobs"][job];
+            assert_eq!(job["core"], core);
+            assert!(
+                number(&job["ios"]) > 0.0,
+                "core {core} did nothing: {report:#}"
+            );
+        }
+    }
+}
+
+#[test]
+fn without_json_it_is_a_table() {
+    let bdevs = [malloc("Malloc0"), malloc("Malloc1")];
+    let finished = Run::as_text(&bdevs, &[]).output();
+    let table = String::from_utf8_lossy(&finished.0.stdout);
+    let first: Vec<_> = table
+        .lines()
+        .filter_map(|line| line.split_whitespace().next())
+        .collect();
+    assert_eq!(
+        first,
+        ["SPDK", "bdev", "Malloc0", "Malloc1", "total"],
+        "{table}"
+    );
+}
+
+/// Where the first failed I/O was to go, in bytes.
+fn first_failure(io_type: &str, options: &[&str]) -> Option<u64> {
+    let broken = inject("EE_Malloc0", io_type, "failure", 1);
+    let calls = [malloc("Malloc0"), error("Malloc0"), broken];
+    let finished = Run::new(&calls, &[&["-q", "1"], options].concat()).output();
+    let words = finished.words();
+    let failed = words.split("bytes at byte ").nth(1)?;
+    let digits = failed.split(|c: char| !c.is_ascii_digit()).next()?;
+    digits.parse().ok()
+}
+
+#[test]
+fn places_follow_the_workload_and_the_seed() {
+    assert_eq!(first_failure("read", &["-w", "read"]), Some(0));
+    assert_eq!(first_failure("write", &["-w", "write"]), Some(0));
+    let first = first_failure("read", &["-w", "randread", "--seed", "7"]);
+    assert!(
+        first.is_some_and(|at| at > 0 && at % 4096 == 0),
+        "{first:?}"
+    );
+    assert_eq!(
+        first,
+        first_failure("read", &["-w", "randread", "--seed", "7"])
+    );
+    assert_ne!(
+        first,
+        first_failure("read", &["-w", "randread", "--seed", "8"])
+    );
+}
+
+#[test]
+fn the_mix_is_as_asked_for() {
+    assert_eq!(first_failure("read", &["-w", "randrw", "-M", "0"]), None);
+    assert_eq!(first_failure("write", &["-w", "rw", "-M", "100"]), None);
+    for io_type in ["read", "write"] {
+        assert!(first_failure(io_type, &["-w", "randrw", "-M", "70"]).is_some());
+    }
+}
