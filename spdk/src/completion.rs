@@ -6,8 +6,6 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use futures_channel::oneshot;
-
 use crate::error::{Error, Result};
 
 /// A future and the sender that completes it, for a C function that this crate does not wrap.
@@ -17,14 +15,14 @@ use crate::error::{Error, Result};
 /// is yours to keep alive: for wrappers that do so, write a manifest entry and
 /// [`api!`](crate::api).
 pub fn completion<T>() -> (CompletionSender<T>, Completion<T>) {
-    let (tx, rx) = oneshot::channel();
+    let (tx, rx) = oneshot::async_channel();
     (CompletionSender(tx), Completion(rx))
 }
 
 /// The future of a [`completion`]. It resolves to [`Error::Cancelled`] if its sender is dropped.
 #[derive(Debug)]
 #[must_use = "futures do nothing unless they are awaited"]
-pub struct Completion<T>(oneshot::Receiver<Result<T>>);
+pub struct Completion<T>(oneshot::AsyncReceiver<Result<T>>);
 
 impl<T> Future for Completion<T> {
     type Output = Result<T>;

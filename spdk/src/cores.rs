@@ -11,8 +11,6 @@ use std::mem::MaybeUninit;
 use std::ptr::NonNull;
 use std::sync::{Arc, Mutex};
 
-use futures_channel::oneshot;
-
 use crate::error::{At, Error, Fault, Result};
 use crate::inbox::Messages;
 use crate::local::{Local, current_thread};
@@ -170,7 +168,7 @@ impl ThreadHandle {
             );
             return Err(Fault::invalid(reason).at(At::free("ThreadHandle::exit")));
         }
-        let (ended, wait) = oneshot::channel::<()>();
+        let (ended, wait) = oneshot::async_channel::<()>();
         // If it has ended, this drops the message and `ended` with it.
         shared.send(move || {
             if let Ok(local) = Local::current() {
@@ -197,7 +195,7 @@ fn check(call: &'static str, core: u32) -> Result<()> {
 }
 
 /// The answer of an spdk_thread to its first message.
-struct Started(oneshot::Receiver<Result<(), Fault>>);
+struct Started(oneshot::AsyncReceiver<Result<(), Fault>>);
 
 impl Started {
     async fn wait(self, call: &'static str, thread: &ThreadHandle) -> Result<()> {
@@ -233,7 +231,7 @@ fn create(name: &CString, core: u32) -> Result<(ThreadHandle, Started)> {
     // SAFETY: it was just created, and only this crate ends it, after its first message.
     let id = unsafe { sys::spdk_thread_get_id(thread.as_ptr()) };
     let shared = Arc::new(Shared::new(&name.to_string_lossy(), id, Owner::Crate));
-    let (outcome, started) = oneshot::channel();
+    let (outcome, started) = oneshot::async_channel();
     let first = Box::into_raw(Box::new(Start {
         shared: shared.clone(),
         // From here on the end of the application ends it too.

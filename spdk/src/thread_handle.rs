@@ -5,8 +5,6 @@ use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use futures_channel::oneshot;
-
 use crate::error::{Error, Result};
 use crate::shared::Shared;
 use crate::task;
@@ -68,7 +66,7 @@ impl ThreadHandle {
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,
     {
-        let (tx, rx) = oneshot::channel();
+        let (tx, rx) = oneshot::async_channel();
         self.send(move || {
             let result = catch_unwind(AssertUnwindSafe(f)).map_err(task::panicked);
             // The caller may have dropped its future.
@@ -94,7 +92,7 @@ impl ThreadHandle {
         F: Future + 'static,
         F::Output: Send + 'static,
     {
-        let (tx, rx) = oneshot::channel();
+        let (tx, rx) = oneshot::async_channel();
         self.send(move || {
             let spawned = task::spawn_local(async move {
                 let task = async move { make().await };
