@@ -32,6 +32,9 @@ impl Drop for Pool {
 }
 
 const fn class(layout: Layout) -> Option<usize> {
+    if cfg!(spdk_asan) {
+        return None; // AddressSanitizer watches what the allocator gives out
+    }
     let mut class = 0;
     while class < SIZES.len() {
         if layout.size() <= SIZES[class] && layout.align() <= ALIGN {

@@ -1,6 +1,7 @@
 //! The tasks of this repository, each a subcommand of `cargo xtask`.
 #![deny(unsafe_code)]
 
+mod asan;
 mod bench;
 mod ci;
 mod codegen;

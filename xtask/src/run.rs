@@ -149,7 +149,7 @@ pub(crate) fn cargo(subcommand: &str) -> Command {
 }
 
 /// The checkout's root.
-fn workspace() -> &'static Path {
+pub(crate) fn workspace() -> &'static Path {
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
     manifest.parent().unwrap_or(manifest)
 }
