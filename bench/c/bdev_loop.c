@@ -42,6 +42,7 @@ static uint32_t g_worker_count;
 static uint32_t g_running;
 static uint64_t g_ios;
 static double g_measured;
+static double g_busy;
 static int g_rc;
 /* Set by the app thread, seen by each worker at its next completion. */
 static bool g_stop;
@@ -92,8 +93,8 @@ worker_ended(void *arg)
 	}
 	measure_cancel();
 	if (g_rc == 0) {
-		printf("{\"iops\": %.1f, \"ios\": %" PRIu64 ", \"seconds\": %.6f, \"cores\": %u}\n",
-		       g_ios / g_measured, g_ios, g_measured, g_worker_count);
+		printf("{\"iops\": %.1f, \"ios\": %" PRIu64 ", \"seconds\": %.6f, \"busy\": %.4f, \"cores\": %u}\n",
+		       g_ios / g_measured, g_ios, g_measured, g_busy, g_worker_count);
 	}
 	spdk_app_stop(g_rc);
 }
@@ -196,8 +197,9 @@ count(void)
 }
 
 static void
-end(uint64_t ios, double seconds)
+end(uint64_t ios, double seconds, double busy)
 {
+	g_busy = busy;
 	g_ios = ios;
 	g_measured = seconds;
 	__atomic_store_n(&g_stop, true, __ATOMIC_RELAXED);

@@ -15,6 +15,7 @@ static measure_end g_end;
 static struct spdk_poller *g_timer;
 static uint64_t g_from_count;
 static uint64_t g_from_ticks;
+static struct spdk_thread_stats g_from_stats;
 
 void
 measure_usage(void)
@@ -71,9 +72,15 @@ finish(void *arg)
 {
 	uint64_t count = g_count();
 	uint64_t ticks = spdk_get_ticks();
+	struct spdk_thread_stats stats = {};
+	uint64_t busy, idle;
 
 	spdk_poller_unregister(&g_timer);
-	g_end(count - g_from_count, (double)(ticks - g_from_ticks) / spdk_get_ticks_hz());
+	spdk_thread_get_stats(&stats);
+	busy = stats.busy_tsc - g_from_stats.busy_tsc;
+	idle = stats.idle_tsc - g_from_stats.idle_tsc;
+	g_end(count - g_from_count, (double)(ticks - g_from_ticks) / spdk_get_ticks_hz(),
+	      busy + idle > 0 ? (double)busy / (busy + idle) : 0);
 	return SPDK_POLLER_BUSY;
 }
 
@@ -81,6 +88,7 @@ static int
 warm(void *arg)
 {
 	spdk_poller_unregister(&g_timer);
+	spdk_thread_get_stats(&g_from_stats);
 	g_from_count = g_count();
 	g_from_ticks = spdk_get_ticks();
 	g_timer = SPDK_POLLER_REGISTER(finish, NULL, (uint64_t)(g_seconds * SPDK_SEC_TO_USEC));

@@ -26,7 +26,8 @@ int measure_parse(int option, const char *value);
 int64_t parse_number(const char *text, int64_t least);
 
 typedef uint64_t (*measure_count)(void);
-typedef void (*measure_end)(uint64_t count, double seconds);
+/* `busy` is the part of the time in which the app thread had something to do. */
+typedef void (*measure_end)(uint64_t count, double seconds, double busy);
 
 /*
  * Counts from the end of the warm-up for the time asked for, then calls `end` with the difference and the exact

@@ -50,7 +50,7 @@ count(void)
 }
 
 static void
-end(uint64_t round_trips, double seconds)
+end(uint64_t round_trips, double seconds, double busy)
 {
 	g_counted = round_trips;
 	g_measured = seconds;

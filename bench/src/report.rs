@@ -12,6 +12,8 @@ pub struct Counted {
     pub count: u64,
     /// In which time.
     pub time: Duration,
+    /// The part of that time in which the spdk_thread had something to do.
+    pub busy: Option<f64>,
 }
 
 impl Counted {
@@ -21,7 +23,12 @@ impl Counted {
 
     /// The report of a program that does I/O.
     pub fn ios(self) -> Value {
-        json!({"iops": self.rate(), "ios": self.count, "seconds": self.time.as_secs_f64()})
+        json!({
+            "iops": self.rate(),
+            "ios": self.count,
+            "seconds": self.time.as_secs_f64(),
+            "busy": self.busy,
+        })
     }
 
     /// The report of a program that sends messages to and fro.

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use futures_channel::oneshot;
 
+use crate::busy::Busy;
 use crate::options::Times;
 use crate::report::Counted;
 
@@ -24,10 +25,11 @@ pub async fn sleep(time: Duration) {
 /// How far `count` goes, after the warm-up.
 pub async fn measure(times: Times, count: &Cell<u64>) -> Counted {
     sleep(times.warmup).await;
-    let (before, start) = (count.get(), Instant::now());
+    let (before, start, then) = (count.get(), Instant::now(), Busy::now());
     sleep(times.time).await;
     Counted {
         count: count.get() - before,
         time: start.elapsed(),
+        busy: Busy::now().zip(then).map(|(now, then)| now.since(then)),
     }
 }

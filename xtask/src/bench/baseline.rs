@@ -89,6 +89,7 @@ mod tests {
             rate,
             p50: None,
             p99: None,
+            busy: None,
             cpu: None,
         }
     }

@@ -6,8 +6,7 @@ use super::sample::Sample;
 
 /// Reads the table and, with the switch `-l`, the latencies that follow it.
 ///
-/// The `Total` line ends with operations, MiB, failures and timeouts per second and the average, least and greatest
-/// latency in microseconds. The percentiles are given for each job, and no way leads from those of several jobs to
+/// The `Total` line ends with operations, MiB, failures and timeouts per second, and latencies in microseconds. The percentiles are given for each job, and no way leads from those of several jobs to
 /// those of all, so they are taken for one job only.
 pub(super) fn parse(text: &str) -> Result<Sample> {
     let total = text
@@ -20,7 +19,7 @@ pub(super) fn parse(text: &str) -> Result<Sample> {
         .map(str::parse)
         .collect::<Result<_, _>>()
         .with_context(|| format!("not all of these are numbers: {total}"))?;
-    let [iops, _, failed, timed_out, average, ..] = numbers[..] else {
+    let [iops, _, failed, timed_out, ..] = numbers[..] else {
         bail!("the line `Total` has fewer numbers than expected: {total}");
     };
     if failed > 0.0 || timed_out > 0.0 {
@@ -34,7 +33,7 @@ pub(super) fn parse(text: &str) -> Result<Sample> {
     Ok(Sample {
         rate: iops,
         seconds: None,
-        mean_ns: Some(average * 1000.0),
+        busy: None,
         p50_ns: percentile(50.0),
         p99_ns: percentile(99.0),
     })
@@ -78,7 +77,6 @@ Job: Null0 (Core Mask 0x1, workload: randread, depth: 32, IO size: 4096)
         assert_eq!(sample.rate, 12_510_016.17);
         assert_eq!(sample.p50_ns, Some(2310.0));
         assert_eq!(sample.p99_ns, Some(3228.0));
-        assert_eq!(sample.mean_ns, Some(2510.0));
     }
 
     #[test]

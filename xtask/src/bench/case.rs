@@ -184,6 +184,9 @@ pub(super) fn all() -> Vec<Case> {
         let io = read_4k(Bdev::Delay, depth);
         let (ours, theirs) = (Program::SpdkPerf, Program::Bdevperf);
         cases.push(Case::io("delay-randread-4k", io, 1, ours, theirs));
+        // bdevperf does not tell how busy it was; these two do.
+        let (ours, theirs) = (Program::PlainTasks, Program::BdevLoop);
+        cases.push(Case::io("delay-randread-4k-loop", io, 1, ours, theirs));
     }
     for bdev in [Bdev::Null, Bdev::Malloc] {
         let family = format!("{}-randread-4k-2cores", bdev.key());

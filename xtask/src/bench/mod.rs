@@ -58,9 +58,9 @@ pub(crate) struct Options {
     #[arg(long)]
     json: bool,
 
-    /// Where to write the chart of the ratios [default: `bench/chart.svg` in cargo's target folder, beside the report].
-    #[arg(long, value_name = "FILE")]
-    svg: Option<PathBuf>,
+    /// Where to write `report.json` and `chart.svg` [default: `bench` in cargo's target folder].
+    #[arg(long, value_name = "DIR")]
+    output: Option<PathBuf>,
 
     /// Say what has changed since this report, which an earlier run printed with --json.
     #[arg(long, value_name = "FILE")]
@@ -124,7 +124,11 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     } else {
         print!("{text}");
     }
-    save(&report, &built.folder()?, options.svg.as_deref())?;
+    let output = match &options.output {
+        Some(folder) => folder.clone(),
+        None => built.folder()?,
+    };
+    save(&report, &output)?;
     match options.check {
         true => check(&report, changes.as_deref().unwrap_or_default()),
         false => Ok(()),
@@ -154,7 +158,7 @@ fn check(report: &Report, changes: &[Change]) -> Result<()> {
 }
 
 /// Keeps the report for a later comparison, and draws the chart.
-fn save(report: &Report, folder: &Path, svg: Option<&Path>) -> Result<()> {
+fn save(report: &Report, folder: &Path) -> Result<()> {
     std::fs::create_dir_all(folder)
         .with_context(|| format!("cannot create the folder {}", folder.display()))?;
     let json = folder.join("report.json");
@@ -162,7 +166,7 @@ fn save(report: &Report, folder: &Path, svg: Option<&Path>) -> Result<()> {
         .with_context(|| format!("cannot write {}", json.display()))?;
     eprintln!("Written: {}", json.display());
     if !report.cases.is_empty() {
-        let svg = svg.map_or_else(|| folder.join("chart.svg"), Path::to_owned);
+        let svg = folder.join("chart.svg");
         chart::write(report, &svg)?;
         eprintln!("Written: {}", svg.display());
     }

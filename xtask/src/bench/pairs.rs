@@ -59,6 +59,7 @@ pub(super) fn measure(
         rate,
         p50: compare(|point| point.sample.p50_ns),
         p99: compare(|point| point.sample.p99_ns),
+        busy: compare(|point| point.sample.busy),
         cpu: compare(|point| Some(point.cpu)),
     })
 }

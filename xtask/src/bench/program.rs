@@ -19,6 +19,7 @@ const MEMORY: &str = "512";
 #[serde(rename_all = "snake_case")]
 pub(super) enum Program {
     /// Ours, with everything that it reports.
+    #[serde(rename = "spdk-perf")]
     SpdkPerf,
     /// One task for each operation in flight.
     PlainTasks,

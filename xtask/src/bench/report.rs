@@ -39,6 +39,8 @@ pub(super) struct Measured {
     /// Latencies in nanoseconds, where both programs report them.
     pub(super) p50: Option<Comparison>,
     pub(super) p99: Option<Comparison>,
+    /// The part of the time in which SPDK's thread had something to do, where both programs report it.
+    pub(super) busy: Option<Comparison>,
     /// Processor time of the whole process for each second of its life.
     pub(super) cpu: Option<Comparison>,
 }

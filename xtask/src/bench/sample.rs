@@ -10,7 +10,8 @@ pub(super) struct Sample {
     pub(super) rate: f64,
     /// The time that was measured, where the program tells.
     pub(super) seconds: Option<f64>,
-    pub(super) mean_ns: Option<f64>,
+    /// The part of the time in which the spdk_thread had something to do.
+    pub(super) busy: Option<f64>,
     pub(super) p50_ns: Option<f64>,
     pub(super) p99_ns: Option<f64>,
 }
@@ -27,7 +28,7 @@ impl Sample {
         Ok(Sample {
             rate,
             seconds: value.get("seconds").and_then(Value::as_f64),
-            mean_ns: latency("mean"),
+            busy: value.get("busy").and_then(Value::as_f64),
             p50_ns: latency("p50"),
             p99_ns: latency("p99"),
         })

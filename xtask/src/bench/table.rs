@@ -15,14 +15,23 @@ pub(super) fn cases(report: &Report) -> String {
     let width = report.cases.iter().map(|case| case.name.len()).max();
     let width = width.unwrap_or_default().max("case".len());
     let mut text = format!(
-        "{:width$}  {:>15} {:>11}  {:>11} {:>11}  {:>6}  {:<12}  {:>6}  {:>6}\n",
-        "case", "ours", "a second", "theirs", "a second", "ratio", "(min..max)", "p99", "cpu"
+        "{:width$}  {:>15} {:>11}  {:>11} {:>11}  {:>6}  {:<12}  {:>5}  {:>5}  {:>5}\n",
+        "case",
+        "ours",
+        "a second",
+        "theirs",
+        "a second",
+        "ratio",
+        "(min..max)",
+        "p99",
+        "busy",
+        "cpu"
     );
     for case in &report.cases {
         let rate = &case.rate;
         let _ = writeln!(
             text,
-            "{:width$}  {:>15} {:>11}  {:>11} {:>11}  {:>6.3}  {:<12}  {:>6}  {:>6}",
+            "{:width$}  {:>15} {:>11}  {:>11} {:>11}  {:>6.3}  {:<12}  {:>5}  {:>5}  {:>5}",
             case.name,
             case.ours,
             number(rate.ours.median),
@@ -31,6 +40,7 @@ pub(super) fn cases(report: &Report) -> String {
             rate.ratio.median,
             format!("({:.2}..{:.2})", rate.ratio.min, rate.ratio.max),
             ratio(case.p99.as_ref()),
+            ratio(case.busy.as_ref()),
             ratio(case.cpu.as_ref()),
         );
     }
@@ -96,9 +106,9 @@ pub(super) fn legend(report: &Report) -> String {
         return String::new();
     }
     format!(
-        "\nMedians; the ratio is ours to theirs, of runs next to each other, with its least and greatest value. p99 and \
-         cpu are ratios, too: of the 99th percentile of the latency, and of the processor time of the whole process. \
-         SPDK's reactors poll, so a core is busy with or without work.\n\
+        "Medians; the ratio is ours to theirs, of runs next to each other, with its least and greatest value. The \
+         last columns are ratios, too: of the 99th percentile of the latency, of the part of the time in which SPDK's \
+         thread had something to do, and of the processor time of the process, which polls with or without work.\n\
          SPDK {}; {} s of measurement after {} s of warm-up (bdevperf: whole seconds, no warm-up).\n",
         report.spdk, report.seconds, report.warmup
     )
