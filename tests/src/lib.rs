@@ -4,6 +4,7 @@
 
 pub mod device;
 pub mod dma;
+pub mod foreign;
 pub mod nvmf;
 pub mod own_thread;
 pub mod pattern;

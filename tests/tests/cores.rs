@@ -13,9 +13,10 @@ use futures_util::future::{join, join_all, try_join, try_join_all};
 use serde_json::json;
 use spdk::task::yield_now;
 use spdk::{
-    DmaBuf, Errno, Error, SpdkApp, SpdkThread, ThreadHandle, completion, spawn_local, spawn_on,
+    DmaBuf, Errno, Error, Gone, SpdkApp, SpdkThread, ThreadHandle, completion, spawn_local,
+    spawn_on,
 };
-use spdk_tests::{Device, dma, pattern, poll_once, rpc, until};
+use spdk_tests::{Device, dma, foreign, pattern, poll_once, rpc, until};
 
 const BLOCK: usize = 512;
 
@@ -374,6 +375,34 @@ async fn exit_is_for_threads_of_on_core() -> spdk::Result<()> {
     let ended = other.spawn(move || own.exit()).await;
     assert!(matches!(ended, Err(Error::Cancelled)), "{ended:?}");
     until("the end of the spdk_thread", || other.has_ended()).await;
+    Ok(())
+}
+
+/// Fails if an spdk_thread of C code cannot run tasks, is ended by this crate before the application
+/// ends, or starts an executor that would never run.
+#[spdk::test(cores = "0x3")]
+async fn threads_of_c_are_left_to_c() -> spdk::Result<()> {
+    let before = SpdkThread::count();
+    let late = foreign::task_on_an_exiting_thread().await;
+    assert!(
+        matches!(
+            late,
+            Err(Error::Gone {
+                why: Gone::ThreadEnded,
+                ..
+            })
+        ),
+        "{late:?}"
+    );
+    until("its end", || SpdkThread::count() == before).await;
+    let theirs = foreign::spdk_thread("theirs").await;
+    assert_eq!(theirs.spawn(|| async { current().0 }).await?, "theirs");
+    let refused = theirs.clone().exit().await;
+    assert!(
+        matches!(refused, Err(Error::InvalidArgument { .. })),
+        "{refused:?}"
+    );
+    assert_eq!(theirs.call(|| 1).await?, 1);
     Ok(())
 }
 

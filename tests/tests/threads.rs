@@ -193,6 +193,43 @@ fn wakers_work_on_other_os_threads() -> spdk::Result<()> {
     Ok(())
 }
 
+/// Fails if each wake from another OS thread has a turn of its own, or one is lost among many.
+#[spdk::test(no_app)]
+fn pending_wakes_of_a_task_are_one() -> spdk::Result<()> {
+    const TASKS: usize = 200;
+    let _env = env()?;
+    let here = thread("here")?;
+    let (tx, rx) = mpsc::channel::<Waker>();
+    let polls = Rc::new(RefCell::new(vec![0; TASKS]));
+    for task in 0..TASKS {
+        let (tx, polls) = (tx.clone(), polls.clone());
+        drop(spawn_local(poll_fn(move |cx| {
+            polls.borrow_mut()[task] += 1;
+            // The receiver goes when it has them all.
+            let _ = tx.send(cx.waker().clone());
+            Poll::<()>::Pending
+        }))?);
+    }
+    here.poll();
+    let wakers: Vec<Waker> = rx.try_iter().collect();
+    assert_eq!(wakers.len(), TASKS);
+    drop(rx);
+    for turn in 2..5 {
+        let wakers = wakers.clone();
+        let elsewhere = std::thread::spawn(move || {
+            for _ in 0..1000 {
+                wakers.iter().for_each(Waker::wake_by_ref);
+            }
+        });
+        assert!(elsewhere.join().is_ok());
+        for _ in 0..10 {
+            here.poll();
+        }
+        assert_eq!(*polls.borrow(), [turn; TASKS]);
+    }
+    Ok(())
+}
+
 /// Fails if a waker that outlives its task, or its spdk_thread, or SPDK, is not harmless.
 #[spdk::test(no_app)]
 fn a_waker_outlives_everything() -> spdk::Result<()> {

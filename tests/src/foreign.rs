@@ -1,0 +1,68 @@
+//! spdk_threads that C code made.
+#![allow(unsafe_code)] // Creates an spdk_thread and sends it a message, as C code does.
+
+use std::ffi::{CString, c_void};
+use std::ptr;
+
+use spdk::{CompletionSender, SpdkThread, ThreadHandle, sys};
+
+/// Creates an spdk_thread in the running application, and returns its handle when Rust has run on it.
+///
+/// # Panics
+///
+/// When SPDK cannot create one.
+pub async fn spdk_thread(name: &str) -> ThreadHandle {
+    match first_message(name, tell_handle).await {
+        Ok(handle) => handle,
+        Err(error) => panic!("{error}"),
+    }
+}
+
+/// Creates an spdk_thread that exits before Rust has run on it, and returns what a task gets there.
+///
+/// # Panics
+///
+/// When SPDK cannot create one.
+pub async fn task_on_an_exiting_thread() -> spdk::Result<()> {
+    first_message("exiting", exit_and_spawn).await
+}
+
+async fn first_message<T>(
+    name: &str,
+    message: unsafe extern "C" fn(*mut c_void),
+) -> spdk::Result<T> {
+    let (sender, answer) = spdk::completion::<T>();
+    let Ok(name) = CString::new(name) else {
+        panic!("{name:?} has a NUL byte");
+    };
+    // SAFETY: the name is copied; without a mask the reactors choose the core. The message gets the
+    // sender that it takes back: both callers name one for this type.
+    let rc = unsafe {
+        let thread = sys::spdk_thread_create(name.as_ptr(), ptr::null());
+        assert!(!thread.is_null(), "spdk_thread_create failed");
+        sys::spdk_thread_send_msg(thread, Some(message), sender.into_raw())
+    };
+    assert_eq!(rc, 0, "spdk_thread_send_msg failed");
+    answer.await
+}
+
+unsafe extern "C" fn tell_handle(sender: *mut c_void) {
+    // SAFETY: from `into_raw` in `first_message`, of this type, and taken back once.
+    let sender = unsafe { CompletionSender::<ThreadHandle>::from_raw(sender) };
+    match SpdkThread::get_current() {
+        Some(current) => sender.success(current.handle()),
+        None => drop(sender),
+    }
+}
+
+unsafe extern "C" fn exit_and_spawn(sender: *mut c_void) {
+    // SAFETY: as above. The spdk_thread is the current one.
+    let sender = unsafe {
+        sys::spdk_thread_exit(sys::spdk_get_thread());
+        CompletionSender::<()>::from_raw(sender)
+    };
+    match spdk::spawn_local(async {}) {
+        Ok(_) => sender.success(()),
+        Err(error) => sender.error(error),
+    }
+}
