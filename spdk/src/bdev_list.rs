@@ -1,17 +1,12 @@
 //! The bdevs that exist.
-#![allow(unsafe_code)] // SPDK calls back for each bdev, with a list of ours as the context.
+#![allow(unsafe_code)] // Reads the name of a bdev that C shows.
 
-use std::ffi::{CStr, c_int, c_void};
-use std::ptr;
+use std::ffi::CStr;
+use std::ops::ControlFlow;
 
-use crate::bdev::Bdev;
-use crate::error::{At, Error, Fault, Result};
-use crate::local::Local;
-use crate::panic;
+use crate::bdev::{self, Bdev};
+use crate::error::{Error, Result};
 use crate::sys;
-
-/// `spdk_for_each_bdev`, or its variant for leaves.
-type ForEach = unsafe extern "C" fn(*mut c_void, sys::spdk_for_each_bdev_fn) -> c_int;
 
 impl Bdev {
     /// Every bdev that exists.
@@ -22,10 +17,13 @@ impl Bdev {
     #[doc(alias = "spdk_for_each_bdev")]
     #[doc(alias = "spdk_bdev_first")]
     pub fn all() -> Result<Vec<Self>> {
-        list("spdk_for_each_bdev", sys::spdk_for_each_bdev)
+        let mut names = Vec::new();
+        bdev::for_each(|name| push(&mut names, name))?;
+        find(&names)
     }
 
-    /// The bdevs that no other bdev is built upon: those that are there to be used.
+    /// The bdevs that no module has claimed: neither other bdevs are built upon them, nor has
+    /// something else claimed them for itself. These are the ones that are there to be used.
     ///
     /// # Errors
     ///
@@ -33,36 +31,32 @@ impl Bdev {
     #[doc(alias = "spdk_for_each_bdev_leaf")]
     #[doc(alias = "spdk_bdev_first_leaf")]
     pub fn leaves() -> Result<Vec<Self>> {
-        list("spdk_for_each_bdev_leaf", sys::spdk_for_each_bdev_leaf)
+        let mut names = Vec::new();
+        bdev::for_each_leaf(|name| push(&mut names, name))?;
+        find(&names)
     }
 }
 
-fn list(call: &'static str, for_each: ForEach) -> Result<Vec<Bdev>> {
-    Local::current().map_err(|fault| fault.at(At::free(call)))?;
-    let mut names: Vec<String> = Vec::new();
-    // SAFETY: this is an spdk_thread; the callback runs inside the call only, with `names`.
-    let rc = unsafe { for_each(ptr::from_mut(&mut names).cast(), Some(name)) };
-    if rc != 0 {
-        return Err(Fault::errno(crate::Errno::from_code(rc)).at(At::free(call)));
-    }
+fn push(names: &mut Vec<String>, name: String) -> ControlFlow<()> {
+    names.push(name);
+    ControlFlow::Continue(())
+}
+
+/// The bdevs of these names. One may have been removed meanwhile.
+fn find(names: &[String]) -> Result<Vec<Bdev>> {
     let found = names.iter().map(|name| Bdev::find(name));
-    // One may have been removed meanwhile.
     found
         .filter(|bdev| !matches!(bdev, Err(Error::NoSuchBdev { .. })))
         .collect()
 }
 
-unsafe extern "C" fn name(names: *mut c_void, bdev: *mut sys::spdk_bdev) -> c_int {
-    panic::guard("spdk_for_each_bdev_fn", || {
-        // SAFETY: `list` passed its list, which nothing else uses during the call, and SPDK an open
-        // bdev, which has a name.
-        let (names, name) = unsafe {
-            (
-                &mut *names.cast::<Vec<String>>(),
-                CStr::from_ptr(sys::spdk_bdev_get_name(bdev)),
-            )
-        };
-        names.push(name.to_string_lossy().into_owned());
-        0
-    })
+/// The name of a bdev that C shows.
+///
+/// # Safety
+///
+/// `bdev` exists during the call.
+pub(crate) unsafe fn name(bdev: *mut sys::spdk_bdev) -> String {
+    // SAFETY: a bdev has a name, which is a C string, as long as it exists.
+    let name = unsafe { CStr::from_ptr(sys::spdk_bdev_get_name(bdev)) };
+    name.to_string_lossy().into_owned()
 }

@@ -3,6 +3,7 @@
 #![allow(unsafe_code)] // Every block rests on what the manifest says of its C function.
 
 use core::ffi::{c_char, c_int, c_void};
+use core::ops::ControlFlow;
 use core::ptr::{self, NonNull};
 use crate::__private::{self as rt, Subject as _, sys};
 use crate::channel::IoChannel;
@@ -430,6 +431,72 @@ impl BdevDesc {
     pub fn events(&self) -> rt::Events<BdevEvent> {
         self.handle().extra().hub().subscribe()
     }
+}
+
+const _: unsafe extern "C" fn(*mut c_void, sys::spdk_for_each_bdev_fn) -> c_int = sys::spdk_for_each_bdev;
+
+/// Shows the name of each bdev, which is open meanwhile. [`Bdev::all`](crate::Bdev::all) gives
+/// the bdevs.
+///
+/// Wraps `spdk_for_each_bdev`.
+///
+/// # Thread
+///
+/// Any spdk_thread.
+#[doc(alias = "spdk_for_each_bdev")]
+pub fn for_each<F: FnMut(String) -> ControlFlow<()>>(mut each: F) -> rt::Result<()> {
+    unsafe extern "C" fn on_each<F: FnMut(String) -> ControlFlow<()>>(
+        ctx: *mut c_void,
+        bdev: *mut sys::spdk_bdev,
+    ) -> c_int {
+        // SAFETY: `ctx` is the closure of the call that C is in.
+        let flow = unsafe { rt::each::<F, _>(ctx, || crate::bdev_list::name(bdev)) };
+        c_int::from(flow.is_break())
+    }
+    let at = rt::At::free("spdk_for_each_bdev");
+    rt::begin(at, || {
+        drop(rt::Here::now()?);
+        // SAFETY: `spdk_for_each_bdev_fn` runs only inside the call, and the closure outlives it.
+        let rc = unsafe {
+            sys::spdk_for_each_bdev((&raw mut each).cast(), Some(on_each::<F>))
+        };
+        // A positive code is the wish of the closure to stop.
+        rt::status(rc.min(0))
+    })
+}
+
+const _: unsafe extern "C" fn(*mut c_void, sys::spdk_for_each_bdev_fn) -> c_int = sys::spdk_for_each_bdev_leaf;
+
+/// Shows the name of each bdev that no module has claimed, which is open meanwhile.
+/// [`Bdev::leaves`](crate::Bdev::leaves) gives the bdevs.
+///
+/// Wraps `spdk_for_each_bdev_leaf`.
+///
+/// # Thread
+///
+/// Any spdk_thread.
+#[doc(alias = "spdk_for_each_bdev_leaf")]
+pub fn for_each_leaf<F: FnMut(String) -> ControlFlow<()>>(
+    mut each: F,
+) -> rt::Result<()> {
+    unsafe extern "C" fn on_each<F: FnMut(String) -> ControlFlow<()>>(
+        ctx: *mut c_void,
+        bdev: *mut sys::spdk_bdev,
+    ) -> c_int {
+        // SAFETY: `ctx` is the closure of the call that C is in.
+        let flow = unsafe { rt::each::<F, _>(ctx, || crate::bdev_list::name(bdev)) };
+        c_int::from(flow.is_break())
+    }
+    let at = rt::At::free("spdk_for_each_bdev_leaf");
+    rt::begin(at, || {
+        drop(rt::Here::now()?);
+        // SAFETY: `spdk_for_each_bdev_fn` runs only inside the call, and the closure outlives it.
+        let rc = unsafe {
+            sys::spdk_for_each_bdev_leaf((&raw mut each).cast(), Some(on_each::<F>))
+        };
+        // A positive code is the wish of the closure to stop.
+        rt::status(rc.min(0))
+    })
 }
 
 const _: unsafe extern "C" fn(*mut sys::spdk_bdev, sys::spdk_bdev_io_type) -> bool = sys::spdk_bdev_io_type_supported;
