@@ -3,13 +3,14 @@
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::ops::Range;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use spdk::DmaBuf;
 
 use super::model::Content;
-use crate::Device;
+use crate::{Device, poll_once};
 
 /// A kind of operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +47,8 @@ pub struct Job {
     pub range: Range<u64>,
     /// Whether it counts in blocks; else in bytes.
     pub in_blocks: bool,
+    /// Whether it is submitted, abandoned, and submitted again with the same buffers.
+    pub twice: bool,
     /// Where the data are, or go.
     pub bufs: Vec<DmaBuf>,
     /// What it writes.
@@ -77,6 +80,9 @@ impl Job {
     /// Carries it out. Nothing happens before the first poll.
     pub async fn run(&mut self, device: &Device) -> spdk::Result<()> {
         self.flight.begun.set(true);
+        if self.twice {
+            let _ = poll_once(pin!(self.submit(device)));
+        }
         let end = self.submit(device).await;
         let told = end.as_ref().map(|_| ()).map_err(ToString::to_string);
         *self.flight.end.borrow_mut() = Some(told);

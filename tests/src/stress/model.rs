@@ -57,7 +57,7 @@ pub struct Region {
 pub struct Wrong {
     number: u64,
     block: Block,
-    word: Option<u64>,
+    begin: Vec<u8>,
 }
 
 impl fmt::Display for Wrong {
@@ -65,9 +65,9 @@ impl fmt::Display for Wrong {
         let Block { settled, pending } = &self.block;
         write!(
             f,
-            "block {} holds none of {settled:?} nor of what is in flight, {pending:?}; it begins with \
-             {:#018x?}",
-            self.number, self.word
+            "block {} holds none of {settled:x?} nor of what is in flight, {pending:x?}; it begins \
+             with {:02x?}",
+            self.number, self.begin
         )
     }
 }
@@ -145,7 +145,7 @@ impl Region {
         found.copied().ok_or_else(|| Wrong {
             number,
             block: block.clone(),
-            word: bytes.first_chunk().map(|first| u64::from_le_bytes(*first)),
+            begin: bytes[..8].to_vec(),
         })
     }
 

@@ -18,6 +18,8 @@ use crate::{Device, pattern};
 
 /// The largest buffer, in blocks.
 const LARGEST: u64 = 6;
+/// How many buffers are kept as an operation left them.
+const HOT: usize = 8;
 /// What a buffer has in it before a read.
 const JUNK: u8 = 0x5a;
 
@@ -55,6 +57,8 @@ pub struct Worker {
     /// What is known of its blocks.
     pub region: Region,
     generation: u64,
+    /// Buffers of earlier operations, as those left them.
+    hot: Vec<DmaBuf>,
     shared: Arc<Shared>,
 }
 
@@ -63,6 +67,7 @@ struct Plan {
     what: What,
     range: Range<u64>,
     content: Content,
+    twice: bool,
     flight: Rc<Flight>,
 }
 
@@ -74,6 +79,7 @@ impl Worker {
             random: random.fork(number),
             region,
             generation: number << 32,
+            hot: Vec::new(),
             shared,
         }
     }
@@ -123,14 +129,15 @@ impl Worker {
             let plans: Vec<Plan> = jobs.iter().map(Plan::of).collect();
             self.say(format!("step {step}, {fate:?} {plans:?}"));
             let left = fate.carry_out(jobs, &current).await?;
-            for (plan, job) in plans.into_iter().zip(left) {
-                self.learn(&plan, job.as_ref(), round)
+            for (plan, mut job) in plans.into_iter().zip(left) {
+                self.learn(&plan, job.as_mut(), round)
                     .map_err(|wrong| format!("step {step}, {fate:?} {plan:?}: {wrong}"))?;
                 self.recycle(&mut dice, job, &mut canaries);
             }
             yield_now().await;
         }
         close(&mut random.fork(round.steps), device);
+        self.hot.clear();
         canaries.check()
     }
 
@@ -204,19 +211,21 @@ impl Worker {
                 what,
                 range: first..first + count,
                 in_blocks: dice.one_in(2),
+                twice: dice.one_in(6) && what != What::Reset,
                 bufs: Vec::new(),
                 content: Content::Zero,
                 flight: Rc::default(),
             };
+            // What buffers there are is an outcome, which must not change what is drawn later.
+            let mut choices = dice.fork(number);
             match what {
                 What::Read | What::Readv => {
-                    job.bufs = self.buffers(dice, &sizes, canaries)?;
-                    job.bufs.iter_mut().for_each(|buf| buf.fill(JUNK));
+                    job.bufs = self.buffers(&mut choices, &sizes, canaries, true)?;
                 }
                 What::Write | What::Writev => {
                     self.generation += 1;
                     job.content = Content::Generation(self.generation);
-                    job.bufs = self.buffers(dice, &sizes, canaries)?;
+                    job.bufs = self.buffers(&mut choices, &sizes, canaries, false)?;
                     let mut first = first;
                     for buf in &mut job.bufs {
                         let block = self.region.block_size();
@@ -231,34 +240,48 @@ impl Worker {
         Ok(jobs)
     }
 
-    /// Fresh buffers, and such as were in operations before.
+    /// Fresh buffers, and such as were in operations before. For a read, some of these are left as
+    /// they are: their operation may be in flight, and nobody has looked at them since.
     fn buffers(
-        &self,
+        &mut self,
         dice: &mut Random,
         sizes: &[u64],
         canaries: &mut Canaries,
+        read: bool,
     ) -> Result<Vec<DmaBuf>, String> {
         let mut bufs = Vec::new();
         for blocks in sizes {
             let size = *blocks as usize * self.region.block_size();
-            let used = match dice.one_in(2) {
-                true => canaries.take(size)?,
-                false => None,
+            let choice = dice.below(3);
+            let hot = self.hot.iter().position(|buf| buf.len() == size);
+            if let (true, 0, Some(place)) = (read, choice, hot) {
+                bufs.push(self.hot.swap_remove(place));
+                continue;
+            }
+            let used = if choice == 1 {
+                canaries.take(size)?
+            } else {
+                None
             };
-            bufs.push(match used {
+            let mut buf = match used {
                 Some(used) => used,
                 None => DmaBuf::alloc(size, 4096).map_err(|error| error.to_string())?,
-            });
+            };
+            if read {
+                buf.fill(JUNK);
+            }
+            bufs.push(buf);
         }
         Ok(bufs)
     }
 
     /// Draws the conclusions from what became of an operation.
-    fn learn(&mut self, plan: &Plan, job: Option<&Job>, round: Round) -> Result<(), String> {
+    fn learn(&mut self, plan: &Plan, job: Option<&mut Job>, round: Round) -> Result<(), String> {
         let Plan {
             what,
             range,
             content,
+            twice,
             flight,
         } = plan;
         if !flight.has_begun() {
@@ -272,12 +295,19 @@ impl Worker {
         {
             return Err(format!("failed: {error}"));
         }
+        if *twice {
+            self.shared.counts.add(*what, None);
+        }
         let range = range.clone();
         match what {
-            What::Write | What::Writev | What::Zeroes | What::Unmap => match &end {
-                Some(Ok(())) => self.region.written(range, *content),
-                Some(Err(_)) | None => self.region.in_doubt(range, *content),
-            },
+            What::Write | What::Writev | What::Zeroes | What::Unmap => {
+                if end == Some(Ok(())) {
+                    self.region.written(range.clone(), *content);
+                }
+                if end != Some(Ok(())) || *twice {
+                    self.region.in_doubt(range, *content);
+                }
+            }
             What::Read | What::Readv => {
                 let bufs = job.map_or(&[][..], |job| &job.bufs);
                 match &end {
@@ -287,15 +317,12 @@ impl Worker {
                     None if round.errors => {}
                     None => self.abandoned_read(range.start, bufs)?,
                 }
+                return Ok(());
             }
             What::Flush | What::Reset => {}
         }
-        match what {
-            What::Write | What::Writev => {
-                written_from(*content, plan.range.start, job, &self.region)
-            }
-            _ => Ok(()),
-        }
+        let bufs = job.map_or(&mut [][..], |job| &mut job.bufs);
+        written_from(*content, plan.range.start, bufs, &self.region)
     }
 
     fn read(&mut self, mut first: u64, bufs: &[DmaBuf]) -> Result<(), String> {
@@ -324,33 +351,42 @@ impl Worker {
     }
 
     /// Buffers go on at once, whatever the device still does with their memory.
-    fn recycle(&self, dice: &mut Random, job: Option<Job>, canaries: &mut Canaries) {
+    fn recycle(&mut self, dice: &mut Random, job: Option<Job>, canaries: &mut Canaries) {
         // Drawn also without a job, so that the outcome of this step changes nothing for others.
         let mut choices = dice.fork(u64::MAX);
+        let read = job.as_ref().is_some_and(|job| job.content == Content::Zero);
         for buf in job.into_iter().flat_map(|job| job.bufs) {
-            match choices.below(4) {
+            match choices.below(5) {
                 0 => drop(buf),
                 1 => self.shared.shredder.take(buf),
+                2 if read && self.hot.len() < HOT => self.hot.push(buf),
                 _ => canaries.keep(buf),
             }
         }
     }
 }
 
-/// The device only reads from the buffers of a write, so they have not changed.
+/// The device only reads from the buffers of a write, so they have not changed, and a change now keeps
+/// the rest of their bytes.
 fn written_from(
     content: Content,
     mut first: u64,
-    job: Option<&Job>,
+    bufs: &mut [DmaBuf],
     region: &Region,
 ) -> Result<(), String> {
-    for buf in job.iter().flat_map(|job| &job.bufs) {
-        for block in buf.chunks(region.block_size()) {
-            if !content.is(block, first) {
-                return Err(format!("the buffer of a write changed at block {first}"));
+    for buf in bufs {
+        for _ in 0..2 {
+            let blocks = buf.chunks(region.block_size()).zip(first..);
+            for (block, number) in blocks {
+                if !content.is(block, number) {
+                    return Err(format!("the buffer of a write changed at block {number}"));
+                }
             }
-            first += 1;
+            // Twice is back to what it was.
+            buf.as_mut_slice()[0] ^= 1;
+            buf.as_mut_slice()[0] ^= 1;
         }
+        first += (buf.len() / region.block_size()) as u64;
     }
     Ok(())
 }
@@ -379,6 +415,7 @@ impl Plan {
             what: job.what,
             range: job.range.clone(),
             content: job.content,
+            twice: job.twice,
             flight: job.flight.clone(),
         }
     }
@@ -386,7 +423,8 @@ impl Plan {
 
 impl std::fmt::Debug for Plan {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{:?} {:?}", self.what, self.range)?;
+        let twice = if self.twice { "twice " } else { "" };
+        write!(f, "{twice}{:?} {:?}", self.what, self.range)?;
         match self.content {
             Content::Generation(generation) => write!(f, " of {generation:#x}"),
             Content::Zero => Ok(()),
