@@ -8,6 +8,7 @@ use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
 use super::program::Setting;
+use crate::ui;
 
 /// A number of the report.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -61,11 +62,11 @@ impl Source {
         }
     }
 
-    /// Counts, or takes the time. What cannot be measured on this machine gives no figures; why, is said to `say`.
-    pub(super) fn figures(self, setting: &Setting<'_>, say: &dyn Fn(&str)) -> Result<Vec<Figure>> {
+    /// Counts, or takes the time. What cannot be measured on this machine gives no figures; `step` says why.
+    pub(super) fn figures(self, setting: &Setting<'_>, step: &ui::Step) -> Result<Vec<Figure>> {
         match self {
             Source::Allocations => allocations::count(setting),
-            Source::Instructions => instructions::count(setting, say),
+            Source::Instructions => instructions::count(setting, step),
             Source::CleanBuild => builds::clean(setting),
             Source::Codegen => builds::codegen(),
         }

@@ -226,7 +226,7 @@ fn measure(
     let first = steps - selection.sources.len() + 1;
     for (index, source) in (first..).zip(&selection.sources) {
         let step = ui::Step::begin(index, steps, source.name());
-        let figures = source.figures(&setting, &|text| step.note(text))?;
+        let figures = source.figures(&setting, &step)?;
         report.figures.extend(figures);
         step.done("");
     }

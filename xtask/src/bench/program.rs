@@ -1,7 +1,7 @@
 //! The programs that are measured: where they are, how they are called, what they print.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result};
@@ -103,7 +103,7 @@ impl Setting<'_> {
         if run.program == Program::Bdevperf {
             // It takes whole seconds and always serves RPCs. `-l` has it print the histogram that it always keeps.
             command.args(["-t", &self.times.seconds.ceil().max(1.0).to_string(), "-l"]);
-            command.arg("-r").arg(socket());
+            command.arg("-r").arg(self.scratch.join("rpc.sock"));
         } else {
             command.args(["-t", &self.times.seconds.to_string()]);
             command.args(["--warmup", &self.times.warmup.to_string()]);
@@ -143,11 +143,6 @@ impl Program {
             _ => Sample::parse(output),
         }
     }
-}
-
-/// The path of a socket may have 107 bytes, fewer than the path of a build folder may.
-fn socket() -> PathBuf {
-    std::env::temp_dir().join(format!("spdk-bench-{}.sock", std::process::id()))
 }
 
 /// A core mask, in hexadecimal.

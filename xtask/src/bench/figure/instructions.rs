@@ -13,44 +13,51 @@ use super::Figure;
 use crate::bench::case::{Bdev, Io, Load, Run, Workload};
 use crate::bench::process;
 use crate::bench::program::{Program, Setting, Times};
+use crate::ui;
 
 const SECONDS: [f64; 2] = [1.0, 3.0];
 
 /// Runs of callgrind agree within this.
 const NOISE: f64 = 0.01;
 
-pub(super) fn count(setting: &Setting<'_>, say: &dyn Fn(&str)) -> Result<Vec<Figure>> {
+const PROGRAMS: [Program; 4] = [
+    Program::SpdkPerf,
+    Program::PlainTasks,
+    Program::Bdevperf,
+    Program::BdevLoop,
+];
+const DEPTHS: [u32; 2] = [1, 32];
+
+pub(super) fn count(setting: &Setting<'_>, step: &ui::Step) -> Result<Vec<Figure>> {
     if !is_there() {
-        say("instructions: valgrind is not installed (on Debian: apt-get install valgrind)");
+        step.note("instructions: valgrind is not installed (on Debian: apt-get install valgrind)");
         return Ok(Vec::new());
     }
     let mut figures = Vec::new();
-    for program in [
-        Program::SpdkPerf,
-        Program::PlainTasks,
-        Program::PlainUnordered,
-        Program::Bdevperf,
-        Program::BdevLoop,
-    ] {
-        for depth in [1, 32] {
-            let io = Io {
-                bdev: Bdev::Null,
-                workload: Workload::Read,
-                size: 4096,
-                depth,
-            };
-            let run = Run {
-                program,
-                cores: 1,
-                load: Load::Io(io),
-            };
-            match each(setting, run) {
-                Ok(value) => {
-                    let name = format!("instructions-{program}-qd{depth}");
-                    figures.push(Figure::new(name, value, "per I/O", NOISE));
-                }
-                Err(error) => say(&format!("instructions: not for {program}: {error:#}")),
+    let runs = PROGRAMS
+        .iter()
+        .flat_map(|program| DEPTHS.map(|depth| (*program, depth)));
+    let total = (PROGRAMS.len() * DEPTHS.len()) as u64;
+    for (position, (program, depth)) in (0..).zip(runs) {
+        step.progress(ui::Unit::Items, position, total);
+        step.detail(program.name());
+        let io = Io {
+            bdev: Bdev::Null,
+            workload: Workload::Read,
+            size: 4096,
+            depth,
+        };
+        let run = Run {
+            program,
+            cores: 1,
+            load: Load::Io(io),
+        };
+        match each(setting, run) {
+            Ok(value) => {
+                let name = format!("instructions-{program}-qd{depth}");
+                figures.push(Figure::new(name, value, "per I/O", NOISE));
             }
+            Err(error) => step.note(&format!("instructions: not for {program}: {error:#}")),
         }
     }
     Ok(figures)
