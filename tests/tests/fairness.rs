@@ -3,6 +3,15 @@
 //!
 //! What is compared are counts: the polls of tasks, the turns of the executor and the runs of a
 //! poller of SPDK's. Time plays no part.
+//!
+//! Each of these faults was put into the executor, and these tests failed:
+//!
+//! - A turn goes on until no task is ready, or is two turns; a wake, or a spawn, polls at once:
+//!   `busy_tasks_*`, `tasks_that_make_*`, and the storms.
+//! - A turn polls some of the ready tasks only, or comes in each third poll only; a task is queued
+//!   twice: the same.
+//! - A turn goes on until no message is left: `messages_without_end_*`.
+//! - The end waits for the tasks to end: those that end in a storm.
 #![allow(missing_docs)]
 
 use std::cell::Cell;

@@ -2,6 +2,20 @@
 //!
 //! Each takes seconds, and minutes with `cargo xtask test --nightly`. The seed is printed first and
 //! with every failure; `SPDK_STRESS_SEED=... cargo xtask test` makes the same decisions again.
+//!
+//! Each of these faults was put into the core, and these tests failed:
+//!
+//! - Memory is freed although it is on loan, or with the future, or at the end of the first of two
+//!   loans; the same for a buffer on another OS thread only: `nvme_over_tcp`, `malloc`, `error`.
+//! - The next look at a buffer, or change of it, or read into it, gets the memory of the abandoned
+//!   operation; or a changed buffer of a write loses its bytes: `nvme_over_tcp`, and others by chance.
+//! - What an abandoned operation held is not freed when it ends, on its OS thread or by another one's
+//!   next allocation; handles are not released; a `spdk_bdev_io` is not freed: all of them.
+//! - A waiting operation frees its slot with its future, keeps what it held, or reports `ENOMEM`:
+//!   `malloc`.
+//! - A failed operation reports success: those with resets or errors.
+//! - One wake of thousands is lost, or goes to the first waker and not the last; an abort does
+//!   nothing: most of them, by the watchdog.
 #![allow(missing_docs)]
 
 use std::rc::Rc;

@@ -1,5 +1,13 @@
 //! Wakes: in order, none lost, none for nothing. Whatever becomes ready first runs first, and what is
 //! woken while it runs runs again.
+//!
+//! Each of these faults was put into the executor, and these tests failed:
+//!
+//! - The queue is last in, first out: `tasks_run_in_the_order_*`, `what_is_woken_in_a_turn_*`,
+//!   `wakers_of_ended_tasks_*`.
+//! - A woken task is queued again: `tasks_run_in_the_order_of_their_wakes`.
+//! - A wake during the poll is lost: `a_task_that_is_woken_while_it_runs_runs_again`.
+//! - A wake of another OS thread is lost when there are thousands: `no_wake_is_lost_among_many`.
 #![allow(missing_docs)]
 
 use std::cell::{Cell, RefCell};

@@ -19,6 +19,8 @@ use crate::{Device, poll_once};
 pub enum Fate {
     /// They are waited for.
     Awaited,
+    /// They are polled once with a waker that nobody hears, and waited for then.
+    Moved,
     /// They are dropped without a poll.
     Unpolled,
     /// They are dropped after some turns; after their first poll, if that is none.
@@ -43,14 +45,15 @@ impl Fate {
             4 => Fate::TimedOut(Duration::from_micros(dice.below(2000))),
             5 => Fate::Forgotten(turns),
             6..=7 => Fate::Aborted(turns),
-            8..=9 => Fate::Outrun(dice.below(3) as usize),
+            8 => Fate::Moved,
+            9 => Fate::Outrun(dice.below(3) as usize),
             _ => Fate::Awaited,
         }
     }
 
     /// Whether an operation may be left in flight.
     pub fn abandons(self) -> bool {
-        !matches!(self, Fate::Awaited | Fate::Unpolled)
+        !matches!(self, Fate::Awaited | Fate::Moved | Fate::Unpolled)
     }
 
     /// Carries operations out, all at once, and returns those whose buffers still exist.
@@ -69,6 +72,12 @@ impl Fate {
         let futures = jobs.iter_mut().map(|job| job.run(device));
         match self {
             Fate::Awaited => drop(join_all(futures).await),
+            Fate::Moved => {
+                let mut all = Box::pin(join_all(futures));
+                if poll_once(all.as_mut()).is_pending() {
+                    drop(all.await);
+                }
+            }
             Fate::Unpolled => futures.for_each(drop),
             Fate::Dropped(0) => drop(poll_once(pin!(join_all(futures)))),
             Fate::Dropped(turns) => drop(select(join_all(futures), pin!(pass(turns))).await),
@@ -124,6 +133,11 @@ async fn aborted(
         .map_err(|error| error.to_string())?;
     pass(turns).await;
     tasks.iter().for_each(|task| task.abort());
+    // This task was ready first, so the aborted ones have had their turn when it has its second.
+    pass(2).await;
+    if !tasks.iter().all(|task| task.is_finished()) {
+        return Err("an aborted task has not ended in its next turn".to_owned());
+    }
     let mut left = Vec::new();
     for task in tasks {
         left.push(match task.await {
