@@ -14,8 +14,9 @@
 //! - A waiting operation frees its slot with its future, keeps what it held, or reports `ENOMEM`:
 //!   `malloc`.
 //! - A failed operation reports success: those with resets or errors.
-//! - One wake of thousands is lost, or goes to the first waker and not the last; an abort does
-//!   nothing: most of them, by the watchdog.
+//! - One wake of thousands is lost, or goes to the first waker and not the last: most of them, by the
+//!   watchdog.
+//! - An abort does nothing: all of them.
 #![allow(missing_docs)]
 
 use std::rc::Rc;
