@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::Sender;
 
 use hdrhistogram::Histogram;
-use spdk::{BdevDesc, DmaBuf, IoChannel};
+use spdk::{BdevDesc, Completion, CompletionSender, DmaBuf, IoChannel};
 
 use crate::latency::Latencies;
 use crate::plan::Spec;
@@ -22,6 +22,15 @@ pub(crate) struct Run {
     pub(crate) end: u64,
     /// Whether the jobs should end.
     pub(crate) stop: AtomicBool,
+}
+
+/// What the jobs of a run wait at, so that they begin together.
+#[derive(Debug)]
+pub(crate) struct Gate {
+    /// Told that the job can begin.
+    pub(crate) ready: CompletionSender<()>,
+    /// Opens when all can.
+    pub(crate) go: Completion<Arc<Run>>,
 }
 
 /// What came of a job.
@@ -64,12 +73,16 @@ pub(crate) struct Job {
 /// Runs a job to its end, on the current core.
 pub(crate) async fn run(
     spec: Spec,
-    run: Arc<Run>,
+    gate: Gate,
     count: Arc<AtomicU64>,
     outcome: Sender<Outcome>,
 ) -> spdk::Result<()> {
     let desc = BdevDesc::open(&spec.bdev, spec.workload.writes())?;
     let channel = desc.get_io_channel()?;
+    gate.ready.success(());
+    let Ok(run) = gate.go.await else {
+        return Ok(()); // another job could not begin, and tells why
+    };
     let (share, shares) = spec.share;
     let job = Rc::new(Job {
         desc,

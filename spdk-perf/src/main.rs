@@ -22,11 +22,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::mpsc::{Sender, channel};
 
 use clap::Parser;
-use futures_util::future::try_join_all;
+use futures_util::future::{join, try_join_all};
 use spdk::{LogLevel, SpdkApp};
 
 use crate::args::Args;
-use crate::job::{Outcome, Run};
+use crate::job::{Gate, Outcome, Run};
 use crate::refusal::Refusal;
 use crate::report::Report;
 
@@ -92,21 +92,39 @@ async fn run(
     outcome: &Sender<Outcome>,
 ) -> Result<(), Refusal> {
     let specs = plan::jobs(args, &SpdkApp::cores()?)?;
-    let counts: progress::Counts = specs.iter().map(|_| Arc::new(AtomicU64::new(0))).collect();
-    // Whoever shows them may have failed; the measurement goes on.
-    let _ = start.send(counts.clone());
     let hz = spdk::ticks_hz()? as f64;
-    let begin = spdk::ticks() + (args.warmup.as_secs_f64() * hz) as u64;
-    let run = Arc::new(Run {
-        begin,
-        end: begin + (args.time.as_secs_f64() * hz) as u64,
-        stop: AtomicBool::new(false),
-    });
-    let jobs = specs.into_iter().zip(counts).map(|(spec, count)| {
-        let (run, outcome) = (run.clone(), outcome.clone());
-        spdk::spawn_on(spec.core, move || job::run(spec, run, count, outcome))
-    });
-    let ends: Vec<spdk::Result<()>> = try_join_all(jobs).await?;
-    ends.into_iter().collect::<spdk::Result<()>>()?;
-    Ok(())
+    let (mut counts, mut ready, mut go) = (Vec::new(), Vec::new(), Vec::new());
+    let mut jobs = Vec::new();
+    for spec in specs {
+        let count = Arc::new(AtomicU64::new(0));
+        counts.push(count.clone());
+        let (is_ready, waits_for_job) = spdk::completion();
+        ready.push(waits_for_job);
+        let (goes, waits_for_all) = spdk::completion();
+        go.push(goes);
+        let gate = Gate {
+            ready: is_ready,
+            go: waits_for_all,
+        };
+        let (core, outcome) = (spec.core, outcome.clone());
+        let job = move || job::run(spec, gate, count, outcome);
+        jobs.push(spdk::spawn_on(core, job));
+    }
+    let begin = async move {
+        // A job that cannot begin lets go of its gate, and so does this of the others'.
+        if try_join_all(ready).await.is_err() {
+            return;
+        }
+        let begin = spdk::ticks() + (args.warmup.as_secs_f64() * hz) as u64;
+        let run = Arc::new(Run {
+            begin,
+            end: begin + (args.time.as_secs_f64() * hz) as u64,
+            stop: AtomicBool::new(false),
+        });
+        // Whoever shows them may have failed; the measurement goes on.
+        let _ = start.send(counts);
+        go.into_iter().for_each(|go| go.success(run.clone()));
+    };
+    let (ends, ()) = join(try_join_all(jobs), begin).await;
+    Ok(ends?.into_iter().collect::<spdk::Result<()>>()?)
 }
