@@ -106,7 +106,7 @@ fn bits(mut word: u64) -> impl Iterator<Item = u32> {
     })
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::Wakeups;
 

@@ -1,0 +1,27 @@
+//! What OS threads do to each other, in every order and with every reordering that the memory model
+//! allows, on the core's own files: `inbox.rs` and `wakeups.rs`.
+#![deny(unsafe_code)]
+
+mod messages;
+mod wakes;
+
+use loom::sync::atomic;
+
+#[path = "../../../spdk/src/inbox.rs"]
+mod inbox;
+#[path = "../../../spdk/src/wakeups.rs"]
+mod wakeups;
+
+/// Runs `model` in every order in which an OS thread is stopped for another one up to three times: more takes
+/// hours, and finds what shows in small models just as well.
+fn check(model: impl Fn() + Send + Sync + 'static) {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(3);
+    builder.check(model);
+}
+
+/// Lets other OS threads go before the load that follows. Without it loom does not try that for a load
+/// that starts with what was there at the beginning.
+fn others_first() {
+    loom::thread::yield_now();
+}

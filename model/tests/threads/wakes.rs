@@ -1,0 +1,96 @@
+//! Wakes: what was done before a wake is seen by a look that comes after it, however the two overlap.
+#![allow(unsafe_code)] // Reads and writes cells that loom checks for races.
+
+use std::collections::BTreeSet;
+
+use loom::cell::UnsafeCell;
+use loom::sync::Arc;
+use loom::thread;
+
+use crate::wakeups::Wakeups;
+use crate::{check, others_first};
+
+/// Two OS threads that do something for the tasks in these places, once each, and wake them; the owner looks
+/// twice meanwhile, and once after.
+fn model(places: [u32; 2]) {
+    for late in [false, true] {
+        overlap(places, late);
+    }
+}
+
+fn overlap(places: [u32; 2], late: bool) {
+    check(move || {
+        let wakeups = Arc::new(Wakeups::default());
+        let done: Arc<[UnsafeCell<bool>; 2]> =
+            Arc::new(std::array::from_fn(|_| UnsafeCell::new(false)));
+        let wakers: Vec<_> = (0..2)
+            .map(|waker| {
+                let (wakeups, done) = (wakeups.clone(), done.clone());
+                thread::spawn(move || {
+                    // SAFETY: the owner looks after the wake only; loom fails if it can be earlier.
+                    done[waker].with_mut(|place| unsafe { *place = true });
+                    wakeups.wake(places[waker]);
+                })
+            })
+            .collect();
+        let mut woken = BTreeSet::new();
+        for _ in 0..2 {
+            if late {
+                others_first();
+            }
+            wakeups.take(|place| {
+                woken.insert(place);
+                if places[0] != places[1] {
+                    let waker = places.iter().position(|it| *it == place).unwrap();
+                    // SAFETY: its waker wrote before the wake, and does nothing after.
+                    assert!(done[waker].with(|place| unsafe { *place }));
+                }
+            });
+        }
+        // Wakes that come after the last look, or whose look they overlapped, are still there.
+        let early = woken.clone();
+        for waker in wakers {
+            waker.join().unwrap();
+        }
+        wakeups.take(|place| {
+            woken.insert(place);
+        });
+        assert_eq!(woken, BTreeSet::from(places), "{early:?} before the end");
+        wakeups.take(|place| panic!("{place} is woken again"));
+    });
+}
+
+#[test]
+fn of_one_task() {
+    model([3, 3]);
+}
+
+#[test]
+fn of_tasks_in_one_word() {
+    model([0, 63]);
+}
+
+#[test]
+fn of_tasks_in_one_group() {
+    model([5, 5 + 64]);
+}
+
+/// The wake of a task that two OS threads wake is not lost between the bit and the group.
+#[test]
+fn of_one_task_again_and_again() {
+    check(|| {
+        let wakeups = Arc::new(Wakeups::default());
+        let wakers = [(); 2].map(|()| {
+            let wakeups = wakeups.clone();
+            thread::spawn(move || wakeups.wake(7))
+        });
+        let mut wakes = 0;
+        others_first();
+        wakeups.take(|_| wakes += 1);
+        for waker in wakers {
+            waker.join().unwrap();
+        }
+        wakeups.take(|_| wakes += 1);
+        assert!((1..=2).contains(&wakes), "{wakes} wakes");
+    });
+}
