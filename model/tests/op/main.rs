@@ -13,6 +13,7 @@
 //! - The states that the script sees are those of the diagram in `op.rs`, and each of its edges was taken.
 #![deny(unsafe_code)]
 
+mod c;
 mod check;
 mod edges;
 mod error;

@@ -5,7 +5,7 @@
 use std::ffi::{c_int, c_void};
 use std::ptr;
 
-use crate::event;
+use crate::c;
 
 pub(crate) struct spdk_thread;
 pub(crate) struct spdk_bdev;
@@ -38,5 +38,5 @@ pub(crate) unsafe fn spdk_bdev_queue_io_wait(
     assert_eq!((bdev, ch), (BDEV, CHANNEL));
     // SAFETY: the core's entry, in its slot.
     assert_eq!(unsafe { (*entry).bdev }, BDEV);
-    event::queue_io_wait(entry)
+    c::queue_io_wait(entry)
 }
