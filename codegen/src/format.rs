@@ -1,7 +1,5 @@
 //! From tokens to the text of a file that people read.
 
-mod hug;
-
 use std::fmt::Write as _;
 
 use proc_macro2::{Group, TokenStream, TokenTree};
@@ -19,7 +17,7 @@ pub(crate) fn file(
     spdk: &str,
 ) -> syn::Result<String> {
     let parsed = syn::parse2(tokens)?;
-    let body = comments(&hug::hug(&prettyplease::unparse(&parsed)));
+    let body = comments(&prettyplease::unparse(&parsed));
     let File { header, doc, .. } = file;
     Ok(format!(
         "// @generated from {manifest} by `cargo xtask codegen`, with the headers of SPDK {spdk}. \

@@ -148,6 +148,8 @@ pub(crate) struct Function {
     pub(crate) output: TokenStream,
     /// Where errors happen; `None` if there are none.
     pub(crate) at: Option<TokenStream>,
+    /// Whether something depends on the spdk_thread of the call.
+    pub(crate) asks_caller: bool,
     /// Values that the error context and the call share.
     pub(crate) lets: Vec<TokenStream>,
     /// What refuses the call on the wrong thread.

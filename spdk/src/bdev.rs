@@ -15,6 +15,7 @@ use crate::error::{At, Describe, Error, Fault, Gone, Result};
 use crate::events::EventHub;
 pub use crate::generated::bdev::*;
 use crate::handle::{Handle, Hold, Object, Subject, WeakHandle};
+use crate::local::{Caller, begin};
 use crate::op::{bdev_rc, op};
 use crate::sys;
 use crate::task;
@@ -129,7 +130,7 @@ impl Bdev {
     #[doc(alias = "spdk_bdev_get_num_blocks")]
     pub fn num_blocks(&self) -> u64 {
         let extra = self.0.extra();
-        if let Ok(bdev) = self.0.get() {
+        if let Ok(bdev) = begin(|caller| self.0.get(caller)) {
             // SAFETY: `get` says that the descriptor in `extra` is open, which keeps the bdev.
             extra
                 .num_blocks
@@ -177,6 +178,8 @@ impl fmt::Debug for Bdev {
 pub struct DescExtra {
     hub: EventHub<BdevEvent>,
     bdev: Cell<*mut sys::spdk_bdev>,
+    /// The same as long as the bdev exists.
+    block_size: Cell<u32>,
     name: OnceCell<Box<str>>,
     dependents: RefCell<Vec<Box<dyn Dependent>>>,
 }
@@ -205,6 +208,7 @@ impl DescExtra {
         DescExtra {
             hub,
             bdev: Cell::new(ptr::null_mut()),
+            block_size: Cell::new(0),
             name: OnceCell::new(),
             dependents: RefCell::default(),
         }
@@ -237,7 +241,7 @@ impl ChannelOwner for Handle<BdevDescObject> {
         };
         // SAFETY: `spdk_bdev_reset` calls back once if it returns 0, else never, and uses nothing
         // but the two objects, which the operation holds.
-        let reset = unsafe { op::<BdevIoDone, _, _>((desc, ch), submit, |_, done| done) };
+        let reset = unsafe { op::<BdevIoDone, _, _>(submit, |_, done| done, (desc, ch)) };
         // One poll submits it. That the operations end is its result: the future is not needed.
         drop(reset.now_or_never());
     }
@@ -257,10 +261,11 @@ fn open(name: &str, write: bool) -> Result<BdevDesc> {
 pub(crate) fn opened(desc: &BdevDesc) {
     let handle = desc.handle();
     let extra = handle.extra();
-    // SAFETY: the descriptor is open, and a bdev has a name as long as it exists.
+    // SAFETY: the descriptor is open, which keeps the bdev, and a bdev has a name.
     let name = unsafe {
         let bdev = sys::spdk_bdev_desc_get_bdev(handle.as_ptr());
         extra.bdev.set(bdev);
+        extra.block_size.set(sys::spdk_bdev_get_block_size(bdev));
         CStr::from_ptr(sys::spdk_bdev_get_name(bdev))
     };
     let _ = extra.name.set(name.to_string_lossy().into());
@@ -318,7 +323,7 @@ impl BdevDesc {
     #[doc(alias = "spdk_bdev_get_io_channel")]
     pub fn get_io_channel(&self) -> Result<IoChannel> {
         let at = At::new("spdk_bdev_get_io_channel", self);
-        let desc = self.handle().get().map_err(|fault| fault.at(at))?;
+        let desc = begin(|caller| self.handle().get(caller)).map_err(|fault| fault.at(at))?;
         // SAFETY: the descriptor is open, on its spdk_thread.
         let ch = unsafe { sys::spdk_bdev_get_io_channel(desc.as_ptr()) };
         let ch = NonNull::new(ch).ok_or_else(|| Fault::errno(Errno::ENOMEM).at(at))?;
@@ -355,9 +360,14 @@ impl BdevDesc {
 
     /// The channel, for an operation on this device.
     #[doc(hidden)]
-    pub fn channel(&self, ch: &IoChannel) -> Result<Hold<IoChannelObject>, Fault> {
+    #[inline]
+    pub fn channel(
+        &self,
+        ch: &IoChannel,
+        caller: Caller<'_>,
+    ) -> Result<Hold<IoChannelObject>, Fault> {
         // First, since the address of a device that is gone may be another device's by now.
-        let hold = ch.handle().hold()?;
+        let hold = ch.handle().hold(caller)?;
         if hold.extra().device == self.handle().extra().bdev.get().cast_const().cast() {
             Ok(hold)
         } else {
@@ -367,10 +377,9 @@ impl BdevDesc {
 
     /// The size of a logical block, for the check of a buffer's length.
     #[doc(hidden)]
+    #[inline]
     pub fn block_size_of(&self) -> Result<u32, Fault> {
-        self.handle().get()?;
-        // SAFETY: the descriptor is open, which keeps the bdev.
-        Ok(unsafe { sys::spdk_bdev_get_block_size(self.handle().extra().bdev.get()) })
+        Ok(self.handle().extra().block_size.get())
     }
 }
 
@@ -380,7 +389,7 @@ impl Describe for BdevDesc {
     }
 
     fn extent(&self) -> Option<(u64, u32)> {
-        self.handle().get().ok()?;
+        begin(|caller| self.handle().get(caller)).ok()?;
         let bdev = self.handle().extra().bdev.get();
         // SAFETY: the descriptor is open, as just seen, which keeps the bdev.
         Some(unsafe {

@@ -16,6 +16,7 @@ pub enum BdevIoDone {}
 unsafe impl Callback for BdevIoDone {
     type Fn = sys::spdk_bdev_io_completion_cb;
     type Raw = Result<(), Fault>;
+    const RESUMES: bool = true;
 
     #[inline]
     fn of<K: Complete<Self::Raw>>() -> Self::Fn {

@@ -63,6 +63,7 @@ impl DmaBuf {
 
     /// The size in bytes; never 0.
     #[expect(clippy::len_without_is_empty, reason = "a buffer is never empty")]
+    #[inline]
     pub fn len(&self) -> usize {
         self.mem.get().len()
     }
@@ -98,6 +99,7 @@ impl DmaBuf {
 
     /// The memory, for an operation that reads from it.
     #[doc(hidden)]
+    #[inline]
     pub fn lend(&self) -> Result<Loan, Fault> {
         if self.mem.get().is_being_filled() {
             // No slice of it can exist: `as_slice` would have renewed it.
@@ -122,18 +124,26 @@ impl DmaBuf {
 
     /// The memory, for an operation that writes into it.
     #[doc(hidden)]
+    #[inline]
     pub fn lend_mut(&mut self) -> Result<Loan, Fault> {
-        let mem = self.mem.get();
+        let mut mem = self.mem.get();
         if mem.is_lent() || !mem.is_dma() {
-            self.renew();
-        }
-        let mem = self.mem.get();
-        if !mem.is_dma() {
-            return Err(Fault::no_dma_memory(mem.len(), mem.align()));
+            mem = self.renew_for_device()?;
         }
         // SAFETY: the buffer owns the memory, `&mut self` excludes other users, and no operation
         // holds it.
         Ok(unsafe { mem.lend_exclusive() })
+    }
+
+    /// Goes on with fresh memory that a device can use.
+    #[cold]
+    fn renew_for_device(&self) -> Result<MemRef, Fault> {
+        self.renew();
+        let mem = self.mem.get();
+        match mem.is_dma() {
+            true => Ok(mem),
+            false => Err(Fault::no_dma_memory(mem.len(), mem.align())),
+        }
     }
 }
 

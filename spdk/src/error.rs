@@ -361,14 +361,6 @@ impl<'a> At<'a> {
     }
 }
 
-/// Runs the first part of a call, and tells its error where it happened.
-///
-/// As a call of its own it ends before the first await, so that nothing of it is kept in the future.
-#[inline]
-pub fn begin<T>(at: At<'_>, start: impl FnOnce() -> Result<T, Fault>) -> Result<T> {
-    start().map_err(|fault| fault.at(at))
-}
-
 /// Why a call failed, before it is told where.
 ///
 /// One pointer, so that the result of an operation without an error is one word to move.

@@ -4,21 +4,20 @@
 //! its table, packed into one word. So it is `Send` and `Sync` without a count: cloning and dropping
 //! it do nothing, and a wake on the task's own OS thread is a push to the queue. A name that is out
 //! of date at worst wakes the task that has the place now; a spurious wake is allowed.
-#![allow(unsafe_code)] // Makes `Waker`s from such words; no memory stands behind them.
+#![allow(unsafe_code)] // Makes `Waker`s from such words, and polls tasks where they are.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
-use std::future::Future;
 use std::mem::ManuallyDrop;
 use std::pin::Pin;
-use std::ptr;
-use std::task::{Context, Poll, RawWaker, RawWakerVTable, Waker};
+use std::ptr::{self, NonNull};
+use std::task::{Context, RawWaker, RawWakerVTable, Waker};
 
 use slab::Slab;
 
 use crate::local;
 
-type Task = Pin<Box<dyn Future<Output = ()>>>;
+type Future = dyn std::future::Future<Output = ()>;
 
 /// The place of a task in the table of its spdk_thread.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -35,26 +34,39 @@ impl TaskId {
 }
 
 struct Entry {
-    /// `None` while the task is being polled.
-    task: Option<Task>,
+    task: Task,
     /// Whether it is in the queue.
     queued: bool,
     aborted: bool,
+}
+
+/// A boxed future. A raw pointer, so that the table can grow and shrink while one is polled.
+struct Task(NonNull<Future>);
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        // SAFETY: from `Box::into_raw` in `spawn`, and not being polled: a task leaves the table
+        // outside of polls, or at the end of its own.
+        drop(unsafe { Box::from_raw(self.0.as_ptr()) });
+    }
 }
 
 #[derive(Default)]
 pub(crate) struct Executor {
     tasks: RefCell<Slab<Entry>>,
     ready: RefCell<VecDeque<TaskId>>,
+    /// Whether code of the user runs: a task, or what the spdk_thread's turn runs beside.
+    entered: Cell<bool>,
     /// Who waits until one task is left.
     last: Cell<Option<Waker>>,
 }
 
 // No user code runs while one of the `RefCell`s is borrowed.
 impl Executor {
-    pub(crate) fn spawn(&self, task: Task) -> TaskId {
+    pub(crate) fn spawn(&self, task: Box<Future>) -> TaskId {
         let entry = Entry {
-            task: Some(task),
+            // SAFETY: a `Box` is not null.
+            task: Task(unsafe { NonNull::new_unchecked(Box::into_raw(task)) }),
             queued: false,
             aborted: false,
         };
@@ -82,58 +94,70 @@ impl Executor {
         self.wake(id);
     }
 
+    /// Claims the spdk_thread for code of the user until [`Executor::leave`]; `false` if such code
+    /// runs already.
+    #[inline]
+    pub(crate) fn enter(&self) -> bool {
+        !self.entered.replace(true)
+    }
+
+    #[inline]
+    pub(crate) fn leave(&self) {
+        self.entered.set(false);
+    }
+
     /// Polls the tasks that are ready now; those that become ready meanwhile wait for the next call.
     /// Returns whether there were any.
-    pub(crate) fn run_ready(&self, index: u32) -> bool {
+    ///
+    /// # Safety
+    /// The caller has entered.
+    pub(crate) unsafe fn run_ready(&self, index: u32) -> bool {
         let ready = self.ready.borrow().len();
         for _ in 0..ready {
             let next = self.ready.borrow_mut().pop_front();
             let Some(id) = next else { break };
-            self.run(index, id);
+            if let Some(entry) = self.tasks.borrow_mut().get_mut(id.0 as usize) {
+                entry.queued = false;
+            }
+            // SAFETY: passed on.
+            unsafe { self.run(index, id) };
         }
         ready != 0
     }
 
-    #[inline]
-    fn run(&self, index: u32, id: TaskId) {
-        let place = id.0 as usize;
-        let taken = match self.tasks.borrow_mut().get_mut(place) {
-            Some(entry) => {
-                entry.queued = false;
-                entry.task.take().map(|task| (task, entry.aborted))
-            }
-            None => None,
-        };
-        let Some((mut task, aborted)) = taken else {
+    /// Polls a task, unless it has ended. It stays in the queue if it is there.
+    ///
+    /// # Safety
+    /// The caller has entered, so that no task is being polled.
+    #[inline(always)]
+    pub(crate) unsafe fn run(&self, index: u32, id: TaskId) {
+        // SAFETY: the reference ends before anything changes the table.
+        let Ok(tasks) = (unsafe { self.tasks.try_borrow_unguarded() }) else {
             return;
         };
-        let waker = ManuallyDrop::new(waker(index, id));
-        let poll = if aborted {
-            Poll::Ready(())
-        } else {
-            task.as_mut().poll(&mut Context::from_waker(&waker))
+        let task = match tasks.get(id.0 as usize) {
+            Some(entry) if !entry.aborted => entry.task.0.as_ptr(),
+            Some(_) => return self.remove(id),
+            None => return,
         };
-        if poll.is_pending() {
-            let mut tasks = self.tasks.borrow_mut();
-            match tasks.get_mut(place) {
-                Some(entry) if !entry.aborted => {
-                    entry.task = Some(task);
-                    return;
-                }
-                // The task aborted itself.
-                _ => {}
-            }
+        let waker = ManuallyDrop::new(waker(index, id));
+        // SAFETY: boxed, so it stays in its place; it is in the table, which it leaves only below, in
+        // a nested turn (excluded by `enter`) and in `drop_tasks` (not during a poll).
+        let task = unsafe { Pin::new_unchecked(&mut *task) };
+        if task.poll(&mut Context::from_waker(&waker)).is_ready() {
+            self.remove(id);
         }
-        self.remove(id);
-        drop_caught(task);
     }
 
+    #[cold]
     fn remove(&self, id: TaskId) {
         let mut tasks = self.tasks.borrow_mut();
         let removed = tasks.try_remove(id.0 as usize);
         let one_left = tasks.len() == 1;
         drop(tasks);
-        drop(removed);
+        if let Some(entry) = removed {
+            drop_caught(entry.task);
+        }
         if one_left && let Some(waker) = self.last.take() {
             waker.wake();
         }
@@ -141,6 +165,12 @@ impl Executor {
 
     pub(crate) fn wake_when_one_is_left(&self, waker: &Waker) {
         self.last.set(Some(waker.clone()));
+    }
+
+    /// Whether no task is ready.
+    #[inline]
+    pub(crate) fn is_idle(&self) -> bool {
+        self.ready.borrow().is_empty()
     }
 
     /// How many tasks have not ended.
@@ -152,13 +182,10 @@ impl Executor {
         self.len() == 0
     }
 
-    /// Drops every task. No task is running.
+    /// Drops every task. No task is being polled.
     pub(crate) fn drop_tasks(&self) {
         let tasks: Vec<Entry> = self.tasks.borrow_mut().drain().collect();
-        tasks
-            .into_iter()
-            .filter_map(|entry| entry.task)
-            .for_each(drop_caught);
+        tasks.into_iter().for_each(|entry| drop_caught(entry.task));
         self.ready.borrow_mut().clear();
     }
 }
@@ -168,7 +195,7 @@ fn drop_caught(task: Task) {
     local::run_caught("drop of a task", || drop(task));
 }
 
-const VTABLE: RawWakerVTable = RawWakerVTable::new(
+static VTABLE: RawWakerVTable = RawWakerVTable::new(
     |name| RawWaker::new(name, &VTABLE),
     wake_by_name,
     wake_by_name,
@@ -185,6 +212,22 @@ const _: () = assert!(
     "a waker packs two 32-bit numbers"
 );
 
+/// The index of the spdk_thread and the place of the task that a waker names; `None` if another
+/// executor made it.
+#[inline]
+pub(crate) fn name(waker: &Waker) -> Option<(u32, TaskId)> {
+    let name = waker.data().addr() as u64;
+    ptr::eq(waker.vtable(), &VTABLE).then_some(((name >> 32) as u32, TaskId(name as u32)))
+}
+
+/// A clone of a waker of this executor, without a call.
+#[inline]
+pub(crate) fn copy(original: &Waker) -> Option<Waker> {
+    // SAFETY: a name has no count and no owner.
+    name(original).map(|_| unsafe { ptr::read(original) })
+}
+
+#[inline]
 fn waker(index: u32, id: TaskId) -> Waker {
     let name = u64::from(index) << 32 | u64::from(id.0);
     let name = ptr::without_provenance(name as usize);

@@ -13,7 +13,7 @@ use std::rc::{Rc, Weak};
 
 use crate::errno::Errno;
 use crate::error::{Describe, Fault, Gone};
-use crate::local::{Local, Revoke, current_thread};
+use crate::local::{Caller, Home, Local, Revoke, begin, current_thread};
 use crate::sys;
 
 /// A type of C object that Rust can own.
@@ -109,8 +109,8 @@ impl<O: Object> Handle<O> {
 
     /// The object, for a call that returns at once.
     #[inline]
-    pub fn get(&self) -> Result<NonNull<O::C>, Fault> {
-        if current_thread() == self.0.home.get() {
+    pub fn get(&self, caller: Caller<'_>) -> Result<NonNull<O::C>, Fault> {
+        if caller.thread() == self.0.home.get() {
             // SAFETY: the home is an spdk_thread, so the object is not gone and not null.
             Ok(unsafe { NonNull::new_unchecked(self.0.ptr.get()) })
         } else {
@@ -120,8 +120,8 @@ impl<O: Object> Handle<O> {
 
     /// The object, for an operation, which keeps it until C is done.
     #[inline]
-    pub fn hold(&self) -> Result<Hold<O>, Fault> {
-        if current_thread() == self.0.home.get() {
+    pub fn hold(&self, caller: Caller<'_>) -> Result<Hold<O>, Fault> {
+        if caller.thread() == self.0.home.get() {
             Ok(Hold(self.0.clone()))
         } else {
             Err(self.refusal())
@@ -175,7 +175,7 @@ impl<O: Object> Handle<O> {
     /// Gives the object to a C function that consumes it. Fails, and leaves it as it was, while an
     /// operation uses it or another object keeps it alive.
     pub fn take(&self) -> Result<NonNull<O::C>, Fault> {
-        let ptr = self.get()?;
+        let ptr = begin(|caller| self.get(caller))?;
         if Rc::strong_count(&self.0) > 1 {
             return Err(Fault::errno(Errno::EBUSY));
         }
@@ -266,6 +266,59 @@ impl<O: Object> Hold<O> {
         &self.0.extra
     }
 }
+
+/// What an operation holds: an object of its spdk_thread first.
+pub trait Held: 'static {
+    /// The spdk_thread of the operation.
+    fn home(&self) -> Home;
+    /// Drops it, part by part: code that the compiler inlines.
+    ///
+    /// # Safety
+    ///
+    /// As for [`ManuallyDrop::drop`].
+    unsafe fn drop(held: &mut ManuallyDrop<Self>);
+}
+
+/// The first part of a [`Held`].
+pub trait AtHome: 'static {
+    /// The spdk_thread that it belongs to.
+    fn home(&self) -> Home;
+}
+
+impl<O: Object> AtHome for Hold<O> {
+    #[inline]
+    fn home(&self) -> Home {
+        Home::of(&self.0.local)
+    }
+}
+
+macro_rules! held {
+    ($($part:ident $index:tt)*) => {
+        impl<First: AtHome, $($part: 'static),*> Held for (First, $($part),*) {
+            #[inline]
+            fn home(&self) -> Home {
+                self.0.home()
+            }
+
+            #[inline(always)]
+            unsafe fn drop(held: &mut ManuallyDrop<Self>) {
+                // SAFETY: the caller does not use the parts again.
+                unsafe {
+                    ptr::drop_in_place(&raw mut held.0);
+                    $(ptr::drop_in_place(&raw mut held.$index);)*
+                }
+            }
+        }
+    };
+}
+held!();
+held!(A 1);
+held!(A 1 B 2);
+held!(A 1 B 2 C 3);
+held!(A 1 B 2 C 3 D 4);
+held!(A 1 B 2 C 3 D 4 E 5);
+held!(A 1 B 2 C 3 D 4 E 5 F 6);
+held!(A 1 B 2 C 3 D 4 E 5 F 6 G 7);
 
 impl<O: Object> Inner<O> {
     fn forget_object(&self, why: Gone) -> *mut O::C {

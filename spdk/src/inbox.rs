@@ -111,10 +111,16 @@ impl Inbox {
         }
     }
 
+    /// Whether there is nothing to take.
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        let newest = self.newest.load(Relaxed);
+        newest.is_null() || newest == CLOSED
+    }
+
     /// Takes the messages that are there. The owner's: not while another call of it, or `close`, runs.
     pub(crate) fn take(&self) -> Messages {
-        let newest = self.newest.load(Relaxed);
-        if newest.is_null() || newest == CLOSED {
+        if self.is_empty() {
             return Messages::default();
         }
         // Nobody but the owner makes it null or closed again.

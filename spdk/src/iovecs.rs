@@ -74,17 +74,23 @@ impl IoVecs {
 }
 
 /// Refuses a buffer whose length is not that of the blocks asked for.
+#[inline]
 pub fn check_len(have: u64, blocks: u64, block_size: u32) -> Result<(), Fault> {
-    let want = blocks.checked_mul(u64::from(block_size));
-    if want == Some(have) {
-        return Ok(());
+    if blocks.checked_mul(u64::from(block_size)) == Some(have) {
+        Ok(())
+    } else {
+        Err(wrong_len(have, blocks, block_size))
     }
-    Err(Fault::invalid(match want {
+}
+
+#[cold]
+fn wrong_len(have: u64, blocks: u64, block_size: u32) -> Fault {
+    Fault::invalid(match blocks.checked_mul(u64::from(block_size)) {
         Some(want) => format!(
             "the buffers hold {have} bytes, but {blocks} blocks of {block_size} bytes are {want}"
         ),
         None => format!("{blocks} blocks of {block_size} bytes are more than 2^64 bytes"),
-    }))
+    })
 }
 
 /// The number of bytes of some buffers, for the context of an error.

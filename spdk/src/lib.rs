@@ -89,8 +89,8 @@ pub mod task;
 mod text;
 mod thread;
 mod thread_handle;
-mod wakeups;
 mod ticks;
+mod wakeups;
 
 // Named by the files that a model checker compiles with atomics of its own.
 use std::sync::atomic;

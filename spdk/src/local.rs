@@ -9,14 +9,18 @@ use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
 use std::ffi::{CStr, c_int, c_void};
+use std::marker::PhantomData;
+use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
+use std::task::Waker;
 use std::time::Instant;
 
 use crate::error::{Fault, Gone};
-use crate::executor::{Executor, TaskId};
+use crate::executor::{self, Executor, TaskId};
+use crate::handle::AtHome;
 use crate::inbox::Messages;
 use crate::panic;
 use crate::shared::{self, Owner, Shared};
@@ -73,6 +77,8 @@ pub(crate) struct Local {
     wakeups: &'static Wakeups,
     /// Taken from the inbox, and not run yet.
     messages: Cell<Messages>,
+    /// Whether there may be any of these.
+    has_messages: Cell<bool>,
     executor: Executor,
     deferred: RefCell<VecDeque<Box<dyn FnOnce()>>>,
     objects: RefCell<BTreeMap<u64, Weak<dyn Revoke>>>,
@@ -85,7 +91,6 @@ pub(crate) struct Local {
     is_ending: Cell<bool>,
     /// When the end stops waiting for the operations in flight, and resets their devices.
     out_of_patience: Cell<Option<Instant>>,
-    running: Cell<bool>,
 }
 
 /// The `Local`s of an OS thread.
@@ -99,6 +104,9 @@ impl Drop for Locals {
 
 thread_local! {
     static LOCALS: Locals = const { Locals(RefCell::new(Vec::new())) };
+    /// The spdk_thread whose turn or task runs, while one does: SPDK says the same, by a call. Null
+    /// otherwise, and from the moment that this crate makes another one current.
+    static RUNNING: Cell<*mut sys::spdk_thread> = const { Cell::new(ptr::null_mut()) };
     /// The one of them that was last woken; null for none.
     static LAST: Cell<*const Local> = const { Cell::new(ptr::null()) };
 }
@@ -108,6 +116,74 @@ thread_local! {
 pub(crate) fn current_thread() -> *mut sys::spdk_thread {
     // SAFETY: reads a thread-local variable of SPDK.
     unsafe { sys::spdk_get_thread() }
+}
+
+/// The spdk_thread of an operation in flight, without a count.
+pub struct Home(*const Local);
+
+impl Home {
+    #[inline]
+    pub(crate) fn of(local: &Rc<Local>) -> Home {
+        Home(Rc::as_ptr(local))
+    }
+
+    /// Wakes the task that waits for an operation, in the operation's callback.
+    ///
+    /// It is polled here and now if it can be: what the callback touched is still in the cache, and C
+    /// code would go on here too. Not from inside a task or a message, and not on behalf of another
+    /// spdk_thread: there it is woken.
+    ///
+    /// # Safety
+    ///
+    /// This is inside a callback on the spdk_thread of the operation, which was in flight until now.
+    #[inline(always)]
+    pub(crate) unsafe fn resume(self, waker: Waker) {
+        // SAFETY: `LOCALS` holds a `Local` until it ends. That needs all its operations to have
+        // ended, and then a turn of its own, which is no part of a callback.
+        let local = unsafe { &*self.0 };
+        match executor::name(&waker) {
+            Some((index, task)) if index == local.index && local.executor.enter() => {
+                mem::forget(waker); // a name, which has nothing to drop
+                RUNNING.set(local.thread.get());
+                // SAFETY: just entered.
+                unsafe { local.executor.run(index, task) };
+                local.leave();
+            }
+            _ => waker.wake(),
+        }
+    }
+}
+
+/// The spdk_thread that is current during a call: looked up once for all that the call touches.
+#[doc(hidden)]
+#[derive(Clone, Copy)]
+pub struct Caller<'a>(*mut sys::spdk_thread, PhantomData<&'a ()>);
+
+impl Caller<'_> {
+    #[inline]
+    pub(crate) fn thread(self) -> *mut sys::spdk_thread {
+        self.0
+    }
+}
+
+/// Runs the first part of a call. What it needs of the spdk_thread it asks of the [`Caller`].
+///
+/// As a call of its own it ends before the first await, so that nothing of it is kept in the future.
+#[doc(hidden)]
+#[inline]
+pub fn begin<T>(start: impl FnOnce(Caller<'_>) -> Result<T, Fault>) -> Result<T, Fault> {
+    let running = RUNNING.get();
+    let thread = if running.is_null() {
+        current_thread()
+    } else {
+        running
+    };
+    start(Caller(thread, PhantomData))
+}
+
+/// Another spdk_thread becomes current on this OS thread.
+pub(crate) fn forget_running() {
+    RUNNING.set(ptr::null_mut());
 }
 
 impl Local {
@@ -164,6 +240,7 @@ impl Local {
             index,
             wakeups: shared::wakeups(index),
             messages: Cell::default(),
+            has_messages: Cell::new(false),
             executor: Executor::default(),
             deferred: RefCell::default(),
             objects: RefCell::default(),
@@ -173,7 +250,6 @@ impl Local {
             ending: RefCell::default(),
             is_ending: Cell::new(false),
             out_of_patience: Cell::new(None),
-            running: Cell::new(false),
         });
         let arg = Rc::into_raw(local.clone()).cast_mut();
         // SAFETY: the context is a counted reference, given back in `finish` after the poller is
@@ -232,12 +308,24 @@ impl Local {
         self.objects.borrow_mut().remove(&key);
     }
 
+    /// Whether a turn would do nothing. Asked in every poll of the spdk_thread.
+    #[inline]
+    fn has_no_work(&self) -> bool {
+        self.executor.is_idle()
+            && self.wakeups.is_empty()
+            && self.shared.is_empty()
+            && !self.has_messages.get()
+            && self.deferred.borrow().is_empty()
+            && !self.is_ending.get()
+    }
+
     /// One turn of the executor: messages, deferred releases, then the tasks that are ready now.
     /// What becomes ready meanwhile waits for the next turn, so that SPDK's pollers get theirs.
     fn turn(self: &Rc<Self>) -> bool {
-        if self.running.replace(true) {
+        if !self.executor.enter() {
             return false; // a nested poll of this spdk_thread by foreign code
         }
+        RUNNING.set(self.thread.get());
         let mut busy = self.run_messages();
         self.wakeups
             .take(|place| self.executor.wake(TaskId::at(place)));
@@ -245,8 +333,9 @@ impl Local {
             busy = true;
             run_caught("release", f);
         }
-        busy |= self.executor.run_ready(self.index);
-        self.running.set(false);
+        // SAFETY: entered above.
+        busy |= unsafe { self.executor.run_ready(self.index) };
+        self.leave();
         if self.is_ending.get() {
             busy = true;
             self.end_step();
@@ -257,17 +346,28 @@ impl Local {
     fn run_messages(&self) -> bool {
         let mut messages = self.messages.take();
         let mut busy = false;
+        self.has_messages.set(true);
         for _ in 0..MESSAGES_PER_POLL {
             let next = messages.next().or_else(|| {
                 messages = self.shared.take();
                 messages.next()
             });
-            let Some(message) = next else { break };
+            let Some(message) = next else {
+                self.has_messages.set(false);
+                break;
+            };
             busy = true;
             run_caught("message", || message.run());
         }
         self.messages.set(messages);
         busy
+    }
+
+    /// Ends what `enter` of the executor began.
+    #[inline]
+    fn leave(&self) {
+        RUNNING.set(ptr::null_mut());
+        self.executor.leave();
     }
 
     fn take_deferred(&self) -> Option<Box<dyn FnOnce()>> {
@@ -376,6 +476,10 @@ impl Local {
 unsafe extern "C" fn run_local(arg: *mut c_void) -> c_int {
     panic::guard("executor poller", || {
         let local = arg.cast::<Local>().cast_const();
+        // SAFETY: the poller holds a counted reference to the `Local`, and this changes nothing.
+        if unsafe { (*local).has_no_work() } {
+            return 0;
+        }
         // SAFETY: the poller holds a counted reference to the `Local`; this call takes one more, for
         // the case that the turn ends it.
         let local = unsafe {
@@ -405,6 +509,12 @@ impl Here {
         let local = Local::current()?;
         local.operations.set(local.operations.get() + 1);
         Ok(Here(local))
+    }
+}
+
+impl AtHome for Here {
+    fn home(&self) -> Home {
+        Home::of(&self.0)
     }
 }
 

@@ -129,12 +129,14 @@ impl Mem {
 }
 
 impl MemRef {
+    #[inline]
     fn mem(&self) -> &Mem {
         // SAFETY: a `MemRef` is made by `Mem::boxed` and is not used after `free`: a `DmaBuf` gives
         // its own up with `release` or `renew`, a `Loan` keeps the memory from being freed.
         unsafe { self.0.as_ref() }
     }
 
+    #[inline]
     pub(crate) fn len(self) -> usize {
         self.mem().len
     }
@@ -143,14 +145,17 @@ impl MemRef {
         self.mem().align
     }
 
+    #[inline]
     pub(crate) fn is_dma(self) -> bool {
         self.mem().dma
     }
 
+    #[inline]
     pub(crate) fn is_lent(self) -> bool {
         self.mem().loans.load(Acquire) != 0
     }
 
+    #[inline]
     pub(crate) fn is_being_filled(self) -> bool {
         self.mem().loans.load(Acquire) & FILLING != 0
     }
@@ -179,6 +184,7 @@ impl MemRef {
 
     /// # Safety
     /// The caller owns the memory, and [`MemRef::can_be_read_by_device`].
+    #[inline]
     pub(crate) unsafe fn lend_shared(self) -> Loan {
         let mem = self.mem();
         let loans = mem.loans.load(Relaxed);
@@ -191,6 +197,7 @@ impl MemRef {
 
     /// # Safety
     /// The caller owns the memory, and it is not lent.
+    #[inline]
     pub(crate) unsafe fn lend_exclusive(self) -> Loan {
         let mem = self.mem();
         mem.lender.set(os_thread::Id::current());
@@ -237,6 +244,7 @@ impl MemRef {
 
     /// # Safety
     /// Nobody holds the memory any more.
+    #[cold]
     unsafe fn free(self) {
         // SAFETY: made by `Box::leak` in `Mem::boxed`; the caller holds the last reference.
         let mem = unsafe { Box::from_raw(self.0.as_ptr()) };
@@ -278,6 +286,7 @@ pub struct Loan(MemRef, PhantomData<*mut ()>);
 
 impl Loan {
     /// The memory.
+    #[inline]
     pub fn as_ptr(&self) -> *mut c_void {
         self.0.mem().data.as_ptr().cast()
     }
@@ -290,9 +299,11 @@ impl Loan {
 }
 
 impl Drop for Loan {
+    #[inline]
     fn drop(&mut self) {
         let mem = self.0.mem();
-        let left = (mem.loans.load(Relaxed) & !FILLING) - 1;
+        let loans = mem.loans.load(Relaxed);
+        let left = if loans & FILLING == 0 { loans - 1 } else { 0 };
         // Looked at before the store: after it another OS thread may sweep the memory away.
         let orphan = mem.orphan.get();
         mem.loans.store(left, Release);

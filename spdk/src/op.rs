@@ -33,6 +33,8 @@ use std::task::{Context, Poll, Waker};
 
 use crate::errno::Errno;
 use crate::error::Fault;
+use crate::executor;
+use crate::handle::Held;
 use crate::local::current_thread;
 use crate::panic::guard;
 use crate::slot;
@@ -51,6 +53,9 @@ pub unsafe trait Callback: 'static {
     type Raw: 'static;
     /// The C function for operations of kind `K`.
     fn of<K: Complete<Self::Raw>>() -> Self::Fn;
+    /// Whether the task that waits may be polled inside the callback, where it may do what an
+    /// application's callback may.
+    const RESUMES: bool = false;
     /// What [`Submitted::Done`] means; a callback type without it is not used with that answer.
     fn done() -> Option<Self::Raw> {
         None
@@ -160,9 +165,9 @@ impl<C, H, S, F, T> sealed::Sealed for Kind<C, H, S, F, T> {}
 impl<C, H, S, F, T> Complete<C::Raw> for Kind<C, H, S, F, T>
 where
     C: Callback,
-    H: 'static,
+    H: Held,
     S: FnMut(&mut H, C::Fn, *mut c_void) -> Submitted + 'static,
-    F: FnOnce(H, C::Raw) -> Result<T, Fault> + 'static,
+    F: FnOnce(&mut H, C::Raw) -> Result<T, Fault> + 'static,
     T: 'static,
 {
     #[inline]
@@ -198,9 +203,9 @@ impl<C: Callback, H, S, F, T> Copy for Shared<C, H, S, F, T> {}
 impl<C, H, S, F, T> Shared<C, H, S, F, T>
 where
     C: Callback,
-    H: 'static,
+    H: Held,
     S: FnMut(&mut H, C::Fn, *mut c_void) -> Submitted + 'static,
-    F: FnOnce(H, C::Raw) -> Result<T, Fault> + 'static,
+    F: FnOnce(&mut H, C::Raw) -> Result<T, Fault> + 'static,
     T: 'static,
 {
     // Inlined and written field by field, so that the parts are built in the slot: copying a struct
@@ -247,7 +252,7 @@ where
     }
 
     /// Calls C and follows what it says. The state is `Retry`, or `Waiting` and just dequeued.
-    #[inline]
+    #[inline(always)]
     fn submit(self) {
         let slot = self.slot();
         slot.state.set(State::Submitting);
@@ -261,14 +266,14 @@ where
         if slot.state.get() == State::Inline {
             // SAFETY: `Inline` says that `raw` is initialised; it is read once.
             let raw = unsafe { (*slot.raw.get()).assume_init_read() };
-            return self.finish(raw);
+            return wake(self.finish(raw));
         }
         match said {
             Submitted::Pending => slot.state.set(State::InFlight),
             Submitted::NoMemory { desc, ch } => self.wait(desc, ch),
             Submitted::Refused(errno) => self.refuse(Fault::errno(errno)),
             Submitted::Done => match C::done() {
-                Some(raw) => self.finish(raw),
+                Some(raw) => wake(self.finish(raw)),
                 None => self.refuse(Fault::errno(Errno::EPROTO)),
             },
         }
@@ -302,7 +307,7 @@ where
             // SPDK has a free `spdk_bdev_io` after all: the next poll submits again.
             slot.state.set(State::Retry);
             slot.home.set(current_thread());
-            self.wake();
+            wake(slot.waker.take());
         }
     }
 
@@ -324,11 +329,19 @@ where
     }
 
     /// The callback runs.
-    #[inline]
+    #[inline(always)]
     fn complete(self, raw: C::Raw) {
         let slot = self.slot();
         match slot.state.get() {
-            State::InFlight => self.finish(raw),
+            State::InFlight => {
+                // SAFETY: `held` is initialised until `finish`.
+                let home = unsafe { (**slot.held.get()).home() };
+                match self.finish(raw) {
+                    // SAFETY: this is the callback of the operation, which just ended.
+                    Some(waker) if C::RESUMES => unsafe { home.resume(waker) },
+                    waker => wake(waker),
+                }
+            }
             State::Submitting => {
                 // SAFETY: `raw` is not initialised before, and read after `Inline` only.
                 unsafe { (*slot.raw.get()).write(raw) };
@@ -338,18 +351,20 @@ where
         }
     }
 
-    /// Makes the result of what C reported, which drops what C held.
-    #[inline]
-    fn finish(self, raw: C::Raw) {
+    /// Makes the result of what C reported, which drops what C held. Returns whom to wake.
+    #[inline(always)]
+    fn finish(self, raw: C::Raw) -> Option<Waker> {
         let slot = self.slot();
         // SAFETY: each is initialised until the operation ends, which is here, once.
         let result = unsafe {
             ManuallyDrop::drop(&mut *slot.submit.get());
-            let held = ManuallyDrop::take(&mut *slot.held.get());
+            let held = &mut *slot.held.get();
             let finish = ManuallyDrop::take(&mut *slot.finish.get());
-            finish(held, raw)
+            let result = finish(held, raw);
+            H::drop(held);
+            result
         };
-        self.end(result);
+        self.end(result)
     }
 
     /// C has, and will have, nothing of the operation.
@@ -357,29 +372,23 @@ where
     fn refuse(self, fault: Fault) {
         // SAFETY: the operation ends here, once, and C refused it.
         unsafe { self.drop_parts() };
-        self.end(Err(fault));
+        wake(self.end(Err(fault)));
     }
 
-    /// Hands the result to the future; without one, drops it.
-    #[inline]
-    fn end(self, result: Result<T, Fault>) {
+    /// Hands the result to the future, and returns whom to wake; without a future, drops it.
+    #[inline(always)]
+    fn end(self, result: Result<T, Fault>) -> Option<Waker> {
         let slot = self.slot();
         if slot.wanted.get() {
             // SAFETY: the result is not initialised before `Done`.
             unsafe { (*slot.result.get()).write(result) };
             slot.state.set(State::Done);
-            self.wake();
+            slot.waker.take()
         } else {
             drop(result);
             // SAFETY: the future gave its share up, and C's ends here.
             unsafe { self.free() };
-        }
-    }
-
-    #[inline]
-    fn wake(self) {
-        if let Some(waker) = self.slot().waker.take() {
-            waker.wake();
+            None
         }
     }
 
@@ -396,16 +405,49 @@ where
     }
 
     /// # Safety
-    /// Both owners gave up their shares, and what the state says is initialised was dropped.
+    /// Both owners gave up their shares, the waker is gone, and what the state says is initialised
+    /// was dropped.
+    #[inline]
     unsafe fn free(self) {
-        drop(self.slot().waker.take());
         // SAFETY: made by `slot::alloc`; nothing is left in it to drop.
         unsafe { slot::free(self.0) };
     }
 
     /// The future's look at the operation.
-    #[inline]
+    #[inline(always)]
     fn poll(self, cx: &mut Context<'_>) -> Poll<Result<T, Fault>> {
+        let slot = self.slot();
+        let state = slot.state.get();
+        if state == State::Done {
+            return Poll::Ready(self.take());
+        }
+        if state != State::Retry && self.note_first(cx.waker()) {
+            return Poll::Pending;
+        }
+        self.poll_again(cx)
+    }
+
+    /// Notes whom to wake, if that is a task of ours and the first to ask: nothing of the user's runs.
+    #[inline(always)]
+    fn note_first(self, waker: &Waker) -> bool {
+        let place = self.slot().waker.as_ptr();
+        // SAFETY: the cell belongs to this OS thread, and nobody else uses it meanwhile. What is
+        // written over is `None`, which has nothing to drop.
+        unsafe {
+            if (*place).is_some() {
+                return false;
+            }
+            let Some(copy) = executor::copy(waker) else {
+                return false;
+            };
+            place.write(Some(copy));
+        }
+        true
+    }
+
+    /// A look that may submit again, or run the code of the user's wakers.
+    #[cold]
+    fn poll_again(self, cx: &mut Context<'_>) -> Poll<Result<T, Fault>> {
         let slot = self.slot();
         // On another spdk_thread of this OS thread it only waits for its own turn.
         if slot.state.get() == State::Retry && slot.home.get() == current_thread() {
@@ -422,17 +464,20 @@ where
         match slot.state.get() {
             State::Retry => cx.waker().wake_by_ref(),
             // It ended in the clone of one waker or the drop of another, which are the user's code.
-            State::Done => return Poll::Ready(self.take()),
+            State::Done => {
+                let _waker = slot.waker.take();
+                return Poll::Ready(self.take());
+            }
             _ => {}
         }
         Poll::Pending
     }
 
     /// Takes the result, in `Done`, and frees the slot.
-    #[inline]
+    #[inline(always)]
     fn take(self) -> Result<T, Fault> {
         // SAFETY: `Done` says that the result is initialised; it is read once, since both shares
-        // end here.
+        // end here. The callback took the waker.
         unsafe {
             let result = (*self.slot().result.get()).assume_init_read();
             self.free();
@@ -441,6 +486,7 @@ where
     }
 
     /// The future is dropped before it saw the result.
+    #[cold]
     fn detach(self) {
         let slot = self.slot();
         slot.wanted.set(false);
@@ -462,26 +508,33 @@ where
     }
 }
 
+#[inline]
+fn wake(waker: Option<Waker>) {
+    if let Some(waker) = waker {
+        waker.wake();
+    }
+}
+
 /// The future of an operation; see [`op`]. `None` once it was ready.
 struct Op<C, H, S, F, T>(Option<Shared<C, H, S, F, T>>)
 where
     C: Callback,
-    H: 'static,
+    H: Held,
     S: FnMut(&mut H, C::Fn, *mut c_void) -> Submitted + 'static,
-    F: FnOnce(H, C::Raw) -> Result<T, Fault> + 'static,
+    F: FnOnce(&mut H, C::Raw) -> Result<T, Fault> + 'static,
     T: 'static;
 
 impl<C, H, S, F, T> Future for Op<C, H, S, F, T>
 where
     C: Callback,
-    H: 'static,
+    H: Held,
     S: FnMut(&mut H, C::Fn, *mut c_void) -> Submitted + 'static,
-    F: FnOnce(H, C::Raw) -> Result<T, Fault> + 'static,
+    F: FnOnce(&mut H, C::Raw) -> Result<T, Fault> + 'static,
     T: 'static,
 {
     type Output = Result<T, Fault>;
 
-    #[inline]
+    #[inline(always)]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let Some(shared) = self.0 else {
             panic!("an operation's future was polled after it was ready");
@@ -497,11 +550,12 @@ where
 impl<C, H, S, F, T> Drop for Op<C, H, S, F, T>
 where
     C: Callback,
-    H: 'static,
+    H: Held,
     S: FnMut(&mut H, C::Fn, *mut c_void) -> Submitted + 'static,
-    F: FnOnce(H, C::Raw) -> Result<T, Fault> + 'static,
+    F: FnOnce(&mut H, C::Raw) -> Result<T, Fault> + 'static,
     T: 'static,
 {
+    #[inline(always)]
     fn drop(&mut self) {
         if let Some(shared) = self.0 {
             shared.detach();
@@ -525,13 +579,13 @@ where
 /// - `submit` and `finish` run on the spdk_thread that the C function and its callback belong to.
 #[inline(always)]
 pub unsafe fn op<C, H, T>(
-    held: H,
     submit: impl FnMut(&mut H, C::Fn, *mut c_void) -> Submitted + 'static,
-    finish: impl FnOnce(H, C::Raw) -> Result<T, Fault> + 'static,
+    finish: impl FnOnce(&mut H, C::Raw) -> Result<T, Fault> + 'static,
+    held: H,
 ) -> impl Future<Output = Result<T, Fault>>
 where
     C: Callback,
-    H: 'static,
+    H: Held,
     T: 'static,
 {
     let shared = Shared::<C, H, _, _, T>::new(held, submit, finish);

@@ -4,19 +4,26 @@
 ///
 /// C has no way to go on: the frames between two Rust frames hold SPDK's locks and half-changed
 /// queues.
+#[inline(always)]
 pub(crate) fn guard<R>(label: &'static str, f: impl FnOnce() -> R) -> R {
     struct Abort(&'static str);
     impl Drop for Abort {
-        #[cold]
+        // Inlined, so that the label is not stored before `f` runs.
+        #[inline(always)]
         fn drop(&mut self) {
-            tracing::error!(callback = self.0, "panic in a callback from SPDK, aborting");
-            std::process::abort();
+            abort(self.0);
         }
     }
     let abort = Abort(label);
     let result = f();
     std::mem::forget(abort);
     result
+}
+
+#[cold]
+fn abort(callback: &'static str) {
+    tracing::error!(callback, "panic in a callback from SPDK, aborting");
+    std::process::abort();
 }
 
 /// The text of a panic's payload.

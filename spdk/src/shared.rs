@@ -74,6 +74,12 @@ impl Shared {
         self.inbox.push(Message::new(f)).is_ok()
     }
 
+    /// Whether no message has come.
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.inbox.is_empty()
+    }
+
     /// The messages that have come, for the spdk_thread itself.
     pub(crate) fn take(&self) -> Messages {
         self.inbox.take()

@@ -9,25 +9,43 @@ use std::ptr::{self, NonNull};
 const SIZES: [usize; 4] = [256, 512, 1024, 2048];
 const ALIGN: usize = 64;
 
-struct Pool([Cell<*mut u8>; SIZES.len()]);
+type Pool = [Cell<*mut u8>; SIZES.len()];
 
 thread_local! {
-    static POOL: Pool = const { Pool([const { Cell::new(ptr::null_mut()) }; SIZES.len()]) };
+    /// The free blocks of each size, linked through their first words. It has no destructor, so that
+    /// its use costs no look at whether that ran: [`Cleaner`] does its work.
+    static POOL: Pool = const { [const { Cell::new(ptr::null_mut()) }; SIZES.len()] };
+    static CLEANER: Cleaner = const { Cleaner };
 }
 
-impl Drop for Pool {
+/// Marks the end of a list on an OS thread that has given its blocks back: it takes no more.
+fn closed() -> *mut u8 {
+    ptr::without_provenance_mut(1)
+}
+
+fn is_block(block: *mut u8) -> bool {
+    block > closed()
+}
+
+/// Gives the blocks back to the allocator when the OS thread ends.
+struct Cleaner;
+
+impl Drop for Cleaner {
     fn drop(&mut self) {
-        for (class, free) in self.0.iter().enumerate() {
-            let mut block = free.replace(ptr::null_mut());
-            while !block.is_null() {
-                // SAFETY: the first word of a free block is the next one; each is in the list once.
-                unsafe {
-                    let next = *block.cast::<*mut u8>();
-                    alloc::dealloc(block, block_layout(class));
-                    block = next;
+        POOL.with(|pool| {
+            for (class, free) in pool.iter().enumerate() {
+                let mut block = free.replace(closed());
+                while is_block(block) {
+                    // SAFETY: the first word of a free block is the next one; each is in the list
+                    // once.
+                    unsafe {
+                        let next = *block.cast::<*mut u8>();
+                        alloc::dealloc(block, block_layout(class));
+                        block = next;
+                    }
                 }
             }
-        }
+        });
     }
 }
 
@@ -59,22 +77,23 @@ pub(crate) fn alloc<T>() -> NonNull<T> {
     let Some(class) = class else {
         return fresh(Layout::new::<T>()).cast();
     };
-    let pooled = POOL.try_with(|pool| {
-        let block = pool.0[class].get();
-        if !block.is_null() {
-            // SAFETY: the first word of a free block is the next one.
-            pool.0[class].set(unsafe { *block.cast::<*mut u8>() });
+    POOL.with(|pool| {
+        let block = pool[class].get();
+        if !is_block(block) {
+            return fresh(block_layout(class)).cast();
         }
-        block
-    });
-    match pooled.ok().and_then(NonNull::new) {
-        Some(block) => block.cast(),
-        None => fresh(block_layout(class)).cast(),
-    }
+        // SAFETY: the first word of a free block is the next one; a block is not null.
+        unsafe {
+            pool[class].set(*block.cast::<*mut u8>());
+            NonNull::new_unchecked(block).cast()
+        }
+    })
 }
 
 #[cold]
 fn fresh(layout: Layout) -> NonNull<u8> {
+    // Has it dropped at the end; an error means that the end has come.
+    let _ = CLEANER.try_with(|_| ());
     // SAFETY: no `T` here has size 0: a slot has a state.
     match NonNull::new(unsafe { alloc::alloc(layout) }) {
         Some(block) => block,
@@ -94,13 +113,15 @@ pub(crate) unsafe fn free<T>(block: NonNull<T>) {
         // SAFETY: `alloc` took it from the allocator with this layout.
         return unsafe { alloc::dealloc(block, Layout::new::<T>()) };
     };
-    let pooled = POOL.try_with(|pool| {
-        // SAFETY: the block is free and large enough for a pointer.
-        unsafe { *block.cast::<*mut u8>() = pool.0[class].get() };
-        pool.0[class].set(block);
+    POOL.with(|pool| {
+        let next = pool[class].get();
+        if next == closed() {
+            // SAFETY: the OS thread has given its pool up; `alloc` used this layout.
+            unsafe { alloc::dealloc(block, block_layout(class)) }
+        } else {
+            // SAFETY: the block is free and large enough for a pointer.
+            unsafe { *block.cast::<*mut u8>() = next };
+            pool[class].set(block);
+        }
     });
-    if pooled.is_err() {
-        // SAFETY: the OS thread is ending and its pool with it; `alloc` used this layout.
-        unsafe { alloc::dealloc(block, block_layout(class)) }
-    }
 }

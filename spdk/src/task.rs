@@ -4,12 +4,12 @@ use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::future::Future;
-use std::panic::AssertUnwindSafe;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::rc::{Rc, Weak};
 use std::task::{Context, Poll, Waker};
 
-use futures_util::FutureExt;
+use pin_project_lite::pin_project;
 
 use crate::error::{At, Error, Result};
 use crate::executor::TaskId;
@@ -46,15 +46,39 @@ where
         result: RefCell::new(None),
         waker: Cell::new(None),
     });
-    let sink = Sink(end.clone());
-    let task = local.executor().spawn(Box::pin(async move {
-        let result = AssertUnwindSafe(future).catch_unwind().await;
-        sink.set(result.map_err(panicked));
+    let task = local.executor().spawn(Box::new(Body {
+        future,
+        sink: Sink(end.clone()),
     }));
     JoinHandle {
         end,
         task,
         local: Rc::downgrade(local),
+    }
+}
+
+pin_project! {
+    /// What the executor polls: the user's future, and where its result goes.
+    struct Body<F: Future> {
+        #[pin]
+        future: F,
+        sink: Sink<F::Output>,
+    }
+}
+
+impl<F: Future> Future for Body<F> {
+    type Output = ();
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = self.project();
+        let result = match catch_unwind(AssertUnwindSafe(|| this.future.poll(cx))) {
+            Ok(Poll::Pending) => return Poll::Pending,
+            Ok(Poll::Ready(output)) => Ok(output),
+            Err(payload) => Err(panicked(payload)),
+        };
+        this.sink.set(result);
+        Poll::Ready(())
     }
 }
 

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use crate::env::{self, Phase};
 use crate::errno::Errno;
 use crate::error::{At, Error, Fault, Result};
-use crate::local::Local;
+use crate::local::{self, Local};
 use crate::shared::Shared;
 use crate::thread_handle::ThreadHandle;
 use crate::{options, panic, sys};
@@ -100,6 +100,7 @@ impl SpdkThread {
             _ => return Err(Error::NotInitialised { operation: CALL }),
         }
         let ptr = create(&name, size)?;
+        local::forget_running();
         // SAFETY: the spdk_thread was just created, and nobody else polls it.
         unsafe { sys::spdk_set_thread(ptr.as_ptr()) };
         ATTACHED.with_borrow_mut(|attached| attached.push(ptr.as_ptr()));
@@ -328,6 +329,7 @@ impl Drop for SpdkThread {
 /// Ends an spdk_thread that has nothing open any more.
 fn detach(thread: NonNull<sys::spdk_thread>) {
     let raw = thread.as_ptr();
+    local::forget_running();
     // SAFETY: the caller owns the spdk_thread, on this OS thread, outside of a poll. It is destroyed
     // when SPDK says that it has exited, and not used after.
     unsafe {

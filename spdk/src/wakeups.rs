@@ -52,10 +52,16 @@ impl Wakeups {
         }
     }
 
+    /// Whether there is no wake to take.
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.groups.load(Relaxed) == 0
+    }
+
     /// Takes the wakes that are there, and calls `wake` with the place of each.
     #[inline]
     pub(crate) fn take(&self, wake: impl FnMut(u32)) {
-        if self.groups.load(Relaxed) != 0 {
+        if !self.is_empty() {
             self.take_some(wake);
         }
     }

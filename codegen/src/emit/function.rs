@@ -27,7 +27,10 @@ fn wrapper(function: &Function) -> TokenStream {
         (None, _) => quote!(-> #output),
     };
     let lets = &function.lets;
-    let at = function.at.as_ref().map(|at| quote!(let at = #at;));
+    let at = function
+        .at
+        .as_ref()
+        .map(|at| quote!(let at = move |fault: rt::Fault| fault.at(#at);));
     let asyncness = matches!(function.body, Body::Op { .. }).then(|| quote!(async));
     let generics = match &function.body {
         Body::Each { item, .. } => quote!(<F: FnMut(#item) -> ControlFlow<()>>),
@@ -104,23 +107,32 @@ fn op(
             }
         }
     };
-    let (place, checks) = (&function.place, &function.checks);
+    let (place, checks, caller) = (&function.place, &function.checks, caller(function));
     let safety = comment(&format!("SAFETY: {}", function.safety));
     quote! {
-        let op = rt::begin(at, || {
+        let begun = rt::begin(move |#caller| {
             #place
             #(#checks)*
-            let held = #values;
             #safety
             Ok(unsafe {
                 rt::op::<#callback, _, _>(
-                    held,
                     move |#submit_holds, done, arg| { #submit },
                     |#finish_holds, #raw| #finish,
+                    #values,
                 )
             })
-        })?;
-        op.await.map_err(|fault| fault.at(at))
+        });
+        match begun {
+            Ok(op) => op.await.map_err(at),
+            Err(fault) => Err(at(fault)),
+        }
+    }
+}
+
+fn caller(function: &Function) -> TokenStream {
+    match function.asks_caller {
+        true => quote!(caller),
+        false => quote!(_),
     }
 }
 
@@ -153,8 +165,12 @@ fn lets(holds: &[Hold]) -> TokenStream {
 
 /// The statements of a call, told where its errors happen.
 fn begun(function: &Function, statements: TokenStream) -> TokenStream {
+    let caller = caller(function);
     match function.at {
-        Some(_) => quote!(rt::begin(at, || { #statements })),
+        Some(_) => quote! {
+            let result = rt::begin(|#caller| { #statements });
+            result.map_err(at)
+        },
         None => statements,
     }
 }

@@ -59,6 +59,7 @@ pub(super) fn function(
         inputs,
         output,
         at: fallible.then(|| at(func)),
+        asks_caller: parts.asks_caller,
         lets: parts.lets,
         place,
         checks: parts.checks,

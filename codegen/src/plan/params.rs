@@ -20,6 +20,8 @@ pub(super) struct Parts {
     pub(super) outputs: Vec<Output>,
     /// Whether something can refuse the call.
     pub(super) fallible: bool,
+    /// Whether something depends on the spdk_thread of the call.
+    pub(super) asks_caller: bool,
 }
 
 /// A result that C writes to memory.
@@ -252,8 +254,14 @@ impl Walk<'_, '_> {
                 let raw = format_ident!("{raw}");
                 quote!(#object.#raw())
             }
-            (None, true) => quote!(#object.handle().hold()),
-            (None, false) => quote!(#object.handle().get()),
+            (None, true) => {
+                self.parts.asks_caller = true;
+                quote!(#object.handle().hold(caller))
+            }
+            (None, false) => {
+                self.parts.asks_caller = true;
+                quote!(#object.handle().get(caller))
+            }
         };
         self.try_hold(&name, value);
         quote!(#name.as_ptr())
@@ -266,7 +274,8 @@ impl Walk<'_, '_> {
             _ => None,
         };
         let check = format_ident!("{}", check.unwrap_or("channel"));
-        self.try_hold(name, quote!(#device.#check(#name)));
+        self.parts.asks_caller = true;
+        self.try_hold(name, quote!(#device.#check(#name, caller)));
     }
 
     fn buffer(&mut self, index: usize, name: &Ident, writes: bool, len: usize, unit: Option<&str>) {

@@ -115,31 +115,30 @@ pub mod vault {
         /// Any spdk_thread.
         #[doc(alias = "vault_open")]
         pub async fn open(path: &str) -> rt::Result<Vault> {
-            let at = rt::At::new("vault_open", &path);
-            let op = rt::begin(
-                at,
-                || {
-                    let held = (rt::Here::now()?, rt::cstring(path, "path")?);
-                    Ok(unsafe {
-                        rt::op::<
-                            VaultOpened,
-                            _,
-                            _,
-                        >(
-                            held,
-                            move |(_, path), done, arg| {
-                                sys::vault_open(path.as_ptr(), done, arg);
-                                rt::Submitted::Pending
-                            },
-                            |_, (vault, rc)| {
-                                rt::status(rc)?;
-                                Vault::from_c(vault, ())
-                            },
-                        )
-                    })
-                },
-            )?;
-            op.await.map_err(|fault| fault.at(at))
+            let at = move |fault: rt::Fault| fault.at(rt::At::new("vault_open", &path));
+            let begun = rt::begin(move |_| {
+                Ok(unsafe {
+                    rt::op::<
+                        VaultOpened,
+                        _,
+                        _,
+                    >(
+                        move |(_, path), done, arg| {
+                            sys::vault_open(path.as_ptr(), done, arg);
+                            rt::Submitted::Pending
+                        },
+                        |_, (vault, rc)| {
+                            rt::status(rc)?;
+                            Vault::from_c(vault, ())
+                        },
+                        (rt::Here::now()?, rt::cstring(path, "path")?),
+                    )
+                })
+            });
+            match begun {
+                Ok(op) => op.await.map_err(at),
+                Err(fault) => Err(at(fault)),
+            }
         }
     }
     const _: unsafe extern "C" fn(
@@ -169,44 +168,43 @@ pub mod vault {
         /// The home spdk_thread of the handle.
         #[doc(alias = "vault_put")]
         pub async fn put(&self, key: &str, value: &[u8]) -> rt::Result<()> {
-            let at = rt::At::new("vault_put", self);
-            let op = rt::begin(
-                at,
-                || {
-                    let len = u32::try_from(value.len())
-                        .map_err(|_| rt::Fault::invalid(
-                            "`value` is too long for the call",
-                        ))?;
-                    let held = (
-                        self.handle().hold()?,
-                        rt::cstring(key, "key")?,
-                        Box::<[u8]>::from(value),
-                    );
-                    Ok(unsafe {
-                        rt::op::<
-                            VaultDone,
-                            _,
-                            _,
-                        >(
-                            held,
-                            move |(v, key, value), done, arg| {
-                                rt::Submitted::rc(
-                                    sys::vault_put(
-                                        v.as_ptr(),
-                                        key.as_ptr(),
-                                        value.as_ptr().cast(),
-                                        len,
-                                        done,
-                                        arg,
-                                    ),
-                                )
-                            },
-                            |_, rc| rt::status(rc),
-                        )
-                    })
-                },
-            )?;
-            op.await.map_err(|fault| fault.at(at))
+            let at = move |fault: rt::Fault| fault.at(rt::At::new("vault_put", self));
+            let begun = rt::begin(move |caller| {
+                let len = u32::try_from(value.len())
+                    .map_err(|_| rt::Fault::invalid(
+                        "`value` is too long for the call",
+                    ))?;
+                Ok(unsafe {
+                    rt::op::<
+                        VaultDone,
+                        _,
+                        _,
+                    >(
+                        move |(v, key, value), done, arg| {
+                            rt::Submitted::rc(
+                                sys::vault_put(
+                                    v.as_ptr(),
+                                    key.as_ptr(),
+                                    value.as_ptr().cast(),
+                                    len,
+                                    done,
+                                    arg,
+                                ),
+                            )
+                        },
+                        |_, rc| rt::status(rc),
+                        (
+                            self.handle().hold(caller)?,
+                            rt::cstring(key, "key")?,
+                            Box::<[u8]>::from(value),
+                        ),
+                    )
+                })
+            });
+            match begun {
+                Ok(op) => op.await.map_err(at),
+                Err(fault) => Err(at(fault)),
+            }
         }
     }
 }

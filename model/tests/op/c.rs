@@ -30,6 +30,7 @@ unsafe fn on_done<K: Complete<c_int>>(arg: *mut c_void, rc: c_int) {
 unsafe impl op::Callback for WithDone {
     type Fn = Callback;
     type Raw = c_int;
+    const RESUMES: bool = true;
     fn of<K: Complete<c_int>>() -> Callback {
         on_done::<K>
     }

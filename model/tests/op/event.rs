@@ -141,20 +141,20 @@ fn start() {
         let owned: &InSubmit = &in_submit;
         c::submit(owned.0, held, callback, arg)
     };
-    let finish = move |held: Held, rc: c_int| finish(in_finish, held, rc);
+    let finish = move |held: &mut Held, rc: c_int| finish(in_finish, held, rc);
     // SAFETY: the script keeps the contract: it calls back as `submit` says, names the descriptor and the
     // channel, touches `held` only, and submits and calls back on the operation's spdk_thread.
     let future = unsafe {
         if c::with_done(operation) {
-            future::frame(op::op::<c::WithDone, _, _>(held, submit, finish))
+            future::frame(op::op::<c::WithDone, _, _>(submit, finish, held))
         } else {
-            future::frame(op::op::<c::WithoutDone, _, _>(held, submit, finish))
+            future::frame(op::op::<c::WithoutDone, _, _>(submit, finish, held))
         }
     };
     with(|world| world.operations[operation].future = Some(future));
 }
 
-fn finish(in_finish: InFinish, held: Held, rc: c_int) -> Output {
+fn finish(in_finish: InFinish, held: &Held, rc: c_int) -> Output {
     let id = in_finish.0;
     let (twice, reported, same) = with(|world| {
         let operation = &mut world.operations[id];
@@ -165,7 +165,6 @@ fn finish(in_finish: InFinish, held: Held, rc: c_int) -> Output {
     require(reported == Some(rc), "`finish` gets what C did not report");
     require(same, "`finish` gets what another operation held");
     user_code(Point::Finish);
-    drop(held);
     drop(in_finish);
     let result = op::status(rc).map(|()| Resource::make(id));
     with(|world| {

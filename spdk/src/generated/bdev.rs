@@ -349,22 +349,26 @@ const _: unsafe extern "C" fn(
 /// Any spdk_thread.
 #[doc(alias = "spdk_bdev_wait_for_examine")]
 pub async fn wait_for_examine() -> rt::Result<()> {
-    let at = rt::At::free("spdk_bdev_wait_for_examine");
-    let op = rt::begin(at, || {
-        let held = (rt::Here::now()?,);
+    let at = move |fault: rt::Fault| {
+        fault.at(rt::At::free("spdk_bdev_wait_for_examine"))
+    };
+    let begun = rt::begin(move |_| {
         // SAFETY: 0 means that the callback runs once, another code that it never runs; C is given
         // nothing else.
         Ok(unsafe {
             rt::op::<BdevWaitForExamineCb, _, _>(
-                held,
                 move |_, done, arg| {
                     rt::Submitted::rc(sys::spdk_bdev_wait_for_examine(done, arg))
                 },
                 |_, ()| Ok(()),
+                (rt::Here::now()?,),
             )
         })
-    })?;
-    op.await.map_err(|fault| fault.at(at))
+    });
+    match begun {
+        Ok(op) => op.await.map_err(at),
+        Err(fault) => Err(at(fault)),
+    }
 }
 
 const _: unsafe extern "C" fn(
@@ -400,8 +404,10 @@ impl BdevDesc {
             // SAFETY: `ctx` is the hub of the handle, which C calls only while the handle is open.
             unsafe { rt::emit(event_ctx, BdevEvent::from_c(type_)) }
         }
-        let at = rt::At::new("spdk_bdev_open_ext", &bdev_name);
-        rt::begin(at, || {
+        let at = move |fault: rt::Fault| {
+            fault.at(rt::At::new("spdk_bdev_open_ext", &bdev_name))
+        };
+        let result = rt::begin(|_| {
             drop(rt::Here::now()?);
             let bdev_name = rt::cstring(bdev_name, "bdev_name")?;
             let mut desc = ptr::null_mut();
@@ -424,7 +430,8 @@ impl BdevDesc {
             }?;
             crate::bdev::opened(&opened);
             Ok(opened)
-        })
+        });
+        result.map_err(at)
     }
 
     /// The events from now on, on the home spdk_thread, until the object is closed (`spdk_bdev_event_cb_t`).
@@ -453,8 +460,8 @@ pub fn for_each<F: FnMut(String) -> ControlFlow<()>>(mut each: F) -> rt::Result<
         let flow = unsafe { rt::each::<F, _>(ctx, || crate::bdev_list::name(bdev)) };
         c_int::from(flow.is_break())
     }
-    let at = rt::At::free("spdk_for_each_bdev");
-    rt::begin(at, || {
+    let at = move |fault: rt::Fault| fault.at(rt::At::free("spdk_for_each_bdev"));
+    let result = rt::begin(|_| {
         drop(rt::Here::now()?);
         // SAFETY: `spdk_for_each_bdev_fn` runs only inside the call, and the closure outlives it.
         let rc = unsafe {
@@ -462,7 +469,8 @@ pub fn for_each<F: FnMut(String) -> ControlFlow<()>>(mut each: F) -> rt::Result<
         };
         // A positive code is the wish of the closure to stop.
         rt::status(rc.min(0))
-    })
+    });
+    result.map_err(at)
 }
 
 const _: unsafe extern "C" fn(*mut c_void, sys::spdk_for_each_bdev_fn) -> c_int = sys::spdk_for_each_bdev_leaf;
@@ -487,8 +495,8 @@ pub fn for_each_leaf<F: FnMut(String) -> ControlFlow<()>>(
         let flow = unsafe { rt::each::<F, _>(ctx, || crate::bdev_list::name(bdev)) };
         c_int::from(flow.is_break())
     }
-    let at = rt::At::free("spdk_for_each_bdev_leaf");
-    rt::begin(at, || {
+    let at = move |fault: rt::Fault| fault.at(rt::At::free("spdk_for_each_bdev_leaf"));
+    let result = rt::begin(|_| {
         drop(rt::Here::now()?);
         // SAFETY: `spdk_for_each_bdev_fn` runs only inside the call, and the closure outlives it.
         let rc = unsafe {
@@ -496,7 +504,8 @@ pub fn for_each_leaf<F: FnMut(String) -> ControlFlow<()>>(
         };
         // A positive code is the wish of the closure to stop.
         rt::status(rc.min(0))
-    })
+    });
+    result.map_err(at)
 }
 
 const _: unsafe extern "C" fn(*mut sys::spdk_bdev, sys::spdk_bdev_io_type) -> bool = sys::spdk_bdev_io_type_supported;
@@ -511,14 +520,17 @@ impl Bdev {
     /// The home spdk_thread of the handle.
     #[doc(alias = "spdk_bdev_io_type_supported")]
     pub fn io_type_supported(&self, io_type: BdevIoType) -> rt::Result<bool> {
-        let at = rt::At::new("spdk_bdev_io_type_supported", self);
-        rt::begin(at, || {
-            let bdev = self.handle().get()?;
+        let at = move |fault: rt::Fault| {
+            fault.at(rt::At::new("spdk_bdev_io_type_supported", self))
+        };
+        let result = rt::begin(|caller| {
+            let bdev = self.handle().get(caller)?;
             // SAFETY: `bdev` may be used now and here; C keeps nothing after the call.
             Ok(unsafe {
                 sys::spdk_bdev_io_type_supported(bdev.as_ptr(), io_type.to_c())
             })
-        })
+        });
+        result.map_err(at)
     }
 }
 
@@ -534,15 +546,18 @@ impl Bdev {
     /// The home spdk_thread of the handle.
     #[doc(alias = "spdk_bdev_get_product_name")]
     pub fn product_name(&self) -> rt::Result<String> {
-        let at = rt::At::new("spdk_bdev_get_product_name", self);
-        rt::begin(at, || {
-            let bdev = self.handle().get()?;
+        let at = move |fault: rt::Fault| {
+            fault.at(rt::At::new("spdk_bdev_get_product_name", self))
+        };
+        let result = rt::begin(|caller| {
+            let bdev = self.handle().get(caller)?;
             // SAFETY: `bdev` may be used now and here; C keeps nothing after the call.
             let rc = unsafe { sys::spdk_bdev_get_product_name(bdev.as_ptr()) };
             // SAFETY: it is what the call returned, checked before it is used.
             unsafe { rt::string(rc) }
                 .and_then(|text| text.ok_or(rt::Fault::errno(rt::Errno::ENODATA)))
-        })
+        });
+        result.map_err(at)
     }
 }
 
@@ -558,12 +573,15 @@ impl Bdev {
     /// The home spdk_thread of the handle.
     #[doc(alias = "spdk_bdev_get_write_unit_size")]
     pub fn write_unit_size(&self) -> rt::Result<u32> {
-        let at = rt::At::new("spdk_bdev_get_write_unit_size", self);
-        rt::begin(at, || {
-            let bdev = self.handle().get()?;
+        let at = move |fault: rt::Fault| {
+            fault.at(rt::At::new("spdk_bdev_get_write_unit_size", self))
+        };
+        let result = rt::begin(|caller| {
+            let bdev = self.handle().get(caller)?;
             // SAFETY: `bdev` may be used now and here; C keeps nothing after the call.
             Ok(unsafe { sys::spdk_bdev_get_write_unit_size(bdev.as_ptr()) })
-        })
+        });
+        result.map_err(at)
     }
 }
 
@@ -579,12 +597,15 @@ impl Bdev {
     /// The home spdk_thread of the handle.
     #[doc(alias = "spdk_bdev_get_buf_align")]
     pub fn buf_align(&self) -> rt::Result<usize> {
-        let at = rt::At::new("spdk_bdev_get_buf_align", self);
-        rt::begin(at, || {
-            let bdev = self.handle().get()?;
+        let at = move |fault: rt::Fault| {
+            fault.at(rt::At::new("spdk_bdev_get_buf_align", self))
+        };
+        let result = rt::begin(|caller| {
+            let bdev = self.handle().get(caller)?;
             // SAFETY: `bdev` may be used now and here; C keeps nothing after the call.
             Ok(unsafe { sys::spdk_bdev_get_buf_align(bdev.as_ptr()) })
-        })
+        });
+        result.map_err(at)
     }
 }
 
@@ -600,12 +621,15 @@ impl Bdev {
     /// The home spdk_thread of the handle.
     #[doc(alias = "spdk_bdev_get_optimal_io_boundary")]
     pub fn optimal_io_boundary(&self) -> rt::Result<u32> {
-        let at = rt::At::new("spdk_bdev_get_optimal_io_boundary", self);
-        rt::begin(at, || {
-            let bdev = self.handle().get()?;
+        let at = move |fault: rt::Fault| {
+            fault.at(rt::At::new("spdk_bdev_get_optimal_io_boundary", self))
+        };
+        let result = rt::begin(|caller| {
+            let bdev = self.handle().get(caller)?;
             // SAFETY: `bdev` may be used now and here; C keeps nothing after the call.
             Ok(unsafe { sys::spdk_bdev_get_optimal_io_boundary(bdev.as_ptr()) })
-        })
+        });
+        result.map_err(at)
     }
 }
 
@@ -621,12 +645,15 @@ impl Bdev {
     /// The home spdk_thread of the handle.
     #[doc(alias = "spdk_bdev_has_write_cache")]
     pub fn has_write_cache(&self) -> rt::Result<bool> {
-        let at = rt::At::new("spdk_bdev_has_write_cache", self);
-        rt::begin(at, || {
-            let bdev = self.handle().get()?;
+        let at = move |fault: rt::Fault| {
+            fault.at(rt::At::new("spdk_bdev_has_write_cache", self))
+        };
+        let result = rt::begin(|caller| {
+            let bdev = self.handle().get(caller)?;
             // SAFETY: `bdev` may be used now and here; C keeps nothing after the call.
             Ok(unsafe { sys::spdk_bdev_has_write_cache(bdev.as_ptr()) })
-        })
+        });
+        result.map_err(at)
     }
 }
 
@@ -642,12 +669,15 @@ impl Bdev {
     /// The home spdk_thread of the handle.
     #[doc(alias = "spdk_bdev_get_acwu")]
     pub fn acwu(&self) -> rt::Result<u16> {
-        let at = rt::At::new("spdk_bdev_get_acwu", self);
-        rt::begin(at, || {
-            let bdev = self.handle().get()?;
+        let at = move |fault: rt::Fault| {
+            fault.at(rt::At::new("spdk_bdev_get_acwu", self))
+        };
+        let result = rt::begin(|caller| {
+            let bdev = self.handle().get(caller)?;
             // SAFETY: `bdev` may be used now and here; C keeps nothing after the call.
             Ok(unsafe { sys::spdk_bdev_get_acwu(bdev.as_ptr()) })
-        })
+        });
+        result.map_err(at)
     }
 }
 
@@ -663,12 +693,15 @@ impl Bdev {
     /// The home spdk_thread of the handle.
     #[doc(alias = "spdk_bdev_get_md_size")]
     pub fn md_size(&self) -> rt::Result<u32> {
-        let at = rt::At::new("spdk_bdev_get_md_size", self);
-        rt::begin(at, || {
-            let bdev = self.handle().get()?;
+        let at = move |fault: rt::Fault| {
+            fault.at(rt::At::new("spdk_bdev_get_md_size", self))
+        };
+        let result = rt::begin(|caller| {
+            let bdev = self.handle().get(caller)?;
             // SAFETY: `bdev` may be used now and here; C keeps nothing after the call.
             Ok(unsafe { sys::spdk_bdev_get_md_size(bdev.as_ptr()) })
-        })
+        });
+        result.map_err(at)
     }
 }
 
@@ -684,12 +717,15 @@ impl Bdev {
     /// The home spdk_thread of the handle.
     #[doc(alias = "spdk_bdev_is_md_interleaved")]
     pub fn is_md_interleaved(&self) -> rt::Result<bool> {
-        let at = rt::At::new("spdk_bdev_is_md_interleaved", self);
-        rt::begin(at, || {
-            let bdev = self.handle().get()?;
+        let at = move |fault: rt::Fault| {
+            fault.at(rt::At::new("spdk_bdev_is_md_interleaved", self))
+        };
+        let result = rt::begin(|caller| {
+            let bdev = self.handle().get(caller)?;
             // SAFETY: `bdev` may be used now and here; C keeps nothing after the call.
             Ok(unsafe { sys::spdk_bdev_is_md_interleaved(bdev.as_ptr()) })
-        })
+        });
+        result.map_err(at)
     }
 }
 
@@ -705,12 +741,15 @@ impl Bdev {
     /// The home spdk_thread of the handle.
     #[doc(alias = "spdk_bdev_is_md_separate")]
     pub fn is_md_separate(&self) -> rt::Result<bool> {
-        let at = rt::At::new("spdk_bdev_is_md_separate", self);
-        rt::begin(at, || {
-            let bdev = self.handle().get()?;
+        let at = move |fault: rt::Fault| {
+            fault.at(rt::At::new("spdk_bdev_is_md_separate", self))
+        };
+        let result = rt::begin(|caller| {
+            let bdev = self.handle().get(caller)?;
             // SAFETY: `bdev` may be used now and here; C keeps nothing after the call.
             Ok(unsafe { sys::spdk_bdev_is_md_separate(bdev.as_ptr()) })
-        })
+        });
+        result.map_err(at)
     }
 }
 
@@ -726,12 +765,15 @@ impl Bdev {
     /// The home spdk_thread of the handle.
     #[doc(alias = "spdk_bdev_is_zoned")]
     pub fn is_zoned(&self) -> rt::Result<bool> {
-        let at = rt::At::new("spdk_bdev_is_zoned", self);
-        rt::begin(at, || {
-            let bdev = self.handle().get()?;
+        let at = move |fault: rt::Fault| {
+            fault.at(rt::At::new("spdk_bdev_is_zoned", self))
+        };
+        let result = rt::begin(|caller| {
+            let bdev = self.handle().get(caller)?;
             // SAFETY: `bdev` may be used now and here; C keeps nothing after the call.
             Ok(unsafe { sys::spdk_bdev_is_zoned(bdev.as_ptr()) })
-        })
+        });
+        result.map_err(at)
     }
 }
 
@@ -747,12 +789,15 @@ impl Bdev {
     /// The home spdk_thread of the handle.
     #[doc(alias = "spdk_bdev_get_data_block_size")]
     pub fn data_block_size(&self) -> rt::Result<u32> {
-        let at = rt::At::new("spdk_bdev_get_data_block_size", self);
-        rt::begin(at, || {
-            let bdev = self.handle().get()?;
+        let at = move |fault: rt::Fault| {
+            fault.at(rt::At::new("spdk_bdev_get_data_block_size", self))
+        };
+        let result = rt::begin(|caller| {
+            let bdev = self.handle().get(caller)?;
             // SAFETY: `bdev` may be used now and here; C keeps nothing after the call.
             Ok(unsafe { sys::spdk_bdev_get_data_block_size(bdev.as_ptr()) })
-        })
+        });
+        result.map_err(at)
     }
 }
 
@@ -768,12 +813,15 @@ impl Bdev {
     /// The home spdk_thread of the handle.
     #[doc(alias = "spdk_bdev_get_physical_block_size")]
     pub fn physical_block_size(&self) -> rt::Result<u32> {
-        let at = rt::At::new("spdk_bdev_get_physical_block_size", self);
-        rt::begin(at, || {
-            let bdev = self.handle().get()?;
+        let at = move |fault: rt::Fault| {
+            fault.at(rt::At::new("spdk_bdev_get_physical_block_size", self))
+        };
+        let result = rt::begin(|caller| {
+            let bdev = self.handle().get(caller)?;
             // SAFETY: `bdev` may be used now and here; C keeps nothing after the call.
             Ok(unsafe { sys::spdk_bdev_get_physical_block_size(bdev.as_ptr()) })
-        })
+        });
+        result.map_err(at)
     }
 }
 
@@ -817,14 +865,14 @@ impl BdevDesc {
         offset: u64,
     ) -> rt::Result<()> {
         let nbytes = buf.len() as u64;
-        let at = rt::At::new("spdk_bdev_read", self).bytes(offset, nbytes);
-        let op = rt::begin(at, || {
-            let held = (self.handle().hold()?, self.channel(ch)?, buf.lend_mut()?);
+        let at = move |fault: rt::Fault| {
+            fault.at(rt::At::new("spdk_bdev_read", self).bytes(offset, nbytes))
+        };
+        let begun = rt::begin(move |caller| {
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
             // keeps `desc`, `ch` and `buf` until then.
             Ok(unsafe {
                 rt::op::<rt::BdevIoDone, _, _>(
-                    held,
                     move |(desc, ch, buf), done, arg| {
                         rt::bdev_rc(
                             sys::spdk_bdev_read(
@@ -841,10 +889,18 @@ impl BdevDesc {
                         )
                     },
                     |_, done| done,
+                    (
+                        self.handle().hold(caller)?,
+                        self.channel(ch, caller)?,
+                        buf.lend_mut()?,
+                    ),
                 )
             })
-        })?;
-        op.await.map_err(|fault| fault.at(at))
+        });
+        match begun {
+            Ok(op) => op.await.map_err(at),
+            Err(fault) => Err(at(fault)),
+        }
     }
 }
 
@@ -889,16 +945,19 @@ impl BdevDesc {
         offset_blocks: u64,
         num_blocks: u64,
     ) -> rt::Result<()> {
-        let at = rt::At::new("spdk_bdev_read_blocks", self)
-            .blocks(offset_blocks, num_blocks);
-        let op = rt::begin(at, || {
+        let at = move |fault: rt::Fault| {
+            fault
+                .at(
+                    rt::At::new("spdk_bdev_read_blocks", self)
+                        .blocks(offset_blocks, num_blocks),
+                )
+        };
+        let begun = rt::begin(move |caller| {
             rt::check_len(buf.len() as u64, num_blocks, self.block_size_of()?)?;
-            let held = (self.handle().hold()?, self.channel(ch)?, buf.lend_mut()?);
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
             // keeps `desc`, `ch` and `buf` until then.
             Ok(unsafe {
                 rt::op::<rt::BdevIoDone, _, _>(
-                    held,
                     move |(desc, ch, buf), done, arg| {
                         rt::bdev_rc(
                             sys::spdk_bdev_read_blocks(
@@ -915,10 +974,18 @@ impl BdevDesc {
                         )
                     },
                     |_, done| done,
+                    (
+                        self.handle().hold(caller)?,
+                        self.channel(ch, caller)?,
+                        buf.lend_mut()?,
+                    ),
                 )
             })
-        })?;
-        op.await.map_err(|fault| fault.at(at))
+        });
+        match begun {
+            Ok(op) => op.await.map_err(at),
+            Err(fault) => Err(at(fault)),
+        }
     }
 }
 
@@ -963,18 +1030,14 @@ impl BdevDesc {
         offset: u64,
     ) -> rt::Result<()> {
         let nbytes = rt::total_len(bufs);
-        let at = rt::At::new("spdk_bdev_readv", self).bytes(offset, nbytes);
-        let op = rt::begin(at, || {
-            let held = (
-                self.handle().hold()?,
-                self.channel(ch)?,
-                rt::IoVecs::fill(bufs)?,
-            );
+        let at = move |fault: rt::Fault| {
+            fault.at(rt::At::new("spdk_bdev_readv", self).bytes(offset, nbytes))
+        };
+        let begun = rt::begin(move |caller| {
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
             // keeps `desc`, `ch` and `iov` until then.
             Ok(unsafe {
                 rt::op::<rt::BdevIoDone, _, _>(
-                    held,
                     move |(desc, ch, bufs), done, arg| {
                         rt::bdev_rc(
                             sys::spdk_bdev_readv(
@@ -992,10 +1055,18 @@ impl BdevDesc {
                         )
                     },
                     |_, done| done,
+                    (
+                        self.handle().hold(caller)?,
+                        self.channel(ch, caller)?,
+                        rt::IoVecs::fill(bufs)?,
+                    ),
                 )
             })
-        })?;
-        op.await.map_err(|fault| fault.at(at))
+        });
+        match begun {
+            Ok(op) => op.await.map_err(at),
+            Err(fault) => Err(at(fault)),
+        }
     }
 }
 
@@ -1042,20 +1113,19 @@ impl BdevDesc {
         offset_blocks: u64,
         num_blocks: u64,
     ) -> rt::Result<()> {
-        let at = rt::At::new("spdk_bdev_readv_blocks", self)
-            .blocks(offset_blocks, num_blocks);
-        let op = rt::begin(at, || {
+        let at = move |fault: rt::Fault| {
+            fault
+                .at(
+                    rt::At::new("spdk_bdev_readv_blocks", self)
+                        .blocks(offset_blocks, num_blocks),
+                )
+        };
+        let begun = rt::begin(move |caller| {
             rt::check_len(rt::total_len(bufs), num_blocks, self.block_size_of()?)?;
-            let held = (
-                self.handle().hold()?,
-                self.channel(ch)?,
-                rt::IoVecs::fill(bufs)?,
-            );
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
             // keeps `desc`, `ch` and `iov` until then.
             Ok(unsafe {
                 rt::op::<rt::BdevIoDone, _, _>(
-                    held,
                     move |(desc, ch, bufs), done, arg| {
                         rt::bdev_rc(
                             sys::spdk_bdev_readv_blocks(
@@ -1073,10 +1143,18 @@ impl BdevDesc {
                         )
                     },
                     |_, done| done,
+                    (
+                        self.handle().hold(caller)?,
+                        self.channel(ch, caller)?,
+                        rt::IoVecs::fill(bufs)?,
+                    ),
                 )
             })
-        })?;
-        op.await.map_err(|fault| fault.at(at))
+        });
+        match begun {
+            Ok(op) => op.await.map_err(at),
+            Err(fault) => Err(at(fault)),
+        }
     }
 }
 
@@ -1121,14 +1199,14 @@ impl BdevDesc {
         offset: u64,
     ) -> rt::Result<()> {
         let nbytes = buf.len() as u64;
-        let at = rt::At::new("spdk_bdev_write", self).bytes(offset, nbytes);
-        let op = rt::begin(at, || {
-            let held = (self.handle().hold()?, self.channel(ch)?, buf.lend()?);
+        let at = move |fault: rt::Fault| {
+            fault.at(rt::At::new("spdk_bdev_write", self).bytes(offset, nbytes))
+        };
+        let begun = rt::begin(move |caller| {
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
             // keeps `desc`, `ch` and `buf` until then.
             Ok(unsafe {
                 rt::op::<rt::BdevIoDone, _, _>(
-                    held,
                     move |(desc, ch, buf), done, arg| {
                         rt::bdev_rc(
                             sys::spdk_bdev_write(
@@ -1145,10 +1223,14 @@ impl BdevDesc {
                         )
                     },
                     |_, done| done,
+                    (self.handle().hold(caller)?, self.channel(ch, caller)?, buf.lend()?),
                 )
             })
-        })?;
-        op.await.map_err(|fault| fault.at(at))
+        });
+        match begun {
+            Ok(op) => op.await.map_err(at),
+            Err(fault) => Err(at(fault)),
+        }
     }
 }
 
@@ -1194,16 +1276,19 @@ impl BdevDesc {
         offset_blocks: u64,
         num_blocks: u64,
     ) -> rt::Result<()> {
-        let at = rt::At::new("spdk_bdev_write_blocks", self)
-            .blocks(offset_blocks, num_blocks);
-        let op = rt::begin(at, || {
+        let at = move |fault: rt::Fault| {
+            fault
+                .at(
+                    rt::At::new("spdk_bdev_write_blocks", self)
+                        .blocks(offset_blocks, num_blocks),
+                )
+        };
+        let begun = rt::begin(move |caller| {
             rt::check_len(buf.len() as u64, num_blocks, self.block_size_of()?)?;
-            let held = (self.handle().hold()?, self.channel(ch)?, buf.lend()?);
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
             // keeps `desc`, `ch` and `buf` until then.
             Ok(unsafe {
                 rt::op::<rt::BdevIoDone, _, _>(
-                    held,
                     move |(desc, ch, buf), done, arg| {
                         rt::bdev_rc(
                             sys::spdk_bdev_write_blocks(
@@ -1220,10 +1305,14 @@ impl BdevDesc {
                         )
                     },
                     |_, done| done,
+                    (self.handle().hold(caller)?, self.channel(ch, caller)?, buf.lend()?),
                 )
             })
-        })?;
-        op.await.map_err(|fault| fault.at(at))
+        });
+        match begun {
+            Ok(op) => op.await.map_err(at),
+            Err(fault) => Err(at(fault)),
+        }
     }
 }
 
@@ -1269,18 +1358,14 @@ impl BdevDesc {
         offset: u64,
     ) -> rt::Result<()> {
         let len = rt::total_len(bufs);
-        let at = rt::At::new("spdk_bdev_writev", self).bytes(offset, len);
-        let op = rt::begin(at, || {
-            let held = (
-                self.handle().hold()?,
-                self.channel(ch)?,
-                rt::IoVecs::drain(bufs)?,
-            );
+        let at = move |fault: rt::Fault| {
+            fault.at(rt::At::new("spdk_bdev_writev", self).bytes(offset, len))
+        };
+        let begun = rt::begin(move |caller| {
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
             // keeps `desc`, `ch` and `iov` until then.
             Ok(unsafe {
                 rt::op::<rt::BdevIoDone, _, _>(
-                    held,
                     move |(desc, ch, bufs), done, arg| {
                         rt::bdev_rc(
                             sys::spdk_bdev_writev(
@@ -1298,10 +1383,18 @@ impl BdevDesc {
                         )
                     },
                     |_, done| done,
+                    (
+                        self.handle().hold(caller)?,
+                        self.channel(ch, caller)?,
+                        rt::IoVecs::drain(bufs)?,
+                    ),
                 )
             })
-        })?;
-        op.await.map_err(|fault| fault.at(at))
+        });
+        match begun {
+            Ok(op) => op.await.map_err(at),
+            Err(fault) => Err(at(fault)),
+        }
     }
 }
 
@@ -1348,20 +1441,19 @@ impl BdevDesc {
         offset_blocks: u64,
         num_blocks: u64,
     ) -> rt::Result<()> {
-        let at = rt::At::new("spdk_bdev_writev_blocks", self)
-            .blocks(offset_blocks, num_blocks);
-        let op = rt::begin(at, || {
+        let at = move |fault: rt::Fault| {
+            fault
+                .at(
+                    rt::At::new("spdk_bdev_writev_blocks", self)
+                        .blocks(offset_blocks, num_blocks),
+                )
+        };
+        let begun = rt::begin(move |caller| {
             rt::check_len(rt::total_len(bufs), num_blocks, self.block_size_of()?)?;
-            let held = (
-                self.handle().hold()?,
-                self.channel(ch)?,
-                rt::IoVecs::drain(bufs)?,
-            );
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
             // keeps `desc`, `ch` and `iov` until then.
             Ok(unsafe {
                 rt::op::<rt::BdevIoDone, _, _>(
-                    held,
                     move |(desc, ch, bufs), done, arg| {
                         rt::bdev_rc(
                             sys::spdk_bdev_writev_blocks(
@@ -1379,10 +1471,18 @@ impl BdevDesc {
                         )
                     },
                     |_, done| done,
+                    (
+                        self.handle().hold(caller)?,
+                        self.channel(ch, caller)?,
+                        rt::IoVecs::drain(bufs)?,
+                    ),
                 )
             })
-        })?;
-        op.await.map_err(|fault| fault.at(at))
+        });
+        match begun {
+            Ok(op) => op.await.map_err(at),
+            Err(fault) => Err(at(fault)),
+        }
     }
 }
 
@@ -1426,14 +1526,14 @@ impl BdevDesc {
         offset: u64,
         len: u64,
     ) -> rt::Result<()> {
-        let at = rt::At::new("spdk_bdev_write_zeroes", self).bytes(offset, len);
-        let op = rt::begin(at, || {
-            let held = (self.handle().hold()?, self.channel(ch)?);
+        let at = move |fault: rt::Fault| {
+            fault.at(rt::At::new("spdk_bdev_write_zeroes", self).bytes(offset, len))
+        };
+        let begun = rt::begin(move |caller| {
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
             // keeps `desc` and `ch` until then.
             Ok(unsafe {
                 rt::op::<rt::BdevIoDone, _, _>(
-                    held,
                     move |(desc, ch), done, arg| {
                         rt::bdev_rc(
                             sys::spdk_bdev_write_zeroes(
@@ -1449,10 +1549,14 @@ impl BdevDesc {
                         )
                     },
                     |_, done| done,
+                    (self.handle().hold(caller)?, self.channel(ch, caller)?),
                 )
             })
-        })?;
-        op.await.map_err(|fault| fault.at(at))
+        });
+        match begun {
+            Ok(op) => op.await.map_err(at),
+            Err(fault) => Err(at(fault)),
+        }
     }
 }
 
@@ -1493,15 +1597,18 @@ impl BdevDesc {
         offset_blocks: u64,
         num_blocks: u64,
     ) -> rt::Result<()> {
-        let at = rt::At::new("spdk_bdev_write_zeroes_blocks", self)
-            .blocks(offset_blocks, num_blocks);
-        let op = rt::begin(at, || {
-            let held = (self.handle().hold()?, self.channel(ch)?);
+        let at = move |fault: rt::Fault| {
+            fault
+                .at(
+                    rt::At::new("spdk_bdev_write_zeroes_blocks", self)
+                        .blocks(offset_blocks, num_blocks),
+                )
+        };
+        let begun = rt::begin(move |caller| {
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
             // keeps `desc` and `ch` until then.
             Ok(unsafe {
                 rt::op::<rt::BdevIoDone, _, _>(
-                    held,
                     move |(desc, ch), done, arg| {
                         rt::bdev_rc(
                             sys::spdk_bdev_write_zeroes_blocks(
@@ -1517,10 +1624,14 @@ impl BdevDesc {
                         )
                     },
                     |_, done| done,
+                    (self.handle().hold(caller)?, self.channel(ch, caller)?),
                 )
             })
-        })?;
-        op.await.map_err(|fault| fault.at(at))
+        });
+        match begun {
+            Ok(op) => op.await.map_err(at),
+            Err(fault) => Err(at(fault)),
+        }
     }
 }
 
@@ -1564,14 +1675,14 @@ impl BdevDesc {
         offset: u64,
         nbytes: u64,
     ) -> rt::Result<()> {
-        let at = rt::At::new("spdk_bdev_unmap", self).bytes(offset, nbytes);
-        let op = rt::begin(at, || {
-            let held = (self.handle().hold()?, self.channel(ch)?);
+        let at = move |fault: rt::Fault| {
+            fault.at(rt::At::new("spdk_bdev_unmap", self).bytes(offset, nbytes))
+        };
+        let begun = rt::begin(move |caller| {
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
             // keeps `desc` and `ch` until then.
             Ok(unsafe {
                 rt::op::<rt::BdevIoDone, _, _>(
-                    held,
                     move |(desc, ch), done, arg| {
                         rt::bdev_rc(
                             sys::spdk_bdev_unmap(
@@ -1587,10 +1698,14 @@ impl BdevDesc {
                         )
                     },
                     |_, done| done,
+                    (self.handle().hold(caller)?, self.channel(ch, caller)?),
                 )
             })
-        })?;
-        op.await.map_err(|fault| fault.at(at))
+        });
+        match begun {
+            Ok(op) => op.await.map_err(at),
+            Err(fault) => Err(at(fault)),
+        }
     }
 }
 
@@ -1632,15 +1747,18 @@ impl BdevDesc {
         offset_blocks: u64,
         num_blocks: u64,
     ) -> rt::Result<()> {
-        let at = rt::At::new("spdk_bdev_unmap_blocks", self)
-            .blocks(offset_blocks, num_blocks);
-        let op = rt::begin(at, || {
-            let held = (self.handle().hold()?, self.channel(ch)?);
+        let at = move |fault: rt::Fault| {
+            fault
+                .at(
+                    rt::At::new("spdk_bdev_unmap_blocks", self)
+                        .blocks(offset_blocks, num_blocks),
+                )
+        };
+        let begun = rt::begin(move |caller| {
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
             // keeps `desc` and `ch` until then.
             Ok(unsafe {
                 rt::op::<rt::BdevIoDone, _, _>(
-                    held,
                     move |(desc, ch), done, arg| {
                         rt::bdev_rc(
                             sys::spdk_bdev_unmap_blocks(
@@ -1656,10 +1774,14 @@ impl BdevDesc {
                         )
                     },
                     |_, done| done,
+                    (self.handle().hold(caller)?, self.channel(ch, caller)?),
                 )
             })
-        })?;
-        op.await.map_err(|fault| fault.at(at))
+        });
+        match begun {
+            Ok(op) => op.await.map_err(at),
+            Err(fault) => Err(at(fault)),
+        }
     }
 }
 
@@ -1703,14 +1825,14 @@ impl BdevDesc {
         offset: u64,
         length: u64,
     ) -> rt::Result<()> {
-        let at = rt::At::new("spdk_bdev_flush", self).bytes(offset, length);
-        let op = rt::begin(at, || {
-            let held = (self.handle().hold()?, self.channel(ch)?);
+        let at = move |fault: rt::Fault| {
+            fault.at(rt::At::new("spdk_bdev_flush", self).bytes(offset, length))
+        };
+        let begun = rt::begin(move |caller| {
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
             // keeps `desc` and `ch` until then.
             Ok(unsafe {
                 rt::op::<rt::BdevIoDone, _, _>(
-                    held,
                     move |(desc, ch), done, arg| {
                         rt::bdev_rc(
                             sys::spdk_bdev_flush(
@@ -1726,10 +1848,14 @@ impl BdevDesc {
                         )
                     },
                     |_, done| done,
+                    (self.handle().hold(caller)?, self.channel(ch, caller)?),
                 )
             })
-        })?;
-        op.await.map_err(|fault| fault.at(at))
+        });
+        match begun {
+            Ok(op) => op.await.map_err(at),
+            Err(fault) => Err(at(fault)),
+        }
     }
 }
 
@@ -1772,15 +1898,18 @@ impl BdevDesc {
         offset_blocks: u64,
         num_blocks: u64,
     ) -> rt::Result<()> {
-        let at = rt::At::new("spdk_bdev_flush_blocks", self)
-            .blocks(offset_blocks, num_blocks);
-        let op = rt::begin(at, || {
-            let held = (self.handle().hold()?, self.channel(ch)?);
+        let at = move |fault: rt::Fault| {
+            fault
+                .at(
+                    rt::At::new("spdk_bdev_flush_blocks", self)
+                        .blocks(offset_blocks, num_blocks),
+                )
+        };
+        let begun = rt::begin(move |caller| {
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
             // keeps `desc` and `ch` until then.
             Ok(unsafe {
                 rt::op::<rt::BdevIoDone, _, _>(
-                    held,
                     move |(desc, ch), done, arg| {
                         rt::bdev_rc(
                             sys::spdk_bdev_flush_blocks(
@@ -1796,10 +1925,14 @@ impl BdevDesc {
                         )
                     },
                     |_, done| done,
+                    (self.handle().hold(caller)?, self.channel(ch, caller)?),
                 )
             })
-        })?;
-        op.await.map_err(|fault| fault.at(at))
+        });
+        match begun {
+            Ok(op) => op.await.map_err(at),
+            Err(fault) => Err(at(fault)),
+        }
     }
 }
 
@@ -1830,14 +1963,12 @@ impl BdevDesc {
     /// The spdk_thread of the channel, which is that of the device too.
     #[doc(alias = "spdk_bdev_reset")]
     pub async fn reset(&self, ch: &IoChannel) -> rt::Result<()> {
-        let at = rt::At::new("spdk_bdev_reset", self);
-        let op = rt::begin(at, || {
-            let held = (self.handle().hold()?, self.channel(ch)?);
+        let at = move |fault: rt::Fault| fault.at(rt::At::new("spdk_bdev_reset", self));
+        let begun = rt::begin(move |caller| {
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
             // keeps `desc` and `ch` until then.
             Ok(unsafe {
                 rt::op::<rt::BdevIoDone, _, _>(
-                    held,
                     move |(desc, ch), done, arg| {
                         rt::bdev_rc(
                             sys::spdk_bdev_reset(desc.as_ptr(), ch.as_ptr(), done, arg),
@@ -1846,9 +1977,13 @@ impl BdevDesc {
                         )
                     },
                     |_, done| done,
+                    (self.handle().hold(caller)?, self.channel(ch, caller)?),
                 )
             })
-        })?;
-        op.await.map_err(|fault| fault.at(at))
+        });
+        match begun {
+            Ok(op) => op.await.map_err(at),
+            Err(fault) => Err(at(fault)),
+        }
     }
 }

@@ -113,14 +113,14 @@ impl BdevDesc {
         offset: u64,
     ) -> rt::Result<()> {
         let nbytes = buf.len() as u64;
-        let at = rt::At::new("spdk_bdev_read", self).bytes(offset, nbytes);
-        let op = rt::begin(at, || {
-            let held = (self.handle().hold()?, self.channel(ch)?, buf.lend_mut()?);
+        let at = move |fault: rt::Fault| {
+            fault.at(rt::At::new("spdk_bdev_read", self).bytes(offset, nbytes))
+        };
+        let begun = rt::begin(move |caller| {
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
             // keeps `desc`, `ch` and `buf` until then.
             Ok(unsafe {
                 rt::op::<rt::BdevIoDone, _, _>(
-                    held,
                     move |(desc, ch, buf), done, arg| {
                         rt::bdev_rc(
                             sys::spdk_bdev_read(
@@ -137,10 +137,18 @@ impl BdevDesc {
                         )
                     },
                     |_, done| done,
+                    (
+                        self.handle().hold(caller)?,
+                        self.channel(ch, caller)?,
+                        buf.lend_mut()?,
+                    ),
                 )
             })
-        })?;
-        op.await.map_err(|fault| fault.at(at))
+        });
+        match begun {
+            Ok(op) => op.await.map_err(at),
+            Err(fault) => Err(at(fault)),
+        }
     }
 }
 
@@ -184,22 +192,20 @@ impl BdevDesc {
         offset_blocks: u64,
         num_blocks: u64,
     ) -> rt::Result<()> {
-        let at = rt::At::new("spdk_bdev_write_blocks_with_md", self)
-            .blocks(offset_blocks, num_blocks);
-        let op = rt::begin(at, || {
+        let at = move |fault: rt::Fault| {
+            fault
+                .at(
+                    rt::At::new("spdk_bdev_write_blocks_with_md", self)
+                        .blocks(offset_blocks, num_blocks),
+                )
+        };
+        let begun = rt::begin(move |caller| {
             rt::check_len(buf.len() as u64, num_blocks, self.block_size()?)?;
             rt::check_len(md.len() as u64, num_blocks, self.md_size()?)?;
-            let held = (
-                self.handle().hold()?,
-                self.channel(ch)?,
-                buf.lend()?,
-                md.lend()?,
-            );
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
             // keeps `desc`, `ch`, `buf` and `md` until then.
             Ok(unsafe {
                 rt::op::<rt::BdevIoDone, _, _>(
-                    held,
                     move |(desc, ch, buf, md), done, arg| {
                         rt::Submitted::rc(
                             sys::spdk_bdev_write_blocks_with_md(
@@ -215,10 +221,19 @@ impl BdevDesc {
                         )
                     },
                     |_, done| done,
+                    (
+                        self.handle().hold(caller)?,
+                        self.channel(ch, caller)?,
+                        buf.lend()?,
+                        md.lend()?,
+                    ),
                 )
             })
-        })?;
-        op.await.map_err(|fault| fault.at(at))
+        });
+        match begun {
+            Ok(op) => op.await.map_err(at),
+            Err(fault) => Err(at(fault)),
+        }
     }
 }
 
@@ -248,14 +263,12 @@ const _: unsafe extern "C" fn(
 /// The spdk_thread of the channel, which is that of the device too.
 #[doc(alias = "spdk_bdev_reset")]
 pub async fn reset(desc: &BdevDesc, ch: &IoChannel) -> rt::Result<()> {
-    let at = rt::At::new("spdk_bdev_reset", desc);
-    let op = rt::begin(at, || {
-        let held = (desc.handle().hold()?, desc.channel(ch)?);
+    let at = move |fault: rt::Fault| fault.at(rt::At::new("spdk_bdev_reset", desc));
+    let begun = rt::begin(move |caller| {
         // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
         // keeps `desc` and `ch` until then.
         Ok(unsafe {
             rt::op::<rt::BdevIoDone, _, _>(
-                held,
                 move |(desc, ch), done, arg| {
                     rt::bdev_rc(
                         sys::spdk_bdev_reset(desc.as_ptr(), ch.as_ptr(), done, arg),
@@ -264,10 +277,14 @@ pub async fn reset(desc: &BdevDesc, ch: &IoChannel) -> rt::Result<()> {
                     )
                 },
                 |_, done| done,
+                (desc.handle().hold(caller)?, desc.channel(ch, caller)?),
             )
         })
-    })?;
-    op.await.map_err(|fault| fault.at(at))
+    });
+    match begun {
+        Ok(op) => op.await.map_err(at),
+        Err(fault) => Err(at(fault)),
+    }
 }
 
 #[cfg(spdk_has_spdk_bdev_nvme_nssr)]
@@ -299,14 +316,14 @@ impl BdevDesc {
     /// The spdk_thread of the channel, which is that of the device too.
     #[doc(alias = "spdk_bdev_nvme_nssr")]
     pub async fn nvme_nssr(&self, ch: &IoChannel) -> rt::Result<()> {
-        let at = rt::At::new("spdk_bdev_nvme_nssr", self);
-        let op = rt::begin(at, || {
-            let held = (self.handle().hold()?, self.channel(ch)?);
+        let at = move |fault: rt::Fault| {
+            fault.at(rt::At::new("spdk_bdev_nvme_nssr", self))
+        };
+        let begun = rt::begin(move |caller| {
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
             // keeps `desc` and `ch` until then.
             Ok(unsafe {
                 rt::op::<rt::BdevIoDone, _, _>(
-                    held,
                     move |(desc, ch), done, arg| {
                         rt::bdev_rc(
                             sys::spdk_bdev_nvme_nssr(
@@ -320,9 +337,13 @@ impl BdevDesc {
                         )
                     },
                     |_, done| done,
+                    (self.handle().hold(caller)?, self.channel(ch, caller)?),
                 )
             })
-        })?;
-        op.await.map_err(|fault| fault.at(at))
+        });
+        match begun {
+            Ok(op) => op.await.map_err(at),
+            Err(fault) => Err(at(fault)),
+        }
     }
 }

@@ -84,12 +84,15 @@ impl Bdev {
     /// The home spdk_thread of the handle.
     #[doc(alias = "spdk_bdev_get_buf_align")]
     pub fn buf_align(&self) -> rt::Result<usize> {
-        let at = rt::At::new("spdk_bdev_get_buf_align", self);
-        rt::begin(at, || {
+        let at = move |fault: rt::Fault| {
+            fault.at(rt::At::new("spdk_bdev_get_buf_align", self))
+        };
+        let result = rt::begin(|_| {
             let bdev = self.raw()?;
             // SAFETY: `bdev` may be used now and here; C keeps nothing after the call.
             Ok(unsafe { sys::spdk_bdev_get_buf_align(bdev.as_ptr()) })
-        })
+        });
+        result.map_err(at)
     }
 }
 
@@ -105,12 +108,15 @@ impl Bdev {
     /// The home spdk_thread of the handle.
     #[doc(alias = "spdk_bdev_is_zoned")]
     pub fn is_zoned(&self) -> rt::Result<bool> {
-        let at = rt::At::new("spdk_bdev_is_zoned", self);
-        rt::begin(at, || {
+        let at = move |fault: rt::Fault| {
+            fault.at(rt::At::new("spdk_bdev_is_zoned", self))
+        };
+        let result = rt::begin(|_| {
             let bdev = self.raw()?;
             // SAFETY: `bdev` may be used now and here; C keeps nothing after the call.
             Ok(unsafe { sys::spdk_bdev_is_zoned(bdev.as_ptr()) })
-        })
+        });
+        result.map_err(at)
     }
 }
 
@@ -126,15 +132,18 @@ impl Bdev {
     /// The home spdk_thread of the handle.
     #[doc(alias = "spdk_bdev_get_product_name")]
     pub fn product_name(&self) -> rt::Result<String> {
-        let at = rt::At::new("spdk_bdev_get_product_name", self);
-        rt::begin(at, || {
+        let at = move |fault: rt::Fault| {
+            fault.at(rt::At::new("spdk_bdev_get_product_name", self))
+        };
+        let result = rt::begin(|_| {
             let bdev = self.raw()?;
             // SAFETY: `bdev` may be used now and here; C keeps nothing after the call.
             let rc = unsafe { sys::spdk_bdev_get_product_name(bdev.as_ptr()) };
             // SAFETY: it is what the call returned, checked before it is used.
             unsafe { rt::string(rc) }
                 .and_then(|text| text.ok_or(rt::Fault::errno(rt::Errno::ENODATA)))
-        })
+        });
+        result.map_err(at)
     }
 }
 
@@ -150,14 +159,17 @@ impl Bdev {
     /// The home spdk_thread of the handle.
     #[doc(alias = "spdk_bdev_get_module_name")]
     pub fn module_name(&self) -> rt::Result<Option<String>> {
-        let at = rt::At::new("spdk_bdev_get_module_name", self);
-        rt::begin(at, || {
+        let at = move |fault: rt::Fault| {
+            fault.at(rt::At::new("spdk_bdev_get_module_name", self))
+        };
+        let result = rt::begin(|_| {
             let bdev = self.raw()?;
             // SAFETY: `bdev` may be used now and here; C keeps nothing after the call.
             let rc = unsafe { sys::spdk_bdev_get_module_name(bdev.as_ptr()) };
             // SAFETY: it is what the call returned, checked before it is used.
             unsafe { rt::string(rc) }
-        })
+        });
+        result.map_err(at)
     }
 }
 
@@ -173,13 +185,16 @@ impl Bdev {
     /// The home spdk_thread of the handle.
     #[doc(alias = "spdk_bdev_get_dif_type")]
     pub fn dif_type(&self) -> rt::Result<DifType> {
-        let at = rt::At::new("spdk_bdev_get_dif_type", self);
-        rt::begin(at, || {
+        let at = move |fault: rt::Fault| {
+            fault.at(rt::At::new("spdk_bdev_get_dif_type", self))
+        };
+        let result = rt::begin(|_| {
             let bdev = self.raw()?;
             // SAFETY: `bdev` may be used now and here; C keeps nothing after the call.
             let rc = unsafe { sys::spdk_bdev_get_dif_type(bdev.as_ptr()) };
             Ok(DifType::from_c(rc))
-        })
+        });
+        result.map_err(at)
     }
 }
 
@@ -197,12 +212,15 @@ impl Bdev {
     /// The home spdk_thread of the handle.
     #[doc(alias = "spdk_bdev_get_numa_id")]
     pub fn numa_id(&self) -> rt::Result<i32> {
-        let at = rt::At::new("spdk_bdev_get_numa_id", self);
-        rt::begin(at, || {
+        let at = move |fault: rt::Fault| {
+            fault.at(rt::At::new("spdk_bdev_get_numa_id", self))
+        };
+        let result = rt::begin(|_| {
             let bdev = self.raw()?;
             // SAFETY: `bdev` may be used now and here; C keeps nothing after the call.
             Ok(unsafe { sys::spdk_bdev_get_numa_id(bdev.as_ptr()) })
-        })
+        });
+        result.map_err(at)
     }
 }
 
@@ -218,13 +236,16 @@ impl Bdev {
     /// The home spdk_thread of the handle.
     #[doc(alias = "spdk_bdev_set_qd_sampling_period")]
     pub fn set_qd_sampling_period(&self, period: u64) -> rt::Result<()> {
-        let at = rt::At::new("spdk_bdev_set_qd_sampling_period", self);
-        rt::begin(at, || {
+        let at = move |fault: rt::Fault| {
+            fault.at(rt::At::new("spdk_bdev_set_qd_sampling_period", self))
+        };
+        let result = rt::begin(|_| {
             let bdev = self.raw()?;
             // SAFETY: `bdev` may be used now and here; C keeps nothing after the call.
             unsafe { sys::spdk_bdev_set_qd_sampling_period(bdev.as_ptr(), period) };
             Ok(())
-        })
+        });
+        result.map_err(at)
     }
 }
 
@@ -243,14 +264,15 @@ const _: unsafe extern "C" fn(*const c_char) -> c_int = sys::spdk_bdev_examine;
 /// The spdk_thread that the application started on.
 #[doc(alias = "spdk_bdev_examine")]
 pub fn examine(name: &str) -> rt::Result<()> {
-    let at = rt::At::new("spdk_bdev_examine", &name);
-    rt::begin(at, || {
+    let at = move |fault: rt::Fault| fault.at(rt::At::new("spdk_bdev_examine", &name));
+    let result = rt::begin(|_| {
         rt::on_app_thread()?;
         let name = rt::cstring(name, "name")?;
         // SAFETY: `name` may be used now and here; C keeps nothing after the call.
         let rc = unsafe { sys::spdk_bdev_examine(name.as_ptr()) };
         rt::status(rc)
-    })
+    });
+    result.map_err(at)
 }
 
 // @generated from api.ron by `cargo xtask codegen`, with the headers of SPDK 26.01. Do not edit.
@@ -351,13 +373,16 @@ impl Thread {
     /// The home spdk_thread of the handle.
     #[doc(alias = "spdk_thread_has_active_pollers")]
     pub fn has_active_pollers(&self) -> rt::Result<bool> {
-        let at = rt::At::new("spdk_thread_has_active_pollers", self);
-        rt::begin(at, || {
-            let thread = self.handle().get()?;
+        let at = move |fault: rt::Fault| {
+            fault.at(rt::At::new("spdk_thread_has_active_pollers", self))
+        };
+        let result = rt::begin(|caller| {
+            let thread = self.handle().get(caller)?;
             // SAFETY: `thread` may be used now and here; C keeps nothing after the call.
             let rc = unsafe { sys::spdk_thread_has_active_pollers(thread.as_ptr()) };
             Ok(rc != 0)
-        })
+        });
+        result.map_err(at)
     }
 }
 
@@ -380,8 +405,8 @@ impl Thread {
     /// Any thread, also one without an spdk_thread.
     #[doc(alias = "spdk_thread_create")]
     pub fn create(name: Option<&str>) -> rt::Result<Thread> {
-        let at = rt::At::free("spdk_thread_create");
-        rt::begin(at, || {
+        let at = move |fault: rt::Fault| fault.at(rt::At::free("spdk_thread_create"));
+        let result = rt::begin(|_| {
             let name = name.map(|text| rt::cstring(text, "name")).transpose()?;
             // SAFETY: `name` may be used now and here; C keeps nothing after the call.
             let rc = unsafe {
@@ -392,7 +417,8 @@ impl Thread {
             };
             // SAFETY: it is what the call returned, checked before it is used.
             unsafe { Thread::from_c(rc, ()) }
-        })
+        });
+        result.map_err(at)
     }
 }
 
@@ -418,21 +444,20 @@ const _: unsafe extern "C" fn(*const c_char, *mut u64, *mut bool) -> c_int = sys
 /// Any thread, also one without an spdk_thread.
 #[doc(alias = "spdk_parse_capacity")]
 pub fn parse_capacity(cap_str: &str) -> rt::Result<(u64, bool)> {
-    let at = rt::At::new("spdk_parse_capacity", &cap_str);
-    rt::begin(at, || {
+    let at = move |fault: rt::Fault| {
+        fault.at(rt::At::new("spdk_parse_capacity", &cap_str))
+    };
+    let result = rt::begin(|_| {
         let cap_str = rt::cstring(cap_str, "cap_str")?;
         let mut cap = 0;
         let mut has_prefix = false;
         // SAFETY: `cap_str`, `cap` and `has_prefix` may be used now and here; C keeps nothing after
         // the call.
         let rc = unsafe {
-            sys::spdk_parse_capacity(
-                cap_str.as_ptr(),
-                &raw mut cap,
-                &raw mut has_prefix,
-            )
+            sys::spdk_parse_capacity(cap_str.as_ptr(), &raw mut cap, &raw mut has_prefix)
         };
         rt::status(rc)?;
         Ok((cap, has_prefix))
-    })
+    });
+    result.map_err(at)
 }

@@ -230,14 +230,12 @@ impl Blobstore {
     /// Any spdk_thread.
     #[doc(alias = "spdk_bs_init")]
     pub async fn init(dev: BsDev, opts: Option<&BsOpts>) -> rt::Result<Blobstore> {
-        let at = rt::At::free("spdk_bs_init");
-        let op = rt::begin(at, || {
-            let held = (rt::Here::now()?, opts.map(BsOpts::to_c), dev.into_c()?);
+        let at = move |fault: rt::Fault| fault.at(rt::At::free("spdk_bs_init"));
+        let begun = rt::begin(move |_| {
             // SAFETY: the callback runs exactly once, maybe inside the call; `held` keeps `dev` and
             // `opts` until then. A handle that it reports with status 0 is ours.
             Ok(unsafe {
                 rt::op::<BsOpWithHandleComplete, _, _>(
-                    held,
                     move |(_, opts, dev), done, arg| {
                         sys::spdk_bs_init(
                             dev.as_ptr(),
@@ -251,10 +249,14 @@ impl Blobstore {
                         rt::status(bserrno)?;
                         Blobstore::from_c(bs, ())
                     },
+                    (rt::Here::now()?, opts.map(BsOpts::to_c), dev.into_c()?),
                 )
             })
-        })?;
-        op.await.map_err(|fault| fault.at(at))
+        });
+        match begun {
+            Ok(op) => op.await.map_err(at),
+            Err(fault) => Err(at(fault)),
+        }
     }
 }
 
@@ -280,31 +282,28 @@ impl Blobstore {
     /// The spdk_thread that the application started on.
     #[doc(alias = "spdk_bs_load")]
     pub async fn load(dev: BsDev, opts: &BsOpts) -> rt::Result<Blobstore> {
-        let at = rt::At::free("spdk_bs_load");
-        let op = rt::begin(at, || {
+        let at = move |fault: rt::Fault| fault.at(rt::At::free("spdk_bs_load"));
+        let begun = rt::begin(move |_| {
             rt::on_app_thread()?;
-            let held = (rt::Here::now()?, opts.to_c(), dev.into_c()?);
             // SAFETY: the callback runs exactly once, maybe inside the call; `held` keeps `dev` and
             // `opts` until then. A handle that it reports with status 0 is ours.
             Ok(unsafe {
                 rt::op::<BsOpWithHandleComplete, _, _>(
-                    held,
                     move |(_, opts, dev), done, arg| {
-                        sys::spdk_bs_load(
-                            dev.as_ptr(),
-                            ptr::from_mut(opts),
-                            done,
-                            arg,
-                        );
+                        sys::spdk_bs_load(dev.as_ptr(), ptr::from_mut(opts), done, arg);
                         rt::Submitted::Pending
                     },
                     |_, (bs, bserrno)| {
                         rt::status(bserrno)?;
                         Blobstore::from_c(bs, ())
                     },
+                    (rt::Here::now()?, opts.to_c(), dev.into_c()?),
                 )
             })
-        })?;
-        op.await.map_err(|fault| fault.at(at))
+        });
+        match begun {
+            Ok(op) => op.await.map_err(at),
+            Err(fault) => Err(at(fault)),
+        }
     }
 }

@@ -44,20 +44,24 @@ const _: unsafe extern "C" fn(
 /// Any spdk_thread.
 #[doc(alias = "spdk_bdev_wait_for_examine")]
 pub async fn wait_for_examine() -> rt::Result<()> {
-    let at = rt::At::free("spdk_bdev_wait_for_examine");
-    let op = rt::begin(at, || {
-        let held = (rt::Here::now()?,);
+    let at = move |fault: rt::Fault| {
+        fault.at(rt::At::free("spdk_bdev_wait_for_examine"))
+    };
+    let begun = rt::begin(move |_| {
         // SAFETY: 0 means that the callback runs once, another code that it never runs; C is given
         // nothing else.
         Ok(unsafe {
             rt::op::<BdevWaitForExamineCb, _, _>(
-                held,
                 move |_, done, arg| {
                     rt::Submitted::rc(sys::spdk_bdev_wait_for_examine(done, arg))
                 },
                 |_, ()| Ok(()),
+                (rt::Here::now()?,),
             )
         })
-    })?;
-    op.await.map_err(|fault| fault.at(at))
+    });
+    match begun {
+        Ok(op) => op.await.map_err(at),
+        Err(fault) => Err(at(fault)),
+    }
 }

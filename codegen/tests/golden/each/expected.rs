@@ -27,8 +27,8 @@ pub fn for_each_bdev<F: FnMut(crate::bdev::BdevInfo) -> ControlFlow<()>>(
         let flow = unsafe { rt::each::<F, _>(ctx, || crate::bdev::info(bdev)) };
         c_int::from(flow.is_break())
     }
-    let at = rt::At::free("spdk_for_each_bdev");
-    rt::begin(at, || {
+    let at = move |fault: rt::Fault| fault.at(rt::At::free("spdk_for_each_bdev"));
+    let result = rt::begin(|_| {
         drop(rt::Here::now()?);
         // SAFETY: `spdk_for_each_bdev_fn` runs only inside the call, and the closure outlives it.
         let rc = unsafe {
@@ -36,5 +36,6 @@ pub fn for_each_bdev<F: FnMut(crate::bdev::BdevInfo) -> ControlFlow<()>>(
         };
         // A positive code is the wish of the closure to stop.
         rt::status(rc.min(0))
-    })
+    });
+    result.map_err(at)
 }

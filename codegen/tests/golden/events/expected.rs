@@ -208,8 +208,10 @@ impl BdevDesc {
             // SAFETY: `ctx` is the hub of the handle, which C calls only while the handle is open.
             unsafe { rt::emit(event_ctx, BdevEvent::from_c(type_)) }
         }
-        let at = rt::At::new("spdk_bdev_open_ext_v2", &bdev_name);
-        rt::begin(at, || {
+        let at = move |fault: rt::Fault| {
+            fault.at(rt::At::new("spdk_bdev_open_ext_v2", &bdev_name))
+        };
+        let result = rt::begin(|_| {
             drop(rt::Here::now()?);
             let bdev_name = rt::cstring(bdev_name, "bdev_name")?;
             let mut opts = opts.map(OpenOpts::to_c);
@@ -230,7 +232,8 @@ impl BdevDesc {
             rt::status(rc)?;
             // SAFETY: the call succeeded, so the object is live and belongs to us.
             unsafe { BdevDesc::from_c(desc, hub) }
-        })
+        });
+        result.map_err(at)
     }
 
     /// The events from now on, on the home spdk_thread, until the object is closed (`spdk_bdev_event_cb_t`).

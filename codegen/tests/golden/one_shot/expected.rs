@@ -238,23 +238,27 @@ impl Blobstore {
     /// The metadata thread of the blobstore: the one that loaded it.
     #[doc(alias = "spdk_bs_set_super")]
     pub async fn set_super(&self, blobid: u64) -> rt::Result<()> {
-        let at = rt::At::new("spdk_bs_set_super", self);
-        let op = rt::begin(at, || {
-            let held = (self.handle().hold()?,);
+        let at = move |fault: rt::Fault| {
+            fault.at(rt::At::new("spdk_bs_set_super", self))
+        };
+        let begun = rt::begin(move |caller| {
             // SAFETY: the callback runs exactly once, maybe inside the call; `held` keeps `bs`
             // until then.
             Ok(unsafe {
                 rt::op::<BsOpComplete, _, _>(
-                    held,
                     move |(bs,), done, arg| {
                         sys::spdk_bs_set_super(bs.as_ptr(), blobid, done, arg);
                         rt::Submitted::Pending
                     },
                     |_, bserrno| rt::status(bserrno),
+                    (self.handle().hold(caller)?,),
                 )
             })
-        })?;
-        op.await.map_err(|fault| fault.at(at))
+        });
+        match begun {
+            Ok(op) => op.await.map_err(at),
+            Err(fault) => Err(at(fault)),
+        }
     }
 }
 
@@ -283,14 +287,14 @@ impl Blobstore {
     /// The metadata thread of the blobstore: the one that loaded it.
     #[doc(alias = "spdk_bs_create_blob")]
     pub async fn create_blob(&self) -> rt::Result<u64> {
-        let at = rt::At::new("spdk_bs_create_blob", self);
-        let op = rt::begin(at, || {
-            let held = (self.handle().hold()?,);
+        let at = move |fault: rt::Fault| {
+            fault.at(rt::At::new("spdk_bs_create_blob", self))
+        };
+        let begun = rt::begin(move |caller| {
             // SAFETY: the callback runs exactly once, maybe inside the call; `held` keeps `bs`
             // until then.
             Ok(unsafe {
                 rt::op::<BlobOpWithIdComplete, _, _>(
-                    held,
                     move |(bs,), done, arg| {
                         sys::spdk_bs_create_blob(bs.as_ptr(), done, arg);
                         rt::Submitted::Pending
@@ -299,10 +303,14 @@ impl Blobstore {
                         rt::status(bserrno)?;
                         Ok(blobid)
                     },
+                    (self.handle().hold(caller)?,),
                 )
             })
-        })?;
-        op.await.map_err(|fault| fault.at(at))
+        });
+        match begun {
+            Ok(op) => op.await.map_err(at),
+            Err(fault) => Err(at(fault)),
+        }
     }
 }
 
@@ -332,14 +340,14 @@ impl Blobstore {
     /// The metadata thread of the blobstore: the one that loaded it.
     #[doc(alias = "spdk_bs_open_blob")]
     pub async fn open_blob(&self, blobid: u64) -> rt::Result<Blob> {
-        let at = rt::At::new("spdk_bs_open_blob", self);
-        let op = rt::begin(at, || {
-            let held = (self.handle().hold()?,);
+        let at = move |fault: rt::Fault| {
+            fault.at(rt::At::new("spdk_bs_open_blob", self))
+        };
+        let begun = rt::begin(move |caller| {
             // SAFETY: the callback runs exactly once, maybe inside the call; `held` keeps `bs`
             // until then. A handle that it reports with status 0 is ours.
             Ok(unsafe {
                 rt::op::<BlobOpWithHandleComplete, _, _>(
-                    held,
                     move |(bs,), done, arg| {
                         sys::spdk_bs_open_blob(bs.as_ptr(), blobid, done, arg);
                         rt::Submitted::Pending
@@ -348,10 +356,14 @@ impl Blobstore {
                         rt::status(bserrno)?;
                         Blob::from_c(blb, bs)
                     },
+                    (self.handle().hold(caller)?,),
                 )
             })
-        })?;
-        op.await.map_err(|fault| fault.at(at))
+        });
+        match begun {
+            Ok(op) => op.await.map_err(at),
+            Err(fault) => Err(at(fault)),
+        }
     }
 }
 
@@ -392,19 +404,15 @@ impl Blob {
         offset: u64,
         length: u64,
     ) -> rt::Result<()> {
-        let at = rt::At::new("spdk_blob_io_read", self);
-        let op = rt::begin(at, || {
+        let at = move |fault: rt::Fault| {
+            fault.at(rt::At::new("spdk_blob_io_read", self))
+        };
+        let begun = rt::begin(move |caller| {
             rt::check_len(payload.len() as u64, length, self.io_unit_size()?)?;
-            let held = (
-                self.handle().hold()?,
-                self.channel(channel)?,
-                payload.lend_mut()?,
-            );
             // SAFETY: the callback runs exactly once, maybe inside the call; `held` keeps `blob`,
             // `channel` and `payload` until then.
             Ok(unsafe {
                 rt::op::<BlobOpComplete, _, _>(
-                    held,
                     move |(blob, channel, payload), done, arg| {
                         sys::spdk_blob_io_read(
                             blob.as_ptr(),
@@ -418,10 +426,18 @@ impl Blob {
                         rt::Submitted::Pending
                     },
                     |_, bserrno| rt::status(bserrno),
+                    (
+                        self.handle().hold(caller)?,
+                        self.channel(channel, caller)?,
+                        payload.lend_mut()?,
+                    ),
                 )
             })
-        })?;
-        op.await.map_err(|fault| fault.at(at))
+        });
+        match begun {
+            Ok(op) => op.await.map_err(at),
+            Err(fault) => Err(at(fault)),
+        }
     }
 }
 
@@ -463,19 +479,15 @@ impl Blob {
         offset: u64,
         length: u64,
     ) -> rt::Result<()> {
-        let at = rt::At::new("spdk_blob_io_writev", self);
-        let op = rt::begin(at, || {
+        let at = move |fault: rt::Fault| {
+            fault.at(rt::At::new("spdk_blob_io_writev", self))
+        };
+        let begun = rt::begin(move |caller| {
             rt::check_len(rt::total_len(bufs), length, self.io_unit_size()?)?;
-            let held = (
-                self.handle().hold()?,
-                self.channel(channel)?,
-                rt::IoVecs::drain(bufs)?,
-            );
             // SAFETY: the callback runs exactly once, maybe inside the call; `held` keeps `blob`,
             // `channel` and `iov` until then.
             Ok(unsafe {
                 rt::op::<BlobOpComplete, _, _>(
-                    held,
                     move |(blob, channel, bufs), done, arg| {
                         sys::spdk_blob_io_writev(
                             blob.as_ptr(),
@@ -490,10 +502,18 @@ impl Blob {
                         rt::Submitted::Pending
                     },
                     |_, bserrno| rt::status(bserrno),
+                    (
+                        self.handle().hold(caller)?,
+                        self.channel(channel, caller)?,
+                        rt::IoVecs::drain(bufs)?,
+                    ),
                 )
             })
-        })?;
-        op.await.map_err(|fault| fault.at(at))
+        });
+        match begun {
+            Ok(op) => op.await.map_err(at),
+            Err(fault) => Err(at(fault)),
+        }
     }
 }
 
@@ -518,13 +538,13 @@ impl Blob {
     /// The home spdk_thread of the handle.
     #[doc(alias = "spdk_blob_set_xattr")]
     pub fn set_xattr(&self, name: &str, value: &[u8]) -> rt::Result<()> {
-        let at = rt::At::new("spdk_blob_set_xattr", self);
-        rt::begin(at, || {
+        let at = move |fault: rt::Fault| {
+            fault.at(rt::At::new("spdk_blob_set_xattr", self))
+        };
+        let result = rt::begin(|caller| {
             let value_len = u16::try_from(value.len())
-                .map_err(|_| rt::Fault::invalid(
-                    "`value` is too long for the call",
-                ))?;
-            let blob = self.handle().get()?;
+                .map_err(|_| rt::Fault::invalid("`value` is too long for the call"))?;
+            let blob = self.handle().get(caller)?;
             let name = rt::cstring(name, "name")?;
             // SAFETY: `blob`, `name` and `value` may be used now and here; C keeps nothing after
             // the call.
@@ -537,6 +557,7 @@ impl Blob {
                 )
             };
             rt::status(rc)
-        })
+        });
+        result.map_err(at)
     }
 }

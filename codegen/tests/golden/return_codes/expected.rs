@@ -161,14 +161,14 @@ impl Subsystem {
     /// The home spdk_thread of the handle.
     #[doc(alias = "spdk_nvmf_subsystem_destroy")]
     pub async fn destroy(&self) -> rt::Result<()> {
-        let at = rt::At::new("spdk_nvmf_subsystem_destroy", self);
-        let op = rt::begin(at, || {
-            let held = (self.handle().hold()?,);
+        let at = move |fault: rt::Fault| {
+            fault.at(rt::At::new("spdk_nvmf_subsystem_destroy", self))
+        };
+        let begun = rt::begin(move |caller| {
             // SAFETY: 0 means that it is done without a callback, -115 means that the callback runs
             // once, another code that the callback never runs; `held` keeps `subsystem` until then.
             Ok(unsafe {
                 rt::op::<NvmfSubsystemDestroyCb, _, _>(
-                    held,
                     move |(subsystem,), done, arg| {
                         match sys::spdk_nvmf_subsystem_destroy(
                             subsystem.as_ptr(),
@@ -181,10 +181,14 @@ impl Subsystem {
                         }
                     },
                     |_, ()| Ok(()),
+                    (self.handle().hold(caller)?,),
                 )
             })
-        })?;
-        op.await.map_err(|fault| fault.at(at))
+        });
+        match begun {
+            Ok(op) => op.await.map_err(at),
+            Err(fault) => Err(at(fault)),
+        }
     }
 }
 
@@ -209,15 +213,15 @@ impl Subsystem {
     /// The home spdk_thread of the handle.
     #[doc(alias = "spdk_nvmf_subsystem_start")]
     pub async fn start(&self) -> rt::Result<()> {
-        let at = rt::At::new("spdk_nvmf_subsystem_start", self);
-        let op = rt::begin(at, || {
-            let held = (self.handle().hold()?,);
+        let at = move |fault: rt::Fault| {
+            fault.at(rt::At::new("spdk_nvmf_subsystem_start", self))
+        };
+        let begun = rt::begin(move |caller| {
             // SAFETY: 0 means that the callback runs once, -16 means that it failed and the
             // callback ran, another code that the callback never runs; `held` keeps `subsystem`
             // until then.
             Ok(unsafe {
                 rt::op::<NvmfSubsystemStateChangeDone, _, _>(
-                    held,
                     move |(subsystem,), done, arg| {
                         match sys::spdk_nvmf_subsystem_start(
                             subsystem.as_ptr(),
@@ -229,10 +233,14 @@ impl Subsystem {
                         }
                     },
                     |_, status| rt::status(status),
+                    (self.handle().hold(caller)?,),
                 )
             })
-        })?;
-        op.await.map_err(|fault| fault.at(at))
+        });
+        match begun {
+            Ok(op) => op.await.map_err(at),
+            Err(fault) => Err(at(fault)),
+        }
     }
 }
 
@@ -264,14 +272,14 @@ impl Subsystem {
     /// The home spdk_thread of the handle.
     #[doc(alias = "spdk_nvmf_subsystem_disconnect_host")]
     pub async fn disconnect_host(&self, hostnqn: &str) -> rt::Result<()> {
-        let at = rt::At::new("spdk_nvmf_subsystem_disconnect_host", self);
-        let op = rt::begin(at, || {
-            let held = (self.handle().hold()?, rt::cstring(hostnqn, "hostnqn")?);
+        let at = move |fault: rt::Fault| {
+            fault.at(rt::At::new("spdk_nvmf_subsystem_disconnect_host", self))
+        };
+        let begun = rt::begin(move |caller| {
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
             // keeps `subsystem` and `hostnqn` until then.
             Ok(unsafe {
                 rt::op::<NvmfTgtSubsystemListenDoneFn, _, _>(
-                    held,
                     move |(subsystem, hostnqn), done, arg| {
                         rt::Submitted::rc(
                             sys::spdk_nvmf_subsystem_disconnect_host(
@@ -283,10 +291,14 @@ impl Subsystem {
                         )
                     },
                     |_, status| rt::status(status),
+                    (self.handle().hold(caller)?, rt::cstring(hostnqn, "hostnqn")?),
                 )
             })
-        })?;
-        op.await.map_err(|fault| fault.at(at))
+        });
+        match begun {
+            Ok(op) => op.await.map_err(at),
+            Err(fault) => Err(at(fault)),
+        }
     }
 }
 
@@ -323,14 +335,14 @@ impl Subsystem {
         hostnqn: &str,
         timeout_ms: u64,
     ) -> rt::Result<()> {
-        let at = rt::At::new("spdk_nvmf_subsystem_disconnect_host", self);
-        let op = rt::begin(at, || {
-            let held = (self.handle().hold()?, rt::cstring(hostnqn, "hostnqn")?);
+        let at = move |fault: rt::Fault| {
+            fault.at(rt::At::new("spdk_nvmf_subsystem_disconnect_host", self))
+        };
+        let begun = rt::begin(move |caller| {
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
             // keeps `subsystem` and `hostnqn` until then.
             Ok(unsafe {
                 rt::op::<NvmfTgtSubsystemListenDoneFn, _, _>(
-                    held,
                     move |(subsystem, hostnqn), done, arg| {
                         rt::Submitted::rc(
                             sys::spdk_nvmf_subsystem_disconnect_host(
@@ -343,9 +355,13 @@ impl Subsystem {
                         )
                     },
                     |_, status| rt::status(status),
+                    (self.handle().hold(caller)?, rt::cstring(hostnqn, "hostnqn")?),
                 )
             })
-        })?;
-        op.await.map_err(|fault| fault.at(at))
+        });
+        match begun {
+            Ok(op) => op.await.map_err(at),
+            Err(fault) => Err(at(fault)),
+        }
     }
 }
