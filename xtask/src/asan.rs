@@ -9,8 +9,9 @@ use std::process::Command;
 
 use crate::run;
 
-/// `spdk_asan` has operations in flight come from the allocator, which watches them, instead of a pool.
-const FLAGS: &str = "-Zsanitizer=address --cfg spdk_asan";
+/// `spdk_asan` has operations in flight come from the allocator, which watches them, instead of a pool. The
+/// runtime follows frame pointers: without them a report leaves callers out.
+const FLAGS: &str = "-Zsanitizer=address -Cforce-frame-pointers=yes --cfg spdk_asan";
 
 /// What LeakSanitizer is not to report.
 const SUPPRESSIONS: &str = "tests/lsan.supp";
@@ -26,6 +27,11 @@ pub(crate) fn command(arguments: &[OsString], chosen: bool) -> Command {
         // Would take the place of RUSTFLAGS.
         .env_remove("CARGO_ENCODED_RUSTFLAGS")
         .env("RUSTFLAGS", joined("RUSTFLAGS", " ", FLAGS))
+        // Suppressions go by names, which takes a program that knows them; addr2line comes with the linker.
+        .env(
+            "ASAN_OPTIONS",
+            joined("ASAN_OPTIONS", ":", "allow_addr2line=1"),
+        )
         .env("LSAN_OPTIONS", joined("LSAN_OPTIONS", ":", &leaks()))
         .arg("--target")
         .arg(format!("{}-unknown-linux-gnu", std::env::consts::ARCH))

@@ -1,6 +1,5 @@
 //! `cargo xtask ci`: all that a change must pass.
 
-use std::process::Command;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
@@ -27,15 +26,19 @@ pub(crate) fn run() -> Result<()> {
         cargo.args(["--workspace", "--no-deps"]);
         run::foreground(cargo.env("RUSTDOCFLAGS", "--deny warnings"))
     })?;
-    step("tests", || {
-        let mut cargo: Command = test::command(&test::Options::default());
-        run::foreground(&mut cargo)
+    step("tests", || tests(&test::Options::default()))?;
+    step("tests under AddressSanitizer", || {
+        tests(&test::Options::asan())
     })?;
     ui::headline(&format!(
         "All passed in {}.",
         ui::duration(started.elapsed())
     ));
     Ok(())
+}
+
+fn tests(options: &test::Options) -> Result<()> {
+    run::foreground(&mut test::command(options))
 }
 
 fn step(title: &str, action: impl FnOnce() -> Result<()>) -> Result<()> {

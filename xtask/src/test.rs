@@ -28,6 +28,16 @@ pub(crate) struct Options {
     arguments: Vec<OsString>,
 }
 
+impl Options {
+    /// Every test that AddressSanitizer is for.
+    pub(crate) fn asan() -> Self {
+        Options {
+            asan: true,
+            ..Default::default()
+        }
+    }
+}
+
 /// Runs the subcommand.
 pub(crate) fn run(options: &Options) -> Result<()> {
     setup::ensure()?;
