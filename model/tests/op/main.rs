@@ -76,7 +76,7 @@ fn nested() {
 
 /// The same for two operations, and longer stories.
 #[test]
-#[ignore = "takes minutes"]
+#[ignore = "takes half a minute"]
 fn deep() {
     for (operations, events, nested) in [(1, 7, 1), (1, 5, 3), (2, 3, 2), (2, 5, 1)] {
         script::walk(Limits {
