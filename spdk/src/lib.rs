@@ -73,6 +73,7 @@ mod generated;
 mod handle;
 mod inbox;
 mod iovecs;
+mod loans;
 mod local;
 mod markers;
 mod mem;
@@ -92,7 +93,8 @@ mod thread_handle;
 mod ticks;
 mod wakeups;
 
-// Named by the files that a model checker compiles with atomics of its own.
+// Named by the files that a model checker compiles with cells and atomics of its own.
+use std::cell;
 use std::sync::atomic;
 
 pub use app::SpdkApp;

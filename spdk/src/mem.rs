@@ -1,28 +1,22 @@
 //! The memory under a [`DmaBuf`](crate::DmaBuf), and the loans of it to operations.
 //!
 //! A loan counts in its memory from the submission until the operation's callback, whatever becomes
-//! of the future and the `DmaBuf` meanwhile. Only the OS thread that made the first of the
-//! outstanding loans changes the count, so plain loads and stores do: another thread that finds
-//! memory on loan leaves it alone and takes fresh memory. Memory whose owner leaves while it is on
-//! loan is an orphan: freed by the last loan on the same OS thread, and found later by
-//! [`sweep`] otherwise.
-#![allow(unsafe_code)] // The counting above is what its `unsafe` code rests on.
+//! of the future and the `DmaBuf` meanwhile. An OS thread other than the lender's that finds memory on
+//! loan leaves it alone and takes fresh memory. Memory whose owner leaves while it is on loan is an
+//! orphan: freed by the last loan on the same OS thread, and found later by [`sweep`] otherwise.
+#![allow(unsafe_code)] // The counting in `loans` is what its `unsafe` code rests on.
 
 use std::alloc::{self, Layout};
-use std::cell::Cell;
 use std::ffi::c_void;
 use std::marker::PhantomData;
 use std::ptr::{self, NonNull};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering::*};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::*};
 
 use crate::env;
 use crate::error::Fault;
-use crate::os_thread;
+use crate::loans::{Heir, Loans};
 use crate::sys;
-
-/// Set in [`Mem::loans`] while the one loan is to an operation that writes into the memory.
-const FILLING: u32 = 1 << 31;
 
 /// DPDK's allocator takes the alignment as 32 bits, and silently drops the others.
 const MAX_ALIGN: usize = 1 << 31;
@@ -33,12 +27,7 @@ pub(crate) struct Mem {
     len: usize,
     align: usize,
     dma: bool,
-    /// How many operations hold the memory, plus [`FILLING`]. Written by `lender` only.
-    loans: AtomicU32,
-    /// The OS thread that lent; meaningful while there are loans.
-    lender: Cell<os_thread::Id>,
-    /// Whether the last loan has to free the memory. Set on the lender's OS thread only.
-    orphan: Cell<bool>,
+    loans: Loans,
 }
 
 /// Orphans whose owner left on another OS thread than the lender's.
@@ -121,9 +110,7 @@ impl Mem {
             len,
             align,
             dma,
-            loans: AtomicU32::new(0),
-            lender: Cell::new(os_thread::Id::NONE),
-            orphan: Cell::new(false),
+            loans: Loans::none(),
         }))))
     }
 }
@@ -152,18 +139,17 @@ impl MemRef {
 
     #[inline]
     pub(crate) fn is_lent(self) -> bool {
-        self.mem().loans.load(Acquire) != 0
+        self.mem().loans.any()
     }
 
     #[inline]
     pub(crate) fn is_being_filled(self) -> bool {
-        self.mem().loans.load(Acquire) & FILLING != 0
+        self.mem().loans.is_filling()
     }
 
     /// Whether one more operation may read it: nothing fills it, and this OS thread may count.
     pub(crate) fn can_be_read_by_device(self) -> bool {
-        let loans = self.mem().loans.load(Acquire);
-        loans == 0 || (loans & FILLING == 0 && self.mem().lender.get() == os_thread::Id::current())
+        self.mem().loans.can_share()
     }
 
     /// # Safety
@@ -186,12 +172,7 @@ impl MemRef {
     /// The caller owns the memory, and [`MemRef::can_be_read_by_device`].
     #[inline]
     pub(crate) unsafe fn lend_shared(self) -> Loan {
-        let mem = self.mem();
-        let loans = mem.loans.load(Relaxed);
-        if loans == 0 {
-            mem.lender.set(os_thread::Id::current());
-        }
-        mem.loans.store(loans + 1, Relaxed);
+        self.mem().loans.share();
         Loan(self, PhantomData)
     }
 
@@ -199,9 +180,7 @@ impl MemRef {
     /// The caller owns the memory, and it is not lent.
     #[inline]
     pub(crate) unsafe fn lend_exclusive(self) -> Loan {
-        let mem = self.mem();
-        mem.lender.set(os_thread::Id::current());
-        mem.loans.store(FILLING | 1, Relaxed);
+        self.mem().loans.fill();
         Loan(self, PhantomData)
     }
 
@@ -229,16 +208,15 @@ impl MemRef {
     /// # Safety
     /// The caller owns the memory and uses it no more.
     pub(crate) unsafe fn release(self) {
-        let mem = self.mem();
-        if mem.loans.load(Acquire) == 0 {
+        match self.mem().loans.leave() {
             // SAFETY: owned by the caller, and in nobody else's hands.
-            unsafe { self.free() }
-        } else if mem.lender.get() == os_thread::Id::current() {
-            mem.orphan.set(true);
-        } else {
-            let mut orphans = lock(&ORPHANS);
-            orphans.push(self);
-            HAVE_ORPHANS.store(true, Relaxed);
+            Heir::Owner => unsafe { self.free() },
+            Heir::LastLoan => {}
+            Heir::Sweep => {
+                let mut orphans = lock(&ORPHANS);
+                orphans.push(self);
+                HAVE_ORPHANS.store(true, Relaxed);
+            }
         }
     }
 
@@ -301,13 +279,7 @@ impl Loan {
 impl Drop for Loan {
     #[inline]
     fn drop(&mut self) {
-        let mem = self.0.mem();
-        let loans = mem.loans.load(Relaxed);
-        let left = if loans & FILLING == 0 { loans - 1 } else { 0 };
-        // Looked at before the store: after it another OS thread may sweep the memory away.
-        let orphan = mem.orphan.get();
-        mem.loans.store(left, Release);
-        if orphan && left == 0 {
+        if self.0.mem().loans.end() {
             // SAFETY: its owner gave it up on this OS thread, and this was the last loan.
             unsafe { self.0.free() };
         }
