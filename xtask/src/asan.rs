@@ -27,6 +27,9 @@ pub(crate) fn command(arguments: &[OsString], chosen: bool) -> Command {
         // Would take the place of RUSTFLAGS.
         .env_remove("CARGO_ENCODED_RUSTFLAGS")
         .env("RUSTFLAGS", joined("RUSTFLAGS", " ", FLAGS))
+        // Reports name lines; the rest of the debug information fills the disk.
+        .env("CARGO_PROFILE_DEV_DEBUG", "line-tables-only")
+        .env("CARGO_INCREMENTAL", "0")
         // Suppressions go by names, which takes a program that knows them; addr2line comes with the linker.
         .env(
             "ASAN_OPTIONS",
