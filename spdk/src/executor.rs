@@ -55,6 +55,8 @@ impl Drop for Task {
 pub(crate) struct Executor {
     tasks: RefCell<Slab<Entry>>,
     ready: RefCell<VecDeque<TaskId>>,
+    /// How often the queue has had its turn.
+    turn: Cell<u64>,
     /// Whether code of the user runs: a task, or what the spdk_thread's turn runs beside.
     entered: Cell<bool>,
     /// Who waits until one task is left.
@@ -112,6 +114,7 @@ impl Executor {
     /// # Safety
     /// The caller has entered.
     pub(crate) unsafe fn run_ready(&self, index: u32) -> bool {
+        self.turn.set(self.turn.get() + 1);
         let ready = self.ready.borrow().len();
         for _ in 0..ready {
             let next = self.ready.borrow_mut().pop_front();
@@ -171,6 +174,11 @@ impl Executor {
     #[inline]
     pub(crate) fn is_idle(&self) -> bool {
         self.ready.borrow().is_empty()
+    }
+
+    /// The number of the turn that runs, or that ran last.
+    pub(crate) fn turn(&self) -> u64 {
+        self.turn.get()
     }
 
     /// How many tasks have not ended.

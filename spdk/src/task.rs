@@ -12,7 +12,7 @@ use std::task::{Context, Poll, Waker};
 use pin_project_lite::pin_project;
 
 use crate::error::{At, Error, Result};
-use crate::executor::TaskId;
+use crate::executor::{self, TaskId};
 use crate::local::Local;
 use crate::panic;
 
@@ -169,13 +169,22 @@ pub(crate) fn panicked(payload: Box<dyn Any + Send>) -> Error {
 
 /// Lets the other tasks and SPDK's pollers run once before it is ready.
 pub async fn yield_now() {
-    let mut yielded = false;
+    let mut since = None;
     std::future::poll_fn(|cx| {
-        if std::mem::replace(&mut yielded, true) {
-            return Poll::Ready(());
+        // A task can be polled again in the same turn: by the completion of an I/O that names it.
+        let turn = match executor::name(cx.waker()) {
+            Some(_) => Local::current().ok().map(|local| local.executor().turn()),
+            None => None, // another executor's task, which is polled when it was woken
+        };
+        match since {
+            Some(before) if turn.is_none() || turn != before => Poll::Ready(()),
+            Some(_) => Poll::Pending, // in the queue already
+            None => {
+                since = Some(turn);
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
         }
-        cx.waker().wake_by_ref();
-        Poll::Pending
     })
     .await;
 }
