@@ -139,6 +139,9 @@ mod tests {
         }
         assert_eq!(taken(&wakeups), places);
         assert_eq!(taken(&wakeups), []);
+        // Those that were taken are gone from its word, too.
+        wakeups.wake(1);
+        assert_eq!(taken(&wakeups), [1]);
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::task::Poll;
+use std::time::{Duration, Instant};
 
 use futures_util::future::{join, join_all, try_join, try_join_all};
 use serde_json::json;
@@ -472,8 +473,10 @@ fn the_application_ends_with_io_in_flight_on_both_cores() -> spdk::Result<()> {
 /// end.
 #[spdk::test(no_app, deadline = 30)]
 fn threads_are_made_while_the_application_ends() -> spdk::Result<()> {
-    /// Makes spdk_threads until that is refused, and says why.
-    fn make(core: u32, made: &AtomicUsize) -> Error {
+    /// SPDK gives up on an spdk_thread that nobody ends after this time.
+    const GIVEN_UP: Duration = Duration::from_secs(5);
+    /// Makes spdk_threads until that is refused, and says why and when.
+    fn make(core: u32, made: &AtomicUsize) -> (Error, Instant) {
         loop {
             let thread = pin!(ThreadHandle::on_core("late", core));
             match poll_once(thread) {
@@ -481,7 +484,7 @@ fn threads_are_made_while_the_application_ends() -> spdk::Result<()> {
                 Poll::Ready(Err(error)) if error.errno() == Some(Errno::ENOMEM) => {
                     std::thread::yield_now();
                 }
-                Poll::Ready(Err(error)) => return error,
+                Poll::Ready(Err(error)) => return (error, Instant::now()),
                 Poll::Ready(Ok(_)) | Poll::Pending => {}
             }
             if made.fetch_add(1, SeqCst) == 20 {
@@ -502,14 +505,20 @@ fn threads_are_made_while_the_application_ends() -> spdk::Result<()> {
         }
         pending::<spdk::Result<()>>().await
     });
+    let ended = Instant::now();
     assert!(matches!(end, Err(Error::Cancelled)), "{end:?}");
     let makers = makers.lock().map(|mut makers| std::mem::take(&mut *makers));
     for maker in makers.unwrap_or_default() {
-        match maker.join() {
-            Ok(Error::ThreadEnded { name }) => assert_eq!(name, "app_thread"),
-            Ok(Error::NotInitialised { .. }) => {}
+        let began = match maker.join() {
+            Ok((Error::ThreadEnded { name }, began)) if name == "app_thread" => began,
+            Ok((Error::NotInitialised { .. }, began)) => began,
             other => panic!("{other:?} after {} spdk_threads", made.load(SeqCst)),
-        }
+        };
+        let took = ended.saturating_duration_since(began);
+        assert!(
+            took < GIVEN_UP,
+            "an spdk_thread was left: the end took {took:?}"
+        );
     }
     assert_eq!(SpdkThread::count(), 0);
     Ok(())
