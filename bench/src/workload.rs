@@ -1,7 +1,7 @@
 //! What the next operation does, and where.
 
 use fastrand::Rng;
-use spdk::{Bdev, Error, Result};
+use spdk::{Bdev, ErrorKind, Result};
 
 use crate::options::{Kind, Options};
 
@@ -10,6 +10,8 @@ use crate::options::{Kind, Options};
 pub struct Workload {
     /// Bytes of an operation.
     pub size: usize,
+    /// Blocks of an operation.
+    pub blocks: u64,
     places: u64,
     next: Option<u64>,
     step: u64,
@@ -20,9 +22,9 @@ pub struct Workload {
 /// One operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operation {
-    /// Read at this byte.
+    /// Read at this block.
     Read(u64),
-    /// Write at this byte.
+    /// Write at this block.
     Write(u64),
 }
 
@@ -31,18 +33,23 @@ impl Workload {
     ///
     /// # Errors
     ///
-    /// [`Error::NoSuchBdev`], if there is none of that name or it is smaller than one operation.
+    /// [`ErrorKind::NoSuchBdev`], if there is none of that name or it is smaller than one
+    /// operation.
     pub fn new(options: &Options, slot: u32) -> Result<Self> {
         let size = u64::from(options.io_size);
-        let places = Bdev::find(&options.bdev)?.size_bytes() / size;
-        if places == 0 {
-            return Err(Error::NoSuchBdev {
+        let bdev = Bdev::find(&options.bdev)?;
+        let blocks = size / u64::from(bdev.block_size());
+        let places = bdev.size_bytes() / size;
+        if places == 0 || blocks == 0 {
+            return Err(ErrorKind::NoSuchBdev {
                 name: format!("{} of {size} bytes or more", options.bdev),
-            });
+            }
+            .into());
         }
         let sequential = matches!(options.workload, Kind::Read | Kind::Write | Kind::Rw);
         Ok(Workload {
             size: options.io_size as usize,
+            blocks,
             places,
             next: sequential.then_some(u64::from(slot) % places),
             step: u64::from(options.queue_depth) % places,
@@ -79,7 +86,7 @@ impl Workload {
             0 => false,
             percent => self.rng.u8(..100) < percent,
         };
-        let offset = place * self.size as u64;
+        let offset = place * self.blocks;
         if is_read {
             Operation::Read(offset)
         } else {

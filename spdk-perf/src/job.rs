@@ -120,13 +120,19 @@ impl Job {
         DmaBuf::alloc(self.spec.io_size as usize, self.spec.align)
     }
 
-    /// Where the next I/O of a sequential workload goes.
+    /// What an I/O is submitted on, and how many blocks it has.
+    #[inline]
+    pub(crate) fn device(&self) -> (&BdevDesc, &IoChannel, u64) {
+        (&self.desc, &self.channel, self.spec.blocks)
+    }
+
+    /// The block at which the next I/O of a sequential workload goes.
     pub(crate) fn next_offset(&self) -> u64 {
         let place = self.next.get();
         let next = place + 1;
         self.next
             .set(if next == self.spec.places { 0 } else { next });
-        place * self.spec.io_size
+        place * self.spec.blocks
     }
 
     /// Counts an I/O that was submitted at `since` and has completed now; returns the time.

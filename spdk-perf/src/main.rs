@@ -77,9 +77,11 @@ fn measure(args: &Args) -> Result<Report, Refusal> {
     let outcomes: Vec<Outcome> = outcomes.try_iter().collect();
     let interrupted = match ended {
         Ok(result) => result.map(|()| false)?,
-        // SIGINT or SIGTERM: there is what was measured until then.
-        Err(spdk::Error::Cancelled) if !outcomes.is_empty() => true,
-        Err(error) => return Err(error.into()),
+        Err(error) => match error.kind() {
+            // SIGINT or SIGTERM: there is what was measured until then.
+            spdk::ErrorKind::Cancelled if !outcomes.is_empty() => true,
+            _ => return Err(error.into()),
+        },
     };
     let hz = spdk::ticks_hz()?;
     Ok(Report::new(args, outcomes, hz, interrupted))

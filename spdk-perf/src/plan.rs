@@ -16,6 +16,8 @@ pub(crate) struct Spec {
     pub(crate) queue_depth: u32,
     pub(crate) io_size: u64,
     pub(crate) block_size: u32,
+    /// Of an I/O.
+    pub(crate) blocks: u64,
     /// How a buffer has to be aligned.
     pub(crate) align: usize,
     /// How many I/Os the bdev has room for.
@@ -66,15 +68,19 @@ fn bdevs(args: &Args) -> Result<Vec<Bdev>, Refusal> {
             Ok(leaves)
         };
     }
-    let named = args.bdevs.iter().map(|name| match Bdev::find(name) {
-        Err(spdk::Error::NoSuchBdev { name }) => {
+    let named = args.bdevs.iter().map(|name| Bdev::find(name));
+    named.map(|found| found.or_else(refuse)).collect()
+}
+
+fn refuse(error: spdk::Error) -> Result<Bdev, Refusal> {
+    match error.into_kind() {
+        spdk::ErrorKind::NoSuchBdev { name } => {
             let all = Bdev::all()?;
             let others = all.iter().map(|bdev| bdev.name().to_owned()).collect();
             Err(Refusal::Unknown { name, others })
         }
-        other => Ok(other?),
-    });
-    named.collect()
+        other => Err(spdk::Error::from(other).into()),
+    }
 }
 
 fn spec(args: &Args, bdev: &Bdev, core: u32, share: (u32, u32)) -> Result<Spec, Refusal> {
@@ -132,6 +138,7 @@ fn spec(args: &Args, bdev: &Bdev, core: u32, share: (u32, u32)) -> Result<Spec, 
         queue_depth: args.queue_depth,
         io_size,
         block_size: block,
+        blocks: io_size / u64::from(block),
         align: bdev.buf_align()?.max(4096),
         places,
         share,

@@ -57,7 +57,7 @@ impl Refusal {
     /// Whether another command line would help: the exit code is 2 then.
     pub(crate) fn is_usage(&self) -> bool {
         match self {
-            Self::Spdk(error) => matches!(error, spdk::Error::Option { .. }),
+            Self::Spdk(error) => matches!(error.kind(), spdk::ErrorKind::Option { .. }),
             _ => true,
         }
     }

@@ -21,14 +21,16 @@ pub(crate) fn spawn(job: Rc<Job>, index: u32) -> spdk::Result<JoinHandle<()>> {
         Workload::Read | Workload::RandRead => {
             let mut buf = job.buffer()?;
             keep_busy(job, rng, async move |job, offset| {
-                job.desc.read(&job.channel, &mut buf, offset).await
+                let (desc, ch, blocks) = job.device();
+                desc.read_blocks(ch, &mut buf, offset, blocks).await
             })
         }
         Workload::Write | Workload::RandWrite => {
             let mut buf = job.buffer()?;
             rng.fill(&mut buf);
             keep_busy(job, rng, async move |job, offset| {
-                job.desc.write(&job.channel, &buf, offset).await
+                let (desc, ch, blocks) = job.device();
+                desc.write_blocks(ch, &buf, offset, blocks).await
             })
         }
         Workload::Rw | Workload::RandRw => {
@@ -36,24 +38,25 @@ pub(crate) fn spawn(job: Rc<Job>, index: u32) -> spdk::Result<JoinHandle<()>> {
             rng.fill(&mut buf);
             let mut dice = rng.fork();
             keep_busy(job, rng, async move |job, offset| {
+                let (desc, ch, blocks) = job.device();
                 if dice.u8(..100) < job.spec.read_percent {
-                    job.desc.read(&job.channel, &mut buf, offset).await
+                    desc.read_blocks(ch, &mut buf, offset, blocks).await
                 } else {
-                    job.desc.write(&job.channel, &buf, offset).await
+                    desc.write_blocks(ch, &buf, offset, blocks).await
                 }
             })
         }
         Workload::Flush => keep_busy(job, rng, async |job, offset| {
-            let length = job.spec.io_size;
-            job.desc.flush(&job.channel, offset, length).await
+            let (desc, ch, blocks) = job.device();
+            desc.flush_blocks(ch, offset, blocks).await
         }),
         Workload::Unmap => keep_busy(job, rng, async |job, offset| {
-            let length = job.spec.io_size;
-            job.desc.unmap(&job.channel, offset, length).await
+            let (desc, ch, blocks) = job.device();
+            desc.unmap_blocks(ch, offset, blocks).await
         }),
         Workload::WriteZeroes => keep_busy(job, rng, async |job, offset| {
-            let length = job.spec.io_size;
-            job.desc.write_zeroes(&job.channel, offset, length).await
+            let (desc, ch, blocks) = job.device();
+            desc.write_zeroes_blocks(ch, offset, blocks).await
         }),
         Workload::Verify => {
             let buffers = (job.buffer()?, job.buffer()?);
@@ -91,7 +94,7 @@ fn keep_busy(
     })
 }
 
-/// Where the I/Os of a slot go.
+/// Where the I/Os of a slot go, in blocks.
 enum Places {
     /// One place after the other, in turn with the other slots of the job.
     InTurn,
@@ -103,7 +106,7 @@ impl Places {
     fn next(&mut self, job: &Job) -> u64 {
         match self {
             Places::InTurn => job.next_offset(),
-            Places::Random(rng) => rng.u64(..job.spec.places) * job.spec.io_size,
+            Places::Random(rng) => rng.u64(..job.spec.places) * job.spec.blocks,
         }
     }
 }

@@ -51,13 +51,14 @@ pub(crate) async fn run(job: Rc<Job>, index: u32, (mut written, mut read): (DmaB
             break;
         }
         let offset = place * spec.io_size;
+        let first = place * spec.blocks;
         let pattern = Pattern {
             block_size: spec.block_size as usize,
-            first: offset / u64::from(spec.block_size),
+            first,
             generation,
         };
         pattern.fill(&mut written);
-        match write_and_read(&job, &written, &mut read, offset).await {
+        match write_and_read(&job, &written, &mut read, first).await {
             // Not with `written`, which the device had in its hands. The last place of `read` had
             // other data, so a read that does nothing is seen, too.
             Ok(()) => {
@@ -82,12 +83,13 @@ async fn write_and_read(
     job: &Job,
     written: &DmaBuf,
     read: &mut DmaBuf,
-    offset: u64,
+    first: u64,
 ) -> spdk::Result<()> {
+    let (desc, ch, blocks) = job.device();
     let since = spdk::ticks();
-    job.desc.write(&job.channel, written, offset).await?;
+    desc.write_blocks(ch, written, first, blocks).await?;
     let since = job.completed(since);
-    job.desc.read(&job.channel, read, offset).await?;
+    desc.read_blocks(ch, read, first, blocks).await?;
     let end = job.completed(since);
     job.left(end);
     Ok(())

@@ -69,7 +69,7 @@ fn a_failed_io_ends_the_run() {
     );
     let words = finished.words();
     assert!(
-        words.contains("spdk_bdev_write on bdev \"EE_Malloc0\" (4096 bytes at byte "),
+        words.contains("spdk_bdev_write_blocks on bdev \"EE_Malloc0\" (8 blocks at block "),
         "{words}"
     );
 }

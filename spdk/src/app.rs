@@ -20,7 +20,7 @@ use futures_util::FutureExt;
 
 use crate::app_builder::{Options, SpdkAppBuilder};
 use crate::env::{self, Phase};
-use crate::error::{At, Error, Fault, Result};
+use crate::error::{At, Error, ErrorKind, Fault, Result};
 use crate::local::Local;
 use crate::shared::Shared;
 use crate::shutdown::{self, Watch};
@@ -47,15 +47,16 @@ pub(crate) fn while_running<T>(
     let app = APP_THREAD.lock().unwrap_or_else(|e| e.into_inner());
     match (&*app, env::phase()) {
         (Some(app), _) => f(app),
-        (None, Phase::App) => Err(Error::ThreadEnded {
+        (None, Phase::App) => Err(ErrorKind::ThreadEnded {
             name: "app_thread".to_owned(),
-        }),
+        }
+        .into()),
         (None, Phase::Env) => {
             let reason = "it needs the reactors of `SpdkApp`; with `SpdkEnv` the spdk_threads are \
                           yours, see `SpdkThread`";
             Err(Fault::invalid(reason).at(At::free(call)))
         }
-        (None, _) => Err(Error::NotInitialised { operation: call }),
+        (None, _) => Err(ErrorKind::NotInitialised { operation: call }.into()),
     }
 }
 
@@ -164,14 +165,14 @@ where
         {
             reason += &format!("; it was given {mb} MB of memory (`mem_size_mb`)");
         }
-        return Err(Error::Start { reason });
+        return Err(ErrorKind::Start { reason }.into());
     }
     match output.take() {
         Some(Err(payload)) => resume_unwind(payload),
         _ if abandoned => Err(shutdown::error()),
         Some(Ok(_)) | None if code != 0 => {
             let reason = spdk_log::reason("see SPDK's log");
-            Err(Error::Stopped { code, reason })
+            Err(ErrorKind::Stopped { code, reason }.into())
         }
         Some(Ok(output)) => Ok(Some(output)),
         None => Ok(None),

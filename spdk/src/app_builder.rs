@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::ptr;
 use std::time::Duration;
 
-use crate::error::{Error, Result};
+use crate::error::{ErrorKind, Result};
 use crate::options::{self, LogLevel};
 use crate::{app, spdk_log, sys};
 
@@ -116,7 +116,7 @@ impl SpdkAppBuilder {
     /// that your tasks have left in flight. A device that does not answer would hold it up for ever.
     /// When this time is over, those devices are reset: their drivers give up what is in flight. If
     /// SPDK has not stopped after ten times this time all the same, it is abandoned: its memory and
-    /// its connections stay until the process ends, and [`Error::Stopped`] is returned.
+    /// its connections stay until the process ends, and [`ErrorKind::Stopped`] is returned.
     pub fn shutdown_patience(mut self, patience: Duration) -> Self {
         self.shutdown_patience = Some(patience);
         self
@@ -133,9 +133,9 @@ impl SpdkAppBuilder {
     ///
     /// # Errors
     ///
-    /// [`Error::Option`] for an option that cannot be used, [`Error::AlreadyInitialised`] if this
-    /// process has run SPDK before, [`Error::Start`] if SPDK or one of its subsystems does not start,
-    /// a configuration that does not load included.
+    /// [`ErrorKind::Option`] for an option that cannot be used, [`ErrorKind::AlreadyInitialised`]
+    /// if this process has run SPDK before, [`ErrorKind::Start`] if SPDK or one of its subsystems
+    /// does not start, a configuration that does not load included.
     ///
     /// # Panics
     ///
@@ -176,8 +176,8 @@ impl SpdkAppBuilder {
     ///
     /// # Errors
     ///
-    /// The error of `future`, [`Error::Cancelled`] if the application was stopped before `future` had
-    /// ended, and those of [`SpdkAppBuilder::run`].
+    /// The error of `future`, [`ErrorKind::Cancelled`] if the application was stopped before
+    /// `future` had ended, and those of [`SpdkAppBuilder::run`].
     ///
     /// # Panics
     ///
@@ -188,7 +188,7 @@ impl SpdkAppBuilder {
         F: Future<Output = Result<T>> + 'static,
         T: 'static,
     {
-        app::run(&self, future)?.unwrap_or(Err(Error::Cancelled))
+        app::run(&self, future)?.unwrap_or(Err(ErrorKind::Cancelled.into()))
     }
 }
 

@@ -11,7 +11,7 @@ use futures_util::FutureExt;
 use crate::bdev_io::BdevIoDone;
 use crate::channel::{ChannelOwner, IoChannel, IoChannelObject};
 use crate::errno::Errno;
-use crate::error::{At, Describe, Error, Fault, Gone, Result};
+use crate::error::{At, Describe, ErrorKind, Fault, Gone, Result};
 use crate::events::EventHub;
 pub use crate::generated::bdev::*;
 use crate::handle::{Handle, Hold, Object, Subject, WeakHandle};
@@ -24,7 +24,7 @@ use crate::task;
 ///
 /// It does not own the device. It is safe to keep when the device goes away: [`Bdev::name`],
 /// [`Bdev::block_size`] and [`Bdev::num_blocks`] then tell what was last known, and other calls
-/// return [`Error::Gone`]. It does not delay the removal.
+/// return [`ErrorKind::Gone`]. It does not delay the removal.
 ///
 /// # Thread
 ///
@@ -61,9 +61,10 @@ impl Bdev {
     pub fn get_by_name(name: &str) -> Option<Self> {
         match Self::find(name) {
             Ok(bdev) => Some(bdev),
-            Err(Error::NoSuchBdev { .. }) => None,
             Err(error) => {
-                tracing::warn!(%error, "Bdev::get_by_name");
+                if !matches!(error.kind(), ErrorKind::NoSuchBdev { .. }) {
+                    tracing::warn!(%error, "Bdev::get_by_name");
+                }
                 None
             }
         }
@@ -73,8 +74,8 @@ impl Bdev {
     ///
     /// # Errors
     ///
-    /// [`Error::NoSuchBdev`], [`Error::NoThread`] without a current spdk_thread, and
-    /// [`Error::InvalidArgument`] for a name with a NUL byte.
+    /// [`ErrorKind::NoSuchBdev`], [`ErrorKind::NoThread`] without a current spdk_thread, and
+    /// [`ErrorKind::InvalidArgument`] for a name with a NUL byte.
     #[doc(alias = "spdk_bdev_open_ext")]
     pub fn find(name: &str) -> Result<Self> {
         let desc = open(name, false)?;
@@ -107,8 +108,8 @@ impl Bdev {
     ///
     /// # Errors
     ///
-    /// [`Error::NoSuchBdev`] if it was removed meanwhile, [`Error::Errno`] with `EPERM` if another
-    /// module has claimed it for itself and `write` was asked for.
+    /// [`ErrorKind::NoSuchBdev`] if it was removed meanwhile, [`ErrorKind::Errno`] with `EPERM` if
+    /// another module has claimed it for itself and `write` was asked for.
     #[doc(alias = "spdk_bdev_open_ext")]
     pub fn open(&self, write: bool) -> Result<BdevDesc> {
         open(self.name(), write)
@@ -250,9 +251,10 @@ impl ChannelOwner for Handle<BdevDescObject> {
 /// Opens a descriptor; a name that no bdev has is its own error.
 fn open(name: &str, write: bool) -> Result<BdevDesc> {
     BdevDesc::open_ext(name, write).map_err(|error| match error.errno() {
-        Some(Errno::ENODEV) => Error::NoSuchBdev {
+        Some(Errno::ENODEV) => ErrorKind::NoSuchBdev {
             name: name.to_owned(),
-        },
+        }
+        .into(),
         _ => error,
     })
 }
@@ -317,9 +319,9 @@ impl BdevDesc {
     ///
     /// # Errors
     ///
-    /// [`Error::Errno`] with `ENOMEM` if the device could not make one, [`Error::WrongThread`] on
-    /// another spdk_thread than the one that opened the descriptor, [`Error::Gone`] when the device
-    /// was removed.
+    /// [`ErrorKind::Errno`] with `ENOMEM` if the device could not make one,
+    /// [`ErrorKind::WrongThread`] on another spdk_thread than the one that opened the descriptor,
+    /// [`ErrorKind::Gone`] when the device was removed.
     #[doc(alias = "spdk_bdev_get_io_channel")]
     pub fn get_io_channel(&self) -> Result<IoChannel> {
         let at = At::new("spdk_bdev_get_io_channel", self);

@@ -5,7 +5,7 @@ use std::ffi::CStr;
 use std::ops::ControlFlow;
 
 use crate::bdev::{self, Bdev};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::sys;
 
 impl Bdev {
@@ -13,7 +13,7 @@ impl Bdev {
     ///
     /// # Errors
     ///
-    /// [`Error::NoThread`] without a current spdk_thread.
+    /// [`ErrorKind::NoThread`] without a current spdk_thread.
     #[doc(alias = "spdk_for_each_bdev")]
     #[doc(alias = "spdk_bdev_first")]
     pub fn all() -> Result<Vec<Self>> {
@@ -27,7 +27,7 @@ impl Bdev {
     ///
     /// # Errors
     ///
-    /// [`Error::NoThread`] without a current spdk_thread.
+    /// [`ErrorKind::NoThread`] without a current spdk_thread.
     #[doc(alias = "spdk_for_each_bdev_leaf")]
     #[doc(alias = "spdk_bdev_first_leaf")]
     pub fn leaves() -> Result<Vec<Self>> {
@@ -45,8 +45,9 @@ fn push(names: &mut Vec<String>, name: String) -> ControlFlow<()> {
 /// The bdevs of these names. One may have been removed meanwhile.
 fn find(names: &[String]) -> Result<Vec<Bdev>> {
     let found = names.iter().map(|name| Bdev::find(name));
+    let is_gone = |error: &Error| matches!(error.kind(), ErrorKind::NoSuchBdev { .. });
     found
-        .filter(|bdev| !matches!(bdev, Err(Error::NoSuchBdev { .. })))
+        .filter(|bdev| !bdev.as_ref().is_err_and(is_gone))
         .collect()
 }
 

@@ -5,7 +5,7 @@ use std::pin::pin;
 use std::ptr::NonNull;
 use std::task::{Context, Poll, Waker};
 
-use crate::error::{Error, Result};
+use crate::error::{ErrorKind, Result};
 use crate::local::current_thread;
 use crate::task;
 use crate::thread::{self, SpdkThread};
@@ -16,25 +16,25 @@ use crate::thread::{self, SpdkThread};
 ///
 /// # Errors
 ///
-/// [`Error::NestedPoll`] from inside a task, message or poller and inside
-/// [`SpdkApp`](crate::SpdkApp), [`Error::NoThread`] without a current [`SpdkThread`], and if `future` drops
-/// it before its end.
+/// [`ErrorKind::NestedPoll`] from inside a task, message or poller and inside
+/// [`SpdkApp`](crate::SpdkApp), [`ErrorKind::NoThread`] without a current [`SpdkThread`], and if
+/// `future` drops it before its end.
 pub fn block_on<F: Future>(future: F) -> Result<F::Output> {
     const CALL: &str = "block_on";
     let Some(thread) = NonNull::new(current_thread()) else {
-        return Err(Error::NoThread { operation: CALL });
+        return Err(ErrorKind::NoThread { operation: CALL }.into());
     };
     let mut future = pin!(future);
     let mut cx = Context::from_waker(Waker::noop());
     loop {
         if thread::is_polled() {
-            return Err(Error::NestedPoll { operation: CALL });
+            return Err(ErrorKind::NestedPoll { operation: CALL }.into());
         }
         if let Poll::Ready(output) = future.as_mut().poll(&mut cx) {
             return Ok(output);
         }
         if !thread::is_attached(thread) {
-            return Err(Error::NoThread { operation: CALL });
+            return Err(ErrorKind::NoThread { operation: CALL }.into());
         }
         thread::poll(thread, 0)?;
     }

@@ -40,10 +40,10 @@ impl DmaBuf {
     ///
     /// # Errors
     ///
-    /// [`Error::NotInitialised`](crate::Error::NotInitialised) before SPDK is up and after it ended,
-    /// [`Error::InvalidArgument`](crate::Error::InvalidArgument)
-    /// for a size of 0 or an alignment that is not a power of two, [`Error::NoDmaMemory`](crate::Error::NoDmaMemory) when
-    /// SPDK's memory is used up.
+    /// [`ErrorKind::NotInitialised`](crate::ErrorKind::NotInitialised) before SPDK is up and after
+    /// it ended, [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument) for a size of 0
+    /// or an alignment that is not a power of two,
+    /// [`ErrorKind::NoDmaMemory`](crate::ErrorKind::NoDmaMemory) when SPDK's memory is used up.
     #[doc(alias = "spdk_dma_zmalloc")]
     pub fn alloc(size: usize, align: usize) -> Result<Self> {
         let at = At::free("DmaBuf::alloc");

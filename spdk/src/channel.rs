@@ -19,7 +19,7 @@ use crate::thread::CurrentThread;
 /// # Thread
 ///
 /// `!Send` and `!Sync`. On another spdk_thread of the same OS thread, operations fail with
-/// [`Error::WrongThread`](crate::Error::WrongThread), and a drop sends the release home.
+/// [`ErrorKind::WrongThread`](crate::ErrorKind::WrongThread), and a drop sends the release home.
 #[doc(alias = "spdk_io_channel")]
 pub struct IoChannel(Handle<IoChannelObject>);
 

@@ -6,7 +6,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 /// A future and the sender that completes it, for a C function that this crate does not wrap.
 ///
@@ -19,7 +19,8 @@ pub fn completion<T>() -> (CompletionSender<T>, Completion<T>) {
     (CompletionSender(tx), Completion(rx))
 }
 
-/// The future of a [`completion`]. It resolves to [`Error::Cancelled`] if its sender is dropped.
+/// The future of a [`completion`]. It resolves to [`ErrorKind::Cancelled`] if its sender is
+/// dropped.
 #[derive(Debug)]
 #[must_use = "futures do nothing unless they are awaited"]
 pub struct Completion<T>(oneshot::AsyncReceiver<Result<T>>);
@@ -29,7 +30,7 @@ impl<T> Future for Completion<T> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let sent = std::task::ready!(Pin::new(&mut self.0).poll(cx));
-        Poll::Ready(sent.unwrap_or(Err(Error::Cancelled)))
+        Poll::Ready(sent.unwrap_or(Err(ErrorKind::Cancelled.into())))
     }
 }
 

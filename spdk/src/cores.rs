@@ -25,8 +25,8 @@ impl SpdkApp {
     ///
     /// # Errors
     ///
-    /// [`Error::NotInitialised`] without a running application, [`Error::ThreadEnded`] while it is
-    /// ending.
+    /// [`ErrorKind::NotInitialised`](crate::ErrorKind::NotInitialised) without a running
+    /// application, [`ErrorKind::ThreadEnded`](crate::ErrorKind::ThreadEnded) while it is ending.
     #[doc(alias = "spdk_env_get_first_core", alias = "spdk_env_get_next_core")]
     pub fn cores() -> Result<Vec<u32>> {
         app::while_running("SpdkApp::cores", |_| Ok(cores()))
@@ -122,9 +122,11 @@ impl ThreadHandle {
     ///
     /// # Errors
     ///
-    /// [`Error::NotInitialised`] without a running application, [`Error::ThreadEnded`] while it is
-    /// ending, [`Error::InvalidArgument`] for a core that the application does not run on,
-    /// [`Error::Option`] for a name that is empty or has a NUL byte, [`Error::Errno`] if SPDK has no
+    /// [`ErrorKind::NotInitialised`](crate::ErrorKind::NotInitialised) without a running
+    /// application, [`ErrorKind::ThreadEnded`](crate::ErrorKind::ThreadEnded) while it is ending,
+    /// [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument) for a core that the
+    /// application does not run on, [`ErrorKind::Option`](crate::ErrorKind::Option) for a name that
+    /// is empty or has a NUL byte, [`ErrorKind::Errno`](crate::ErrorKind::Errno) if SPDK has no
     /// memory for it.
     ///
     /// # Cancellation
@@ -151,7 +153,8 @@ impl ThreadHandle {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidArgument`] for an spdk_thread that was made in another way.
+    /// [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument) for an spdk_thread that
+    /// was made in another way.
     ///
     /// # Cancellation
     ///

@@ -8,7 +8,7 @@ use std::ptr;
 use std::sync::atomic::{AtomicU8, Ordering::SeqCst};
 
 use crate::errno::Errno;
-use crate::error::{Error, Result};
+use crate::error::{ErrorKind, Result};
 use crate::{mem, options, spdk_log, sys, thread};
 
 /// Where this process is in SPDK's one life.
@@ -50,7 +50,7 @@ pub(crate) fn begin() -> Result<()> {
     PHASE
         .compare_exchange(Phase::Before as u8, Phase::Starting as u8, SeqCst, SeqCst)
         .map(|_| ())
-        .map_err(|_| Error::AlreadyInitialised)
+        .map_err(|_| ErrorKind::AlreadyInitialised.into())
 }
 
 /// The SPDK environment, initialised once in a process; dropping it ends it for good.
@@ -163,8 +163,9 @@ impl SpdkEnvBuilder {
     ///
     /// # Errors
     ///
-    /// [`Error::Option`] for an option that cannot be used, [`Error::AlreadyInitialised`] if this
-    /// process has initialised SPDK before, [`Error::Start`] with SPDK's words otherwise.
+    /// [`ErrorKind::Option`] for an option that cannot be used, [`ErrorKind::AlreadyInitialised`]
+    /// if this process has initialised SPDK before, [`ErrorKind::Start`] with SPDK's words
+    /// otherwise.
     #[doc(alias = "spdk_env_init")]
     pub fn build(self) -> Result<SpdkEnv> {
         let name = options::text("name", self.name.as_deref().unwrap_or("spdk"))?;
@@ -211,7 +212,7 @@ impl SpdkEnvBuilder {
                 "spdk_env_init: {}; DPDK's messages on stderr say more",
                 Errno::from_code(rc)
             ));
-            return Err(Error::Start { reason });
+            return Err(ErrorKind::Start { reason }.into());
         }
         set_phase(Phase::Env);
         Ok(SpdkEnv {

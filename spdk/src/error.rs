@@ -85,12 +85,20 @@ impl fmt::Display for Gone {
     }
 }
 
+/// An error of this crate. [`Error::kind`] tells which.
+///
+/// One pointer, so that a result without an error is passed on in registers, through any number of
+/// futures.
+#[derive(thiserror::Error)]
+#[error(transparent)]
+pub struct Error(Box<ErrorKind>);
+
 /// Every error of this crate.
 ///
 /// Errno values are positive, as in `errno(3)`, whatever sign the C function uses.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum Error {
+pub enum ErrorKind {
     /// The device completed the operation with an error.
     #[error("{at}: {status}")]
     Device {
@@ -230,39 +238,62 @@ pub enum Error {
 }
 
 impl Error {
+    /// Which error it is.
+    pub fn kind(&self) -> &ErrorKind {
+        &self.0
+    }
+
+    /// Which error it is, with what it says.
+    pub fn into_kind(self) -> ErrorKind {
+        *self.0
+    }
+
     /// The errno of the error, where it has one.
     pub fn errno(&self) -> Option<Errno> {
-        match self {
-            Error::Errno { errno, .. } => Some(*errno),
-            Error::NoDmaMemory { .. } => Some(Errno::ENOMEM),
-            Error::NoSuchBdev { .. } => Some(Errno::ENODEV),
+        match self.kind() {
+            ErrorKind::Errno { errno, .. } => Some(*errno),
+            ErrorKind::NoDmaMemory { .. } => Some(Errno::ENOMEM),
+            ErrorKind::NoSuchBdev { .. } => Some(Errno::ENODEV),
             _ => None,
         }
     }
 
     /// The NVMe status of the error, where the device reported one.
     pub fn nvme_status(&self) -> Option<NvmeStatus> {
-        match self {
-            Error::Device { status, .. } => Some(*status),
+        match self.kind() {
+            ErrorKind::Device { status, .. } => Some(*status),
             _ => None,
         }
     }
 
     /// Where the error happened, for errors of a call on an object.
     pub fn context(&self) -> Option<&Context> {
-        match self {
-            Error::Device { at, .. }
-            | Error::Errno { at, .. }
-            | Error::WrongThread { at, .. }
-            | Error::WrongChannel { at, .. }
-            | Error::Gone { at, .. }
-            | Error::InvalidArgument { at, .. } => Some(at),
+        match self.kind() {
+            ErrorKind::Device { at, .. }
+            | ErrorKind::Errno { at, .. }
+            | ErrorKind::WrongThread { at, .. }
+            | ErrorKind::WrongChannel { at, .. }
+            | ErrorKind::Gone { at, .. }
+            | ErrorKind::InvalidArgument { at, .. } => Some(at),
             _ => None,
         }
     }
 
     pub(crate) fn errno_of(operation: &'static str, errno: Errno) -> Self {
         Fault::errno(errno).at(At::free(operation))
+    }
+}
+
+impl From<ErrorKind> for Error {
+    #[cold]
+    fn from(kind: ErrorKind) -> Self {
+        Error(Box::new(kind))
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
     }
 }
 
@@ -435,37 +466,38 @@ impl Fault {
     /// The error, told where it happened.
     #[cold]
     pub fn at(self, at: At<'_>) -> Error {
-        match *self.0 {
-            Kind::Errno(errno) => Error::Errno {
+        let kind = match *self.0 {
+            Kind::Errno(errno) => ErrorKind::Errno {
                 at: at.context(),
                 errno,
                 hint: at.hint(errno),
             },
-            Kind::Device(status) => Error::Device {
+            Kind::Device(status) => ErrorKind::Device {
                 at: at.context(),
                 status,
             },
-            Kind::WrongThread { home, current } => Error::WrongThread {
+            Kind::WrongThread { home, current } => ErrorKind::WrongThread {
                 at: at.context(),
                 home,
                 current,
             },
-            Kind::WrongChannel(channel) => Error::WrongChannel {
+            Kind::WrongChannel(channel) => ErrorKind::WrongChannel {
                 at: at.context(),
                 channel,
             },
-            Kind::Gone(why) => Error::Gone {
+            Kind::Gone(why) => ErrorKind::Gone {
                 at: at.context(),
                 why,
             },
-            Kind::Invalid(reason) => Error::InvalidArgument {
+            Kind::Invalid(reason) => ErrorKind::InvalidArgument {
                 at: at.context(),
                 reason,
             },
-            Kind::NoDmaMemory { size, align } => Error::NoDmaMemory { size, align },
-            Kind::NoThread => Error::NoThread { operation: at.call },
-            Kind::NotInitialised => Error::NotInitialised { operation: at.call },
-        }
+            Kind::NoDmaMemory { size, align } => ErrorKind::NoDmaMemory { size, align },
+            Kind::NoThread => ErrorKind::NoThread { operation: at.call },
+            Kind::NotInitialised => ErrorKind::NotInitialised { operation: at.call },
+        };
+        kind.into()
     }
 }
 

@@ -27,9 +27,9 @@
 //!   channel and the descriptor. An operation in flight owns everything that SPDK may touch until
 //!   SPDK is done with it. See [`DmaBuf`] for what that means for a buffer.
 //! - Every handle belongs to the spdk_thread that made it. Used on another one, it returns
-//!   [`Error::WrongThread`]; dropped there, it is released at home.
+//!   [`ErrorKind::WrongThread`]; dropped there, it is released at home.
 //! - A device that is removed is closed as soon as nothing is in flight on it. Its handles stay safe
-//!   and return [`Error::Gone`].
+//!   and return [`ErrorKind::Gone`].
 //! - A panic never crosses into C.
 //!
 //! # How it is made
@@ -107,7 +107,7 @@ pub use completion::{Completion, CompletionSender, completion};
 pub use cores::spawn_on;
 pub use env::{SpdkEnv, SpdkEnvBuilder};
 pub use errno::Errno;
-pub use error::{Context, Error, Gone, Range, Result};
+pub use error::{Context, Error, ErrorKind, Gone, Range, Result};
 pub use events::Events;
 pub use nvme_status::NvmeStatus;
 pub use options::LogLevel;

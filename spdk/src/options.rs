@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::ffi::CString;
 use std::path::Path;
 
-use crate::error::{Error, Result, interior_nul};
+use crate::error::{Error, ErrorKind, Result, interior_nul};
 
 /// How much SPDK logs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -40,7 +40,7 @@ impl LogLevel {
 
 pub(crate) fn refuse(option: &'static str, reason: impl Into<String>) -> Error {
     let reason = reason.into();
-    Error::Option { option, reason }
+    ErrorKind::Option { option, reason }.into()
 }
 
 pub(crate) fn text(option: &'static str, value: &str) -> Result<CString> {

@@ -16,7 +16,7 @@ use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::{panic, sys};
 
 static PATIENCE_MS: AtomicU64 = AtomicU64::new(5000);
@@ -99,7 +99,7 @@ unsafe extern "C" fn end_reactors(arg: *mut c_void) {
 
 /// What an application reports that was abandoned.
 pub(crate) fn error() -> Error {
-    Error::Stopped {
+    ErrorKind::Stopped {
         code: -libc::ETIMEDOUT,
         reason: format!(
             "a subsystem or device did not end within {:?}; SPDK was abandoned, and this process can \
@@ -107,4 +107,5 @@ pub(crate) fn error() -> Error {
             limit()
         ),
     }
+    .into()
 }

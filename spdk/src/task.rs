@@ -11,7 +11,7 @@ use std::task::{Context, Poll, Waker};
 
 use pin_project_lite::pin_project;
 
-use crate::error::{At, Error, Result};
+use crate::error::{At, Error, ErrorKind, Result};
 use crate::executor::{self, TaskId};
 use crate::local::Local;
 use crate::panic;
@@ -24,7 +24,8 @@ use crate::panic;
 ///
 /// # Errors
 ///
-/// [`Error::NoThread`] without a current spdk_thread, [`Error::ThreadEnded`] while it is ending.
+/// [`ErrorKind::NoThread`] without a current spdk_thread, [`ErrorKind::ThreadEnded`] while it is
+/// ending.
 pub fn spawn_local<F>(future: F) -> Result<JoinHandle<F::Output>>
 where
     F: Future + 'static,
@@ -32,7 +33,7 @@ where
     let local = Local::current().map_err(|fault| fault.at(At::free("spawn_local")))?;
     if local.is_ending() {
         let name = local.shared().name().to_owned();
-        return Err(Error::ThreadEnded { name });
+        return Err(ErrorKind::ThreadEnded { name }.into());
     }
     Ok(spawn_on(&local, future))
 }
@@ -101,7 +102,7 @@ impl<T> Drop for Sink<T> {
     fn drop(&mut self) {
         let mut result = self.0.result.borrow_mut();
         if result.is_none() {
-            *result = Some(Err(Error::Cancelled));
+            *result = Some(Err(ErrorKind::Cancelled.into()));
         }
         drop(result);
         if let Some(waker) = self.0.waker.take() {
@@ -112,8 +113,8 @@ impl<T> Drop for Sink<T> {
 
 /// The other end of a task: its result, when it has one. Not `Send`.
 ///
-/// It resolves to the task's output, to [`Error::Panicked`] if the task panicked, or to
-/// [`Error::Cancelled`] if it was aborted or its spdk_thread ended first. Dropping the handle
+/// It resolves to the task's output, to [`ErrorKind::Panicked`] if the task panicked, or to
+/// [`ErrorKind::Cancelled`] if it was aborted or its spdk_thread ended first. Dropping the handle
 /// leaves the task running.
 #[must_use = "a task's panic is seen only by its handle; drop it explicitly to let the task run on"]
 pub struct JoinHandle<T> {
@@ -149,7 +150,7 @@ impl<T> Future for JoinHandle<T> {
         }
         let result = self.end.result.borrow_mut().take();
         // Without a result it was polled after it was ready.
-        Poll::Ready(result.unwrap_or(Err(Error::Cancelled)))
+        Poll::Ready(result.unwrap_or(Err(ErrorKind::Cancelled.into())))
     }
 }
 
@@ -164,7 +165,7 @@ impl<T> fmt::Debug for JoinHandle<T> {
 
 pub(crate) fn panicked(payload: Box<dyn Any + Send>) -> Error {
     let message = panic::message(&*payload);
-    Error::Panicked { message }
+    ErrorKind::Panicked { message }.into()
 }
 
 /// Lets the other tasks and SPDK's pollers run once before it is ready.

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use crate::env::{self, Phase};
 use crate::errno::Errno;
-use crate::error::{At, Error, Fault, Result};
+use crate::error::{At, Error, ErrorKind, Fault, Result};
 use crate::local::{self, Local};
 use crate::shared::Shared;
 use crate::thread_handle::ThreadHandle;
@@ -63,9 +63,9 @@ impl SpdkThread {
     ///
     /// # Errors
     ///
-    /// [`Error::NotInitialised`] without a [`SpdkEnv`](crate::SpdkEnv), [`Error::Option`] for a name
-    /// that is empty or has a NUL byte, [`Error::Errno`] with `ENOMEM` if SPDK has no memory for it,
-    /// and [`Error::InvalidArgument`] inside a [`SpdkApp`](crate::SpdkApp).
+    /// [`ErrorKind::NotInitialised`] without a [`SpdkEnv`](crate::SpdkEnv), [`ErrorKind::Option`]
+    /// for a name that is empty or has a NUL byte, [`ErrorKind::Errno`] with `ENOMEM` if SPDK has
+    /// no memory for it, and [`ErrorKind::InvalidArgument`] inside a [`SpdkApp`](crate::SpdkApp).
     #[doc(alias = "spdk_thread_create")]
     pub fn current(name: &str) -> Result<Self> {
         Self::current_with_mempool_size(name, DEFAULT_MSG_MEMPOOL_SIZE)
@@ -97,7 +97,7 @@ impl SpdkThread {
                               or `ThreadHandle` to reach another one";
                 return Err(Fault::invalid(reason).at(At::free(CALL)));
             }
-            _ => return Err(Error::NotInitialised { operation: CALL }),
+            _ => return Err(ErrorKind::NotInitialised { operation: CALL }.into()),
         }
         let ptr = create(&name, size)?;
         local::forget_running();
@@ -233,7 +233,7 @@ fn create(name: &CString, mempool_size: usize) -> Result<NonNull<sys::spdk_threa
     let _guard = LIBRARY.lock().unwrap_or_else(|e| e.into_inner());
     // Under the lock, since `SpdkEnv` may be dropped on its own OS thread meanwhile.
     if env::phase() != Phase::Env {
-        return Err(Error::NotInitialised { operation: CALL });
+        return Err(ErrorKind::NotInitialised { operation: CALL }.into());
     }
     if LIVE.load(SeqCst) == 0 {
         // SAFETY: the environment is up, and the library is not: the count under the lock says so.
@@ -295,9 +295,10 @@ pub(crate) fn poll(thread: NonNull<sys::spdk_thread>, max_msgs: u32) -> Result<i
         }
     }
     if is_polled() {
-        return Err(Error::NestedPoll {
+        return Err(ErrorKind::NestedPoll {
             operation: "spdk_thread_poll",
-        });
+        }
+        .into());
     }
     POLLING.set(true);
     let _reset = Reset;
@@ -435,8 +436,8 @@ impl<T> JoinHandle<T> {
     ///
     /// # Errors
     ///
-    /// [`Error::Panicked`] if the function panicked, and what [`SpdkThread::current`] reports if
-    /// there was no spdk_thread for it.
+    /// [`ErrorKind::Panicked`] if the function panicked, and what [`SpdkThread::current`] reports
+    /// if there was no spdk_thread for it.
     pub fn join(self) -> Result<T> {
         let thread = self.0.map_err(|error| {
             let code = error.raw_os_error().unwrap_or(libc::EAGAIN);
@@ -444,7 +445,7 @@ impl<T> JoinHandle<T> {
         })?;
         thread.join().unwrap_or_else(|payload| {
             let message = panic::message(&*payload);
-            Err(Error::Panicked { message })
+            Err(ErrorKind::Panicked { message }.into())
         })
     }
 

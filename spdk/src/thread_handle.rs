@@ -5,13 +5,13 @@ use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::shared::Shared;
 use crate::task;
 
 /// Sends work to an spdk_thread from any OS thread. Cheap to clone.
 ///
-/// It may outlive its spdk_thread: what it sends then is refused with [`Error::ThreadEnded`].
+/// It may outlive its spdk_thread: what it sends then is refused with [`ErrorKind::ThreadEnded`].
 ///
 /// [`ThreadHandle::on_core`] makes an spdk_thread on a core of an application;
 /// [`SpdkThread::handle`](crate::SpdkThread::handle) and
@@ -37,8 +37,8 @@ impl ThreadHandle {
     ///
     /// # Errors
     ///
-    /// [`Error::ThreadEnded`] if the spdk_thread has ended; `f` is dropped then. It is also dropped,
-    /// without running, if the spdk_thread ends before its turn.
+    /// [`ErrorKind::ThreadEnded`] if the spdk_thread has ended; `f` is dropped then. It is also
+    /// dropped, without running, if the spdk_thread ends before its turn.
     #[doc(alias = "spdk_thread_send_msg")]
     pub fn send<F>(&self, f: F) -> Result<()>
     where
@@ -55,8 +55,8 @@ impl ThreadHandle {
     ///
     /// # Errors
     ///
-    /// [`Error::ThreadEnded`] if the spdk_thread ended before `f` had run, [`Error::Panicked`] if `f`
-    /// panicked.
+    /// [`ErrorKind::ThreadEnded`] if the spdk_thread ended before `f` had run,
+    /// [`ErrorKind::Panicked`] if `f` panicked.
     ///
     /// # Cancellation
     ///
@@ -80,8 +80,8 @@ impl ThreadHandle {
     ///
     /// # Errors
     ///
-    /// As for [`ThreadHandle::call`]; [`Error::Cancelled`] if the spdk_thread ended before the task
-    /// did.
+    /// As for [`ThreadHandle::call`]; [`ErrorKind::Cancelled`] if the spdk_thread ended before the
+    /// task did.
     ///
     /// # Cancellation
     ///
@@ -102,13 +102,14 @@ impl ThreadHandle {
             });
             drop(spawned);
         })?;
-        rx.await.unwrap_or(Err(Error::Cancelled))
+        rx.await.unwrap_or(Err(ErrorKind::Cancelled.into()))
     }
 
     pub(crate) fn ended(&self) -> Error {
-        Error::ThreadEnded {
+        ErrorKind::ThreadEnded {
             name: self.shared.name().to_owned(),
         }
+        .into()
     }
 
     /// The name of the spdk_thread.

@@ -1,7 +1,7 @@
 //! SPDK's clock.
 #![allow(unsafe_code)] // Two functions of SPDK's environment without arguments.
 
-use crate::error::{Error, Result};
+use crate::error::{ErrorKind, Result};
 use crate::sys;
 
 /// The time now in ticks of SPDK's clock, which never goes backwards: a few nanoseconds to read, so
@@ -20,15 +20,17 @@ pub fn ticks() -> u64 {
 ///
 /// # Errors
 ///
-/// [`Error::NotInitialised`] before the environment has measured it, which it does as it starts.
+/// [`ErrorKind::NotInitialised`] before the environment has measured it, which it does as it
+/// starts.
 #[doc(alias = "spdk_get_ticks_hz")]
 #[inline]
 pub fn ticks_hz() -> Result<u64> {
     // SAFETY: it reads a number, which is 0 until the environment has written it as it started.
     match unsafe { sys::spdk_get_ticks_hz() } {
-        0 => Err(Error::NotInitialised {
+        0 => Err(ErrorKind::NotInitialised {
             operation: "ticks_hz",
-        }),
+        }
+        .into()),
         hz => Ok(hz),
     }
 }

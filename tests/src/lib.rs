@@ -19,6 +19,11 @@ pub mod wait;
 pub use device::Device;
 pub use wait::{poll_once, until};
 
+/// The kind of a result's error, if it is one.
+pub fn kind<T>(result: &spdk::Result<T>) -> Option<&spdk::ErrorKind> {
+    result.as_ref().err().map(spdk::Error::kind)
+}
+
 /// The examples of the README, compiled and run.
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]

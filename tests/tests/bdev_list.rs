@@ -1,7 +1,7 @@
 //! The bdevs that exist.
 #![allow(missing_docs)]
 
-use spdk::{Bdev, Error};
+use spdk::{Bdev, Error, ErrorKind};
 use spdk_tests::own_thread;
 
 fn names(bdevs: &[Bdev]) -> Vec<&str> {
@@ -38,8 +38,8 @@ async fn there_may_be_none() -> spdk::Result<()> {
 /// Fails if SPDK is asked where it does not run.
 #[spdk::test(no_app)]
 fn they_are_listed_on_an_spdk_thread() -> spdk::Result<()> {
-    let refused = |list: spdk::Result<Vec<Bdev>>| match list {
-        Err(Error::NoThread { operation }) => operation,
+    let refused = |list: spdk::Result<Vec<Bdev>>| match list.map_err(Error::into_kind) {
+        Err(ErrorKind::NoThread { operation }) => operation,
         other => panic!("{other:?}"),
     };
     assert_eq!(refused(Bdev::all()), "spdk_for_each_bdev");

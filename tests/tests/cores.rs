@@ -14,10 +14,10 @@ use futures_util::future::{join, join_all, try_join, try_join_all};
 use serde_json::json;
 use spdk::task::yield_now;
 use spdk::{
-    DmaBuf, Errno, Error, Gone, SpdkApp, SpdkThread, ThreadHandle, completion, spawn_local,
-    spawn_on,
+    DmaBuf, Errno, Error, ErrorKind, Gone, SpdkApp, SpdkThread, ThreadHandle, completion,
+    spawn_local, spawn_on,
 };
-use spdk_tests::{Device, dma, foreign, pattern, poll_once, rpc, until};
+use spdk_tests::{Device, dma, foreign, kind, pattern, poll_once, rpc, until};
 
 const BLOCK: usize = 512;
 
@@ -225,16 +225,16 @@ fn cores_need_an_application() -> spdk::Result<()> {
     let before = SpdkApp::cores();
     assert!(
         matches!(
-            before,
-            Err(Error::NotInitialised {
+            kind(&before),
+            Some(ErrorKind::NotInitialised {
                 operation: "SpdkApp::cores"
             })
         ),
         "{before:?}"
     );
-    let made = poll_once(pin!(ThreadHandle::on_core("early", 0)));
+    let made = poll_once(pin!(ThreadHandle::on_core("early", 0))).map_err(Error::into_kind);
     assert!(
-        matches!(made, Poll::Ready(Err(Error::NotInitialised { .. }))),
+        matches!(made, Poll::Ready(Err(ErrorKind::NotInitialised { .. }))),
         "{made:?}"
     );
     let _env = spdk_tests::own_thread::env()?;
@@ -338,7 +338,10 @@ async fn exit_ends_a_thread_in_order() -> spdk::Result<()> {
         let home = ("reactor_1".to_owned(), "other".to_owned());
         assert_eq!(dropped, vec![home; TASKS]);
         check(generation).await?;
-        assert!(matches!(other.send(|| ()), Err(Error::ThreadEnded { .. })));
+        assert!(matches!(
+            kind(&other.send(|| ())),
+            Some(ErrorKind::ThreadEnded { .. })
+        ));
         other.exit().await?;
         until("the end of the spdk_thread", || {
             SpdkThread::count() == threads
@@ -373,7 +376,10 @@ async fn exit_is_for_threads_of_on_core() -> spdk::Result<()> {
     let other = ThreadHandle::on_core("other", 1).await?;
     let own = other.clone();
     let ended = other.spawn(move || own.exit()).await;
-    assert!(matches!(ended, Err(Error::Cancelled)), "{ended:?}");
+    assert!(
+        matches!(kind(&ended), Some(ErrorKind::Cancelled)),
+        "{ended:?}"
+    );
     until("the end of the spdk_thread", || other.has_ended()).await;
     Ok(())
 }
@@ -386,8 +392,8 @@ async fn threads_of_c_are_left_to_c() -> spdk::Result<()> {
     let late = foreign::task_on_an_exiting_thread().await;
     assert!(
         matches!(
-            late,
-            Err(Error::Gone {
+            kind(&late),
+            Some(ErrorKind::Gone {
                 why: Gone::ThreadEnded,
                 ..
             })
@@ -399,7 +405,7 @@ async fn threads_of_c_are_left_to_c() -> spdk::Result<()> {
     assert_eq!(theirs.spawn(|| async { current().0 }).await?, "theirs");
     let refused = theirs.clone().exit().await;
     assert!(
-        matches!(refused, Err(Error::InvalidArgument { .. })),
+        matches!(kind(&refused), Some(ErrorKind::InvalidArgument { .. })),
         "{refused:?}"
     );
     assert_eq!(theirs.call(|| 1).await?, 1);
@@ -461,9 +467,9 @@ fn the_application_ends_with_io_in_flight_on_both_cores() -> spdk::Result<()> {
     }
     assert_eq!(dropped.len(), 3 * TASKS);
     assert!(others.iter().all(ThreadHandle::has_ended));
-    let late = poll_once(pin!(others[0].call(|| ())));
+    let late = poll_once(pin!(others[0].call(|| ()))).map_err(Error::into_kind);
     assert!(
-        matches!(late, Poll::Ready(Err(Error::ThreadEnded { .. }))),
+        matches!(late, Poll::Ready(Err(ErrorKind::ThreadEnded { .. }))),
         "{late:?}"
     );
     Ok(())
@@ -476,7 +482,7 @@ fn threads_are_made_while_the_application_ends() -> spdk::Result<()> {
     /// SPDK gives up on an spdk_thread that nobody ends after this time.
     const GIVEN_UP: Duration = Duration::from_secs(5);
     /// Makes spdk_threads until that is refused, and says why and when.
-    fn make(core: u32, made: &AtomicUsize) -> (Error, Instant) {
+    fn make(core: u32, made: &AtomicUsize) -> (ErrorKind, Instant) {
         loop {
             let thread = pin!(ThreadHandle::on_core("late", core));
             match poll_once(thread) {
@@ -484,7 +490,7 @@ fn threads_are_made_while_the_application_ends() -> spdk::Result<()> {
                 Poll::Ready(Err(error)) if error.errno() == Some(Errno::ENOMEM) => {
                     std::thread::yield_now();
                 }
-                Poll::Ready(Err(error)) => return (error, Instant::now()),
+                Poll::Ready(Err(error)) => return (error.into_kind(), Instant::now()),
                 Poll::Ready(Ok(_)) | Poll::Pending => {}
             }
             if made.fetch_add(1, SeqCst) == 20 {
@@ -506,12 +512,12 @@ fn threads_are_made_while_the_application_ends() -> spdk::Result<()> {
         pending::<spdk::Result<()>>().await
     });
     let ended = Instant::now();
-    assert!(matches!(end, Err(Error::Cancelled)), "{end:?}");
+    assert!(matches!(kind(&end), Some(ErrorKind::Cancelled)), "{end:?}");
     let makers = makers.lock().map(|mut makers| std::mem::take(&mut *makers));
     for maker in makers.unwrap_or_default() {
         let began = match maker.join() {
-            Ok((Error::ThreadEnded { name }, began)) if name == "app_thread" => began,
-            Ok((Error::NotInitialised { .. }, began)) => began,
+            Ok((ErrorKind::ThreadEnded { name }, began)) if name == "app_thread" => began,
+            Ok((ErrorKind::NotInitialised { .. }, began)) => began,
             other => panic!("{other:?} after {} spdk_threads", made.load(SeqCst)),
         };
         let took = ended.saturating_duration_since(began);

@@ -8,9 +8,9 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use futures_util::{FutureExt, StreamExt};
 use serde_json::json;
-use spdk::{Bdev, BdevEvent, DmaBuf, Error, Gone};
+use spdk::{Bdev, BdevEvent, DmaBuf, Error, ErrorKind, Gone};
 use spdk_tests::wait::timeout;
-use spdk_tests::{Device, dma, pattern, poll_once, rpc, second, until};
+use spdk_tests::{Device, dma, kind, pattern, poll_once, rpc, second, until};
 
 const BLOCK: usize = 512;
 /// The latency of the slow device in microseconds.
@@ -18,8 +18,8 @@ const LATENCY: u64 = 100_000;
 
 #[track_caller]
 fn assert_removed<T>(result: spdk::Result<T>, call: &str) {
-    match result {
-        Err(Error::Gone { at, why, .. }) => {
+    match result.map_err(Error::into_kind) {
+        Err(ErrorKind::Gone { at, why, .. }) => {
             assert_eq!((at.operation, why), (call, Gone::Removed));
         }
         Err(error) => panic!("{call}: {error}"),
@@ -74,7 +74,7 @@ async fn a_device_is_deleted_under_load() -> spdk::Result<()> {
                     };
                     match read {
                         Ok(()) => pattern::assert_is(&buf, BLOCK, at / 512, generation),
-                        Err(Error::Gone { .. }) => break,
+                        Err(error) if matches!(error.kind(), ErrorKind::Gone { .. }) => break,
                         Err(error) => return Err(error),
                     }
                     done.set(done.get() + 1);
@@ -103,8 +103,8 @@ async fn a_device_is_deleted_under_load() -> spdk::Result<()> {
         (1024, 512)
     );
     assert!(matches!(
-        device.bdev.open(true),
-        Err(Error::NoSuchBdev { .. })
+        kind(&device.bdev.open(true)),
+        Some(ErrorKind::NoSuchBdev { .. })
     ));
     // Another device of the same name is another device.
     rpc::call(
@@ -158,10 +158,12 @@ async fn a_removal_waits_for_operations_in_flight() -> spdk::Result<()> {
     assert_eq!(events.next().await, Some(BdevEvent::Remove));
     // It is going: nobody can open it, and nothing new begins on it.
     assert!(Bdev::get_by_name("Delay0").is_none());
-    assert!(matches!(Bdev::find("Delay0"), Err(Error::NoSuchBdev { name }) if name == "Delay0"));
+    assert!(
+        matches!(kind(&Bdev::find("Delay0")), Some(ErrorKind::NoSuchBdev { name }) if name == "Delay0")
+    );
     assert!(matches!(
-        device.bdev.open(false),
-        Err(Error::NoSuchBdev { .. })
+        kind(&device.bdev.open(false)),
+        Some(ErrorKind::NoSuchBdev { .. })
     ));
     let late = device.desc.write_zeroes(&device.ch, 0, 512).await;
     assert_removed(late, "spdk_bdev_write_zeroes");
@@ -229,7 +231,9 @@ async fn a_device_is_deleted_while_operations_wait() -> spdk::Result<()> {
                 while !stop.get() {
                     match device.desc.write_blocks(&device.ch, &buf, block, 1).await {
                         Ok(()) => {}
-                        Err(Error::Gone { .. }) => return Ok(true),
+                        Err(error) if matches!(error.kind(), ErrorKind::Gone { .. }) => {
+                            return Ok(true);
+                        }
                         Err(error) => return Err(error),
                     }
                 }

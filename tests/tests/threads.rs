@@ -12,8 +12,9 @@ use std::time::Duration;
 
 use futures_util::future::{Either, select};
 use spdk::task::yield_now;
-use spdk::{DmaBuf, Error, SpdkThread, block_on, completion, spawn_local, spdk_poller};
+use spdk::{DmaBuf, Error, ErrorKind, SpdkThread, block_on, completion, spawn_local, spdk_poller};
 
+use spdk_tests::kind;
 use spdk_tests::own_thread::{PATIENCE, Worker, env, poll_until, thread};
 use spdk_tests::poller::Counter;
 
@@ -53,7 +54,7 @@ fn a_thread_has_a_name_and_is_counted() -> spdk::Result<()> {
 fn join_tells_what_happened() -> spdk::Result<()> {
     let early = SpdkThread::spawn("early", |_| ()).join();
     assert!(
-        matches!(early, Err(Error::NotInitialised { .. })),
+        matches!(kind(&early), Some(ErrorKind::NotInitialised { .. })),
         "{early:?}"
     );
     let _env = env()?;
@@ -62,8 +63,8 @@ fn join_tells_what_happened() -> spdk::Result<()> {
         5
     );
     let panicked = SpdkThread::spawn("bad", |_| panic!("on purpose")).join();
-    match panicked {
-        Err(Error::Panicked { message }) => assert_eq!(message, "on purpose"),
+    match panicked.map_err(Error::into_kind) {
+        Err(ErrorKind::Panicked { message }) => assert_eq!(message, "on purpose"),
         other => panic!("{other:?}"),
     }
     let name = SpdkThread::spawn("a\0b", |_| ()).join();
@@ -300,7 +301,7 @@ fn futures_run_on_tokio() -> spdk::Result<()> {
             }
             let mut sum = 0;
             for task in tasks {
-                sum += task.await.map_err(|_| Error::Cancelled)??;
+                sum += task.await.map_err(|_| ErrorKind::Cancelled)??;
             }
             Ok::<_, Error>(sum)
         };
@@ -322,8 +323,8 @@ fn block_on_runs_any_future() -> spdk::Result<()> {
     }
     let _env = env()?;
     assert!(matches!(
-        block_on(async {}),
-        Err(Error::NoThread {
+        kind(&block_on(async {})),
+        Some(ErrorKind::NoThread {
             operation: "block_on"
         })
     ));
@@ -348,8 +349,8 @@ fn block_on_runs_any_future() -> spdk::Result<()> {
     }))?;
     let panicked = spawn_local(async { panic!("in a task") })?;
     assert!(matches!(
-        block_on(panicked)?,
-        Err::<(), _>(Error::Panicked { .. })
+        kind::<()>(&block_on(panicked)?),
+        Some(ErrorKind::Panicked { .. })
     ));
     Ok(())
 }
@@ -392,7 +393,7 @@ fn block_on_ends_with_its_thread() -> spdk::Result<()> {
         yield_now().await;
     });
     assert!(
-        matches!(outcome, Err(Error::NoThread { .. })),
+        matches!(kind(&outcome), Some(ErrorKind::NoThread { .. })),
         "{outcome:?}"
     );
 
@@ -404,7 +405,7 @@ fn block_on_ends_with_its_thread() -> spdk::Result<()> {
         yield_now().await;
     });
     assert!(
-        matches!(outcome, Err(Error::NoThread { .. })),
+        matches!(kind(&outcome), Some(ErrorKind::NoThread { .. })),
         "{outcome:?}"
     );
     Ok(())

@@ -124,7 +124,7 @@ async fn what_is_woken_in_a_turn_runs_after_what_was_ready() -> spdk::Result<()>
                 }
                 yield_now().await;
             }
-            spdk::Result::Ok(())
+            Ok::<_, spdk::Error>(())
         })?);
     }
     for task in join_all(tasks).await {
@@ -150,7 +150,7 @@ async fn tasks_run_in_the_order_of_their_completions() -> spdk::Result<()> {
                 device.desc.read_blocks(&device.ch, &mut buf, 0, 1).await?;
                 order.borrow_mut().push(number);
             }
-            spdk::Result::Ok(())
+            Ok::<_, spdk::Error>(())
         })?);
     }
     for task in join_all(tasks).await {

@@ -34,8 +34,14 @@ async fn run(options: Options) -> Result<Counted> {
             let mut buf = DmaBuf::alloc(workload.size, 4096)?;
             while !stop.get() {
                 match workload.pick() {
-                    Operation::Read(offset) => desc.read(&channel, &mut buf, offset).await?,
-                    Operation::Write(offset) => desc.write(&channel, &buf, offset).await?,
+                    Operation::Read(offset) => {
+                        desc.read_blocks(&channel, &mut buf, offset, workload.blocks)
+                            .await?
+                    }
+                    Operation::Write(offset) => {
+                        desc.write_blocks(&channel, &buf, offset, workload.blocks)
+                            .await?
+                    }
                 }
                 done.set(done.get() + 1);
             }

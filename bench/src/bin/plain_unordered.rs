@@ -56,8 +56,14 @@ async fn one(
     mut buf: DmaBuf,
 ) -> Result<(Workload, DmaBuf)> {
     match workload.pick() {
-        Operation::Read(offset) => desc.read(channel, &mut buf, offset).await?,
-        Operation::Write(offset) => desc.write(channel, &buf, offset).await?,
+        Operation::Read(offset) => {
+            desc.read_blocks(channel, &mut buf, offset, workload.blocks)
+                .await?
+        }
+        Operation::Write(offset) => {
+            desc.write_blocks(channel, &buf, offset, workload.blocks)
+                .await?
+        }
     }
     Ok((workload, buf))
 }

@@ -42,7 +42,7 @@ pub(super) fn handle(entry: &manifest::Handle) -> Vec<String> {
     };
     lines.push(format!(
         "It belongs to the spdk_thread that it was made on; elsewhere its methods return \
-         `Error::WrongThread`. Dropping it {end}"
+         `ErrorKind::WrongThread`. Dropping it {end}"
     ));
     lines.push(String::new());
     lines.push(format!("The C struct is `{}`.", entry.c));
@@ -109,7 +109,8 @@ fn errors(func: &Func<'_>) -> Vec<String> {
         .any(|(_, info)| info.entry.args.contains(&Arg::BdevIo))
     {
         lines.push(
-            "- `Error::Device`: the device failed it, with the status that it reports.".to_owned(),
+            "- `ErrorKind::Device`: the device failed it, with the status that it reports."
+                .to_owned(),
         );
     }
     let mut refused = Vec::new();

@@ -8,8 +8,8 @@ pub mod vault {
     /// An open vault.
     ///
     /// It belongs to the spdk_thread that it was made on; elsewhere its methods return
-    /// `Error::WrongThread`. Dropping it calls `vault_close` on its home thread, once no operation
-    /// uses it any more.
+    /// `ErrorKind::WrongThread`. Dropping it calls `vault_close` on its home thread, once no
+    /// operation uses it any more.
     ///
     /// The C struct is `vault`.
     #[doc(alias = "vault")]

@@ -15,10 +15,11 @@ rt::assert_not_send_sync!(Bdev);
 ///
 /// The first step to I/O: `get_io_channel` gives the channel that reads and writes go through.
 /// Any number of descriptors of a device can be open at once. When the device is removed, they
-/// are closed as soon as nothing is in flight, and report [`Error::Gone`](crate::Error::Gone).
+/// are closed as soon as nothing is in flight, and report
+/// [`ErrorKind::Gone`](crate::ErrorKind::Gone).
 ///
 /// It belongs to the spdk_thread that it was made on; elsewhere its methods return
-/// `Error::WrongThread`. Dropping it calls `spdk_bdev_close` on its home thread, once no
+/// `ErrorKind::WrongThread`. Dropping it calls `spdk_bdev_close` on its home thread, once no
 /// operation uses it any more.
 ///
 /// The C struct is `spdk_bdev_desc`.
@@ -845,7 +846,7 @@ impl BdevDesc {
     /// # Errors
     ///
     /// - `EINVAL`: the range is not made of whole blocks, or ends beyond the device.
-    /// - `Error::Device`: the device failed it, with the status that it reports.
+    /// - `ErrorKind::Device`: the device failed it, with the status that it reports.
     /// - Refused before C sees it: a channel of another device.
     ///
     /// # Cancellation
@@ -924,7 +925,7 @@ impl BdevDesc {
     /// # Errors
     ///
     /// - `EINVAL`: they end beyond the device.
-    /// - `Error::Device`: the device failed it, with the status that it reports.
+    /// - `ErrorKind::Device`: the device failed it, with the status that it reports.
     /// - Refused before C sees it: a channel of another device, a buffer whose length is not that
     ///   of the range.
     ///
@@ -1010,7 +1011,7 @@ impl BdevDesc {
     /// # Errors
     ///
     /// - `EINVAL`: the range is not made of whole blocks, or ends beyond the device.
-    /// - `Error::Device`: the device failed it, with the status that it reports.
+    /// - `ErrorKind::Device`: the device failed it, with the status that it reports.
     /// - Refused before C sees it: a channel of another device.
     ///
     /// # Cancellation
@@ -1092,7 +1093,7 @@ impl BdevDesc {
     /// # Errors
     ///
     /// - `EINVAL`: they end beyond the device.
-    /// - `Error::Device`: the device failed it, with the status that it reports.
+    /// - `ErrorKind::Device`: the device failed it, with the status that it reports.
     /// - Refused before C sees it: a channel of another device, a buffer whose length is not that
     ///   of the range.
     ///
@@ -1179,7 +1180,7 @@ impl BdevDesc {
     ///
     /// - `EINVAL`: the range is not made of whole blocks, or ends beyond the device.
     /// - `EBADF`: the descriptor was not opened for writing.
-    /// - `Error::Device`: the device failed it, with the status that it reports.
+    /// - `ErrorKind::Device`: the device failed it, with the status that it reports.
     /// - Refused before C sees it: a channel of another device.
     ///
     /// # Cancellation
@@ -1255,7 +1256,7 @@ impl BdevDesc {
     ///
     /// - `EINVAL`: they end beyond the device.
     /// - `EBADF`: the descriptor was not opened for writing.
-    /// - `Error::Device`: the device failed it, with the status that it reports.
+    /// - `ErrorKind::Device`: the device failed it, with the status that it reports.
     /// - Refused before C sees it: a channel of another device, a buffer whose length is not that
     ///   of the range.
     ///
@@ -1338,7 +1339,7 @@ impl BdevDesc {
     ///
     /// - `EINVAL`: the range is not made of whole blocks, or ends beyond the device.
     /// - `EBADF`: the descriptor was not opened for writing.
-    /// - `Error::Device`: the device failed it, with the status that it reports.
+    /// - `ErrorKind::Device`: the device failed it, with the status that it reports.
     /// - Refused before C sees it: a channel of another device.
     ///
     /// # Cancellation
@@ -1420,7 +1421,7 @@ impl BdevDesc {
     ///
     /// - `EINVAL`: they end beyond the device.
     /// - `EBADF`: the descriptor was not opened for writing.
-    /// - `Error::Device`: the device failed it, with the status that it reports.
+    /// - `ErrorKind::Device`: the device failed it, with the status that it reports.
     /// - Refused before C sees it: a channel of another device, a buffer whose length is not that
     ///   of the range.
     ///
@@ -1508,7 +1509,7 @@ impl BdevDesc {
     /// - `EINVAL`: the range is not made of whole blocks, or ends beyond the device.
     /// - `EBADF`: the descriptor was not opened for writing.
     /// - `ENOTSUP`: the device can neither write zeroes nor write.
-    /// - `Error::Device`: the device failed it, with the status that it reports.
+    /// - `ErrorKind::Device`: the device failed it, with the status that it reports.
     /// - Refused before C sees it: a channel of another device.
     ///
     /// # Cancellation
@@ -1579,7 +1580,7 @@ impl BdevDesc {
     /// - `EINVAL`: they end beyond the device.
     /// - `EBADF`: the descriptor was not opened for writing.
     /// - `ENOTSUP`: the device can neither write zeroes nor write.
-    /// - `Error::Device`: the device failed it, with the status that it reports.
+    /// - `ErrorKind::Device`: the device failed it, with the status that it reports.
     /// - Refused before C sees it: a channel of another device.
     ///
     /// # Cancellation
@@ -1657,7 +1658,7 @@ impl BdevDesc {
     ///
     /// - `EINVAL`: the range is not made of whole blocks, or ends beyond the device.
     /// - `EBADF`: the descriptor was not opened for writing.
-    /// - `Error::Device`: the device failed it, with the status that it reports.
+    /// - `ErrorKind::Device`: the device failed it, with the status that it reports.
     /// - Refused before C sees it: a channel of another device.
     ///
     /// # Cancellation
@@ -1729,7 +1730,7 @@ impl BdevDesc {
     ///
     /// - `EINVAL`: they end beyond the device.
     /// - `EBADF`: the descriptor was not opened for writing.
-    /// - `Error::Device`: the device failed it, with the status that it reports.
+    /// - `ErrorKind::Device`: the device failed it, with the status that it reports.
     /// - Refused before C sees it: a channel of another device.
     ///
     /// # Cancellation
@@ -1807,7 +1808,7 @@ impl BdevDesc {
     /// - `EINVAL`: the range is not made of whole blocks, or ends beyond the device.
     /// - `EBADF`: the descriptor was not opened for writing.
     /// - `ENOTSUP`: the device has nothing to flush.
-    /// - `Error::Device`: the device failed it, with the status that it reports.
+    /// - `ErrorKind::Device`: the device failed it, with the status that it reports.
     /// - Refused before C sees it: a channel of another device.
     ///
     /// # Cancellation
@@ -1880,7 +1881,7 @@ impl BdevDesc {
     /// - `EINVAL`: they end beyond the device.
     /// - `EBADF`: the descriptor was not opened for writing.
     /// - `ENOTSUP`: the device has nothing to flush.
-    /// - `Error::Device`: the device failed it, with the status that it reports.
+    /// - `ErrorKind::Device`: the device failed it, with the status that it reports.
     /// - Refused before C sees it: a channel of another device.
     ///
     /// # Cancellation
@@ -1950,7 +1951,7 @@ impl BdevDesc {
     ///
     /// # Errors
     ///
-    /// - `Error::Device`: the device failed it, with the status that it reports.
+    /// - `ErrorKind::Device`: the device failed it, with the status that it reports.
     /// - Refused before C sees it: a channel of another device.
     ///
     /// # Cancellation

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures_util::future::{Either, join_all, select};
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use spdk::{Error, spawn_local};
+use spdk::{ErrorKind, spawn_local};
 
 use super::job::Job;
 use crate::random::Random;
@@ -148,7 +148,7 @@ async fn aborted(
     for task in tasks {
         left.push(match task.await {
             Ok(job) => Some(job),
-            Err(Error::Cancelled) => None,
+            Err(error) if matches!(error.kind(), ErrorKind::Cancelled) => None,
             Err(error) => return Err(format!("a task ended with: {error}")),
         });
     }

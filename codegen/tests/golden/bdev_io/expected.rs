@@ -11,7 +11,7 @@ use crate::channel::IoChannel;
 /// An open bdev.
 ///
 /// It belongs to the spdk_thread that it was made on; elsewhere its methods return
-/// `Error::WrongThread`. Dropping it calls `spdk_bdev_close` on its home thread, once no
+/// `ErrorKind::WrongThread`. Dropping it calls `spdk_bdev_close` on its home thread, once no
 /// operation uses it any more.
 ///
 /// The C struct is `spdk_bdev_desc`.
@@ -93,7 +93,7 @@ impl BdevDesc {
     ///
     /// # Errors
     ///
-    /// - `Error::Device`: the device failed it, with the status that it reports.
+    /// - `ErrorKind::Device`: the device failed it, with the status that it reports.
     /// - Refused before C sees it: a channel of another device.
     ///
     /// # Cancellation
@@ -170,7 +170,7 @@ impl BdevDesc {
     ///
     /// # Errors
     ///
-    /// - `Error::Device`: the device failed it, with the status that it reports.
+    /// - `ErrorKind::Device`: the device failed it, with the status that it reports.
     /// - Refused before C sees it: a channel of another device, a buffer whose length is not that
     ///   of the range.
     ///
@@ -250,7 +250,7 @@ const _: unsafe extern "C" fn(
 ///
 /// # Errors
 ///
-/// - `Error::Device`: the device failed it, with the status that it reports.
+/// - `ErrorKind::Device`: the device failed it, with the status that it reports.
 /// - Refused before C sees it: a channel of another device.
 ///
 /// # Cancellation
@@ -303,7 +303,7 @@ impl BdevDesc {
     ///
     /// # Errors
     ///
-    /// - `Error::Device`: the device failed it, with the status that it reports.
+    /// - `ErrorKind::Device`: the device failed it, with the status that it reports.
     /// - Refused before C sees it: a channel of another device.
     ///
     /// # Cancellation

@@ -287,7 +287,7 @@ use crate::__private::{self as rt, Subject as _, sys};
 /// A thread.
 ///
 /// It belongs to the spdk_thread that it was made on; elsewhere its methods return
-/// `Error::WrongThread`. Dropping it frees nothing: it ends by itself.
+/// `ErrorKind::WrongThread`. Dropping it frees nothing: it ends by itself.
 ///
 /// The C struct is `spdk_thread`.
 #[doc(alias = "spdk_thread")]

@@ -11,7 +11,7 @@ use crate::__private::{self as rt, sys};
 /// A device for a blobstore.
 ///
 /// It belongs to the spdk_thread that it was made on; elsewhere its methods return
-/// `Error::WrongThread`. Dropping it frees nothing: its `destroy` member does.
+/// `ErrorKind::WrongThread`. Dropping it frees nothing: its `destroy` member does.
 ///
 /// The C struct is `spdk_bs_dev`.
 #[doc(alias = "spdk_bs_dev")]
@@ -77,7 +77,7 @@ impl BsDev {
 /// A blobstore.
 ///
 /// It belongs to the spdk_thread that it was made on; elsewhere its methods return
-/// `Error::WrongThread`. Dropping it frees nothing: `unload` does.
+/// `ErrorKind::WrongThread`. Dropping it frees nothing: `unload` does.
 ///
 /// The C struct is `spdk_blob_store`.
 #[doc(alias = "spdk_blob_store")]

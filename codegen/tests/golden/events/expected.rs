@@ -11,7 +11,7 @@ use crate::__private::{self as rt, Subject as _, sys};
 /// An open bdev.
 ///
 /// It belongs to the spdk_thread that it was made on; elsewhere its methods return
-/// `Error::WrongThread`. Dropping it calls `spdk_bdev_close` on its home thread, once no
+/// `ErrorKind::WrongThread`. Dropping it calls `spdk_bdev_close` on its home thread, once no
 /// operation uses it any more.
 ///
 /// The C struct is `spdk_bdev_desc`.

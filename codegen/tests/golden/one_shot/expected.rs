@@ -11,7 +11,7 @@ use crate::channel::IoChannel;
 /// A blobstore.
 ///
 /// It belongs to the spdk_thread that it was made on; elsewhere its methods return
-/// `Error::WrongThread`. Dropping it frees nothing: `unload` and `destroy` do.
+/// `ErrorKind::WrongThread`. Dropping it frees nothing: `unload` and `destroy` do.
 ///
 /// The C struct is `spdk_blob_store`.
 #[doc(alias = "spdk_blob_store")]
@@ -70,7 +70,7 @@ rt::assert_not_send_sync!(Blobstore);
 /// An open blob.
 ///
 /// It belongs to the spdk_thread that it was made on; elsewhere its methods return
-/// `Error::WrongThread`. Dropping it frees nothing: `close` does.
+/// `ErrorKind::WrongThread`. Dropping it frees nothing: `close` does.
 ///
 /// The C struct is `spdk_blob`.
 #[doc(alias = "spdk_blob")]

@@ -10,7 +10,7 @@ use crate::__private::{self as rt, Subject as _, sys};
 /// A subsystem.
 ///
 /// It belongs to the spdk_thread that it was made on; elsewhere its methods return
-/// `Error::WrongThread`. Dropping it frees nothing: the target does.
+/// `ErrorKind::WrongThread`. Dropping it frees nothing: the target does.
 ///
 /// The C struct is `spdk_nvmf_subsystem`.
 #[doc(alias = "spdk_nvmf_subsystem")]
