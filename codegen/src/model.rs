@@ -144,6 +144,8 @@ pub(crate) struct Function {
     pub(crate) cfg: Option<TokenStream>,
     pub(crate) pin: TokenStream,
     pub(crate) inputs: Vec<TokenStream>,
+    /// The lifetime of the inputs that a future borrows.
+    pub(crate) borrows: Option<syn::Lifetime>,
     /// What it returns when all goes well.
     pub(crate) output: TokenStream,
     /// Where errors happen; `None` if there are none.

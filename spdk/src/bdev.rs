@@ -6,8 +6,6 @@ use std::ffi::CStr;
 use std::fmt;
 use std::ptr::{self, NonNull};
 
-use futures_util::FutureExt;
-
 use crate::bdev_io::BdevIoDone;
 use crate::channel::{ChannelOwner, IoChannel, IoChannelObject};
 use crate::errno::Errno;
@@ -16,7 +14,7 @@ use crate::events::EventHub;
 pub use crate::generated::bdev::*;
 use crate::handle::{Handle, Hold, Object, Subject, WeakHandle};
 use crate::local::{Caller, begin};
-use crate::op::{bdev_rc, op};
+use crate::op::{Operation, bdev_rc, op};
 use crate::sys;
 use crate::task;
 
@@ -243,8 +241,9 @@ impl ChannelOwner for Handle<BdevDescObject> {
         // SAFETY: `spdk_bdev_reset` calls back once if it returns 0, else never, and uses nothing
         // but the two objects, which the operation holds.
         let reset = unsafe { op::<BdevIoDone, _, _>(submit, |_, done| done, (desc, ch)) };
-        // One poll submits it. That the operations end is its result: the future is not needed.
-        drop(reset.now_or_never());
+        // That the operations end is its result: a future is not needed.
+        // SAFETY: nobody has polled it.
+        unsafe { reset.op.detach() };
     }
 }
 

@@ -1,60 +1,123 @@
-//! The executor of an spdk_thread: a table of tasks and a queue of those that are ready.
+//! The executor of an spdk_thread: its tasks, and a queue of those that are ready.
 //!
-//! A waker is a *name*, not a reference: the index of the spdk_thread and the place of the task in
-//! its table, packed into one word. So it is `Send` and `Sync` without a count: cloning and dropping
-//! it do nothing, and a wake on the task's own OS thread is a push to the queue. A name that is out
-//! of date at worst wakes the task that has the place now; a spurious wake is allowed.
-#![allow(unsafe_code)] // Makes `Waker`s from such words, and polls tasks where they are.
+//! A waker is the address of a [`Place`], where a task is or was. Places are never freed: an spdk_thread
+//! uses them again, and so does the next one of its index. So wakers are `Send` and `Sync` without a
+//! count: cloning and dropping one does nothing, and a wake on the task's own OS thread is a push to the
+//! queue. A waker that is out of date at worst wakes the task that has the place now; a spurious wake is
+//! allowed.
+#![allow(unsafe_code)] // Makes `Waker`s from such addresses, and polls tasks where they are.
 
+use std::any::Any;
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
-use std::mem::ManuallyDrop;
+use std::collections::{BTreeMap, VecDeque};
+use std::mem::{self, ManuallyDrop};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::ptr::{self, NonNull};
-use std::task::{Context, RawWaker, RawWakerVTable, Waker};
-
-use slab::Slab;
+use std::sync::Mutex;
+use std::task::{Context, Poll, RawWaker, RawWakerVTable, Waker};
 
 use crate::local;
 
-type Future = dyn std::future::Future<Output = ()>;
-
-/// The place of a task in the table of its spdk_thread.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct TaskId(u32);
-
-impl TaskId {
-    pub(crate) fn at(place: u32) -> Self {
-        TaskId(place)
-    }
-
-    pub(crate) fn place(self) -> u32 {
-        self.0
-    }
+/// What a task runs.
+pub(crate) trait Body {
+    /// As of a future.
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()>;
+    /// Its poll has panicked. It is dropped next.
+    fn panicked(self: Pin<&mut Self>, payload: Box<dyn Any + Send>);
 }
 
-struct Entry {
-    task: Task,
+/// A boxed body, by a raw pointer, since it is polled where it is.
+#[derive(Clone, Copy)]
+struct Task(NonNull<dyn Body>);
+
+/// Where a task is.
+#[repr(align(64))]
+pub(crate) struct Place {
+    /// The index of the spdk_thread; the places of an index are used by one `Local` at a time.
+    index: u32,
+    /// Its number among them.
+    number: u32,
+    task: Cell<Option<Task>>,
     /// Whether it is in the queue.
-    queued: bool,
-    aborted: bool,
+    queued: Cell<bool>,
+    aborted: Cell<bool>,
+    /// The address of this place.
+    waker: ManuallyDrop<Waker>,
 }
 
-/// A boxed future. A raw pointer, so that the table can grow and shrink while one is polled.
-struct Task(NonNull<Future>);
+// SAFETY: `index`, `number` and `waker` do not change. The cells are used on the OS thread of the `Local`
+// that has the index; the next one gets them through a lock.
+unsafe impl Sync for Place {}
 
-impl Drop for Task {
-    fn drop(&mut self) {
-        // SAFETY: from `Box::into_raw` in `spawn`, and not being polled: a task leaves the table
-        // outside of polls, or at the end of its own.
-        drop(unsafe { Box::from_raw(self.0.as_ptr()) });
+/// The places that no `Local` has, by their index.
+static UNUSED: Mutex<BTreeMap<u32, Vec<TaskRef>>> = Mutex::new(BTreeMap::new());
+
+/// Names a task, or whichever is in its place by now.
+#[derive(Clone, Copy)]
+pub(crate) struct TaskRef(&'static Place);
+
+impl TaskRef {
+    fn new(index: u32, number: u32) -> Self {
+        let place = Box::into_raw(Box::new(Place {
+            index,
+            number,
+            task: Cell::new(None),
+            queued: Cell::new(false),
+            aborted: Cell::new(false),
+            waker: ManuallyDrop::new(Waker::noop().clone()),
+        }));
+        // SAFETY: the place was just made, and is never freed. The functions of the vtable use what does
+        // not change, or pass the place on to its `Local`.
+        unsafe {
+            (*place).waker = ManuallyDrop::new(Waker::new(place.cast_const().cast(), &VTABLE));
+            TaskRef(&*place)
+        }
+    }
+
+    /// The task that a waker wakes; `None` if another executor made it.
+    #[inline]
+    pub(crate) fn of(waker: &Waker) -> Option<Self> {
+        // SAFETY: wakers with this vtable are made in `new`, of places that are never freed.
+        ptr::eq(waker.vtable(), &VTABLE).then(|| TaskRef(unsafe { &*waker.data().cast() }))
+    }
+
+    /// The index of its spdk_thread.
+    #[inline]
+    pub(crate) fn index(self) -> u32 {
+        self.0.index
+    }
+
+    /// Its number on its spdk_thread.
+    pub(crate) fn number(self) -> u32 {
+        self.0.number
+    }
+
+    pub(crate) fn wake(self) {
+        local::wake(self);
     }
 }
 
-#[derive(Default)]
+static VTABLE: RawWakerVTable = RawWakerVTable::new(
+    |place| RawWaker::new(place, &VTABLE),
+    wake_place,
+    wake_place,
+    |_| {},
+);
+
+unsafe fn wake_place(place: *const ()) {
+    // SAFETY: the vtable is that of wakers made in `TaskRef::new`, of places that are never freed.
+    local::wake(TaskRef(unsafe { &*place.cast() }));
+}
+
 pub(crate) struct Executor {
-    tasks: RefCell<Slab<Entry>>,
-    ready: RefCell<VecDeque<TaskId>>,
+    index: u32,
+    /// By their number; none once it was closed.
+    places: RefCell<Vec<TaskRef>>,
+    /// Those without a task.
+    free: RefCell<Vec<TaskRef>>,
+    is_closed: Cell<bool>,
+    ready: RefCell<VecDeque<TaskRef>>,
     /// How often the queue has had its turn.
     turn: Cell<u64>,
     /// Whether code of the user runs: a task, or what the spdk_thread's turn runs beside.
@@ -65,35 +128,71 @@ pub(crate) struct Executor {
 
 // No user code runs while one of the `RefCell`s is borrowed.
 impl Executor {
-    pub(crate) fn spawn(&self, task: Box<Future>) -> TaskId {
-        let entry = Entry {
-            // SAFETY: a `Box` is not null.
-            task: Task(unsafe { NonNull::new_unchecked(Box::into_raw(task)) }),
-            queued: false,
-            aborted: false,
-        };
-        let id = TaskId(self.tasks.borrow_mut().insert(entry) as u32);
-        self.wake(id);
-        id
+    /// That of the `Local` with this index, which no other one has.
+    pub(crate) fn new(index: u32) -> Self {
+        let places = unused().remove(&index).unwrap_or_default();
+        Executor {
+            index,
+            free: RefCell::new(places.iter().rev().copied().collect()),
+            places: RefCell::new(places),
+            is_closed: Cell::new(false),
+            ready: RefCell::default(),
+            turn: Cell::new(0),
+            entered: Cell::new(false),
+            last: Cell::new(None),
+        }
     }
 
-    /// Puts a task into the queue, if it is not there yet.
+    /// Gives the places up, for the next one of this index. None of them can be woken here from now on.
+    pub(crate) fn close(&self) {
+        self.is_closed.set(true);
+        self.drop_tasks(); // there is hardly ever one: what runs at the end may have spawned it
+        self.ready
+            .take()
+            .iter()
+            .for_each(|task| task.0.queued.set(false));
+        self.free.take();
+        unused().insert(self.index, self.places.take());
+    }
+
+    /// `None`, and the task dropped, once it was closed.
+    pub(crate) fn spawn(&self, body: Box<dyn Body>) -> Option<TaskRef> {
+        if self.is_closed.get() {
+            return None;
+        }
+        let free = self.free.borrow_mut().pop();
+        let task = free.unwrap_or_else(|| {
+            let mut places = self.places.borrow_mut();
+            let task = TaskRef::new(self.index, places.len() as u32);
+            places.push(task);
+            task
+        });
+        task.0.aborted.set(false);
+        task.0.task.set(Some(Task(NonNull::from(Box::leak(body)))));
+        self.wake(task);
+        Some(task)
+    }
+
+    /// Puts a task of this executor into the queue, if it is not there yet.
     #[inline]
-    pub(crate) fn wake(&self, id: TaskId) {
-        if let Some(entry) = self.tasks.borrow_mut().get_mut(id.0 as usize)
-            && !entry.queued
-        {
-            entry.queued = true;
-            self.ready.borrow_mut().push_back(id);
+    pub(crate) fn wake(&self, task: TaskRef) {
+        if task.0.task.get().is_some() && !task.0.queued.replace(true) {
+            self.ready.borrow_mut().push_back(task);
         }
     }
 
-    /// Has a task dropped in the next turn.
-    pub(crate) fn abort(&self, id: TaskId) {
-        if let Some(entry) = self.tasks.borrow_mut().get_mut(id.0 as usize) {
-            entry.aborted = true;
+    /// The same for the task with this number.
+    pub(crate) fn wake_number(&self, number: u32) {
+        let task = self.places.borrow().get(number as usize).copied();
+        if let Some(task) = task {
+            self.wake(task);
         }
-        self.wake(id);
+    }
+
+    /// Has a task of this executor dropped in the next turn.
+    pub(crate) fn abort(&self, task: TaskRef) {
+        task.0.aborted.set(true);
+        self.wake(task);
     }
 
     /// Claims the spdk_thread for code of the user until [`Executor::leave`]; `false` if such code
@@ -113,17 +212,15 @@ impl Executor {
     ///
     /// # Safety
     /// The caller has entered.
-    pub(crate) unsafe fn run_ready(&self, index: u32) -> bool {
+    pub(crate) unsafe fn run_ready(&self) -> bool {
         self.turn.set(self.turn.get() + 1);
         let ready = self.ready.borrow().len();
         for _ in 0..ready {
             let next = self.ready.borrow_mut().pop_front();
-            let Some(id) = next else { break };
-            if let Some(entry) = self.tasks.borrow_mut().get_mut(id.0 as usize) {
-                entry.queued = false;
-            }
-            // SAFETY: passed on.
-            unsafe { self.run(index, id) };
+            let Some(task) = next else { break };
+            task.0.queued.set(false);
+            // SAFETY: passed on; what is in the queue is of this executor.
+            unsafe { self.run(task) };
         }
         ready != 0
     }
@@ -131,38 +228,52 @@ impl Executor {
     /// Polls a task, unless it has ended. It stays in the queue if it is there.
     ///
     /// # Safety
-    /// The caller has entered, so that no task is being polled.
+    /// The caller has entered, so that no task is being polled, and the task is of this executor.
     #[inline(always)]
-    pub(crate) unsafe fn run(&self, index: u32, id: TaskId) {
-        // SAFETY: the reference ends before anything changes the table.
-        let Ok(tasks) = (unsafe { self.tasks.try_borrow_unguarded() }) else {
+    pub(crate) unsafe fn run(&self, task: TaskRef) {
+        let place = task.0;
+        let Some(Task(body)) = place.task.get() else {
             return;
         };
-        let task = match tasks.get(id.0 as usize) {
-            Some(entry) if !entry.aborted => entry.task.0.as_ptr(),
-            Some(_) => return self.remove(id),
-            None => return,
-        };
-        let waker = ManuallyDrop::new(waker(index, id));
-        // SAFETY: boxed, so it stays in its place; it is in the table, which it leaves only below, in
-        // a nested turn (excluded by `enter`) and in `drop_tasks` (not during a poll).
-        let task = unsafe { Pin::new_unchecked(&mut *task) };
-        if task.poll(&mut Context::from_waker(&waker)).is_ready() {
-            self.remove(id);
+        if place.aborted.get() {
+            return self.remove(task);
+        }
+        let mut cx = Context::from_waker(&place.waker);
+        // SAFETY: boxed, so it stays where it is. It leaves its place only below, in a nested turn
+        // (excluded by `enter`) and in `drop_tasks` (not during a poll).
+        let poll = catch_unwind(AssertUnwindSafe(|| unsafe {
+            Pin::new_unchecked(&mut *body.as_ptr()).poll(&mut cx)
+        }));
+        match poll {
+            Ok(Poll::Pending) => {}
+            Ok(Poll::Ready(())) => self.remove(task),
+            Err(payload) => {
+                // SAFETY: as above.
+                unsafe { Pin::new_unchecked(&mut *body.as_ptr()) }.panicked(payload);
+                self.remove(task);
+            }
         }
     }
 
     #[cold]
-    fn remove(&self, id: TaskId) {
-        let mut tasks = self.tasks.borrow_mut();
-        let removed = tasks.try_remove(id.0 as usize);
-        let one_left = tasks.len() == 1;
-        drop(tasks);
-        if let Some(entry) = removed {
-            drop_caught(entry.task);
-        }
-        if one_left && let Some(waker) = self.last.take() {
+    fn remove(&self, task: TaskRef) {
+        self.take(task);
+        if self.len() == 1
+            && let Some(waker) = self.last.take()
+        {
             waker.wake();
+        }
+    }
+
+    /// Drops a task, if there is one in this place.
+    fn take(&self, task: TaskRef) {
+        if let Some(Task(body)) = task.0.task.take() {
+            self.free.borrow_mut().push(task);
+            // A panic in the drop of what a task holds is reported, and the spdk_thread goes on.
+            // SAFETY: leaked in `spawn`, taken once, and not being polled.
+            local::run_caught("drop of a task", || unsafe {
+                drop(Box::from_raw(body.as_ptr()))
+            });
         }
     }
 
@@ -183,7 +294,7 @@ impl Executor {
 
     /// How many tasks have not ended.
     pub(crate) fn len(&self) -> usize {
-        self.tasks.borrow().len()
+        self.places.borrow().len() - self.free.borrow().len()
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -192,54 +303,22 @@ impl Executor {
 
     /// Drops every task. No task is being polled.
     pub(crate) fn drop_tasks(&self) {
-        let tasks: Vec<Entry> = self.tasks.borrow_mut().drain().collect();
-        tasks.into_iter().for_each(|entry| drop_caught(entry.task));
-        self.ready.borrow_mut().clear();
+        let places = self.places.borrow().clone();
+        places.into_iter().for_each(|task| self.take(task));
+        let ready = mem::take(&mut *self.ready.borrow_mut());
+        ready.iter().for_each(|task| task.0.queued.set(false));
     }
 }
 
-/// A panic in the drop of what a task holds is reported, and the spdk_thread goes on.
-fn drop_caught(task: Task) {
-    local::run_caught("drop of a task", || drop(task));
+impl Drop for Executor {
+    /// An OS thread that ends without the end of its spdk_thread leaves tasks, and keeps its index.
+    fn drop(&mut self) {
+        if !self.is_closed.get() {
+            self.close();
+        }
+    }
 }
 
-static VTABLE: RawWakerVTable = RawWakerVTable::new(
-    |name| RawWaker::new(name, &VTABLE),
-    wake_by_name,
-    wake_by_name,
-    |_| {},
-);
-
-fn wake_by_name(name: *const ()) {
-    let name = name.addr() as u64;
-    local::wake((name >> 32) as u32, TaskId(name as u32));
-}
-
-const _: () = assert!(
-    size_of::<*const ()>() == 8,
-    "a waker packs two 32-bit numbers"
-);
-
-/// The index of the spdk_thread and the place of the task that a waker names; `None` if another
-/// executor made it.
-#[inline]
-pub(crate) fn name(waker: &Waker) -> Option<(u32, TaskId)> {
-    let name = waker.data().addr() as u64;
-    ptr::eq(waker.vtable(), &VTABLE).then_some(((name >> 32) as u32, TaskId(name as u32)))
-}
-
-/// A clone of a waker of this executor, without a call.
-#[inline]
-pub(crate) fn copy(original: &Waker) -> Option<Waker> {
-    // SAFETY: a name has no count and no owner.
-    name(original).map(|_| unsafe { ptr::read(original) })
-}
-
-#[inline]
-fn waker(index: u32, id: TaskId) -> Waker {
-    let name = u64::from(index) << 32 | u64::from(id.0);
-    let name = ptr::without_provenance(name as usize);
-    // SAFETY: the functions of the vtable use the word as a number only, and are thread-safe: what
-    // they reach is thread-local or behind a lock.
-    unsafe { Waker::from_raw(RawWaker::new(name, &VTABLE)) }
+fn unused() -> std::sync::MutexGuard<'static, BTreeMap<u32, Vec<TaskRef>>> {
+    UNUSED.lock().unwrap_or_else(|e| e.into_inner())
 }

@@ -55,6 +55,7 @@ mod bdev_io;
 mod bdev_list;
 mod block_on;
 mod buf;
+mod call;
 mod channel;
 mod completion;
 mod config;

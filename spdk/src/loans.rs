@@ -82,8 +82,8 @@ impl Loans {
     #[inline]
     #[must_use]
     pub(crate) fn end(&self) -> bool {
-        let count = self.count.load(Relaxed);
-        let left = if count & FILLING == 0 { count - 1 } else { 0 };
+        // A loan that fills is the only one, so without its flag the count is what is left.
+        let left = (self.count.load(Relaxed) - 1) & !FILLING;
         // Looked at before the store: after it another OS thread may sweep the memory away.
         let orphan = self.orphan.get();
         self.count.store(left, Release);

@@ -10,16 +10,14 @@ use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
 use std::ffi::{CStr, c_int, c_void};
 use std::marker::PhantomData;
-use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
-use std::task::Waker;
 use std::time::Instant;
 
 use crate::error::{Fault, Gone};
-use crate::executor::{self, Executor, TaskId};
+use crate::executor::{Executor, TaskRef};
 use crate::handle::AtHome;
 use crate::inbox::Messages;
 use crate::panic;
@@ -31,30 +29,30 @@ use crate::wakeups::Wakeups;
 /// How many messages of other threads run before SPDK's own pollers get their turn again.
 const MESSAGES_PER_POLL: usize = 64;
 
-/// Wakes a task of the spdk_thread with this index. From its own OS thread the task is ready at
-/// once; from another it is when the message arrives. Names that are out of date wake nothing, or
-/// a task that is in the same place by now, which just looks again.
+/// Wakes a task. From its own OS thread the task is ready at once; from another it is when its
+/// spdk_thread looks. A waker that is out of date wakes nothing, or a task that is in the same place
+/// by now, which just looks again.
 #[inline]
-pub(crate) fn wake(index: u32, task: TaskId) {
+pub(crate) fn wake(task: TaskRef) {
     // SAFETY: `LAST` is null or a `Local` that `LOCALS` holds: `finish` and the end of `LOCALS`
     // clear it. No user code runs in `Executor::wake`, so it stays there.
     match unsafe { LAST.get().as_ref() } {
-        Some(local) if local.index == index => local.executor.wake(task),
-        _ => wake_elsewhere(index, task),
+        Some(local) if local.index == task.index() => local.executor.wake(task),
+        _ => wake_elsewhere(task),
     }
 }
 
 #[cold]
-fn wake_elsewhere(index: u32, task: TaskId) {
+fn wake_elsewhere(task: TaskRef) {
     let here = LOCALS.try_with(|locals| {
         let locals = locals.0.borrow();
-        let local = locals.iter().find(|local| local.index == index)?;
+        let local = locals.iter().find(|local| local.index == task.index())?;
         LAST.set(Rc::as_ptr(local));
         local.executor.wake(task);
         Some(())
     });
     if here != Ok(Some(())) {
-        shared::wakeups(index).wake(task.place());
+        shared::wakeups(task.index()).wake(task.number());
     }
 }
 
@@ -137,19 +135,17 @@ impl Home {
     ///
     /// This is inside a callback on the spdk_thread of the operation, which was in flight until now.
     #[inline(always)]
-    pub(crate) unsafe fn resume(self, waker: Waker) {
+    pub(crate) unsafe fn resume(self, task: TaskRef) {
         // SAFETY: `LOCALS` holds a `Local` until it ends. That needs all its operations to have
         // ended, and then a turn of its own, which is no part of a callback.
         let local = unsafe { &*self.0 };
-        match executor::name(&waker) {
-            Some((index, task)) if index == local.index && local.executor.enter() => {
-                mem::forget(waker); // a name, which has nothing to drop
-                RUNNING.set(local.thread.get());
-                // SAFETY: just entered.
-                unsafe { local.executor.run(index, task) };
-                local.leave();
-            }
-            _ => waker.wake(),
+        if task.index() == local.index && local.executor.enter() {
+            RUNNING.set(local.thread.get());
+            // SAFETY: just entered, and the index is that of the executor.
+            unsafe { local.executor.run(task) };
+            local.leave();
+        } else {
+            task.wake();
         }
     }
 }
@@ -170,7 +166,7 @@ impl Caller<'_> {
 ///
 /// As a call of its own it ends before the first await, so that nothing of it is kept in the future.
 #[doc(hidden)]
-#[inline]
+#[inline(always)]
 pub fn begin<T>(start: impl FnOnce(Caller<'_>) -> Result<T, Fault>) -> Result<T, Fault> {
     let running = RUNNING.get();
     let thread = if running.is_null() {
@@ -241,7 +237,7 @@ impl Local {
             wakeups: shared::wakeups(index),
             messages: Cell::default(),
             has_messages: Cell::new(false),
-            executor: Executor::default(),
+            executor: Executor::new(index),
             deferred: RefCell::default(),
             objects: RefCell::default(),
             next_object: Cell::new(0),
@@ -258,6 +254,7 @@ impl Local {
             sys::spdk_poller_register_named(Some(run_local), arg.cast(), 0, c"spdk-rs".as_ptr())
         };
         if poller.is_null() {
+            local.executor.close();
             Shared::unregister(index);
             local.shared.close(Messages::default());
             // SAFETY: SPDK did not take the reference.
@@ -328,13 +325,13 @@ impl Local {
         RUNNING.set(self.thread.get());
         let mut busy = self.run_messages();
         self.wakeups
-            .take(|place| self.executor.wake(TaskId::at(place)));
+            .take(|number| self.executor.wake_number(number));
         while let Some(f) = self.take_deferred() {
             busy = true;
             run_caught("release", f);
         }
         // SAFETY: entered above.
-        busy |= unsafe { self.executor.run_ready(self.index) };
+        busy |= unsafe { self.executor.run_ready() };
         self.leave();
         if self.is_ending.get() {
             busy = true;
@@ -446,7 +443,6 @@ impl Local {
     }
 
     fn finish(self: &Rc<Self>) {
-        Shared::unregister(self.index);
         self.shared.close(self.messages.take());
         let mut poller = self.poller.replace(ptr::null_mut());
         // SAFETY: registered in `start` on this spdk_thread, which is current; it may be
@@ -467,6 +463,9 @@ impl Local {
             let mut locals = locals.0.borrow_mut();
             locals.retain(|local| !Rc::ptr_eq(local, self));
         });
+        // Nothing wakes a task here any more, so another spdk_thread can have the index.
+        self.executor.close();
+        Shared::unregister(self.index);
         for then in self.ending.take() {
             then();
         }

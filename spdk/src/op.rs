@@ -24,16 +24,14 @@
 
 use std::cell::{Cell, UnsafeCell};
 use std::ffi::{c_int, c_void};
-use std::future::Future;
 use std::marker::PhantomData;
 use std::mem::{ManuallyDrop, MaybeUninit};
-use std::pin::Pin;
 use std::ptr::{self, NonNull};
 use std::task::{Context, Poll, Waker};
 
 use crate::errno::Errno;
 use crate::error::Fault;
-use crate::executor;
+use crate::executor::TaskRef;
 use crate::handle::Held;
 use crate::local::current_thread;
 use crate::panic::guard;
@@ -138,21 +136,26 @@ enum State {
     Done,
 }
 
+// In this order, a read or a write uses one cache line.
+#[repr(C)]
 struct Slot<C: Callback, H, S, F, T> {
     state: Cell<State>,
     /// Whether the future still has its share.
     wanted: Cell<bool>,
-    waker: Cell<Option<Waker>>,
+    /// The task to resume, or to wake.
+    task: Cell<Option<TaskRef>>,
     /// Initialised until the operation ends: `Shared::finish` or `Shared::drop_parts` takes it.
     held: UnsafeCell<ManuallyDrop<H>>,
     submit: UnsafeCell<ManuallyDrop<S>>,
     finish: UnsafeCell<ManuallyDrop<F>>,
-    /// Initialised in `Inline`.
-    raw: UnsafeCell<MaybeUninit<C::Raw>>,
     /// Initialised in `Done`.
     result: UnsafeCell<MaybeUninit<Result<T, Fault>>>,
-    /// The spdk_thread to submit on again; set when the state becomes `Retry`.
-    home: Cell<*mut sys::spdk_thread>,
+    /// Whom to wake, if no task of ours waits.
+    waker: Cell<Option<Waker>>,
+    /// Initialised in `Inline`.
+    raw: UnsafeCell<MaybeUninit<C::Raw>>,
+    /// The spdk_thread to submit on again. Initialised in `Retry`.
+    home: UnsafeCell<MaybeUninit<*mut sys::spdk_thread>>,
     /// SPDK's queue entry, its memory while `Waiting`.
     wait: UnsafeCell<MaybeUninit<sys::spdk_bdev_io_wait_entry>>,
 }
@@ -225,9 +228,9 @@ where
             (&raw mut (*place).held).write(UnsafeCell::new(held));
             (&raw mut (*place).submit).write(UnsafeCell::new(submit));
             (&raw mut (*place).finish).write(UnsafeCell::new(finish));
+            (&raw mut (*place).task).write(Cell::new(None));
             (&raw mut (*place).waker).write(Cell::new(None));
-            (&raw mut (*place).home).write(Cell::new(ptr::null_mut()));
-            (&raw mut (*place).state).write(Cell::new(State::Retry));
+            (&raw mut (*place).state).write(Cell::new(State::Submitting));
             (&raw mut (*place).wanted).write(Cell::new(true));
         }
         Shared(slot)
@@ -251,9 +254,10 @@ where
         unsafe { self.0.as_ref() }
     }
 
-    /// Calls C and follows what it says. The state is `Retry`, or `Waiting` and just dequeued.
+    /// Calls C and follows what it says. The operation is new, in `Retry`, or in `Waiting` and just
+    /// dequeued. Returns whether C has it now.
     #[inline(always)]
-    fn submit(self) {
+    fn submit(self) -> bool {
         let slot = self.slot();
         slot.state.set(State::Submitting);
         // SAFETY: `held` and `submit` are initialised until the operation ends. In `Submitting`
@@ -266,17 +270,22 @@ where
         if slot.state.get() == State::Inline {
             // SAFETY: `Inline` says that `raw` is initialised; it is read once.
             let raw = unsafe { (*slot.raw.get()).assume_init_read() };
-            return wake(self.finish(raw));
+            self.finish_and_wake(raw);
+            return false;
         }
         match said {
-            Submitted::Pending => slot.state.set(State::InFlight),
+            Submitted::Pending => {
+                slot.state.set(State::InFlight);
+                return true;
+            }
             Submitted::NoMemory { desc, ch } => self.wait(desc, ch),
             Submitted::Refused(errno) => self.refuse(Fault::errno(errno)),
             Submitted::Done => match C::done() {
-                Some(raw) => wake(self.finish(raw)),
+                Some(raw) => self.finish_and_wake(raw),
                 None => self.refuse(Fault::errno(Errno::EPROTO)),
             },
         }
+        false
     }
 
     /// Queues the operation for the next `spdk_bdev_io` that this thread frees.
@@ -306,8 +315,9 @@ where
             }
             // SPDK has a free `spdk_bdev_io` after all: the next poll submits again.
             slot.state.set(State::Retry);
-            slot.home.set(current_thread());
-            wake(slot.waker.take());
+            // SAFETY: nobody reads it in another state.
+            unsafe { (*slot.home.get()).write(current_thread()) };
+            self.wake();
         }
     }
 
@@ -317,7 +327,7 @@ where
             // SAFETY: the entry's context is the slot, and C's share lasts until this call.
             let this = unsafe { Self::from_arg(arg) };
             if this.slot().wanted.get() {
-                this.submit();
+                let _in_flight = this.submit();
             } else {
                 // SAFETY: the future gave its share up, and C has nothing of the operation.
                 unsafe {
@@ -336,10 +346,13 @@ where
             State::InFlight => {
                 // SAFETY: `held` is initialised until `finish`.
                 let home = unsafe { (**slot.held.get()).home() };
-                match self.finish(raw) {
+                if !self.finish(raw) {
+                    return;
+                }
+                match self.slot().task.get() {
                     // SAFETY: this is the callback of the operation, which just ended.
-                    Some(waker) if C::RESUMES => unsafe { home.resume(waker) },
-                    waker => wake(waker),
+                    Some(task) if C::RESUMES => unsafe { home.resume(task) },
+                    _ => self.wake(),
                 }
             }
             State::Submitting => {
@@ -351,9 +364,17 @@ where
         }
     }
 
-    /// Makes the result of what C reported, which drops what C held. Returns whom to wake.
+    #[cold]
+    fn finish_and_wake(self, raw: C::Raw) {
+        if self.finish(raw) {
+            self.wake();
+        }
+    }
+
+    /// Makes the result of what C reported, which drops what C held. Returns whether there is a future
+    /// to wake.
     #[inline(always)]
-    fn finish(self, raw: C::Raw) -> Option<Waker> {
+    fn finish(self, raw: C::Raw) -> bool {
         let slot = self.slot();
         // SAFETY: each is initialised until the operation ends, which is here, once.
         let result = unsafe {
@@ -372,23 +393,35 @@ where
     fn refuse(self, fault: Fault) {
         // SAFETY: the operation ends here, once, and C refused it.
         unsafe { self.drop_parts() };
-        wake(self.end(Err(fault)));
+        if self.end(Err(fault)) {
+            self.wake();
+        }
     }
 
-    /// Hands the result to the future, and returns whom to wake; without a future, drops it.
+    /// Hands the result to the future, if there is one; else drops it.
     #[inline(always)]
-    fn end(self, result: Result<T, Fault>) -> Option<Waker> {
+    fn end(self, result: Result<T, Fault>) -> bool {
         let slot = self.slot();
         if slot.wanted.get() {
             // SAFETY: the result is not initialised before `Done`.
             unsafe { (*slot.result.get()).write(result) };
             slot.state.set(State::Done);
-            slot.waker.take()
+            true
         } else {
             drop(result);
             // SAFETY: the future gave its share up, and C's ends here.
             unsafe { self.free() };
-            None
+            false
+        }
+    }
+
+    /// Wakes whoever waits, in `Done` or `Retry`. The slot may be gone on return.
+    fn wake(self) {
+        let slot = self.slot();
+        if let Some(task) = slot.task.get() {
+            task.wake();
+        } else if let Some(waker) = slot.waker.take() {
+            waker.wake();
         }
     }
 
@@ -413,54 +446,28 @@ where
         unsafe { slot::free(self.0) };
     }
 
-    /// The future's look at the operation.
-    #[inline(always)]
-    fn poll(self, cx: &mut Context<'_>) -> Poll<Result<T, Fault>> {
-        let slot = self.slot();
-        let state = slot.state.get();
-        if state == State::Done {
-            return Poll::Ready(self.take());
-        }
-        if state != State::Retry && self.note_first(cx.waker()) {
-            return Poll::Pending;
-        }
-        self.poll_again(cx)
-    }
-
-    /// Notes whom to wake, if that is a task of ours and the first to ask: nothing of the user's runs.
-    #[inline(always)]
-    fn note_first(self, waker: &Waker) -> bool {
-        let place = self.slot().waker.as_ptr();
-        // SAFETY: the cell belongs to this OS thread, and nobody else uses it meanwhile. What is
-        // written over is `None`, which has nothing to drop.
-        unsafe {
-            if (*place).is_some() {
-                return false;
-            }
-            let Some(copy) = executor::copy(waker) else {
-                return false;
-            };
-            place.write(Some(copy));
-        }
-        true
-    }
-
     /// A look that may submit again, or run the code of the user's wakers.
     #[cold]
     fn poll_again(self, cx: &mut Context<'_>) -> Poll<Result<T, Fault>> {
         let slot = self.slot();
-        // On another spdk_thread of this OS thread it only waits for its own turn.
-        if slot.state.get() == State::Retry && slot.home.get() == current_thread() {
-            self.submit();
+        if slot.state.get() == State::Retry {
+            // SAFETY: it is initialised in `Retry`.
+            let home = unsafe { (*slot.home.get()).assume_init() };
+            // On another spdk_thread of this OS thread it only waits for its own turn.
+            if home == current_thread() {
+                let _in_flight = self.submit();
+            }
         }
         if slot.state.get() == State::Done {
             return Poll::Ready(self.take());
         }
+        slot.task.set(TaskRef::of(cx.waker()));
         let waker = match slot.waker.take() {
-            Some(waker) if waker.will_wake(cx.waker()) => waker,
-            _ => cx.waker().clone(),
+            _ if slot.task.get().is_some() => None,
+            Some(waker) if waker.will_wake(cx.waker()) => Some(waker),
+            _ => Some(cx.waker().clone()),
         };
-        slot.waker.set(Some(waker));
+        slot.waker.set(waker);
         match slot.state.get() {
             State::Retry => cx.waker().wake_by_ref(),
             // It ended in the clone of one waker or the drop of another, which are the user's code.
@@ -484,10 +491,72 @@ where
             result
         }
     }
+}
 
-    /// The future is dropped before it saw the result.
+/// The future's share of an operation; see [`op`]. Whoever has it polls it until it is ready, or gives
+/// it up.
+pub trait Operation: Copy {
+    /// What the operation makes.
+    type Output;
+
+    /// # Safety
+    /// The share was neither ready nor given up.
+    unsafe fn poll(self, cx: &mut Context<'_>) -> Poll<Result<Self::Output, Fault>>;
+
+    /// The first poll of an operation that C has.
+    ///
+    /// # Safety
+    /// As for [`Operation::poll`]; it was submitted just now, and is in flight.
+    unsafe fn wait_for(self, cx: &mut Context<'_>) -> Poll<Result<Self::Output, Fault>>;
+
+    /// Gives it up: the operation goes on without a future.
+    ///
+    /// # Safety
+    /// As for [`Operation::poll`].
+    unsafe fn detach(self);
+}
+
+/// An operation that was submitted.
+pub struct Begun<O> {
+    /// The future's share.
+    pub op: O,
+    /// Whether C has it now.
+    pub in_flight: bool,
+}
+
+impl<C, H, S, F, T> Operation for Shared<C, H, S, F, T>
+where
+    C: Callback,
+    H: Held,
+    S: FnMut(&mut H, C::Fn, *mut c_void) -> Submitted + 'static,
+    F: FnOnce(&mut H, C::Raw) -> Result<T, Fault> + 'static,
+    T: 'static,
+{
+    type Output = T;
+
+    #[inline(always)]
+    unsafe fn poll(self, cx: &mut Context<'_>) -> Poll<Result<T, Fault>> {
+        let slot = self.slot();
+        let state = slot.state.get();
+        if state == State::Done {
+            return Poll::Ready(self.take());
+        }
+        self.poll_again(cx)
+    }
+
+    #[inline(always)]
+    unsafe fn wait_for(self, cx: &mut Context<'_>) -> Poll<Result<T, Fault>> {
+        match TaskRef::of(cx.waker()) {
+            Some(task) => {
+                self.slot().task.set(Some(task));
+                Poll::Pending
+            }
+            None => self.poll_again(cx),
+        }
+    }
+
     #[cold]
-    fn detach(self) {
+    unsafe fn detach(self) {
         let slot = self.slot();
         slot.wanted.set(false);
         // Dropped last: its drop is the user's code, in which C may call back and the slot go.
@@ -504,61 +573,6 @@ where
                 self.free();
             },
             State::InFlight | State::Waiting | State::Submitting | State::Inline => {}
-        }
-    }
-}
-
-#[inline]
-fn wake(waker: Option<Waker>) {
-    if let Some(waker) = waker {
-        waker.wake();
-    }
-}
-
-/// The future of an operation; see [`op`]. `None` once it was ready.
-struct Op<C, H, S, F, T>(Option<Shared<C, H, S, F, T>>)
-where
-    C: Callback,
-    H: Held,
-    S: FnMut(&mut H, C::Fn, *mut c_void) -> Submitted + 'static,
-    F: FnOnce(&mut H, C::Raw) -> Result<T, Fault> + 'static,
-    T: 'static;
-
-impl<C, H, S, F, T> Future for Op<C, H, S, F, T>
-where
-    C: Callback,
-    H: Held,
-    S: FnMut(&mut H, C::Fn, *mut c_void) -> Submitted + 'static,
-    F: FnOnce(&mut H, C::Raw) -> Result<T, Fault> + 'static,
-    T: 'static,
-{
-    type Output = Result<T, Fault>;
-
-    #[inline(always)]
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let Some(shared) = self.0 else {
-            panic!("an operation's future was polled after it was ready");
-        };
-        let poll = shared.poll(cx);
-        if poll.is_ready() {
-            self.0 = None;
-        }
-        poll
-    }
-}
-
-impl<C, H, S, F, T> Drop for Op<C, H, S, F, T>
-where
-    C: Callback,
-    H: Held,
-    S: FnMut(&mut H, C::Fn, *mut c_void) -> Submitted + 'static,
-    F: FnOnce(&mut H, C::Raw) -> Result<T, Fault> + 'static,
-    T: 'static,
-{
-    #[inline(always)]
-    fn drop(&mut self) {
-        if let Some(shared) = self.0 {
-            shared.detach();
         }
     }
 }
@@ -582,13 +596,13 @@ pub unsafe fn op<C, H, T>(
     submit: impl FnMut(&mut H, C::Fn, *mut c_void) -> Submitted + 'static,
     finish: impl FnOnce(&mut H, C::Raw) -> Result<T, Fault> + 'static,
     held: H,
-) -> impl Future<Output = Result<T, Fault>>
+) -> Begun<impl Operation<Output = T>>
 where
     C: Callback,
     H: Held,
     T: 'static,
 {
-    let shared = Shared::<C, H, _, _, T>::new(held, submit, finish);
-    shared.submit();
-    Op(Some(shared))
+    let op = Shared::<C, H, _, _, T>::new(held, submit, finish);
+    let in_flight = op.submit();
+    Begun { op, in_flight }
 }

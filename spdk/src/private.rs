@@ -2,9 +2,11 @@
 
 pub use spdk_derive::api;
 pub use spdk_sys as sys;
+pub use std::future::Future;
 
 pub use crate::bdev_io::BdevIoDone;
 pub use crate::buf::DmaBuf;
+pub use crate::call::call;
 pub use crate::channel::{IoChannel, IoChannelObject};
 pub use crate::each::{each, on_app_thread};
 pub use crate::errno::Errno;
@@ -12,7 +14,7 @@ pub use crate::error::{At, Describe, Error, Fault, Gone, Result};
 pub use crate::events::{EventHub, Events, emit};
 pub use crate::handle::{Handle, Hold, Object, Subject};
 pub use crate::iovecs::{IoVecs, check_len, total_len};
-pub use crate::local::{Here, begin};
+pub use crate::local::{Caller, Here, begin};
 pub use crate::mem::Loan;
 pub use crate::op::{Callback, Complete, Submitted, bdev_rc, complete, op, status};
 pub use crate::text::{cstring, string};

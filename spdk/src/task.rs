@@ -4,7 +4,6 @@ use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::future::Future;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::rc::{Rc, Weak};
 use std::task::{Context, Poll, Waker};
@@ -12,7 +11,7 @@ use std::task::{Context, Poll, Waker};
 use pin_project_lite::pin_project;
 
 use crate::error::{At, Error, ErrorKind, Result};
-use crate::executor::{self, TaskId};
+use crate::executor::{self, TaskRef};
 use crate::local::Local;
 use crate::panic;
 
@@ -67,19 +66,15 @@ pin_project! {
     }
 }
 
-impl<F: Future> Future for Body<F> {
-    type Output = ();
-
+impl<F: Future> executor::Body for Body<F> {
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = self.project();
-        let result = match catch_unwind(AssertUnwindSafe(|| this.future.poll(cx))) {
-            Ok(Poll::Pending) => return Poll::Pending,
-            Ok(Poll::Ready(output)) => Ok(output),
-            Err(payload) => Err(panicked(payload)),
-        };
-        this.sink.set(result);
-        Poll::Ready(())
+        this.future.poll(cx).map(|output| this.sink.set(Ok(output)))
+    }
+
+    fn panicked(self: Pin<&mut Self>, payload: Box<dyn Any + Send>) {
+        self.project().sink.set(Err(panicked(payload)));
     }
 }
 
@@ -119,7 +114,8 @@ impl<T> Drop for Sink<T> {
 #[must_use = "a task's panic is seen only by its handle; drop it explicitly to let the task run on"]
 pub struct JoinHandle<T> {
     end: Rc<End<T>>,
-    task: TaskId,
+    /// `None` if it was cancelled at once.
+    task: Option<TaskRef>,
     local: Weak<Local>,
 }
 
@@ -129,8 +125,8 @@ impl<T> JoinHandle<T> {
         if self.is_finished() {
             return; // its place may be another task's by now
         }
-        if let Some(local) = self.local.upgrade() {
-            local.executor().abort(self.task);
+        if let (Some(local), Some(task)) = (self.local.upgrade(), self.task) {
+            local.executor().abort(task);
         }
     }
 
@@ -173,7 +169,7 @@ pub async fn yield_now() {
     let mut since = None;
     std::future::poll_fn(|cx| {
         // A task can be polled again in the same turn: by the completion of an I/O that names it.
-        let turn = match executor::name(cx.waker()) {
+        let turn = match TaskRef::of(cx.waker()) {
             Some(_) => Local::current().ok().map(|local| local.executor().turn()),
             None => None, // another executor's task, which is polled when it was woken
         };

@@ -21,7 +21,13 @@ fn wrapper(function: &Function) -> TokenStream {
     let docs = docs(&function.docs);
     let alias = function.c.to_string();
     let (name, inputs, output) = (&function.name, &function.inputs, &function.output);
+    let is_op = matches!(function.body, Body::Op { .. });
+    let borrows = function.borrows.as_ref();
+    let captured = borrows.map(|lifetime| quote!(+ use<#lifetime>));
     let ret = match (&function.at, output.to_string().as_str()) {
+        (Some(_), _) if is_op => {
+            quote!(-> impl rt::Future<Output = rt::Result<#output>> #captured)
+        }
         (Some(_), _) => quote!(-> rt::Result<#output>),
         (None, "()") => quote!(),
         (None, _) => quote!(-> #output),
@@ -31,10 +37,9 @@ fn wrapper(function: &Function) -> TokenStream {
         .at
         .as_ref()
         .map(|at| quote!(let at = move |fault: rt::Fault| fault.at(#at);));
-    let asyncness = matches!(function.body, Body::Op { .. }).then(|| quote!(async));
     let generics = match &function.body {
         Body::Each { item, .. } => quote!(<F: FnMut(#item) -> ControlFlow<()>>),
-        _ => quote!(),
+        _ => borrows.map_or_else(|| quote!(), |lifetime| quote!(<#lifetime>)),
     };
     let inner = match &function.body {
         Body::Open { trampoline, .. } => on_event(trampoline),
@@ -56,7 +61,7 @@ fn wrapper(function: &Function) -> TokenStream {
     quote! {
         #docs
         #[doc(alias = #alias)]
-        pub #asyncness fn #name #generics(#(#inputs),*) #ret {
+        pub fn #name #generics(#(#inputs),*) #ret {
             #inner
             #(#lets)*
             #at
@@ -110,7 +115,7 @@ fn op(
     let (place, checks, caller) = (&function.place, &function.checks, caller(function));
     let safety = comment(&format!("SAFETY: {}", function.safety));
     quote! {
-        let begun = rt::begin(move |#caller| {
+        let start = move |#caller: rt::Caller<'_>| {
             #place
             #(#checks)*
             #safety
@@ -121,11 +126,8 @@ fn op(
                     #values,
                 )
             })
-        });
-        match begun {
-            Ok(op) => op.await.map_err(at),
-            Err(fault) => Err(at(fault)),
-        }
+        };
+        rt::call(start, at)
     }
 }
 

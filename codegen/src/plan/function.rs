@@ -7,8 +7,9 @@ mod results;
 
 pub(crate) use call::returns;
 
-use proc_macro2::TokenStream;
-use quote::{format_ident, quote};
+use proc_macro2::{Group, Span, TokenStream, TokenTree};
+use quote::{ToTokens, TokenStreamExt, format_ident, quote};
+use syn::Lifetime;
 
 use super::docs;
 use super::params::{self, Parts};
@@ -49,6 +50,9 @@ pub(super) fn function(
     let fallible = fallible || parts.fallible || place.is_some();
     let mut inputs: Vec<TokenStream> = receiver(func).into_iter().collect();
     inputs.append(&mut parts.inputs);
+    let borrows = (class == Some(Class::OneShot))
+        .then(|| borrow(&mut inputs))
+        .flatten();
     Some(model::Function {
         c: format_ident!("{}", func.c()),
         owner: func.owner.map(|owner| format_ident!("{}", owner.name())),
@@ -57,6 +61,7 @@ pub(super) fn function(
         cfg: cfg(func, target),
         pin: func.sig.tokens(),
         inputs,
+        borrows,
         output,
         at: fallible.then(|| at(func)),
         asks_caller: parts.asks_caller,
@@ -68,6 +73,38 @@ pub(super) fn function(
         safety: docs::safety(func),
         body,
     })
+}
+
+/// Names the lifetime of all that is borrowed, since the future that is returned says what it borrows.
+fn borrow(inputs: &mut [TokenStream]) -> Option<Lifetime> {
+    let lifetime = Lifetime::new("'a", Span::call_site());
+    let mut is_used = false;
+    for input in inputs {
+        *input = named(std::mem::take(input), &lifetime, &mut is_used);
+    }
+    is_used.then_some(lifetime)
+}
+
+/// Puts a lifetime behind each `&`.
+fn named(tokens: TokenStream, lifetime: &Lifetime, is_used: &mut bool) -> TokenStream {
+    let mut named_tokens = TokenStream::new();
+    for token in tokens {
+        match token {
+            TokenTree::Group(group) => {
+                let inner = named(group.stream(), lifetime, is_used);
+                named_tokens.append(Group::new(group.delimiter(), inner));
+            }
+            token => {
+                let is_ref = matches!(&token, TokenTree::Punct(punct) if punct.as_char() == '&');
+                named_tokens.append(token);
+                if is_ref {
+                    *is_used = true;
+                    lifetime.to_tokens(&mut named_tokens);
+                }
+            }
+        }
+    }
+    named_tokens
 }
 
 fn receiver(func: &Func<'_>) -> Option<TokenStream> {

@@ -114,9 +114,11 @@ pub mod vault {
         ///
         /// Any spdk_thread.
         #[doc(alias = "vault_open")]
-        pub async fn open(path: &str) -> rt::Result<Vault> {
+        pub fn open<'a>(
+            path: &'a str,
+        ) -> impl rt::Future<Output = rt::Result<Vault>> + use<'a> {
             let at = move |fault: rt::Fault| fault.at(rt::At::new("vault_open", &path));
-            let begun = rt::begin(move |_| {
+            let start = move |_: rt::Caller<'_>| {
                 Ok(unsafe {
                     rt::op::<
                         VaultOpened,
@@ -134,11 +136,8 @@ pub mod vault {
                         (rt::Here::now()?, rt::cstring(path, "path")?),
                     )
                 })
-            });
-            match begun {
-                Ok(op) => op.await.map_err(at),
-                Err(fault) => Err(at(fault)),
-            }
+            };
+            rt::call(start, at)
         }
     }
     const _: unsafe extern "C" fn(
@@ -167,9 +166,13 @@ pub mod vault {
         ///
         /// The home spdk_thread of the handle.
         #[doc(alias = "vault_put")]
-        pub async fn put(&self, key: &str, value: &[u8]) -> rt::Result<()> {
+        pub fn put<'a>(
+            &'a self,
+            key: &'a str,
+            value: &'a [u8],
+        ) -> impl rt::Future<Output = rt::Result<()>> + use<'a> {
             let at = move |fault: rt::Fault| fault.at(rt::At::new("vault_put", self));
-            let begun = rt::begin(move |caller| {
+            let start = move |caller: rt::Caller<'_>| {
                 let len = u32::try_from(value.len())
                     .map_err(|_| rt::Fault::invalid(
                         "`value` is too long for the call",
@@ -200,11 +203,8 @@ pub mod vault {
                         ),
                     )
                 })
-            });
-            match begun {
-                Ok(op) => op.await.map_err(at),
-                Err(fault) => Err(at(fault)),
-            }
+            };
+            rt::call(start, at)
         }
     }
 }

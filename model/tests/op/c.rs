@@ -134,6 +134,7 @@ pub(crate) fn complete(id: usize, rc: c_int) {
         world.turn(id, "callback");
         let operation = &mut world.operations[id];
         operation.reported = Some(rc);
+        operation.in_callback = true;
         (operation.owed.take(), operation.touches, operation.thread)
     });
     let Some((callback, arg)) = owed else {
@@ -142,7 +143,10 @@ pub(crate) fn complete(id: usize, rc: c_int) {
     touch(touches);
     // SAFETY: the callback that the submission was given, once, on its spdk_thread.
     on(thread, || unsafe { callback(arg, rc) });
-    let finished = with(|world| world.operations[id].finish_called);
+    let finished = with(|world| {
+        world.operations[id].in_callback = false;
+        world.operations[id].finish_called
+    });
     require(finished, "C called back, and the operation did not end");
 }
 
@@ -161,7 +165,7 @@ pub(crate) fn queue_io_wait(entry: *mut sys::spdk_bdev_io_wait_entry) -> c_int {
         world
             .operations
             .iter()
-            .rposition(|it| it.state == State::Submitting && it.arg == arg)
+            .position(|it| it.state() == State::Submitting && it.arg == arg)
     });
     require(
         id.is_some() && callback.is_some(),

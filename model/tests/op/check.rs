@@ -1,6 +1,7 @@
 //! What must hold when nobody is in the core.
 
 use crate::slot;
+use crate::waker::Kind;
 use crate::world::{self, Operation, Share, State, World, require};
 
 pub(crate) fn at_rest() {
@@ -20,11 +21,13 @@ pub(crate) fn at_rest() {
     require(live <= expected, "a slot is left that nobody has");
 }
 
-/// Everything has ended, but for the operation of a forgotten future that nobody submits again.
+/// Everything has ended, but for the operation of a forgotten future that nobody submits, or submits again.
 pub(crate) fn at_end() {
     let unended = world::with(|world| {
         world.operations.iter().any(|it| {
-            it.state() != State::Done && (it.share, it.state) != (Share::Forgotten, State::Retry)
+            let forgotten = it.share == Share::Forgotten;
+            let idle = matches!(it.state, State::New | State::Retry);
+            it.state() != State::Done && !(forgotten && idle)
         })
     });
     require(!unended, "an operation does not come to its end");
@@ -32,7 +35,7 @@ pub(crate) fn at_end() {
 
 fn has_slot(it: &Operation) -> bool {
     match it.share {
-        Share::Live | Share::Forgotten => true,
+        Share::Live | Share::Forgotten => it.state != State::New,
         Share::Dropped => it.state() != State::Done,
         Share::Ready => false,
     }
@@ -76,6 +79,11 @@ fn wrong_waker(world: &World, it: &Operation) -> Option<&'static str> {
         return Some("a waker of an earlier poll is kept");
     }
     let token = it.polled_with?;
+    // A task is named, not kept.
+    let kept = match world.wakers[token].kind {
+        Kind::Task => 0,
+        Kind::Foreign => 1,
+    };
     match (it.share, it.state()) {
         (Share::Ready | Share::Dropped, _) if clones(token) != 0 => {
             Some("the waker is kept after the future")
@@ -86,7 +94,7 @@ fn wrong_waker(world: &World, it: &Operation) -> Option<&'static str> {
             Some("there is something to poll for, and nobody is woken")
         }
         (_, State::InFlight | State::Waiting) if it.woken => Some("the waker is woken for nothing"),
-        (_, State::InFlight | State::Waiting) if clones(token) != 1 => {
+        (_, State::InFlight | State::Waiting) if clones(token) != kept => {
             Some("the waker is not kept once")
         }
         _ => None,

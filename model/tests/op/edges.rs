@@ -1,4 +1,5 @@
-//! What can happen in which state: the edges of the diagram in `op.rs`, and what leaves the state as it is.
+//! What can happen in which state: the edges of the diagram in `op.rs`, what leaves the state as it is, and
+//! what happens to a future that was not polled.
 
 use std::collections::BTreeSet;
 
@@ -9,6 +10,8 @@ use crate::world::{Share, State, Turn};
 const FUTURES: &[Share] = &[Live, Dropped, Forgotten];
 
 const TURNS: &[(State, &[Share], &[&str])] = &[
+    (New, &[Live], &["poll", "leave", "poll elsewhere"]), // -> Submitting, or refused
+    (New, &[Live], &["drop", "forget"]),
     // What the submit function says; the future of a second submission may have gone inside the call.
     (
         Submitting,

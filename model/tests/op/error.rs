@@ -1,4 +1,4 @@
-//! The error of an operation, as far as `op.rs` makes one.
+//! The error of an operation, as far as the core makes one.
 
 use crate::errno::Errno;
 
@@ -9,4 +9,11 @@ impl Fault {
     pub(crate) fn errno(errno: Errno) -> Self {
         Fault(errno)
     }
+}
+
+/// What the future of a call makes of a fault.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Error {
+    pub(crate) fault: Fault,
+    pub(crate) operation: usize,
 }

@@ -1,16 +1,20 @@
-//! Wakers that are names: half of them, so that both ways to note one are walked.
-#![allow(unsafe_code)] // Copies such a name.
+//! The tasks of our own executor, as far as their wakers name them.
 
 use std::ptr;
 use std::task::Waker;
 
-use crate::world;
+use crate::waker;
 
-pub(crate) fn copy(original: &Waker) -> Option<Waker> {
-    let token = original.data().addr();
-    token.is_multiple_of(2).then(|| {
-        world::with(|world| world.wakers[token].clones += 1);
-        // SAFETY: the waker is a number; its clones are counted, and this is one.
-        unsafe { ptr::read(original) }
-    })
+/// The number of a waker that is a task's.
+#[derive(Clone, Copy)]
+pub(crate) struct TaskRef(pub(crate) usize);
+
+impl TaskRef {
+    pub(crate) fn of(waker: &Waker) -> Option<Self> {
+        ptr::eq(waker.vtable(), &waker::TASK).then(|| TaskRef(waker.data().addr()))
+    }
+
+    pub(crate) fn wake(self) {
+        waker::wake_task(self.0);
+    }
 }

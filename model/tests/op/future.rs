@@ -6,10 +6,10 @@ use std::mem::ManuallyDrop;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use crate::error::Fault;
+use crate::error::Error;
 use crate::parts::Resource;
 
-pub(crate) type Output = Result<Resource, Fault>;
+pub(crate) type Output = Result<Resource, Error>;
 
 pub(crate) trait Forget: Future<Output = Output> {
     /// Its drop does nothing from now on.

@@ -2,14 +2,29 @@
 #![allow(unsafe_code)] // Drops a part in its place.
 
 use std::mem::ManuallyDrop;
-use std::task::Waker;
 
-pub(crate) struct Home;
+use crate::c;
+use crate::executor::TaskRef;
+use crate::parts::INTACT;
+use crate::waker;
+use crate::world::{require, with};
+
+/// Of this operation.
+pub(crate) struct Home(usize);
 
 impl Home {
     /// The script polls, if it likes, in the wake.
-    pub(crate) unsafe fn resume(self, waker: Waker) {
-        waker.wake();
+    pub(crate) unsafe fn resume(self, task: TaskRef) {
+        let (allowed, its_own) = with(|world| {
+            let operation = &world.operations[self.0];
+            (
+                operation.in_callback && operation.thread == world.thread && c::with_done(self.0),
+                world.wakers[task.0].operation == self.0,
+            )
+        });
+        require(allowed, "a task is resumed where it may not be");
+        require(its_own, "the task of another operation is resumed");
+        waker::woken(task.0);
     }
 }
 
@@ -20,7 +35,11 @@ pub(crate) trait Held: 'static {
 
 impl Held for crate::parts::Held {
     fn home(&self) -> Home {
-        Home
+        require(
+            self.intact == INTACT,
+            "`held` is gone, and asked for its home",
+        );
+        Home(self.operation)
     }
 
     unsafe fn drop(held: &mut ManuallyDrop<Self>) {

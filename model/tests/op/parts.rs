@@ -3,6 +3,24 @@
 use crate::event;
 use crate::world::{self, Operation, Point};
 
+/// All that an operation is made of. A future that was not polled has it.
+pub(crate) struct Parts {
+    pub(crate) held: Held,
+    pub(crate) in_submit: InSubmit,
+    pub(crate) in_finish: InFinish,
+}
+
+impl Parts {
+    pub(crate) fn new(operation: usize) -> Self {
+        let intact = INTACT;
+        Parts {
+            held: Held { operation, intact },
+            in_submit: InSubmit(operation),
+            in_finish: InFinish(operation),
+        }
+    }
+}
+
 /// What C may touch.
 pub(crate) struct Held {
     pub(crate) operation: usize,

@@ -1,26 +1,47 @@
-//! Wakers whose clones are counted, and whose functions run user code.
+//! Wakers whose clones are counted: of tasks of our own executor, and foreign ones, whose functions run user
+//! code.
 #![allow(unsafe_code)] // Makes `Waker`s from numbers; no memory stands behind them.
 
 use std::mem::ManuallyDrop;
 use std::ptr;
 use std::task::{RawWaker, RawWakerVTable, Waker};
 
+use crate::c;
 use crate::event;
 use crate::world::{self, Point};
 
 /// One waker of an operation.
-#[derive(Default)]
 pub(crate) struct Token {
     pub(crate) operation: usize,
+    pub(crate) kind: Kind,
     /// How many clones the core has.
     pub(crate) clones: isize,
 }
 
-static VTABLE: RawWakerVTable = RawWakerVTable::new(
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Kind {
+    Task,
+    Foreign,
+}
+
+pub(crate) static TASK: RawWakerVTable = RawWakerVTable::new(
+    |token| {
+        world::with(|world| world.wakers[token.addr()].clones += 1);
+        RawWaker::new(token, &TASK)
+    },
+    |token| {
+        give_back(token.addr());
+        wake_task(token.addr());
+    },
+    |token| wake_task(token.addr()),
+    |token| give_back(token.addr()),
+);
+
+static FOREIGN: RawWakerVTable = RawWakerVTable::new(
     |token| {
         event::user_code(Point::WakerClone);
         world::with(|world| world.wakers[token.addr()].clones += 1);
-        RawWaker::new(token, &VTABLE)
+        RawWaker::new(token, &FOREIGN)
     },
     |token| {
         give_back(token.addr());
@@ -41,7 +62,18 @@ fn give_back(token: usize) {
     world::require(clones >= 0, "a waker is dropped twice");
 }
 
-fn woken(token: usize) {
+/// A wake that does not resume the task.
+pub(crate) fn wake_task(token: usize) {
+    let resumes = world::with(|world| {
+        let operation = world.wakers[token].operation;
+        world.operations[operation].in_callback && c::with_done(operation)
+    });
+    world::require(!resumes, "a task is woken that is to be resumed");
+    woken(token);
+}
+
+/// Also in the wake of a task, where the executor runs no user code: a wake that resumes it does.
+pub(crate) fn woken(token: usize) {
     world::with(|world| {
         let operation = world.wakers[token].operation;
         let operation = &mut world.operations[operation];
@@ -52,7 +84,11 @@ fn woken(token: usize) {
 
 /// The waker with this number. The script's own is not counted.
 pub(crate) fn waker(token: usize) -> ManuallyDrop<Waker> {
-    let raw = RawWaker::new(ptr::without_provenance(token), &VTABLE);
+    let vtable = match world::with(|world| world.wakers[token].kind) {
+        Kind::Task => &TASK,
+        Kind::Foreign => &FOREIGN,
+    };
+    let raw = RawWaker::new(ptr::without_provenance(token), vtable);
     // SAFETY: the functions use the word as a number only. They reach thread-local state, and no waker
     // of this test leaves its thread.
     ManuallyDrop::new(unsafe { Waker::from_raw(raw) })

@@ -16,9 +16,12 @@ use crate::script::Limits;
 use crate::sys;
 use crate::waker::Token;
 
-/// Where an operation is, as C and the user can tell: the states of the diagram in `op.rs`.
+/// Where an operation is, as C and the user can tell: the states of the diagram in `op.rs`, and the one
+/// before.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) enum State {
+    /// Its future has not been polled, and there is no operation yet.
+    New,
     Submitting,
     Inline,
     InFlight,
@@ -64,6 +67,8 @@ pub(crate) struct Operation {
     pub(crate) owed: Option<(Callback, *mut c_void)>,
     /// Whether C is in the submit call.
     pub(crate) in_call: bool,
+    /// Whether C calls back, not inside the submit call.
+    pub(crate) in_callback: bool,
     /// The context of the last submission.
     pub(crate) arg: *mut c_void,
     /// Where C was told that `held` is.
@@ -83,6 +88,8 @@ pub(crate) struct Operation {
     pub(crate) resource_made: bool,
     pub(crate) resource_dropped: bool,
 
+    /// Whether the future was ready or gave its share up.
+    pub(crate) share_ended: bool,
     /// The future, unless it is being used or is gone.
     pub(crate) future: Option<Pin<Box<dyn Forget>>>,
     pub(crate) wakers: Vec<usize>,
@@ -94,12 +101,13 @@ pub(crate) struct Operation {
 impl Operation {
     pub(crate) fn new(thread: usize) -> Self {
         Operation {
-            state: State::Submitting,
+            state: State::New,
             share: Share::Live,
             thread,
             submissions: 0,
             owed: None,
             in_call: false,
+            in_callback: false,
             arg: std::ptr::null_mut(),
             touches: std::ptr::null(),
             queued: None,
@@ -112,6 +120,7 @@ impl Operation {
             outcome: None,
             resource_made: false,
             resource_dropped: false,
+            share_ended: false,
             future: None,
             wakers: Vec::new(),
             polled_with: None,
@@ -123,7 +132,8 @@ impl Operation {
     pub(crate) fn state(&self) -> State {
         let dropped = self.held_dropped && self.submit_dropped && self.finish_dropped;
         let ended = self.outcome.is_some() && dropped;
-        let unwanted = self.share == Share::Dropped && self.state == State::Retry;
+        let idle = matches!(self.state, State::New | State::Retry);
+        let unwanted = self.share == Share::Dropped && idle;
         if ended || unwanted || self.released {
             State::Done
         } else {
@@ -241,5 +251,10 @@ pub(crate) fn require(holds: bool, what: &str) {
         }
     });
     let _ = std::io::stderr().write_all(story.as_bytes());
+    // Their drops are no part of the story.
+    with(|world| {
+        let futures = world.operations.iter_mut().map(|it| it.future.take());
+        futures.for_each(std::mem::forget);
+    });
     panic!("{what}");
 }

@@ -349,11 +349,11 @@ const _: unsafe extern "C" fn(
 ///
 /// Any spdk_thread.
 #[doc(alias = "spdk_bdev_wait_for_examine")]
-pub async fn wait_for_examine() -> rt::Result<()> {
+pub fn wait_for_examine() -> impl rt::Future<Output = rt::Result<()>> {
     let at = move |fault: rt::Fault| {
         fault.at(rt::At::free("spdk_bdev_wait_for_examine"))
     };
-    let begun = rt::begin(move |_| {
+    let start = move |_: rt::Caller<'_>| {
         // SAFETY: 0 means that the callback runs once, another code that it never runs; C is given
         // nothing else.
         Ok(unsafe {
@@ -365,11 +365,8 @@ pub async fn wait_for_examine() -> rt::Result<()> {
                 (rt::Here::now()?,),
             )
         })
-    });
-    match begun {
-        Ok(op) => op.await.map_err(at),
-        Err(fault) => Err(at(fault)),
-    }
+    };
+    rt::call(start, at)
 }
 
 const _: unsafe extern "C" fn(
@@ -859,17 +856,17 @@ impl BdevDesc {
     ///
     /// The spdk_thread of the channel, which is that of the device too.
     #[doc(alias = "spdk_bdev_read")]
-    pub async fn read(
-        &self,
-        ch: &IoChannel,
-        buf: &mut rt::DmaBuf,
+    pub fn read<'a>(
+        &'a self,
+        ch: &'a IoChannel,
+        buf: &'a mut rt::DmaBuf,
         offset: u64,
-    ) -> rt::Result<()> {
+    ) -> impl rt::Future<Output = rt::Result<()>> + use<'a> {
         let nbytes = buf.len() as u64;
         let at = move |fault: rt::Fault| {
             fault.at(rt::At::new("spdk_bdev_read", self).bytes(offset, nbytes))
         };
-        let begun = rt::begin(move |caller| {
+        let start = move |caller: rt::Caller<'_>| {
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
             // keeps `desc`, `ch` and `buf` until then.
             Ok(unsafe {
@@ -897,11 +894,8 @@ impl BdevDesc {
                     ),
                 )
             })
-        });
-        match begun {
-            Ok(op) => op.await.map_err(at),
-            Err(fault) => Err(at(fault)),
-        }
+        };
+        rt::call(start, at)
     }
 }
 
@@ -939,13 +933,13 @@ impl BdevDesc {
     ///
     /// The spdk_thread of the channel, which is that of the device too.
     #[doc(alias = "spdk_bdev_read_blocks")]
-    pub async fn read_blocks(
-        &self,
-        ch: &IoChannel,
-        buf: &mut rt::DmaBuf,
+    pub fn read_blocks<'a>(
+        &'a self,
+        ch: &'a IoChannel,
+        buf: &'a mut rt::DmaBuf,
         offset_blocks: u64,
         num_blocks: u64,
-    ) -> rt::Result<()> {
+    ) -> impl rt::Future<Output = rt::Result<()>> + use<'a> {
         let at = move |fault: rt::Fault| {
             fault
                 .at(
@@ -953,7 +947,7 @@ impl BdevDesc {
                         .blocks(offset_blocks, num_blocks),
                 )
         };
-        let begun = rt::begin(move |caller| {
+        let start = move |caller: rt::Caller<'_>| {
             rt::check_len(buf.len() as u64, num_blocks, self.block_size_of()?)?;
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
             // keeps `desc`, `ch` and `buf` until then.
@@ -982,11 +976,8 @@ impl BdevDesc {
                     ),
                 )
             })
-        });
-        match begun {
-            Ok(op) => op.await.map_err(at),
-            Err(fault) => Err(at(fault)),
-        }
+        };
+        rt::call(start, at)
     }
 }
 
@@ -1024,17 +1015,17 @@ impl BdevDesc {
     ///
     /// The spdk_thread of the channel, which is that of the device too.
     #[doc(alias = "spdk_bdev_readv")]
-    pub async fn readv(
-        &self,
-        ch: &IoChannel,
-        bufs: &mut [rt::DmaBuf],
+    pub fn readv<'a>(
+        &'a self,
+        ch: &'a IoChannel,
+        bufs: &'a mut [rt::DmaBuf],
         offset: u64,
-    ) -> rt::Result<()> {
+    ) -> impl rt::Future<Output = rt::Result<()>> + use<'a> {
         let nbytes = rt::total_len(bufs);
         let at = move |fault: rt::Fault| {
             fault.at(rt::At::new("spdk_bdev_readv", self).bytes(offset, nbytes))
         };
-        let begun = rt::begin(move |caller| {
+        let start = move |caller: rt::Caller<'_>| {
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
             // keeps `desc`, `ch` and `iov` until then.
             Ok(unsafe {
@@ -1063,11 +1054,8 @@ impl BdevDesc {
                     ),
                 )
             })
-        });
-        match begun {
-            Ok(op) => op.await.map_err(at),
-            Err(fault) => Err(at(fault)),
-        }
+        };
+        rt::call(start, at)
     }
 }
 
@@ -1107,13 +1095,13 @@ impl BdevDesc {
     ///
     /// The spdk_thread of the channel, which is that of the device too.
     #[doc(alias = "spdk_bdev_readv_blocks")]
-    pub async fn readv_blocks(
-        &self,
-        ch: &IoChannel,
-        bufs: &mut [rt::DmaBuf],
+    pub fn readv_blocks<'a>(
+        &'a self,
+        ch: &'a IoChannel,
+        bufs: &'a mut [rt::DmaBuf],
         offset_blocks: u64,
         num_blocks: u64,
-    ) -> rt::Result<()> {
+    ) -> impl rt::Future<Output = rt::Result<()>> + use<'a> {
         let at = move |fault: rt::Fault| {
             fault
                 .at(
@@ -1121,7 +1109,7 @@ impl BdevDesc {
                         .blocks(offset_blocks, num_blocks),
                 )
         };
-        let begun = rt::begin(move |caller| {
+        let start = move |caller: rt::Caller<'_>| {
             rt::check_len(rt::total_len(bufs), num_blocks, self.block_size_of()?)?;
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
             // keeps `desc`, `ch` and `iov` until then.
@@ -1151,11 +1139,8 @@ impl BdevDesc {
                     ),
                 )
             })
-        });
-        match begun {
-            Ok(op) => op.await.map_err(at),
-            Err(fault) => Err(at(fault)),
-        }
+        };
+        rt::call(start, at)
     }
 }
 
@@ -1193,17 +1178,17 @@ impl BdevDesc {
     ///
     /// The spdk_thread of the channel, which is that of the device too.
     #[doc(alias = "spdk_bdev_write")]
-    pub async fn write(
-        &self,
-        ch: &IoChannel,
-        buf: &rt::DmaBuf,
+    pub fn write<'a>(
+        &'a self,
+        ch: &'a IoChannel,
+        buf: &'a rt::DmaBuf,
         offset: u64,
-    ) -> rt::Result<()> {
+    ) -> impl rt::Future<Output = rt::Result<()>> + use<'a> {
         let nbytes = buf.len() as u64;
         let at = move |fault: rt::Fault| {
             fault.at(rt::At::new("spdk_bdev_write", self).bytes(offset, nbytes))
         };
-        let begun = rt::begin(move |caller| {
+        let start = move |caller: rt::Caller<'_>| {
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
             // keeps `desc`, `ch` and `buf` until then.
             Ok(unsafe {
@@ -1227,11 +1212,8 @@ impl BdevDesc {
                     (self.handle().hold(caller)?, self.channel(ch, caller)?, buf.lend()?),
                 )
             })
-        });
-        match begun {
-            Ok(op) => op.await.map_err(at),
-            Err(fault) => Err(at(fault)),
-        }
+        };
+        rt::call(start, at)
     }
 }
 
@@ -1270,13 +1252,13 @@ impl BdevDesc {
     ///
     /// The spdk_thread of the channel, which is that of the device too.
     #[doc(alias = "spdk_bdev_write_blocks")]
-    pub async fn write_blocks(
-        &self,
-        ch: &IoChannel,
-        buf: &rt::DmaBuf,
+    pub fn write_blocks<'a>(
+        &'a self,
+        ch: &'a IoChannel,
+        buf: &'a rt::DmaBuf,
         offset_blocks: u64,
         num_blocks: u64,
-    ) -> rt::Result<()> {
+    ) -> impl rt::Future<Output = rt::Result<()>> + use<'a> {
         let at = move |fault: rt::Fault| {
             fault
                 .at(
@@ -1284,7 +1266,7 @@ impl BdevDesc {
                         .blocks(offset_blocks, num_blocks),
                 )
         };
-        let begun = rt::begin(move |caller| {
+        let start = move |caller: rt::Caller<'_>| {
             rt::check_len(buf.len() as u64, num_blocks, self.block_size_of()?)?;
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
             // keeps `desc`, `ch` and `buf` until then.
@@ -1309,11 +1291,8 @@ impl BdevDesc {
                     (self.handle().hold(caller)?, self.channel(ch, caller)?, buf.lend()?),
                 )
             })
-        });
-        match begun {
-            Ok(op) => op.await.map_err(at),
-            Err(fault) => Err(at(fault)),
-        }
+        };
+        rt::call(start, at)
     }
 }
 
@@ -1352,17 +1331,17 @@ impl BdevDesc {
     ///
     /// The spdk_thread of the channel, which is that of the device too.
     #[doc(alias = "spdk_bdev_writev")]
-    pub async fn writev(
-        &self,
-        ch: &IoChannel,
-        bufs: &[rt::DmaBuf],
+    pub fn writev<'a>(
+        &'a self,
+        ch: &'a IoChannel,
+        bufs: &'a [rt::DmaBuf],
         offset: u64,
-    ) -> rt::Result<()> {
+    ) -> impl rt::Future<Output = rt::Result<()>> + use<'a> {
         let len = rt::total_len(bufs);
         let at = move |fault: rt::Fault| {
             fault.at(rt::At::new("spdk_bdev_writev", self).bytes(offset, len))
         };
-        let begun = rt::begin(move |caller| {
+        let start = move |caller: rt::Caller<'_>| {
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
             // keeps `desc`, `ch` and `iov` until then.
             Ok(unsafe {
@@ -1391,11 +1370,8 @@ impl BdevDesc {
                     ),
                 )
             })
-        });
-        match begun {
-            Ok(op) => op.await.map_err(at),
-            Err(fault) => Err(at(fault)),
-        }
+        };
+        rt::call(start, at)
     }
 }
 
@@ -1435,13 +1411,13 @@ impl BdevDesc {
     ///
     /// The spdk_thread of the channel, which is that of the device too.
     #[doc(alias = "spdk_bdev_writev_blocks")]
-    pub async fn writev_blocks(
-        &self,
-        ch: &IoChannel,
-        bufs: &[rt::DmaBuf],
+    pub fn writev_blocks<'a>(
+        &'a self,
+        ch: &'a IoChannel,
+        bufs: &'a [rt::DmaBuf],
         offset_blocks: u64,
         num_blocks: u64,
-    ) -> rt::Result<()> {
+    ) -> impl rt::Future<Output = rt::Result<()>> + use<'a> {
         let at = move |fault: rt::Fault| {
             fault
                 .at(
@@ -1449,7 +1425,7 @@ impl BdevDesc {
                         .blocks(offset_blocks, num_blocks),
                 )
         };
-        let begun = rt::begin(move |caller| {
+        let start = move |caller: rt::Caller<'_>| {
             rt::check_len(rt::total_len(bufs), num_blocks, self.block_size_of()?)?;
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
             // keeps `desc`, `ch` and `iov` until then.
@@ -1479,11 +1455,8 @@ impl BdevDesc {
                     ),
                 )
             })
-        });
-        match begun {
-            Ok(op) => op.await.map_err(at),
-            Err(fault) => Err(at(fault)),
-        }
+        };
+        rt::call(start, at)
     }
 }
 
@@ -1521,16 +1494,16 @@ impl BdevDesc {
     ///
     /// The spdk_thread of the channel, which is that of the device too.
     #[doc(alias = "spdk_bdev_write_zeroes")]
-    pub async fn write_zeroes(
-        &self,
-        ch: &IoChannel,
+    pub fn write_zeroes<'a>(
+        &'a self,
+        ch: &'a IoChannel,
         offset: u64,
         len: u64,
-    ) -> rt::Result<()> {
+    ) -> impl rt::Future<Output = rt::Result<()>> + use<'a> {
         let at = move |fault: rt::Fault| {
             fault.at(rt::At::new("spdk_bdev_write_zeroes", self).bytes(offset, len))
         };
-        let begun = rt::begin(move |caller| {
+        let start = move |caller: rt::Caller<'_>| {
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
             // keeps `desc` and `ch` until then.
             Ok(unsafe {
@@ -1553,11 +1526,8 @@ impl BdevDesc {
                     (self.handle().hold(caller)?, self.channel(ch, caller)?),
                 )
             })
-        });
-        match begun {
-            Ok(op) => op.await.map_err(at),
-            Err(fault) => Err(at(fault)),
-        }
+        };
+        rt::call(start, at)
     }
 }
 
@@ -1592,12 +1562,12 @@ impl BdevDesc {
     ///
     /// The spdk_thread of the channel, which is that of the device too.
     #[doc(alias = "spdk_bdev_write_zeroes_blocks")]
-    pub async fn write_zeroes_blocks(
-        &self,
-        ch: &IoChannel,
+    pub fn write_zeroes_blocks<'a>(
+        &'a self,
+        ch: &'a IoChannel,
         offset_blocks: u64,
         num_blocks: u64,
-    ) -> rt::Result<()> {
+    ) -> impl rt::Future<Output = rt::Result<()>> + use<'a> {
         let at = move |fault: rt::Fault| {
             fault
                 .at(
@@ -1605,7 +1575,7 @@ impl BdevDesc {
                         .blocks(offset_blocks, num_blocks),
                 )
         };
-        let begun = rt::begin(move |caller| {
+        let start = move |caller: rt::Caller<'_>| {
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
             // keeps `desc` and `ch` until then.
             Ok(unsafe {
@@ -1628,11 +1598,8 @@ impl BdevDesc {
                     (self.handle().hold(caller)?, self.channel(ch, caller)?),
                 )
             })
-        });
-        match begun {
-            Ok(op) => op.await.map_err(at),
-            Err(fault) => Err(at(fault)),
-        }
+        };
+        rt::call(start, at)
     }
 }
 
@@ -1670,16 +1637,16 @@ impl BdevDesc {
     ///
     /// The spdk_thread of the channel, which is that of the device too.
     #[doc(alias = "spdk_bdev_unmap")]
-    pub async fn unmap(
-        &self,
-        ch: &IoChannel,
+    pub fn unmap<'a>(
+        &'a self,
+        ch: &'a IoChannel,
         offset: u64,
         nbytes: u64,
-    ) -> rt::Result<()> {
+    ) -> impl rt::Future<Output = rt::Result<()>> + use<'a> {
         let at = move |fault: rt::Fault| {
             fault.at(rt::At::new("spdk_bdev_unmap", self).bytes(offset, nbytes))
         };
-        let begun = rt::begin(move |caller| {
+        let start = move |caller: rt::Caller<'_>| {
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
             // keeps `desc` and `ch` until then.
             Ok(unsafe {
@@ -1702,11 +1669,8 @@ impl BdevDesc {
                     (self.handle().hold(caller)?, self.channel(ch, caller)?),
                 )
             })
-        });
-        match begun {
-            Ok(op) => op.await.map_err(at),
-            Err(fault) => Err(at(fault)),
-        }
+        };
+        rt::call(start, at)
     }
 }
 
@@ -1742,12 +1706,12 @@ impl BdevDesc {
     ///
     /// The spdk_thread of the channel, which is that of the device too.
     #[doc(alias = "spdk_bdev_unmap_blocks")]
-    pub async fn unmap_blocks(
-        &self,
-        ch: &IoChannel,
+    pub fn unmap_blocks<'a>(
+        &'a self,
+        ch: &'a IoChannel,
         offset_blocks: u64,
         num_blocks: u64,
-    ) -> rt::Result<()> {
+    ) -> impl rt::Future<Output = rt::Result<()>> + use<'a> {
         let at = move |fault: rt::Fault| {
             fault
                 .at(
@@ -1755,7 +1719,7 @@ impl BdevDesc {
                         .blocks(offset_blocks, num_blocks),
                 )
         };
-        let begun = rt::begin(move |caller| {
+        let start = move |caller: rt::Caller<'_>| {
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
             // keeps `desc` and `ch` until then.
             Ok(unsafe {
@@ -1778,11 +1742,8 @@ impl BdevDesc {
                     (self.handle().hold(caller)?, self.channel(ch, caller)?),
                 )
             })
-        });
-        match begun {
-            Ok(op) => op.await.map_err(at),
-            Err(fault) => Err(at(fault)),
-        }
+        };
+        rt::call(start, at)
     }
 }
 
@@ -1820,16 +1781,16 @@ impl BdevDesc {
     ///
     /// The spdk_thread of the channel, which is that of the device too.
     #[doc(alias = "spdk_bdev_flush")]
-    pub async fn flush(
-        &self,
-        ch: &IoChannel,
+    pub fn flush<'a>(
+        &'a self,
+        ch: &'a IoChannel,
         offset: u64,
         length: u64,
-    ) -> rt::Result<()> {
+    ) -> impl rt::Future<Output = rt::Result<()>> + use<'a> {
         let at = move |fault: rt::Fault| {
             fault.at(rt::At::new("spdk_bdev_flush", self).bytes(offset, length))
         };
-        let begun = rt::begin(move |caller| {
+        let start = move |caller: rt::Caller<'_>| {
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
             // keeps `desc` and `ch` until then.
             Ok(unsafe {
@@ -1852,11 +1813,8 @@ impl BdevDesc {
                     (self.handle().hold(caller)?, self.channel(ch, caller)?),
                 )
             })
-        });
-        match begun {
-            Ok(op) => op.await.map_err(at),
-            Err(fault) => Err(at(fault)),
-        }
+        };
+        rt::call(start, at)
     }
 }
 
@@ -1893,12 +1851,12 @@ impl BdevDesc {
     ///
     /// The spdk_thread of the channel, which is that of the device too.
     #[doc(alias = "spdk_bdev_flush_blocks")]
-    pub async fn flush_blocks(
-        &self,
-        ch: &IoChannel,
+    pub fn flush_blocks<'a>(
+        &'a self,
+        ch: &'a IoChannel,
         offset_blocks: u64,
         num_blocks: u64,
-    ) -> rt::Result<()> {
+    ) -> impl rt::Future<Output = rt::Result<()>> + use<'a> {
         let at = move |fault: rt::Fault| {
             fault
                 .at(
@@ -1906,7 +1864,7 @@ impl BdevDesc {
                         .blocks(offset_blocks, num_blocks),
                 )
         };
-        let begun = rt::begin(move |caller| {
+        let start = move |caller: rt::Caller<'_>| {
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
             // keeps `desc` and `ch` until then.
             Ok(unsafe {
@@ -1929,11 +1887,8 @@ impl BdevDesc {
                     (self.handle().hold(caller)?, self.channel(ch, caller)?),
                 )
             })
-        });
-        match begun {
-            Ok(op) => op.await.map_err(at),
-            Err(fault) => Err(at(fault)),
-        }
+        };
+        rt::call(start, at)
     }
 }
 
@@ -1963,9 +1918,12 @@ impl BdevDesc {
     ///
     /// The spdk_thread of the channel, which is that of the device too.
     #[doc(alias = "spdk_bdev_reset")]
-    pub async fn reset(&self, ch: &IoChannel) -> rt::Result<()> {
+    pub fn reset<'a>(
+        &'a self,
+        ch: &'a IoChannel,
+    ) -> impl rt::Future<Output = rt::Result<()>> + use<'a> {
         let at = move |fault: rt::Fault| fault.at(rt::At::new("spdk_bdev_reset", self));
-        let begun = rt::begin(move |caller| {
+        let start = move |caller: rt::Caller<'_>| {
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
             // keeps `desc` and `ch` until then.
             Ok(unsafe {
@@ -1981,10 +1939,7 @@ impl BdevDesc {
                     (self.handle().hold(caller)?, self.channel(ch, caller)?),
                 )
             })
-        });
-        match begun {
-            Ok(op) => op.await.map_err(at),
-            Err(fault) => Err(at(fault)),
-        }
+        };
+        rt::call(start, at)
     }
 }

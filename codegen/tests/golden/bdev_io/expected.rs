@@ -106,17 +106,17 @@ impl BdevDesc {
     ///
     /// The spdk_thread of the channel, which is that of the device too.
     #[doc(alias = "spdk_bdev_read")]
-    pub async fn read(
-        &self,
-        ch: &IoChannel,
-        buf: &mut rt::DmaBuf,
+    pub fn read<'a>(
+        &'a self,
+        ch: &'a IoChannel,
+        buf: &'a mut rt::DmaBuf,
         offset: u64,
-    ) -> rt::Result<()> {
+    ) -> impl rt::Future<Output = rt::Result<()>> + use<'a> {
         let nbytes = buf.len() as u64;
         let at = move |fault: rt::Fault| {
             fault.at(rt::At::new("spdk_bdev_read", self).bytes(offset, nbytes))
         };
-        let begun = rt::begin(move |caller| {
+        let start = move |caller: rt::Caller<'_>| {
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
             // keeps `desc`, `ch` and `buf` until then.
             Ok(unsafe {
@@ -144,11 +144,8 @@ impl BdevDesc {
                     ),
                 )
             })
-        });
-        match begun {
-            Ok(op) => op.await.map_err(at),
-            Err(fault) => Err(at(fault)),
-        }
+        };
+        rt::call(start, at)
     }
 }
 
@@ -184,14 +181,14 @@ impl BdevDesc {
     ///
     /// The spdk_thread of the channel, which is that of the device too.
     #[doc(alias = "spdk_bdev_write_blocks_with_md")]
-    pub async fn write_blocks_with_md(
-        &self,
-        ch: &IoChannel,
-        buf: &rt::DmaBuf,
-        md: &rt::DmaBuf,
+    pub fn write_blocks_with_md<'a>(
+        &'a self,
+        ch: &'a IoChannel,
+        buf: &'a rt::DmaBuf,
+        md: &'a rt::DmaBuf,
         offset_blocks: u64,
         num_blocks: u64,
-    ) -> rt::Result<()> {
+    ) -> impl rt::Future<Output = rt::Result<()>> + use<'a> {
         let at = move |fault: rt::Fault| {
             fault
                 .at(
@@ -199,7 +196,7 @@ impl BdevDesc {
                         .blocks(offset_blocks, num_blocks),
                 )
         };
-        let begun = rt::begin(move |caller| {
+        let start = move |caller: rt::Caller<'_>| {
             rt::check_len(buf.len() as u64, num_blocks, self.block_size()?)?;
             rt::check_len(md.len() as u64, num_blocks, self.md_size()?)?;
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
@@ -229,11 +226,8 @@ impl BdevDesc {
                     ),
                 )
             })
-        });
-        match begun {
-            Ok(op) => op.await.map_err(at),
-            Err(fault) => Err(at(fault)),
-        }
+        };
+        rt::call(start, at)
     }
 }
 
@@ -262,9 +256,12 @@ const _: unsafe extern "C" fn(
 ///
 /// The spdk_thread of the channel, which is that of the device too.
 #[doc(alias = "spdk_bdev_reset")]
-pub async fn reset(desc: &BdevDesc, ch: &IoChannel) -> rt::Result<()> {
+pub fn reset<'a>(
+    desc: &'a BdevDesc,
+    ch: &'a IoChannel,
+) -> impl rt::Future<Output = rt::Result<()>> + use<'a> {
     let at = move |fault: rt::Fault| fault.at(rt::At::new("spdk_bdev_reset", desc));
-    let begun = rt::begin(move |caller| {
+    let start = move |caller: rt::Caller<'_>| {
         // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
         // keeps `desc` and `ch` until then.
         Ok(unsafe {
@@ -280,11 +277,8 @@ pub async fn reset(desc: &BdevDesc, ch: &IoChannel) -> rt::Result<()> {
                 (desc.handle().hold(caller)?, desc.channel(ch, caller)?),
             )
         })
-    });
-    match begun {
-        Ok(op) => op.await.map_err(at),
-        Err(fault) => Err(at(fault)),
-    }
+    };
+    rt::call(start, at)
 }
 
 #[cfg(spdk_has_spdk_bdev_nvme_nssr)]
@@ -315,11 +309,14 @@ impl BdevDesc {
     ///
     /// The spdk_thread of the channel, which is that of the device too.
     #[doc(alias = "spdk_bdev_nvme_nssr")]
-    pub async fn nvme_nssr(&self, ch: &IoChannel) -> rt::Result<()> {
+    pub fn nvme_nssr<'a>(
+        &'a self,
+        ch: &'a IoChannel,
+    ) -> impl rt::Future<Output = rt::Result<()>> + use<'a> {
         let at = move |fault: rt::Fault| {
             fault.at(rt::At::new("spdk_bdev_nvme_nssr", self))
         };
-        let begun = rt::begin(move |caller| {
+        let start = move |caller: rt::Caller<'_>| {
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
             // keeps `desc` and `ch` until then.
             Ok(unsafe {
@@ -340,10 +337,7 @@ impl BdevDesc {
                     (self.handle().hold(caller)?, self.channel(ch, caller)?),
                 )
             })
-        });
-        match begun {
-            Ok(op) => op.await.map_err(at),
-            Err(fault) => Err(at(fault)),
-        }
+        };
+        rt::call(start, at)
     }
 }

@@ -229,9 +229,12 @@ impl Blobstore {
     ///
     /// Any spdk_thread.
     #[doc(alias = "spdk_bs_init")]
-    pub async fn init(dev: BsDev, opts: Option<&BsOpts>) -> rt::Result<Blobstore> {
+    pub fn init<'a>(
+        dev: BsDev,
+        opts: Option<&'a BsOpts>,
+    ) -> impl rt::Future<Output = rt::Result<Blobstore>> + use<'a> {
         let at = move |fault: rt::Fault| fault.at(rt::At::free("spdk_bs_init"));
-        let begun = rt::begin(move |_| {
+        let start = move |_: rt::Caller<'_>| {
             // SAFETY: the callback runs exactly once, maybe inside the call; `held` keeps `dev` and
             // `opts` until then. A handle that it reports with status 0 is ours.
             Ok(unsafe {
@@ -252,11 +255,8 @@ impl Blobstore {
                     (rt::Here::now()?, opts.map(BsOpts::to_c), dev.into_c()?),
                 )
             })
-        });
-        match begun {
-            Ok(op) => op.await.map_err(at),
-            Err(fault) => Err(at(fault)),
-        }
+        };
+        rt::call(start, at)
     }
 }
 
@@ -281,9 +281,12 @@ impl Blobstore {
     ///
     /// The spdk_thread that the application started on.
     #[doc(alias = "spdk_bs_load")]
-    pub async fn load(dev: BsDev, opts: &BsOpts) -> rt::Result<Blobstore> {
+    pub fn load<'a>(
+        dev: BsDev,
+        opts: &'a BsOpts,
+    ) -> impl rt::Future<Output = rt::Result<Blobstore>> + use<'a> {
         let at = move |fault: rt::Fault| fault.at(rt::At::free("spdk_bs_load"));
-        let begun = rt::begin(move |_| {
+        let start = move |_: rt::Caller<'_>| {
             rt::on_app_thread()?;
             // SAFETY: the callback runs exactly once, maybe inside the call; `held` keeps `dev` and
             // `opts` until then. A handle that it reports with status 0 is ours.
@@ -300,10 +303,7 @@ impl Blobstore {
                     (rt::Here::now()?, opts.to_c(), dev.into_c()?),
                 )
             })
-        });
-        match begun {
-            Ok(op) => op.await.map_err(at),
-            Err(fault) => Err(at(fault)),
-        }
+        };
+        rt::call(start, at)
     }
 }

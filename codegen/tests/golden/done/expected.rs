@@ -43,11 +43,11 @@ const _: unsafe extern "C" fn(
 ///
 /// Any spdk_thread.
 #[doc(alias = "spdk_bdev_wait_for_examine")]
-pub async fn wait_for_examine() -> rt::Result<()> {
+pub fn wait_for_examine() -> impl rt::Future<Output = rt::Result<()>> {
     let at = move |fault: rt::Fault| {
         fault.at(rt::At::free("spdk_bdev_wait_for_examine"))
     };
-    let begun = rt::begin(move |_| {
+    let start = move |_: rt::Caller<'_>| {
         // SAFETY: 0 means that the callback runs once, another code that it never runs; C is given
         // nothing else.
         Ok(unsafe {
@@ -59,9 +59,6 @@ pub async fn wait_for_examine() -> rt::Result<()> {
                 (rt::Here::now()?,),
             )
         })
-    });
-    match begun {
-        Ok(op) => op.await.map_err(at),
-        Err(fault) => Err(at(fault)),
-    }
+    };
+    rt::call(start, at)
 }

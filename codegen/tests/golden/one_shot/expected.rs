@@ -237,11 +237,14 @@ impl Blobstore {
     ///
     /// The metadata thread of the blobstore: the one that loaded it.
     #[doc(alias = "spdk_bs_set_super")]
-    pub async fn set_super(&self, blobid: u64) -> rt::Result<()> {
+    pub fn set_super<'a>(
+        &'a self,
+        blobid: u64,
+    ) -> impl rt::Future<Output = rt::Result<()>> + use<'a> {
         let at = move |fault: rt::Fault| {
             fault.at(rt::At::new("spdk_bs_set_super", self))
         };
-        let begun = rt::begin(move |caller| {
+        let start = move |caller: rt::Caller<'_>| {
             // SAFETY: the callback runs exactly once, maybe inside the call; `held` keeps `bs`
             // until then.
             Ok(unsafe {
@@ -254,11 +257,8 @@ impl Blobstore {
                     (self.handle().hold(caller)?,),
                 )
             })
-        });
-        match begun {
-            Ok(op) => op.await.map_err(at),
-            Err(fault) => Err(at(fault)),
-        }
+        };
+        rt::call(start, at)
     }
 }
 
@@ -286,11 +286,13 @@ impl Blobstore {
     ///
     /// The metadata thread of the blobstore: the one that loaded it.
     #[doc(alias = "spdk_bs_create_blob")]
-    pub async fn create_blob(&self) -> rt::Result<u64> {
+    pub fn create_blob<'a>(
+        &'a self,
+    ) -> impl rt::Future<Output = rt::Result<u64>> + use<'a> {
         let at = move |fault: rt::Fault| {
             fault.at(rt::At::new("spdk_bs_create_blob", self))
         };
-        let begun = rt::begin(move |caller| {
+        let start = move |caller: rt::Caller<'_>| {
             // SAFETY: the callback runs exactly once, maybe inside the call; `held` keeps `bs`
             // until then.
             Ok(unsafe {
@@ -306,11 +308,8 @@ impl Blobstore {
                     (self.handle().hold(caller)?,),
                 )
             })
-        });
-        match begun {
-            Ok(op) => op.await.map_err(at),
-            Err(fault) => Err(at(fault)),
-        }
+        };
+        rt::call(start, at)
     }
 }
 
@@ -339,11 +338,14 @@ impl Blobstore {
     ///
     /// The metadata thread of the blobstore: the one that loaded it.
     #[doc(alias = "spdk_bs_open_blob")]
-    pub async fn open_blob(&self, blobid: u64) -> rt::Result<Blob> {
+    pub fn open_blob<'a>(
+        &'a self,
+        blobid: u64,
+    ) -> impl rt::Future<Output = rt::Result<Blob>> + use<'a> {
         let at = move |fault: rt::Fault| {
             fault.at(rt::At::new("spdk_bs_open_blob", self))
         };
-        let begun = rt::begin(move |caller| {
+        let start = move |caller: rt::Caller<'_>| {
             // SAFETY: the callback runs exactly once, maybe inside the call; `held` keeps `bs`
             // until then. A handle that it reports with status 0 is ours.
             Ok(unsafe {
@@ -359,11 +361,8 @@ impl Blobstore {
                     (self.handle().hold(caller)?,),
                 )
             })
-        });
-        match begun {
-            Ok(op) => op.await.map_err(at),
-            Err(fault) => Err(at(fault)),
-        }
+        };
+        rt::call(start, at)
     }
 }
 
@@ -397,17 +396,17 @@ impl Blob {
     ///
     /// The spdk_thread of the channel.
     #[doc(alias = "spdk_blob_io_read")]
-    pub async fn read(
-        &self,
-        channel: &IoChannel,
-        payload: &mut rt::DmaBuf,
+    pub fn read<'a>(
+        &'a self,
+        channel: &'a IoChannel,
+        payload: &'a mut rt::DmaBuf,
         offset: u64,
         length: u64,
-    ) -> rt::Result<()> {
+    ) -> impl rt::Future<Output = rt::Result<()>> + use<'a> {
         let at = move |fault: rt::Fault| {
             fault.at(rt::At::new("spdk_blob_io_read", self))
         };
-        let begun = rt::begin(move |caller| {
+        let start = move |caller: rt::Caller<'_>| {
             rt::check_len(payload.len() as u64, length, self.io_unit_size()?)?;
             // SAFETY: the callback runs exactly once, maybe inside the call; `held` keeps `blob`,
             // `channel` and `payload` until then.
@@ -433,11 +432,8 @@ impl Blob {
                     ),
                 )
             })
-        });
-        match begun {
-            Ok(op) => op.await.map_err(at),
-            Err(fault) => Err(at(fault)),
-        }
+        };
+        rt::call(start, at)
     }
 }
 
@@ -472,17 +468,17 @@ impl Blob {
     ///
     /// The spdk_thread of the channel.
     #[doc(alias = "spdk_blob_io_writev")]
-    pub async fn writev(
-        &self,
-        channel: &IoChannel,
-        bufs: &[rt::DmaBuf],
+    pub fn writev<'a>(
+        &'a self,
+        channel: &'a IoChannel,
+        bufs: &'a [rt::DmaBuf],
         offset: u64,
         length: u64,
-    ) -> rt::Result<()> {
+    ) -> impl rt::Future<Output = rt::Result<()>> + use<'a> {
         let at = move |fault: rt::Fault| {
             fault.at(rt::At::new("spdk_blob_io_writev", self))
         };
-        let begun = rt::begin(move |caller| {
+        let start = move |caller: rt::Caller<'_>| {
             rt::check_len(rt::total_len(bufs), length, self.io_unit_size()?)?;
             // SAFETY: the callback runs exactly once, maybe inside the call; `held` keeps `blob`,
             // `channel` and `iov` until then.
@@ -509,11 +505,8 @@ impl Blob {
                     ),
                 )
             })
-        });
-        match begun {
-            Ok(op) => op.await.map_err(at),
-            Err(fault) => Err(at(fault)),
-        }
+        };
+        rt::call(start, at)
     }
 }
 

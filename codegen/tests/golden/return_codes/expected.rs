@@ -160,11 +160,11 @@ impl Subsystem {
     ///
     /// The home spdk_thread of the handle.
     #[doc(alias = "spdk_nvmf_subsystem_destroy")]
-    pub async fn destroy(&self) -> rt::Result<()> {
+    pub fn destroy<'a>(&'a self) -> impl rt::Future<Output = rt::Result<()>> + use<'a> {
         let at = move |fault: rt::Fault| {
             fault.at(rt::At::new("spdk_nvmf_subsystem_destroy", self))
         };
-        let begun = rt::begin(move |caller| {
+        let start = move |caller: rt::Caller<'_>| {
             // SAFETY: 0 means that it is done without a callback, -115 means that the callback runs
             // once, another code that the callback never runs; `held` keeps `subsystem` until then.
             Ok(unsafe {
@@ -184,11 +184,8 @@ impl Subsystem {
                     (self.handle().hold(caller)?,),
                 )
             })
-        });
-        match begun {
-            Ok(op) => op.await.map_err(at),
-            Err(fault) => Err(at(fault)),
-        }
+        };
+        rt::call(start, at)
     }
 }
 
@@ -212,11 +209,11 @@ impl Subsystem {
     ///
     /// The home spdk_thread of the handle.
     #[doc(alias = "spdk_nvmf_subsystem_start")]
-    pub async fn start(&self) -> rt::Result<()> {
+    pub fn start<'a>(&'a self) -> impl rt::Future<Output = rt::Result<()>> + use<'a> {
         let at = move |fault: rt::Fault| {
             fault.at(rt::At::new("spdk_nvmf_subsystem_start", self))
         };
-        let begun = rt::begin(move |caller| {
+        let start = move |caller: rt::Caller<'_>| {
             // SAFETY: 0 means that the callback runs once, -16 means that it failed and the
             // callback ran, another code that the callback never runs; `held` keeps `subsystem`
             // until then.
@@ -236,11 +233,8 @@ impl Subsystem {
                     (self.handle().hold(caller)?,),
                 )
             })
-        });
-        match begun {
-            Ok(op) => op.await.map_err(at),
-            Err(fault) => Err(at(fault)),
-        }
+        };
+        rt::call(start, at)
     }
 }
 
@@ -271,11 +265,14 @@ impl Subsystem {
     ///
     /// The home spdk_thread of the handle.
     #[doc(alias = "spdk_nvmf_subsystem_disconnect_host")]
-    pub async fn disconnect_host(&self, hostnqn: &str) -> rt::Result<()> {
+    pub fn disconnect_host<'a>(
+        &'a self,
+        hostnqn: &'a str,
+    ) -> impl rt::Future<Output = rt::Result<()>> + use<'a> {
         let at = move |fault: rt::Fault| {
             fault.at(rt::At::new("spdk_nvmf_subsystem_disconnect_host", self))
         };
-        let begun = rt::begin(move |caller| {
+        let start = move |caller: rt::Caller<'_>| {
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
             // keeps `subsystem` and `hostnqn` until then.
             Ok(unsafe {
@@ -294,11 +291,8 @@ impl Subsystem {
                     (self.handle().hold(caller)?, rt::cstring(hostnqn, "hostnqn")?),
                 )
             })
-        });
-        match begun {
-            Ok(op) => op.await.map_err(at),
-            Err(fault) => Err(at(fault)),
-        }
+        };
+        rt::call(start, at)
     }
 }
 
@@ -330,15 +324,15 @@ impl Subsystem {
     ///
     /// The home spdk_thread of the handle.
     #[doc(alias = "spdk_nvmf_subsystem_disconnect_host")]
-    pub async fn disconnect_host(
-        &self,
-        hostnqn: &str,
+    pub fn disconnect_host<'a>(
+        &'a self,
+        hostnqn: &'a str,
         timeout_ms: u64,
-    ) -> rt::Result<()> {
+    ) -> impl rt::Future<Output = rt::Result<()>> + use<'a> {
         let at = move |fault: rt::Fault| {
             fault.at(rt::At::new("spdk_nvmf_subsystem_disconnect_host", self))
         };
-        let begun = rt::begin(move |caller| {
+        let start = move |caller: rt::Caller<'_>| {
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
             // keeps `subsystem` and `hostnqn` until then.
             Ok(unsafe {
@@ -358,10 +352,7 @@ impl Subsystem {
                     (self.handle().hold(caller)?, rt::cstring(hostnqn, "hostnqn")?),
                 )
             })
-        });
-        match begun {
-            Ok(op) => op.await.map_err(at),
-            Err(fault) => Err(at(fault)),
-        }
+        };
+        rt::call(start, at)
     }
 }

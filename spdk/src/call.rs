@@ -1,0 +1,101 @@
+//! The future of a generated call.
+#![allow(unsafe_code)] // Is the future's owner of an operation, from its begin to its end.
+
+use std::future::Future;
+use std::mem;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use crate::error::{Error, Fault};
+use crate::local::{Caller, begin};
+use crate::op::{Begun, Operation};
+
+/// As the future of an `async fn`: it does nothing before its first poll. But the compiler makes less
+/// code of it.
+struct Call<B, O: Operation, E> {
+    stage: Stage<B, O>,
+    at: E,
+}
+
+enum Stage<B, O> {
+    New(B),
+    /// The operation, which has not been ready yet.
+    Begun(O),
+    Ended,
+}
+
+/// Calls C by `start`, at the first poll, and tells an error `at` which call it happened.
+///
+/// `start` runs no code of the user's between the begin of the operation and its return, such as the drop
+/// of what it has captured: an operation that ended there would not be seen as ended.
+#[inline(always)]
+pub fn call<B, O, E, T>(start: B, at: E) -> impl Future<Output = Result<T, Error>>
+where
+    B: FnOnce(Caller<'_>) -> Result<Begun<O>, Fault>,
+    O: Operation<Output = T>,
+    E: Fn(Fault) -> Error,
+{
+    let stage = Stage::New(start);
+    Call { stage, at }
+}
+
+// Nothing in it is pinned: an operation is a pointer.
+impl<B, O: Operation, E> Unpin for Call<B, O, E> {}
+
+impl<B, O, E> Future for Call<B, O, E>
+where
+    B: FnOnce(Caller<'_>) -> Result<Begun<O>, Fault>,
+    O: Operation,
+    E: Fn(Fault) -> Error,
+{
+    type Output = Result<O::Output, Error>;
+
+    #[inline(always)]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
+        let poll = if let Stage::Begun(op) = this.stage {
+            // SAFETY: it has not been ready.
+            let poll = unsafe { op.poll(cx) };
+            if poll.is_ready() {
+                this.stage = Stage::Ended;
+            }
+            poll
+        } else {
+            let Stage::New(start) = mem::replace(&mut this.stage, Stage::Ended) else {
+                panic!("a call's future was polled after it was ready");
+            };
+            match begin(start) {
+                Ok(Begun { op, in_flight }) => {
+                    this.stage = Stage::Begun(op);
+                    // SAFETY: it is new; C has it if it says so.
+                    let poll = unsafe {
+                        match in_flight {
+                            true => op.wait_for(cx),
+                            false => op.poll(cx),
+                        }
+                    };
+                    if poll.is_ready() {
+                        this.stage = Stage::Ended;
+                    }
+                    poll
+                }
+                Err(fault) => Poll::Ready(Err(fault)),
+            }
+        };
+        match poll {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(Ok(output)) => Poll::Ready(Ok(output)),
+            Poll::Ready(Err(fault)) => Poll::Ready(Err((this.at)(fault))),
+        }
+    }
+}
+
+impl<B, O: Operation, E> Drop for Call<B, O, E> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        if let Stage::Begun(op) = self.stage {
+            // SAFETY: it has not been ready, and nobody polls it any more.
+            unsafe { op.detach() };
+        }
+    }
+}
