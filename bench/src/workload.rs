@@ -72,6 +72,7 @@ impl Workload {
     }
 
     /// The next operation.
+    #[inline]
     pub fn pick(&mut self) -> Operation {
         let place = match &mut self.next {
             None => self.rng.u64(..self.places),

@@ -1,4 +1,4 @@
-//! A job: one bdev on one core, with a task for each I/O that it keeps in flight.
+//! A job: one bdev on one core.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -10,9 +10,10 @@ use hdrhistogram::Histogram;
 use spdk::{BdevDesc, Completion, CompletionSender, DmaBuf, IoChannel};
 
 use crate::latency::Latencies;
+use crate::load;
 use crate::plan::Spec;
-use crate::slot;
-use crate::verify::Mismatch;
+use crate::verify::{self, Mismatch};
+use crate::workload::Workload;
 
 /// What the jobs of a run share.
 #[derive(Debug)]
@@ -100,9 +101,15 @@ pub(crate) async fn run(
         count,
         outcome,
     });
-    let slots = (0..job.spec.queue_depth).map(|index| slot::spawn(job.clone(), index));
-    let slots: Vec<_> = slots.collect::<Result<_, _>>()?;
     job.started.set(spdk::ticks());
+    if job.spec.workload != Workload::Verify {
+        return load::spawn(job)?.await;
+    }
+    let slots = (0..job.spec.queue_depth).map(|index| {
+        let buffers = (job.buffer()?, job.buffer()?);
+        spdk::spawn_local(verify::run(job.clone(), index, buffers))
+    });
+    let slots: Vec<_> = slots.collect::<Result<_, _>>()?;
     drop(job);
     for slot in slots {
         slot.await?;
@@ -126,26 +133,34 @@ impl Job {
         (&self.desc, &self.channel, self.spec.blocks)
     }
 
-    /// The block at which the next I/O of a sequential workload goes.
-    pub(crate) fn next_offset(&self) -> u64 {
+    /// The place of the next I/O of a sequential workload.
+    pub(crate) fn next_place(&self) -> u64 {
         let place = self.next.get();
         let next = place + 1;
         self.next
             .set(if next == self.spec.places { 0 } else { next });
-        place * self.spec.blocks
+        place
     }
 
-    /// Counts an I/O that was submitted at `since` and has completed now; returns the time.
+    /// Begins or ends the measurement, if it is time; returns whether to submit more.
     #[inline]
-    pub(crate) fn completed(&self, since: u64) -> u64 {
-        let now = spdk::ticks();
+    pub(crate) fn goes_on_at(&self, now: u64) -> bool {
         if now >= self.mark.get() {
             self.turn();
         }
-        self.latency.record(now - since);
+        self.goes_on()
+    }
+
+    /// Counts an I/O that was submitted at `since` and completed at `end`, in ticks.
+    #[inline]
+    pub(crate) fn completed(&self, since: u64, end: u64) {
+        self.latency.record(end - since);
+    }
+
+    /// Tells whoever looks on that this many more have ended.
+    pub(crate) fn counted(&self, ended: u64) {
         // Only this core writes it, so it takes no atomic addition.
-        self.count.store(self.count.load(Relaxed) + 1, Relaxed);
-        now
+        self.count.store(self.count.load(Relaxed) + ended, Relaxed);
     }
 
     /// Begins the measurement after the warm-up, and ends it.
@@ -185,7 +200,7 @@ impl Job {
         }
     }
 
-    /// A slot has done its last I/O, which completed at `end`.
+    /// One of those in flight was the last of its kind, and completed at `end`.
     pub(crate) fn left(&self, end: u64) {
         self.end.set(self.end.get().max(Some(end)));
     }

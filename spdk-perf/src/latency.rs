@@ -4,27 +4,36 @@ use std::cell::Cell;
 
 use hdrhistogram::Histogram;
 
-/// The bits of a latency that are kept: 11, which are three decimal digits.
-const BITS: u32 = 11;
-const HALF: u64 = 1 << (BITS - 1);
+/// The bits of a latency that are kept below the first: three decimal digits.
+const BITS: u32 = 10;
 
-/// What is longer counts as this: hours, in ticks.
+/// The bits of a `f64` below them.
+const REST: u32 = f64::MANTISSA_DIGITS - 1 - BITS;
+
+/// A bucket for each exponent of a 64-bit number and each value of [`BITS`].
+const BUCKETS: usize = 64 << BITS;
+
+/// What is longer counts as this in the [`Histogram`]: hours, in ticks.
 const LONGEST: u64 = (1 << 44) - 1;
 
-/// Counts latencies in ticks, in the buckets of an HDR histogram.
+/// Counts latencies in ticks, in buckets as fine as those of an HDR histogram.
 ///
 /// A job counts millions per second, so this is the part of [`Histogram::record`] that has to be done
 /// at once: it finds the bucket and adds one. [`Latencies::histogram`] does the rest.
-pub(crate) struct Latencies(Box<[Cell<u64>]>);
+pub(crate) struct Latencies(Box<[Cell<u64>; BUCKETS]>);
 
 impl Latencies {
     pub(crate) fn new() -> Self {
-        Latencies(vec![Cell::new(0); index(LONGEST) + 1].into())
+        let zeros = vec![Cell::new(0); BUCKETS];
+        match zeros.into_boxed_slice().try_into() {
+            Ok(buckets) => Latencies(buckets),
+            Err(_) => unreachable!("it was made with this length"),
+        }
     }
 
     #[inline]
     pub(crate) fn record(&self, ticks: u64) {
-        let count = &self.0[index(ticks.min(LONGEST))];
+        let count = &self.0[bucket(ticks)];
         count.set(count.get() + 1);
     }
 
@@ -34,9 +43,9 @@ impl Latencies {
 
     pub(crate) fn histogram(&self) -> Histogram<u64> {
         let mut histogram = empty();
-        for (index, count) in self.0.iter().enumerate() {
+        for (bucket, count) in self.0.iter().enumerate() {
             if count.get() != 0 {
-                histogram.saturating_record_n(lowest(index), count.get());
+                histogram.saturating_record_n(latency(bucket).min(LONGEST), count.get());
             }
         }
         histogram
@@ -51,19 +60,25 @@ pub(crate) fn empty() -> Histogram<u64> {
     }
 }
 
-/// The bucket of a latency: one for each tick at first, and half as many per tick from each power of
-/// two on.
+/// The bucket of a latency, below 2^63 ticks.
+///
+/// It is the head of the number as a `f64`: the exponent, of which 6 bits tell 64 numbers apart, and the
+/// first bits of the mantissa. One is added since a 0 has no such exponent.
 #[inline]
-fn index(ticks: u64) -> usize {
-    let shift = (u64::BITS - BITS).saturating_sub(ticks.leading_zeros());
-    (u64::from(shift) * HALF + (ticks >> shift)) as usize
+fn bucket(ticks: u64) -> usize {
+    let number = (ticks + 1) as i64 as f64;
+    usize::from((number.to_bits() >> REST) as u16)
 }
 
-/// The shortest latency of a bucket.
-fn lowest(index: usize) -> u64 {
-    let index = index as u64;
-    let shift = (index / HALF).saturating_sub(1);
-    (index - shift * HALF) << shift
+/// A latency of a bucket: the only one, or the second, which no bucket of a [`Histogram`] splits off.
+fn latency(bucket: usize) -> u64 {
+    let above = (bucket + BUCKETS - self::bucket(0)) % BUCKETS;
+    let one = 1f64.to_bits() >> REST;
+    let first = f64::from_bits((one + above as u64) << REST) as u64 - 1;
+    match first < 2 << BITS {
+        true => first,
+        false => first + 1,
+    }
 }
 
 #[cfg(test)]
@@ -71,14 +86,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_bucket_begins_where_the_one_before_it_ends() {
-        for ticks in [0, 1, HALF, 2 * HALF - 1, 2 * HALF, 123_456_789, LONGEST] {
-            let bucket = index(ticks);
-            assert!(lowest(bucket) <= ticks && ticks < lowest(bucket + 1));
-            assert!(ticks - lowest(bucket) <= ticks / HALF, "{ticks}: too wide");
-        }
-        for bucket in 0..=index(LONGEST) {
-            assert_eq!(index(lowest(bucket)), bucket);
+    fn a_bucket_is_as_wide_as_three_digits_allow() {
+        for ticks in [
+            0,
+            1,
+            2,
+            1023,
+            1024,
+            2046,
+            2047,
+            2048,
+            4095,
+            123_456_789,
+            LONGEST,
+        ] {
+            let latency = latency(bucket(ticks));
+            assert!(latency.abs_diff(ticks) <= ticks >> BITS, "{ticks}");
+            assert_eq!(bucket(latency), bucket(ticks));
         }
     }
 
@@ -87,7 +111,7 @@ mod tests {
         let latencies = Latencies::new();
         latencies.record(7);
         latencies.clear();
-        for ticks in [0, 5, 5, 100_000, u64::MAX] {
+        for ticks in [0, 5, 5, 100_000, i64::MAX as u64 - 1] {
             latencies.record(ticks);
         }
         let histogram = latencies.histogram();

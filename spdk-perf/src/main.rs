@@ -1,18 +1,18 @@
 //! `spdk-perf`: how many I/Os per second a bdev does, and how long one takes.
 //!
-//! It is written as a user of the `spdk` crate would write it: each I/O in flight is a task that
-//! reads or writes, waits, and does it again.
+//! It is written as a user of the `spdk` crate would write it: a task takes what has ended from an
+//! `IoQueue`, and submits the next.
 #![forbid(unsafe_code)]
 
 mod args;
 mod job;
 mod latency;
+mod load;
 mod pattern;
 mod plan;
 mod progress;
 mod refusal;
 mod report;
-mod slot;
 mod verify;
 mod workload;
 

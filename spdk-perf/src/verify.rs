@@ -88,9 +88,14 @@ async fn write_and_read(
     let (desc, ch, blocks) = job.device();
     let since = spdk::ticks();
     desc.write_blocks(ch, written, first, blocks).await?;
-    let since = job.completed(since);
+    let written_at = spdk::ticks();
+    job.goes_on_at(written_at);
+    job.completed(since, written_at);
     desc.read_blocks(ch, read, first, blocks).await?;
-    let end = job.completed(since);
+    let end = spdk::ticks();
+    job.goes_on_at(end);
+    job.completed(written_at, end);
+    job.counted(2);
     job.left(end);
     Ok(())
 }

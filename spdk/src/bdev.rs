@@ -213,6 +213,15 @@ impl DescExtra {
         }
     }
 
+    fn name(&self) -> &str {
+        self.name.get().map_or("", |name| name)
+    }
+
+    #[inline]
+    pub(crate) fn block_size(&self) -> u32 {
+        self.block_size.get()
+    }
+
     pub(crate) fn hub(&self) -> &EventHub<BdevEvent> {
         &self.hub
     }
@@ -225,6 +234,10 @@ impl DescExtra {
 }
 
 impl ChannelOwner for Handle<BdevDescObject> {
+    fn bdev_desc(&self) -> Option<&Handle<BdevDescObject>> {
+        Some(self)
+    }
+
     fn reset(&self, ch: Hold<IoChannelObject>) {
         let Some(desc) = self.hold_shut() else {
             return;
@@ -350,8 +363,7 @@ impl BdevDesc {
 
     /// The name of the device.
     pub fn name(&self) -> &str {
-        let name = self.handle().extra().name.get();
-        name.map_or("", |name| name)
+        self.handle().extra().name()
     }
 
     /// The C object, for calls that this crate does not wrap; null when the device is gone.
@@ -380,18 +392,28 @@ impl BdevDesc {
     #[doc(hidden)]
     #[inline]
     pub fn block_size_of(&self) -> Result<u32, Fault> {
-        Ok(self.handle().extra().block_size.get())
+        Ok(self.handle().extra().block_size())
     }
 }
 
 impl Describe for BdevDesc {
     fn describe(&self) -> String {
-        format!("bdev {:?}", self.name())
+        self.handle().describe()
     }
 
     fn extent(&self) -> Option<(u64, u32)> {
-        begin(|caller| self.handle().get(caller)).ok()?;
-        let bdev = self.handle().extra().bdev.get();
+        self.handle().extent()
+    }
+}
+
+impl Describe for Handle<BdevDescObject> {
+    fn describe(&self) -> String {
+        format!("bdev {:?}", self.extra().name())
+    }
+
+    fn extent(&self) -> Option<(u64, u32)> {
+        begin(|caller| self.get(caller)).ok()?;
+        let bdev = self.extra().bdev.get();
         // SAFETY: the descriptor is open, as just seen, which keeps the bdev.
         Some(unsafe {
             (

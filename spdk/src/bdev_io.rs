@@ -40,7 +40,7 @@ unsafe impl Callback for BdevIoDone {
 /// # Safety
 /// `bdev_io` is a failed I/O inside its callback.
 #[cold]
-unsafe fn fault(bdev_io: *const sys::spdk_bdev_io) -> Fault {
+pub(crate) unsafe fn fault(bdev_io: *const sys::spdk_bdev_io) -> Fault {
     let (mut cdw0, mut sct, mut sc, mut aio): (u32, c_int, c_int, c_int) = (0, 0, 0, 0);
     // SAFETY: passed on; the getters write to the locals.
     unsafe {

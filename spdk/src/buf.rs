@@ -2,6 +2,7 @@
 #![allow(unsafe_code)] // Owns memory of SPDK's allocator and hands out slices of it; the rules are in `mem`.
 
 use std::cell::Cell;
+use std::ffi::c_void;
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 
@@ -133,6 +134,31 @@ impl DmaBuf {
         // SAFETY: the buffer owns the memory, `&mut self` excludes other users, and no operation
         // holds it.
         Ok(unsafe { mem.lend_exclusive() })
+    }
+
+    /// The memory, for an operation that owns the buffer and writes into it.
+    #[inline]
+    pub(crate) fn fill_in_place(&mut self) -> Result<*mut c_void, Fault> {
+        let mut mem = self.mem.get();
+        if mem.is_lent() || !mem.is_dma() {
+            mem = self.renew_for_device()?;
+        }
+        Ok(mem.as_ptr())
+    }
+
+    /// The memory, for an operation that owns the buffer and reads from it.
+    #[inline]
+    pub(crate) fn drain_in_place(&mut self) -> Result<*mut c_void, Fault> {
+        let mut mem = self.mem.get();
+        if mem.is_being_filled() || !mem.is_dma() {
+            mem = self.renew_for_device()?;
+        }
+        Ok(mem.as_ptr())
+    }
+
+    /// What one of these two returned.
+    pub(crate) fn as_device_ptr(&self) -> *mut c_void {
+        self.mem.get().as_ptr()
     }
 
     /// Goes on with fresh memory that a device can use.

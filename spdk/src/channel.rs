@@ -4,6 +4,7 @@
 use std::fmt;
 use std::ptr::NonNull;
 
+use crate::bdev::BdevDescObject;
 use crate::error::{Describe, Fault};
 use crate::handle::{Handle, Hold, Object, Subject};
 use crate::sys;
@@ -40,6 +41,8 @@ pub struct ChannelExtra {
 pub(crate) trait ChannelOwner {
     /// Submits a reset of the device, which makes it end its operations in flight.
     fn reset(&self, ch: Hold<IoChannelObject>);
+    /// The descriptor, if the device is a bdev.
+    fn bdev_desc(&self) -> Option<&Handle<BdevDescObject>>;
 }
 
 // SAFETY: `spdk_put_io_channel` takes the reference that `IoChannel::adopt` was given.
@@ -86,6 +89,11 @@ impl IoChannel {
         };
         // SAFETY: passed on.
         Ok(IoChannel(unsafe { Handle::adopt(ptr, extra) }?))
+    }
+
+    /// The descriptor that keeps the channel's bdev open.
+    pub(crate) fn bdev_desc(&self) -> Option<&Handle<BdevDescObject>> {
+        self.0.extra().owner.bdev_desc()
     }
 
     /// The spdk_thread that the channel belongs to.

@@ -133,6 +133,18 @@ impl<O: Object> Handle<O> {
         (!self.0.ptr.get().is_null()).then(|| Hold(self.0.clone()))
     }
 
+    /// From now on this handle counts as an operation in flight, until [`Handle::end_use`].
+    #[inline]
+    pub(crate) fn begin_use(&self) {
+        self.0.handles.set(self.0.handles.get() - 1);
+    }
+
+    /// Ends what [`Handle::begin_use`] began.
+    #[inline]
+    pub(crate) fn end_use(&self) {
+        self.0.handles.set(self.0.handles.get() + 1);
+    }
+
     #[cold]
     fn refusal(&self) -> Fault {
         if self.0.home.get() == gone() {

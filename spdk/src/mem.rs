@@ -22,6 +22,7 @@ use crate::sys;
 const MAX_ALIGN: usize = 1 << 31;
 
 /// A piece of memory with its loans. Always on the heap, named by a [`MemRef`].
+#[repr(align(64))]
 pub(crate) struct Mem {
     data: NonNull<u8>,
     len: usize,
@@ -121,6 +122,11 @@ impl MemRef {
         // SAFETY: a `MemRef` is made by `Mem::boxed` and is not used after `free`: a `DmaBuf` gives
         // its own up with `release` or `renew`, a `Loan` keeps the memory from being freed.
         unsafe { self.0.as_ref() }
+    }
+
+    #[inline]
+    pub(crate) fn as_ptr(self) -> *mut c_void {
+        self.mem().data.as_ptr().cast()
     }
 
     #[inline]
@@ -266,7 +272,7 @@ impl Loan {
     /// The memory.
     #[inline]
     pub fn as_ptr(&self) -> *mut c_void {
-        self.0.mem().data.as_ptr().cast()
+        self.0.as_ptr()
     }
 
     /// Its size in bytes.

@@ -9,8 +9,8 @@ use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use futures_util::join;
-use spdk::{Error, spawn_local};
-use spdk_tests::{Device, pattern};
+use spdk::{Error, IoQueue, spawn_local};
+use spdk_tests::{Device, dma, pattern};
 
 const BLOCK: usize = 512;
 
@@ -166,5 +166,71 @@ async fn a_queue_of_ios_allocates_nothing() -> spdk::Result<()> {
         0,
         "allocations of 25,600 operations"
     );
+    Ok(())
+}
+
+/// Fails if an I/O of an [`IoQueue`] allocates once its slots are there: on the heap, or SPDK's memory.
+#[spdk::test(
+    bdevs(
+        bdev_malloc_create(name = "Malloc0", num_blocks = 1024, block_size = BLOCK),
+        bdev_null_create(name = "Null0", num_blocks = 1024, block_size = BLOCK),
+    ),
+    deadline = 60,
+)]
+async fn an_io_queue_allocates_nothing() -> spdk::Result<()> {
+    const WARM: u64 = 2_000;
+    const COUNTED: u64 = 20_000;
+    for (name, in_place) in [
+        ("Null0", false),
+        ("Null0", true),
+        ("Malloc0", false),
+        ("Malloc0", true),
+    ] {
+        let device = Device::open(name)?;
+        let mut queue = IoQueue::new(&device.ch)?;
+        for block in 0..64 {
+            let mut buf = device.buffer(1)?;
+            pattern::fill(&mut buf, BLOCK, block, 1);
+            queue.write_blocks(buf, block, 1, block);
+        }
+        let (mut ended, mut before) = (0, (0, 0));
+        let now = || (ALLOCATIONS.load(Relaxed), dma::pieces());
+        while ended < WARM + COUNTED {
+            assert!(queue.ended().await);
+            if in_place {
+                while let Some(mut io) = queue.pop() {
+                    io.take_result()?;
+                    ended += 1;
+                    let block = *io.tag();
+                    match ended % 3 {
+                        0 => io.read_blocks(block, 1),
+                        1 => io.write_blocks(block, 1),
+                        _ if name == "Malloc0" => io.flush_blocks(0, 1),
+                        _ => io.write_zeroes_blocks(block, 1),
+                    }
+                }
+            } else if let Some(done) = queue.next().await {
+                done.result?;
+                ended += 1;
+                let buf = done.buf.expect("its buffer");
+                match ended % 2 {
+                    0 => queue.read_blocks(buf, done.tag, 1, done.tag),
+                    _ => queue.write_blocks(buf, done.tag, 1, done.tag),
+                }
+            }
+            if ended >= WARM && before.0 == 0 {
+                before = now();
+            }
+        }
+        assert_eq!(now(), before, "{name}, in place: {in_place}");
+        // What was counted did work.
+        while let Some(done) = queue.next().await {
+            done.result?;
+            let buf = done.buf.expect("its buffer");
+            if name == "Malloc0" {
+                pattern::assert_is(&buf, BLOCK, done.tag, 1);
+            }
+        }
+    }
     Ok(())
 }

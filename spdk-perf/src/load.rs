@@ -1,0 +1,139 @@
+//! The load of a job: one queue of I/Os, each of which is followed by the next.
+
+use std::rc::Rc;
+
+use fastrand::Rng;
+use spdk::task::{JoinHandle, yield_now};
+use spdk::{EndedIo, IoQueue, spawn_local};
+
+use crate::job::Job;
+use crate::plan::mix;
+use crate::workload::Workload;
+
+/// Submits the first I/Os of a job. The task keeps as many in flight until the job ends.
+///
+/// # Errors
+///
+/// Without memory for the buffers.
+pub(crate) fn spawn(job: Rc<Job>) -> spdk::Result<JoinHandle<()>> {
+    let mut rng = Rng::with_seed(mix(job.spec.seed, 0));
+    let (places, blocks) = (job.spec.places, job.spec.blocks);
+    if job.spec.workload.is_random() {
+        let mut at = rng.fork();
+        spawn_at(job, rng, move |_| below(places, &mut at) * blocks)
+    } else {
+        spawn_at(job, rng, move |job| job.next_place() * blocks)
+    }
+}
+
+/// A number below `end`.
+#[inline]
+fn below(end: u64, rng: &mut Rng) -> u64 {
+    // The high half of the product, as in Lemire's method; what it prefers is beyond any measurement.
+    ((u128::from(rng.u64(..)) * u128::from(end)) >> 64) as u64
+}
+
+/// The same, at the blocks that `at` gives.
+fn spawn_at(
+    job: Rc<Job>,
+    mut rng: Rng,
+    mut at: impl FnMut(&Job) -> u64 + 'static,
+) -> spdk::Result<JoinHandle<()>> {
+    let mut queue = IoQueue::new(&job.channel)?;
+    let (percent, blocks) = (job.spec.read_percent, job.spec.blocks);
+    let mut dice = rng.fork();
+    let mut reads = move || dice.u8(..100) < percent;
+    for _ in 0..job.spec.queue_depth {
+        let offset = at(&job);
+        let mut buffer = || {
+            let mut buf = job.buffer()?;
+            rng.fill(&mut buf);
+            Ok::<_, spdk::Error>(buf)
+        };
+        match job.spec.workload {
+            Workload::Read | Workload::RandRead => queue.read_blocks(buffer()?, offset, blocks, ()),
+            Workload::Rw | Workload::RandRw if reads() => {
+                queue.read_blocks(buffer()?, offset, blocks, ());
+            }
+            Workload::Flush => queue.flush_blocks(offset, blocks, ()),
+            Workload::Unmap => queue.unmap_blocks(offset, blocks, ()),
+            Workload::WriteZeroes => queue.write_zeroes_blocks(offset, blocks, ()),
+            _ => queue.write_blocks(buffer()?, offset, blocks, ()),
+        }
+    }
+    // A loop of its own for each, since it runs millions of times per second.
+    match job.spec.workload {
+        Workload::Read | Workload::RandRead => spawn_local(follow(job, queue, move |job, io| {
+            io.read_blocks(at(job), blocks);
+        })),
+        Workload::Rw | Workload::RandRw => {
+            spawn_local(follow(job, queue, move |job, io| match reads() {
+                true => io.read_blocks(at(job), blocks),
+                false => io.write_blocks(at(job), blocks),
+            }))
+        }
+        Workload::Flush => spawn_local(follow(job, queue, move |job, io| {
+            io.flush_blocks(at(job), blocks);
+        })),
+        Workload::Unmap => spawn_local(follow(job, queue, move |job, io| {
+            io.unmap_blocks(at(job), blocks);
+        })),
+        Workload::WriteZeroes => spawn_local(follow(job, queue, move |job, io| {
+            io.write_zeroes_blocks(at(job), blocks);
+        })),
+        _ => spawn_local(follow(job, queue, move |job, io| {
+            io.write_blocks(at(job), blocks);
+        })),
+    }
+}
+
+/// Keeps the queue as full as it is, by `next`, until the job ends.
+async fn follow(job: Rc<Job>, mut queue: IoQueue<()>, mut next: impl FnMut(&Job, EndedIo<'_, ()>)) {
+    while queue.ended().await {
+        if follow_each(&job, &mut queue, &mut next).is_err() {
+            // What fails at once must not keep SPDK from its pollers.
+            yield_now().await;
+        }
+    }
+}
+
+/// Counts what has ended by now, and submits the next for each. Stops after one that has failed.
+///
+/// The bdev layer has noted when it got an I/O, so one look at the clock tells how long each took.
+#[inline(never)]
+fn follow_each(
+    job: &Job,
+    queue: &mut IoQueue<()>,
+    next: &mut impl FnMut(&Job, EndedIo<'_, ()>),
+) -> Result<(), Failed> {
+    let now = spdk::ticks();
+    let goes_on = job.goes_on_at(now);
+    let mut ended = 0;
+    let result = loop {
+        let Some(mut io) = queue.pop() else {
+            break Ok(());
+        };
+        ended += 1;
+        if let Err(error) = io.take_result() {
+            job.failed(&error);
+            match job.goes_on() {
+                true => next(job, io),
+                false => job.left(now),
+            }
+            break Err(Failed);
+        }
+        let submitted = io.submitted();
+        if goes_on {
+            next(job, io);
+        } else {
+            job.left(now);
+        }
+        // After the next one was submitted: the CPU does both at the same time.
+        job.completed(submitted, now);
+    };
+    job.counted(ended);
+    result
+}
+
+/// An I/O has failed.
+struct Failed;
