@@ -1,5 +1,7 @@
 //! [`IoQueue`]: many I/Os of one bdev in flight, from one task.
 
+mod queue;
+mod slot;
 mod slots;
 
 use std::fmt;
@@ -14,7 +16,8 @@ use crate::channel::IoChannel;
 use crate::error::{At, Error, Fault, Result};
 use crate::handle::Subject;
 use crate::local::begin;
-use slots::{Ended, Kind, Slots};
+use slot::Kind;
+use slots::{Ended, Slots};
 
 /// I/Os in flight on a bdev, and the stream of their completions.
 ///
