@@ -147,10 +147,6 @@ impl Executor {
     pub(crate) fn close(&self) {
         self.is_closed.set(true);
         self.drop_tasks(); // there is hardly ever one: what runs at the end may have spawned it
-        self.ready
-            .take()
-            .iter()
-            .for_each(|task| task.0.queued.set(false));
         self.free.take();
         unused().insert(self.index, self.places.take());
     }
