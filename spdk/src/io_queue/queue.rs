@@ -292,8 +292,9 @@ impl<T: 'static> Queue<T> {
         if self.in_flight.get() == 0 {
             return Poll::Ready(false);
         }
-        self.task.set(TaskRef::of(cx.waker()));
-        if self.task.get().is_none() || self.again.first.get().is_some() {
+        let task = TaskRef::of(cx.waker());
+        let before = self.task.replace(task);
+        if task.is_none() || before.is_none() || self.again.first.get().is_some() {
             return self.wait_again(cx);
         }
         Poll::Pending
@@ -301,13 +302,12 @@ impl<T: 'static> Queue<T> {
 
     #[cold]
     pub(super) fn wait_again(&self, cx: &mut Context<'_>) -> Poll<bool> {
-        if self.task.get().is_none() {
-            let waker = match self.waker.take() {
-                Some(waker) if waker.will_wake(cx.waker()) => waker,
-                _ => cx.waker().clone(),
-            };
-            self.waker.set(Some(waker));
-        }
+        let waker = match (self.waker.take(), self.task.get()) {
+            (_before, Some(_)) => None,
+            (Some(waker), None) if waker.will_wake(cx.waker()) => Some(waker),
+            (_before, None) => Some(cx.waker().clone()),
+        };
+        self.waker.set(waker);
         // On another spdk_thread of this OS thread they wait for the next poll at home.
         if current_thread() == self.channel.local().thread() {
             let mut next = self.again.first.take();

@@ -288,3 +288,20 @@ async fn what_has_ended_is_kept_until_it_is_taken() -> spdk::Result<()> {
     assert!(matches!(poll_once(pin!(queue.ended())), Poll::Ready(false)));
     Ok(())
 }
+
+test_with_slow_writes! {
+/// Fails if the waker of another executor is kept when a task waits in its place.
+the_waker_of_who_waited_before_is_let_go {
+    let device = Device::open("Delay0")?;
+    let mut queue = IoQueue::new(&device.ch)?;
+    queue.read_blocks(device.buffer(1)?, 0, 1, ());
+    let woken = Arc::new(Woken::default());
+    let waker = Waker::from(woken.clone());
+    let pending = pin!(queue.ended()).poll(&mut Context::from_waker(&waker));
+    assert!(pending.is_pending(), "the read has ended at once");
+    assert_eq!(Arc::strong_count(&woken), 3, "it is noted");
+    assert!(queue.ended().await);
+    assert_eq!((Arc::strong_count(&woken), woken.0.load(SeqCst)), (2, 0));
+    Ok(())
+}
+}
