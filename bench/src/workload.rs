@@ -1,22 +1,23 @@
-//! What the next operation does, and where.
+//! What the next operation does, and where: the same as in `c/bdev_loop.c`.
 
-use fastrand::Rng;
+use std::cell::Cell;
+
 use spdk::{Bdev, ErrorKind, Result};
 
 use crate::options::{Kind, Options};
 
-/// The operations of one slot of the queue.
-#[derive(Clone, Debug)]
+/// The operations of all slots of the queue.
+#[derive(Debug)]
 pub struct Workload {
     /// Bytes of an operation.
     pub size: usize,
     /// Blocks of an operation.
     pub blocks: u64,
     places: u64,
-    next: Option<u64>,
-    step: u64,
+    /// The next place, if they are in sequence.
+    next: Option<Cell<u64>>,
     read_percent: u8,
-    rng: Rng,
+    random: Cell<u64>,
 }
 
 /// One operation.
@@ -29,13 +30,13 @@ pub enum Operation {
 }
 
 impl Workload {
-    /// The part that slot number `slot` does. What is sequential is dealt out to the slots in turn.
+    /// What the options say.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::NoSuchBdev`], if there is none of that name or it is smaller than one
     /// operation.
-    pub fn new(options: &Options, slot: u32) -> Result<Self> {
+    pub fn new(options: &Options) -> Result<Self> {
         let size = u64::from(options.io_size);
         let bdev = Bdev::find(&options.bdev)?;
         let blocks = size / u64::from(bdev.block_size());
@@ -51,14 +52,13 @@ impl Workload {
             size: options.io_size as usize,
             blocks,
             places,
-            next: sequential.then_some(u64::from(slot) % places),
-            step: u64::from(options.queue_depth) % places,
+            next: sequential.then(Cell::default),
             read_percent: match options.workload {
                 Kind::Read | Kind::Randread => 100,
                 Kind::Write | Kind::Randwrite => 0,
                 Kind::Rw | Kind::Randrw => options.mix,
             },
-            rng: Rng::with_seed(u64::from(slot)),
+            random: Cell::new(0x9e37_79b9_7f4a_7c15),
         })
     }
 
@@ -73,19 +73,23 @@ impl Workload {
 
     /// The next operation.
     #[inline]
-    pub fn pick(&mut self) -> Operation {
-        let place = match &mut self.next {
-            None => self.rng.u64(..self.places),
+    pub fn pick(&self) -> Operation {
+        let place = match &self.next {
+            None => ((u128::from(self.random()) * u128::from(self.places)) >> 64) as u64,
             Some(next) => {
-                let place = *next;
-                *next = (place + self.step) % self.places;
+                let place = next.get();
+                next.set(if place + 1 == self.places {
+                    0
+                } else {
+                    place + 1
+                });
                 place
             }
         };
         let is_read = match self.read_percent {
             100 => true,
             0 => false,
-            percent => self.rng.u8(..100) < percent,
+            percent => self.random() % 100 < u64::from(percent),
         };
         let offset = place * self.blocks;
         if is_read {
@@ -93,5 +97,15 @@ impl Workload {
         } else {
             Operation::Write(offset)
         }
+    }
+
+    #[inline]
+    fn random(&self) -> u64 {
+        let mut x = self.random.get();
+        x ^= x << 13;
+        x ^= x >> 7;
+        x ^= x << 17;
+        self.random.set(x);
+        x
     }
 }

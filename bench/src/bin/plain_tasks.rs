@@ -25,11 +25,11 @@ async fn run(options: Options) -> Result<Counted> {
     let done = Rc::new(Cell::new(0));
     let stop = Rc::new(Cell::new(false));
 
+    let workload = Rc::new(Workload::new(&options)?);
     let mut tasks = Vec::new();
-    for slot in 0..options.queue_depth {
-        let (desc, channel) = (desc.clone(), channel.clone());
+    for _ in 0..options.queue_depth {
+        let (desc, channel, workload) = (desc.clone(), channel.clone(), workload.clone());
         let (done, stop) = (done.clone(), stop.clone());
-        let mut workload = Workload::new(&options, slot)?;
         tasks.push(spdk::spawn_local(async move {
             let mut buf = DmaBuf::alloc(workload.size, 4096)?;
             while !stop.get() {

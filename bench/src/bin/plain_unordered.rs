@@ -33,17 +33,17 @@ async fn run(options: Options) -> Result<Counted> {
 async fn keep_busy(options: Options, done: Rc<Cell<u64>>, stop: Rc<Cell<bool>>) -> Result<()> {
     let desc = Bdev::find(&options.bdev)?.open(Workload::writes(&options))?;
     let channel = desc.get_io_channel()?;
+    let workload = Workload::new(&options)?;
     let mut in_flight = FuturesUnordered::new();
-    for slot in 0..options.queue_depth {
-        let workload = Workload::new(&options, slot)?;
+    for _ in 0..options.queue_depth {
         let buf = DmaBuf::alloc(workload.size, 4096)?;
-        in_flight.push(one(&desc, &channel, workload, buf));
+        in_flight.push(one(&desc, &channel, &workload, buf));
     }
     while let Some(ended) = in_flight.next().await {
-        let (workload, buf) = ended?;
+        let buf = ended?;
         done.set(done.get() + 1);
         if !stop.get() {
-            in_flight.push(one(&desc, &channel, workload, buf));
+            in_flight.push(one(&desc, &channel, &workload, buf));
         }
     }
     Ok(())
@@ -52,9 +52,9 @@ async fn keep_busy(options: Options, done: Rc<Cell<u64>>, stop: Rc<Cell<bool>>) 
 async fn one(
     desc: &BdevDesc,
     channel: &IoChannel,
-    mut workload: Workload,
+    workload: &Workload,
     mut buf: DmaBuf,
-) -> Result<(Workload, DmaBuf)> {
+) -> Result<DmaBuf> {
     match workload.pick() {
         Operation::Read(offset) => {
             desc.read_blocks(channel, &mut buf, offset, workload.blocks)
@@ -65,5 +65,5 @@ async fn one(
                 .await?
         }
     }
-    Ok((workload, buf))
+    Ok(buf)
 }
