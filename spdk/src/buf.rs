@@ -156,11 +156,6 @@ impl DmaBuf {
         Ok(mem.as_ptr())
     }
 
-    /// What one of these two returned.
-    pub(crate) fn as_device_ptr(&self) -> *mut c_void {
-        self.mem.get().as_ptr()
-    }
-
     /// Goes on with fresh memory that a device can use.
     #[cold]
     fn renew_for_device(&self) -> Result<MemRef, Fault> {

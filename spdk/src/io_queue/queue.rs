@@ -29,6 +29,9 @@ use crate::sys;
 /// complete at once would keep it for ever.
 pub(super) const BURST: u32 = 1024;
 
+/// So many completions are handed to the task at once: their memory is still in the CPU's first cache.
+const BATCH: u32 = 32;
+
 // The first cache line has what every I/O needs.
 #[repr(C, align(64))]
 pub(super) struct Queue<T> {
@@ -40,6 +43,11 @@ pub(super) struct Queue<T> {
     pub(super) in_flight: Cell<usize>,
     pub(super) ended: List<T>,
     pub(super) block_size: u32,
+    /// How many have ended since the task went on in a callback.
+    pub(super) batch: Cell<u32>,
+    /// How many of those that were in flight when a round of completions began are still: a device that
+    /// completes all it has ends the round with the last of them.
+    pub(super) older: Cell<usize>,
     /// How often the task may find completions before it has to let others run.
     pub(super) burst: Cell<u32>,
     /// Whether its `Slots` exist.
@@ -58,15 +66,20 @@ pub(super) struct Queue<T> {
 }
 
 impl<T: 'static> Queue<T> {
-    /// Looks whether an I/O may be submitted, and makes its buffer ready; returns the memory.
+    /// Looks whether I/Os may be submitted here and now.
     #[inline(always)]
-    pub(super) fn check(
+    pub(super) fn check(&self) -> Result<(), Fault> {
+        begin(|caller| self.channel.get(caller)).map(|_| ())
+    }
+
+    /// Makes a buffer ready for an I/O; returns the memory, if it needs any.
+    #[inline]
+    pub(super) fn ready(
         &self,
         kind: Kind,
         buf: &mut Option<DmaBuf>,
         blocks: u64,
     ) -> Result<*mut c_void, Fault> {
-        begin(|caller| self.channel.get(caller))?;
         match (kind, buf) {
             (Kind::WriteZeroes | Kind::Unmap | Kind::Flush, _) => Ok(ptr::null_mut()),
             (_, None) => Err(Fault::invalid("it has no buffer")),
@@ -116,13 +129,8 @@ impl<T: 'static> Queue<T> {
 
     #[cold]
     pub(super) fn start_again(&self, slot: &Slot<T>) {
-        // SAFETY: nobody else has the slot, and its buffer was ready before.
-        let data = match unsafe { &*slot.buf.get() } {
-            Some(buf) => buf.as_device_ptr(),
-            None => ptr::null_mut(),
-        };
         let (offset, blocks) = (slot.offset.get(), slot.blocks.get());
-        self.start(slot, slot.kind.get(), data, offset, blocks);
+        self.start(slot, slot.kind.get(), slot.data.get(), offset, blocks);
     }
 
     #[cold]
@@ -189,11 +197,21 @@ impl<T: 'static> Queue<T> {
                 return unsafe { Queue::discard(slot.queue, slot) };
             }
             let is_first = queue.ended.push(slot);
-            if in_flight == 0 {
-                // The last of a batch: the task goes on here, as C code does.
+            let batch = queue.batch.get() + 1;
+            let older = match queue.older.get() {
+                0 => in_flight,
+                older => older - 1,
+            };
+            queue.older.set(older);
+            if batch == BATCH || older == 0 {
+                // The task goes on here, as C code does.
+                queue.batch.set(0);
                 queue.resume();
-            } else if is_first {
-                queue.wake();
+            } else {
+                queue.batch.set(batch);
+                if is_first {
+                    queue.wake();
+                }
             }
         });
     }

@@ -4,7 +4,7 @@
 use std::cell::{Cell, UnsafeCell};
 use std::ffi::c_void;
 use std::mem::MaybeUninit;
-use std::ptr::NonNull;
+use std::ptr::{self, NonNull};
 
 use super::queue::Queue;
 use crate::buf::DmaBuf;
@@ -12,7 +12,7 @@ use crate::error::Error;
 use crate::sys;
 
 /// What an I/O does.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Read,
     Write,
@@ -42,7 +42,7 @@ impl Kind {
     }
 }
 
-// The first cache line has what every I/O needs, but for the tag.
+// The first cache line has what an I/O needs that is like the one before it in the slot, but for the tag.
 #[repr(C, align(64))]
 pub(super) struct Slot<T> {
     pub(super) queue: NonNull<Queue<T>>,
@@ -53,10 +53,12 @@ pub(super) struct Slot<T> {
     /// When it was submitted, once it has ended.
     pub(super) submitted: Cell<u64>,
     pub(super) error: UnsafeCell<Option<Error>>,
-    pub(super) buf: UnsafeCell<Option<DmaBuf>>,
+    /// The memory of the buffer, once it is ready for I/Os of this kind and so many blocks; else null.
+    pub(super) data: Cell<*mut c_void>,
+    pub(super) kind: Cell<Kind>,
     /// Initialised unless the slot is free.
     pub(super) tag: UnsafeCell<MaybeUninit<T>>,
-    pub(super) kind: Cell<Kind>,
+    pub(super) buf: UnsafeCell<Option<DmaBuf>>,
     /// SPDK's queue entry, its memory while it waits for a free `spdk_bdev_io`.
     pub(super) wait: UnsafeCell<MaybeUninit<sys::spdk_bdev_io_wait_entry>>,
 }
@@ -71,9 +73,10 @@ impl<T: 'static> Slot<T> {
             blocks: Cell::new(0),
             submitted: Cell::new(0),
             error: UnsafeCell::new(None),
-            buf: UnsafeCell::new(None),
-            tag: UnsafeCell::new(MaybeUninit::uninit()),
+            data: Cell::new(ptr::null_mut()),
             kind: Cell::new(Kind::Flush),
+            tag: UnsafeCell::new(MaybeUninit::uninit()),
+            buf: UnsafeCell::new(None),
             wait: UnsafeCell::new(MaybeUninit::uninit()),
         })))
     }

@@ -4,7 +4,7 @@
 use std::cell::Cell;
 use std::marker::PhantomData;
 use std::mem;
-use std::ptr::NonNull;
+use std::ptr::{self, NonNull};
 use std::task::{Context, Poll};
 
 use super::queue::{BURST, Queue};
@@ -28,6 +28,8 @@ impl<T: 'static> Slots<T> {
             channel: channel.clone(),
             desc: desc.clone(),
             burst: Cell::new(BURST),
+            batch: Cell::new(0),
+            older: Cell::new(0),
             in_flight: Cell::new(0),
             ended: List::new(),
             free: Cell::new(None),
@@ -65,6 +67,7 @@ impl<T: 'static> Slots<T> {
             let slot = slot.as_ref();
             queue.free.set(slot.next.get());
             slot.buf.get().write(buf);
+            slot.data.set(ptr::null_mut());
             (*slot.tag.get()).write(tag);
             Ended { queue, slot }
         }
@@ -153,6 +156,8 @@ impl<'a, T: 'static> Ended<'a, T> {
 
     #[inline]
     pub(super) fn buf(&mut self) -> &mut Option<DmaBuf> {
+        // The user may change it, or lend it.
+        self.slot.data.set(ptr::null_mut());
         // SAFETY: nobody else has the slot, and `self` is borrowed mutably.
         unsafe { &mut *self.slot.buf.get() }
     }
@@ -203,17 +208,27 @@ impl<'a, T: 'static> Ended<'a, T> {
     pub(super) fn submit<const KIND: u8>(mut self, offset: u64, blocks: u64) {
         let kind = const { Kind::ALL[KIND as usize] };
         let Ended { queue, slot } = self;
-        slot.kind.set(kind);
+        let is_ready =
+            slot.kind.get() == kind && slot.blocks.get() == blocks && !slot.data.get().is_null();
         slot.offset.set(offset);
-        slot.blocks.set(blocks);
         if self.error().is_some() {
             self.forget_error();
         }
-        let ready = queue.check(kind, self.buf(), blocks);
+        let ready = match is_ready {
+            true => queue.check().map(|()| slot.data.get()),
+            false => {
+                slot.kind.set(kind);
+                slot.blocks.set(blocks);
+                queue
+                    .check()
+                    .and_then(|()| queue.ready(kind, self.buf(), blocks))
+            }
+        };
         // C gets it, or a list.
         mem::forget(self);
         match ready {
             Ok(data) => {
+                slot.data.set(data);
                 queue.one_more();
                 queue.start(slot, kind, data, offset, blocks);
             }
