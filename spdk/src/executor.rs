@@ -41,6 +41,8 @@ pub(crate) struct Place {
     task: Cell<Option<Task>>,
     /// Whether it is in the queue.
     queued: Cell<bool>,
+    /// Whether it was woken since it was polled last.
+    woken: Cell<bool>,
     aborted: Cell<bool>,
     /// The address of this place.
     waker: ManuallyDrop<Waker>,
@@ -64,6 +66,7 @@ impl TaskRef {
             number,
             task: Cell::new(None),
             queued: Cell::new(false),
+            woken: Cell::new(false),
             aborted: Cell::new(false),
             waker: ManuallyDrop::new(Waker::noop().clone()),
         }));
@@ -172,8 +175,11 @@ impl Executor {
     /// Puts a task of this executor into the queue, if it is not there yet.
     #[inline]
     pub(crate) fn wake(&self, task: TaskRef) {
-        if task.0.task.get().is_some() && !task.0.queued.replace(true) {
-            self.ready.borrow_mut().push_back(task);
+        if task.0.task.get().is_some() {
+            task.0.woken.set(true);
+            if !task.0.queued.replace(true) {
+                self.ready.borrow_mut().push_back(task);
+            }
         }
     }
 
@@ -204,21 +210,26 @@ impl Executor {
     }
 
     /// Polls the tasks that are ready now; those that become ready meanwhile wait for the next call.
-    /// Returns whether there were any.
+    /// Returns whether it has polled any.
     ///
     /// # Safety
     /// The caller has entered.
     pub(crate) unsafe fn run_ready(&self) -> bool {
         self.turn.set(self.turn.get() + 1);
         let ready = self.ready.borrow().len();
+        let mut any = false;
         for _ in 0..ready {
             let next = self.ready.borrow_mut().pop_front();
             let Some(task) = next else { break };
             task.0.queued.set(false);
-            // SAFETY: passed on; what is in the queue is of this executor.
-            unsafe { self.run(task) };
+            // Not if it was polled in a callback after its wake.
+            if task.0.woken.get() {
+                any = true;
+                // SAFETY: passed on; what is in the queue is of this executor.
+                unsafe { self.run(task) };
+            }
         }
-        ready != 0
+        any
     }
 
     /// Polls a task, unless it has ended. It stays in the queue if it is there.
@@ -234,6 +245,7 @@ impl Executor {
         if place.aborted.get() {
             return self.remove(task);
         }
+        place.woken.set(false);
         let mut cx = Context::from_waker(&place.waker);
         // SAFETY: boxed, so it stays where it is. It leaves its place only below, in a nested turn
         // (excluded by `enter`) and in `drop_tasks` (not during a poll).

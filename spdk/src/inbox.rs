@@ -3,7 +3,8 @@
 //! A list without a lock: senders push at its head, the owner takes it whole and turns it round. So
 //! a send is one allocation and one compare-and-swap, a look at an empty inbox is a load, and what
 //! one OS thread sends stays in order. A closed inbox has a mark for a head, so a message is either
-//! in a list that the owner takes, or refused.
+//! in a list that the owner takes, or refused. So has the inbox of an owner that sleeps, and who replaces
+//! that mark wakes the owner up.
 //!
 //! Nothing of SPDK is in this file, so that a model checker can run it.
 #![allow(unsafe_code)] // Owns messages through raw pointers, and calls closures whose type it forgets.
@@ -21,7 +22,7 @@ pub(crate) struct Message(NonNull<Head>);
 unsafe impl Send for Message {}
 
 /// What every message begins with.
-struct Head {
+pub(crate) struct Head {
     /// The message that was sent before or, once taken, the one after; null for none.
     next: *mut Head,
     /// Takes the message, and runs its closure if told to; else drops it.
@@ -35,14 +36,27 @@ struct Body<F> {
     closure: F,
 }
 
-impl Message {
-    pub(crate) fn new<F: FnOnce() + Send + 'static>(closure: F) -> Message {
-        let head = Head {
+impl Head {
+    pub(crate) fn new(take: unsafe fn(NonNull<Head>, run: bool)) -> Self {
+        Head {
             next: ptr::null_mut(),
-            take: take::<F>,
-        };
+            take,
+        }
+    }
+}
+
+impl Message {
+    /// # Safety
+    /// `take` of the head may be called with it on any OS thread, once.
+    pub(crate) unsafe fn of(head: NonNull<Head>) -> Message {
+        Message(head)
+    }
+
+    pub(crate) fn new<F: FnOnce() + Send + 'static>(closure: F) -> Message {
+        let head = Head::new(take::<F>);
         let body = Box::leak(Box::new(Body { head, closure }));
-        Message(NonNull::from(body).cast())
+        // SAFETY: `take` treats it as a `Body<F>`, which it is; the closure is `Send`.
+        unsafe { Message::of(NonNull::from(body).cast()) }
     }
 
     pub(crate) fn run(self) {
@@ -71,11 +85,23 @@ unsafe fn take<F: FnOnce()>(head: NonNull<Head>, run: bool) {
     }
 }
 
-/// The head of a closed inbox: no message has an odd address.
+/// The head of a closed inbox: no message has such an address.
 const CLOSED: *mut Head = ptr::without_provenance_mut(1);
 
+/// The head of an empty inbox whose owner does not look.
+const ASLEEP: *mut Head = ptr::without_provenance_mut(2);
+
+/// What a sender has to do next.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Sent {
+    /// Nothing: the owner looks by itself.
+    Awake,
+    /// Wake the owner up. One sender is told so.
+    Asleep,
+}
+
 pub(crate) struct Inbox {
-    /// The youngest message, null, or `CLOSED`. Owns the list.
+    /// The youngest message, null, `ASLEEP`, or `CLOSED`. Owns the list.
     newest: AtomicPtr<Head>,
 }
 
@@ -87,15 +113,17 @@ impl Inbox {
     }
 
     /// Adds a message; a closed inbox gives it back.
-    pub(crate) fn push(&self, message: Message) -> Result<(), Message> {
+    pub(crate) fn push(&self, message: Message) -> Result<Sent, Message> {
         let head = message.0.as_ptr();
         let mut newest = self.newest.load(Relaxed);
         loop {
-            if newest == CLOSED {
-                return Err(message);
-            }
+            let (next, sent) = match newest {
+                CLOSED => return Err(message),
+                ASLEEP => (ptr::null_mut(), Sent::Asleep),
+                _ => (newest, Sent::Awake),
+            };
             // SAFETY: `message` owns it, and is not in the list yet.
-            unsafe { (*head).next = newest };
+            unsafe { (*head).next = next };
             // Release: who takes the list sees the message, and by the chain of these exchanges all
             // those before it.
             match self
@@ -104,7 +132,7 @@ impl Inbox {
             {
                 Ok(_) => {
                     let _ = ManuallyDrop::new(message); // the list owns it
-                    return Ok(());
+                    return Ok(sent);
                 }
                 Err(current) => newest = current,
             }
@@ -114,8 +142,24 @@ impl Inbox {
     /// Whether there is nothing to take.
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
-        let newest = self.newest.load(Relaxed);
-        newest.is_null() || newest == CLOSED
+        self.newest.load(Relaxed) as usize <= ASLEEP as usize
+    }
+
+    /// The owner will not look until a sender wakes it up; `false` if there are messages. The owner's, as
+    /// `take`.
+    pub(crate) fn sleep(&self) -> bool {
+        let empty = ptr::null_mut();
+        self.newest
+            .compare_exchange(empty, ASLEEP, Relaxed, Relaxed)
+            .is_ok()
+    }
+
+    /// The owner looks again by itself. The owner's, as `take`.
+    pub(crate) fn wake_up(&self) {
+        // Otherwise a sender has replaced the mark, and wakes the owner up once more.
+        let _ = self
+            .newest
+            .compare_exchange(ASLEEP, ptr::null_mut(), Relaxed, Relaxed);
     }
 
     /// Takes the messages that are there. The owner's: not while another call of it, or `close`, runs.
@@ -130,7 +174,7 @@ impl Inbox {
     /// Refuses messages from now on; returns those that are there. The owner's, as `take`.
     pub(crate) fn close(&self) -> Messages {
         match self.newest.swap(CLOSED, Acquire) {
-            CLOSED => Messages::default(),
+            CLOSED | ASLEEP => Messages::default(),
             newest => Messages::turn_round(newest),
         }
     }

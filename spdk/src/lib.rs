@@ -84,6 +84,7 @@ mod op;
 mod options;
 mod os_thread;
 mod panic;
+mod round_trip;
 mod shared;
 mod shutdown;
 mod slot;

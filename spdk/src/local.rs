@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::error::{Fault, Gone};
-use crate::executor::{Executor, TaskRef};
+use crate::executor::{Body, Executor, TaskRef};
 use crate::handle::AtHome;
 use crate::inbox::Messages;
 use crate::panic;
@@ -25,6 +25,9 @@ use crate::shared::{self, Owner, Shared};
 use crate::shutdown;
 use crate::sys;
 use crate::wakeups::Wakeups;
+
+/// After how many turns with nothing to do the poller pauses.
+const IDLE_TURNS: u32 = 256;
 
 /// How many messages of other threads run before SPDK's own pollers get their turn again.
 const MESSAGES_PER_POLL: usize = 64;
@@ -37,7 +40,7 @@ pub(crate) fn wake(task: TaskRef) {
     // SAFETY: `LAST` is null or a `Local` that `LOCALS` holds: `finish` and the end of `LOCALS`
     // clear it. No user code runs in `Executor::wake`, so it stays there.
     match unsafe { LAST.get().as_ref() } {
-        Some(local) if local.index == task.index() => local.executor.wake(task),
+        Some(local) if local.index == task.index() => local.wake(task),
         _ => wake_elsewhere(task),
     }
 }
@@ -48,12 +51,33 @@ fn wake_elsewhere(task: TaskRef) {
         let locals = locals.0.borrow();
         let local = locals.iter().find(|local| local.index == task.index())?;
         LAST.set(Rc::as_ptr(local));
-        local.executor.wake(task);
+        local.wake(task);
         Some(())
     });
     if here != Ok(Some(())) {
-        shared::wakeups(task.index()).wake(task.number());
+        shared::wake(task.index(), task.number());
     }
+}
+
+/// The `Local` of the current spdk_thread looks again, if there is one.
+pub(crate) fn wake_up_current() {
+    let thread = current_thread();
+    stir(|local| local.thread.get() == thread);
+}
+
+/// The `Local` that has this `shared` looks again; `false` if it is not of this OS thread.
+pub(crate) fn wake_up_here(shared: &Shared) -> bool {
+    stir(|local| ptr::eq(&*local.shared, shared))
+}
+
+/// No user code runs in it.
+fn stir(which: impl Fn(&Local) -> bool) -> bool {
+    let found = LOCALS.try_with(|locals| {
+        let locals = locals.0.borrow();
+        let found = locals.iter().find(|local| which(local));
+        found.map(|local| local.stir()).is_some()
+    });
+    found.unwrap_or(false)
 }
 
 /// An object that SPDK must get back before the spdk_thread ends.
@@ -75,8 +99,12 @@ pub(crate) struct Local {
     wakeups: &'static Wakeups,
     /// Taken from the inbox, and not run yet.
     messages: Cell<Messages>,
-    /// Whether there may be any of these.
-    has_messages: Cell<bool>,
+    /// Whether there is something for a turn that neither the executor nor another OS thread knows of.
+    has_work: Cell<bool>,
+    /// How many turns have had nothing to do since the last that had.
+    idle_turns: Cell<u32>,
+    /// Whether the poller pauses.
+    is_asleep: Cell<bool>,
     executor: Executor,
     deferred: RefCell<VecDeque<Box<dyn FnOnce()>>>,
     objects: RefCell<BTreeMap<u64, Weak<dyn Revoke>>>,
@@ -102,9 +130,6 @@ impl Drop for Locals {
 
 thread_local! {
     static LOCALS: Locals = const { Locals(RefCell::new(Vec::new())) };
-    /// The spdk_thread whose turn or task runs, while one does: SPDK says the same, by a call. Null
-    /// otherwise, and from the moment that this crate makes another one current.
-    static RUNNING: Cell<*mut sys::spdk_thread> = const { Cell::new(ptr::null_mut()) };
     /// The one of them that was last woken; null for none.
     static LAST: Cell<*const Local> = const { Cell::new(ptr::null()) };
 }
@@ -140,7 +165,6 @@ impl Home {
         // ended, and then a turn of its own, which is no part of a callback.
         let local = unsafe { &*self.0 };
         if task.index() == local.index && local.executor.enter() {
-            RUNNING.set(local.thread.get());
             // SAFETY: just entered, and the index is that of the executor.
             unsafe { local.executor.run(task) };
             local.leave();
@@ -168,18 +192,7 @@ impl Caller<'_> {
 #[doc(hidden)]
 #[inline(always)]
 pub fn begin<T>(start: impl FnOnce(Caller<'_>) -> Result<T, Fault>) -> Result<T, Fault> {
-    let running = RUNNING.get();
-    let thread = if running.is_null() {
-        current_thread()
-    } else {
-        running
-    };
-    start(Caller(thread, PhantomData))
-}
-
-/// Another spdk_thread becomes current on this OS thread.
-pub(crate) fn forget_running() {
-    RUNNING.set(ptr::null_mut());
+    start(Caller(current_thread(), PhantomData))
 }
 
 impl Local {
@@ -236,7 +249,9 @@ impl Local {
             index,
             wakeups: shared::wakeups(index),
             messages: Cell::default(),
-            has_messages: Cell::new(false),
+            has_work: Cell::new(false),
+            idle_turns: Cell::new(0),
+            is_asleep: Cell::new(false),
             executor: Executor::new(index),
             deferred: RefCell::default(),
             objects: RefCell::default(),
@@ -262,6 +277,7 @@ impl Local {
             return Err(Fault::errno(crate::Errno::ENOMEM));
         }
         local.poller.set(poller);
+        local.shared.set_thread(thread);
         LOCALS.with(|locals| locals.0.borrow_mut().push(local.clone()));
         Ok(local)
     }
@@ -291,6 +307,64 @@ impl Local {
     /// Runs `f` on this spdk_thread, in its next poll. The caller is on its OS thread.
     pub(crate) fn defer(&self, f: Box<dyn FnOnce()>) {
         self.deferred.borrow_mut().push_back(f);
+        self.has_work.set(true);
+        self.stir();
+    }
+
+    /// `None`, and the task dropped, if it has ended.
+    pub(crate) fn spawn(&self, body: Box<dyn Body>) -> Option<TaskRef> {
+        let task = self.executor.spawn(body);
+        self.stir();
+        task
+    }
+
+    /// Has a task dropped in the next turn.
+    pub(crate) fn abort(&self, task: TaskRef) {
+        self.executor.abort(task);
+        self.stir();
+    }
+
+    #[inline]
+    fn wake(&self, task: TaskRef) {
+        self.executor.wake(task);
+        self.stir();
+    }
+
+    /// Pauses the poller, unless there is something for it.
+    #[cold]
+    fn sleep(&self) {
+        self.idle_turns.set(0);
+        // What comes from another OS thread from here on wakes it up.
+        if self.shared.sleep() && self.wakeups.sleep() {
+            self.is_asleep.set(true);
+            // SAFETY: this is its spdk_thread, inside the poller.
+            unsafe { sys::spdk_poller_pause(self.poller.get()) };
+        } else {
+            self.shared.is_up();
+        }
+    }
+
+    /// Has the poller run again, if it pauses: there is something for it. On this OS thread.
+    #[inline]
+    pub(crate) fn stir(&self) {
+        if self.is_asleep.get() {
+            self.wake_up();
+        }
+    }
+
+    #[cold]
+    fn wake_up(&self) {
+        self.is_asleep.set(false);
+        self.shared.is_up();
+        self.wakeups.wake_up();
+        let (thread, current) = (self.thread.get(), current_thread());
+        // SAFETY: the spdk_thread exists and is of this OS thread, and so is the poller, which `finish`
+        // unregisters when it is awake. No code but SPDK's runs while another one is current.
+        unsafe {
+            sys::spdk_set_thread(thread);
+            sys::spdk_poller_resume(self.poller.get());
+            sys::spdk_set_thread(current);
+        }
     }
 
     /// Lists an object that has to be given back before the thread ends.
@@ -305,15 +379,29 @@ impl Local {
         self.objects.borrow_mut().remove(&key);
     }
 
-    /// Whether a turn would do nothing. Asked in every poll of the spdk_thread.
+    /// Whether there is nothing for a turn to do. Asked in every poll of the spdk_thread, until it has been
+    /// so for long.
+    #[inline]
+    fn is_idle(&self) -> bool {
+        let is_idle = self.has_no_work();
+        let turns = if is_idle {
+            self.idle_turns.get() + 1
+        } else {
+            0
+        };
+        self.idle_turns.set(turns);
+        if turns == IDLE_TURNS {
+            self.sleep();
+        }
+        is_idle
+    }
+
     #[inline]
     fn has_no_work(&self) -> bool {
         self.executor.is_idle()
             && self.wakeups.is_empty()
             && self.shared.is_empty()
-            && !self.has_messages.get()
-            && self.deferred.borrow().is_empty()
-            && !self.is_ending.get()
+            && !self.has_work.get()
     }
 
     /// One turn of the executor: messages, deferred releases, then the tasks that are ready now.
@@ -322,7 +410,7 @@ impl Local {
         if !self.executor.enter() {
             return false; // a nested poll of this spdk_thread by foreign code
         }
-        RUNNING.set(self.thread.get());
+        self.has_work.set(false);
         let mut busy = self.run_messages();
         self.wakeups
             .take(|number| self.executor.wake_number(number));
@@ -335,6 +423,7 @@ impl Local {
         self.leave();
         if self.is_ending.get() {
             busy = true;
+            self.has_work.set(true);
             self.end_step();
         }
         busy
@@ -343,27 +432,25 @@ impl Local {
     fn run_messages(&self) -> bool {
         let mut messages = self.messages.take();
         let mut busy = false;
-        self.has_messages.set(true);
         for _ in 0..MESSAGES_PER_POLL {
             let next = messages.next().or_else(|| {
                 messages = self.shared.take();
                 messages.next()
             });
             let Some(message) = next else {
-                self.has_messages.set(false);
-                break;
+                return busy;
             };
             busy = true;
             run_caught("message", || message.run());
         }
         self.messages.set(messages);
+        self.has_work.set(true);
         busy
     }
 
     /// Ends what `enter` of the executor began.
     #[inline]
     fn leave(&self) {
-        RUNNING.set(ptr::null_mut());
         self.executor.leave();
     }
 
@@ -379,6 +466,8 @@ impl Local {
             self.out_of_patience
                 .set(Instant::now().checked_add(shutdown::patience()));
         }
+        self.has_work.set(true);
+        self.stir();
     }
 
     fn end_step(self: &Rc<Self>) {
@@ -476,7 +565,7 @@ unsafe extern "C" fn run_local(arg: *mut c_void) -> c_int {
     panic::guard("executor poller", || {
         let local = arg.cast::<Local>().cast_const();
         // SAFETY: the poller holds a counted reference to the `Local`, and this changes nothing.
-        if unsafe { (*local).has_no_work() } {
+        if unsafe { (*local).is_idle() } {
             return 0;
         }
         // SAFETY: the poller holds a counted reference to the `Local`; this call takes one more, for

@@ -142,6 +142,8 @@ struct Slot<C: Callback, H, S, F, T> {
     state: Cell<State>,
     /// Whether the future still has its share.
     wanted: Cell<bool>,
+    /// Whether `waker` is initialised.
+    has_waker: Cell<bool>,
     /// The task to resume, or to wake.
     task: Cell<Option<TaskRef>>,
     /// Initialised until the operation ends: `Shared::finish` or `Shared::drop_parts` takes it.
@@ -151,13 +153,31 @@ struct Slot<C: Callback, H, S, F, T> {
     /// Initialised in `Done`.
     result: UnsafeCell<MaybeUninit<Result<T, Fault>>>,
     /// Whom to wake, if no task of ours waits.
-    waker: Cell<Option<Waker>>,
+    waker: UnsafeCell<MaybeUninit<Waker>>,
     /// Initialised in `Inline`.
     raw: UnsafeCell<MaybeUninit<C::Raw>>,
     /// The spdk_thread to submit on again. Initialised in `Retry`.
     home: UnsafeCell<MaybeUninit<*mut sys::spdk_thread>>,
     /// SPDK's queue entry, its memory while `Waiting`.
     wait: UnsafeCell<MaybeUninit<sys::spdk_bdev_io_wait_entry>>,
+}
+
+impl<C: Callback, H, S, F, T> Slot<C, H, S, F, T> {
+    fn take_waker(&self) -> Option<Waker> {
+        self.has_waker.replace(false).then(|| {
+            // SAFETY: it was initialised, and is not any more.
+            unsafe { (*self.waker.get()).assume_init_read() }
+        })
+    }
+
+    /// There is none.
+    fn set_waker(&self, waker: Option<Waker>) {
+        if let Some(waker) = waker {
+            // SAFETY: only this file uses it, for the length of a statement.
+            unsafe { (*self.waker.get()).write(waker) };
+            self.has_waker.set(true);
+        }
+    }
 }
 
 /// The kind of operation that C's callbacks are made for.
@@ -229,9 +249,9 @@ where
             (&raw mut (*place).submit).write(UnsafeCell::new(submit));
             (&raw mut (*place).finish).write(UnsafeCell::new(finish));
             (&raw mut (*place).task).write(Cell::new(None));
-            (&raw mut (*place).waker).write(Cell::new(None));
             (&raw mut (*place).state).write(Cell::new(State::Submitting));
             (&raw mut (*place).wanted).write(Cell::new(true));
+            (&raw mut (*place).has_waker).write(Cell::new(false));
         }
         Shared(slot)
     }
@@ -420,7 +440,7 @@ where
         let slot = self.slot();
         if let Some(task) = slot.task.get() {
             task.wake();
-        } else if let Some(waker) = slot.waker.take() {
+        } else if let Some(waker) = slot.take_waker() {
             waker.wake();
         }
     }
@@ -462,17 +482,17 @@ where
             return Poll::Ready(self.take());
         }
         slot.task.set(TaskRef::of(cx.waker()));
-        let waker = match slot.waker.take() {
+        let waker = match slot.take_waker() {
             _ if slot.task.get().is_some() => None,
             Some(waker) if waker.will_wake(cx.waker()) => Some(waker),
             _ => Some(cx.waker().clone()),
         };
-        slot.waker.set(waker);
+        slot.set_waker(waker);
         match slot.state.get() {
             State::Retry => cx.waker().wake_by_ref(),
             // It ended in the clone of one waker or the drop of another, which are the user's code.
             State::Done => {
-                let _waker = slot.waker.take();
+                let _waker = slot.take_waker();
                 return Poll::Ready(self.take());
             }
             _ => {}
@@ -560,7 +580,7 @@ where
         let slot = self.slot();
         slot.wanted.set(false);
         // Dropped last: its drop is the user's code, in which C may call back and the slot go.
-        let _waker = slot.waker.take();
+        let _waker = slot.take_waker();
         match slot.state.get() {
             // SAFETY: the result is initialised and belongs to the future; C's share has ended.
             State::Done => unsafe {

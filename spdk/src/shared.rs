@@ -1,9 +1,14 @@
 //! The part of an spdk_thread that any OS thread may use: its name, and the inbox for what others send.
 
-use std::sync::{Arc, OnceLock, RwLock};
+#![allow(unsafe_code)] // Sends SPDK's own message to an spdk_thread, which exists while a lock is held.
 
-use crate::inbox::{Inbox, Message, Messages};
+use std::ffi::c_void;
+use std::ptr;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
+
+use crate::inbox::{Inbox, Message, Messages, Sent};
 use crate::local;
+use crate::sys;
 use crate::wakeups::Wakeups;
 
 /// Who ends the spdk_thread itself when Rust has ended on it.
@@ -21,7 +26,15 @@ pub(crate) struct Shared {
     id: u64,
     owner: Owner,
     inbox: Inbox,
+    /// The spdk_thread, while its `Local` exists: it does as long as the lock is held.
+    thread: Mutex<Thread>,
 }
+
+#[derive(Clone, Copy)]
+struct Thread(*mut sys::spdk_thread);
+
+// SAFETY: it is used for `spdk_thread_send_msg` and its like only, which any OS thread may call.
+unsafe impl Send for Thread {}
 
 /// The [`Shared`] of each `Local`, by its index. An index is used again when its `Local` has ended.
 static SHARED: RwLock<Vec<Option<Arc<Shared>>>> = RwLock::new(Vec::new());
@@ -29,6 +42,23 @@ static SHARED: RwLock<Vec<Option<Arc<Shared>>>> = RwLock::new(Vec::new());
 /// Wakes from other OS threads, by the index of their `Local`. They are never freed, so a wake needs no
 /// count: an out-of-date one is for the spdk_thread that has the index by then, or for none.
 static WAKEUPS: [OnceLock<Box<[Wakeups]>>; 33] = [const { OnceLock::new() }; 33];
+
+unsafe extern "C" fn wake_up(_: *mut c_void) {
+    local::wake_up_current();
+}
+
+/// Wakes a task of another OS thread.
+#[cold]
+pub(crate) fn wake(index: u32, number: u32) {
+    if wakeups(index).wake(number) {
+        let all = SHARED.read().unwrap_or_else(PoisonError::into_inner);
+        let shared = all.get(index as usize).cloned().flatten();
+        drop(all);
+        if let Some(shared) = shared {
+            shared.wake_up();
+        }
+    }
+}
 
 /// Those of the spdk_thread with this index.
 pub(crate) fn wakeups(index: u32) -> &'static Wakeups {
@@ -49,6 +79,32 @@ impl Shared {
             id,
             owner,
             inbox: Inbox::new(),
+            thread: Mutex::new(Thread(ptr::null_mut())),
+        }
+    }
+
+    /// Says which spdk_thread to wake up; null when there is none any more.
+    pub(crate) fn set_thread(&self, thread: *mut sys::spdk_thread) {
+        *self.lock_thread() = Thread(thread);
+    }
+
+    fn lock_thread(&self) -> std::sync::MutexGuard<'_, Thread> {
+        self.thread.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Has the `Local` look again. From any OS thread.
+    #[cold]
+    fn wake_up(&self) {
+        if local::wake_up_here(self) {
+            return;
+        }
+        let thread = self.lock_thread();
+        if !thread.0.is_null() {
+            // Takes one of SPDK's messages until the next poll of the spdk_thread. There are two of these
+            // at most: one sender of a message is told to wake it up, and one who wakes a task.
+            // SAFETY: an spdk_thread exists while it is named here, and may be sent messages from
+            // anywhere. The function needs no context.
+            unsafe { sys::spdk_thread_send_msg(thread.0, Some(wake_up), ptr::null_mut()) };
         }
     }
 
@@ -71,7 +127,30 @@ impl Shared {
     /// Runs `f` on the spdk_thread; `false`, and `f` dropped, if that has ended. `f` is also dropped if
     /// the spdk_thread ends before its turn.
     pub(crate) fn send(&self, f: impl FnOnce() + Send + 'static) -> bool {
-        self.inbox.push(Message::new(f)).is_ok()
+        self.send_message(Message::new(f))
+    }
+
+    /// The same for a message.
+    #[inline]
+    pub(crate) fn send_message(&self, message: Message) -> bool {
+        match self.inbox.push(message) {
+            Ok(Sent::Awake) => true,
+            Ok(Sent::Asleep) => {
+                self.wake_up();
+                true
+            }
+            Err(_refused) => false,
+        }
+    }
+
+    /// The `Local` will not look for messages until [`wake_up`]; `false` if there are any.
+    pub(crate) fn sleep(&self) -> bool {
+        self.inbox.sleep()
+    }
+
+    /// The `Local` looks again.
+    pub(crate) fn is_up(&self) {
+        self.inbox.wake_up();
     }
 
     /// Whether no message has come.
@@ -88,6 +167,7 @@ impl Shared {
     /// Refuses messages from now on, and drops `taken` and what has come since. For the spdk_thread
     /// itself, or if it does not start.
     pub(crate) fn close(&self, taken: Messages) {
+        self.set_thread(ptr::null_mut());
         for message in taken.chain(self.inbox.close()) {
             local::run_caught("drop of a message", || drop(message));
         }
@@ -95,12 +175,12 @@ impl Shared {
 
     /// Every spdk_thread that Rust has run on and that has not ended.
     pub(crate) fn all() -> Vec<Arc<Shared>> {
-        let all = SHARED.read().unwrap_or_else(|e| e.into_inner());
+        let all = SHARED.read().unwrap_or_else(PoisonError::into_inner);
         all.iter().flatten().cloned().collect()
     }
 
     pub(crate) fn register(self: &Arc<Self>) -> u32 {
-        let mut all = SHARED.write().unwrap_or_else(|e| e.into_inner());
+        let mut all = SHARED.write().unwrap_or_else(PoisonError::into_inner);
         let index = all.iter().position(Option::is_none).unwrap_or(all.len());
         if index == all.len() {
             all.push(None);
@@ -110,7 +190,7 @@ impl Shared {
     }
 
     pub(crate) fn unregister(index: u32) {
-        let mut all = SHARED.write().unwrap_or_else(|e| e.into_inner());
+        let mut all = SHARED.write().unwrap_or_else(PoisonError::into_inner);
         all[index as usize] = None;
     }
 }

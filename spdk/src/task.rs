@@ -46,7 +46,7 @@ where
         result: RefCell::new(None),
         waker: Cell::new(None),
     });
-    let task = local.executor().spawn(Box::new(Body {
+    let task = local.spawn(Box::new(Body {
         future,
         sink: Sink(end.clone()),
     }));
@@ -59,6 +59,7 @@ where
 
 pin_project! {
     /// What the executor polls: the user's future, and where its result goes.
+    #[repr(align(64))]
     struct Body<F: Future> {
         #[pin]
         future: F,
@@ -126,7 +127,7 @@ impl<T> JoinHandle<T> {
             return; // its place may be another task's by now
         }
         if let (Some(local), Some(task)) = (self.local.upgrade(), self.task) {
-            local.executor().abort(task);
+            local.abort(task);
         }
     }
 

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use crate::env::{self, Phase};
 use crate::errno::Errno;
 use crate::error::{At, Error, ErrorKind, Fault, Result};
-use crate::local::{self, Local};
+use crate::local::Local;
 use crate::shared::Shared;
 use crate::thread_handle::ThreadHandle;
 use crate::{options, panic, sys};
@@ -100,7 +100,6 @@ impl SpdkThread {
             _ => return Err(ErrorKind::NotInitialised { operation: CALL }.into()),
         }
         let ptr = create(&name, size)?;
-        local::forget_running();
         // SAFETY: the spdk_thread was just created, and nobody else polls it.
         unsafe { sys::spdk_set_thread(ptr.as_ptr()) };
         ATTACHED.with_borrow_mut(|attached| attached.push(ptr.as_ptr()));
@@ -169,7 +168,8 @@ impl SpdkThread {
         })
     }
 
-    /// Whether it has pollers that run in every poll. The executor of this crate is one of them.
+    /// Whether it has pollers that run in every poll. The executor of this crate is one of them, unless it
+    /// has had nothing to do for a while.
     #[doc(alias = "spdk_thread_has_active_pollers")]
     pub fn has_active_pollers(&self) -> bool {
         // SAFETY: `self` owns the spdk_thread, which exists, on this OS thread.
@@ -330,7 +330,6 @@ impl Drop for SpdkThread {
 /// Ends an spdk_thread that has nothing open any more.
 fn detach(thread: NonNull<sys::spdk_thread>) {
     let raw = thread.as_ptr();
-    local::forget_running();
     // SAFETY: the caller owns the spdk_thread, on this OS thread, outside of a poll. It is destroyed
     // when SPDK says that it has exited, and not used after.
     unsafe {

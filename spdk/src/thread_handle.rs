@@ -1,11 +1,13 @@
 //! [`ThreadHandle`]: work for an spdk_thread, from any OS thread.
 
 use std::fmt;
-use std::future::Future;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::future::{Future, poll_fn};
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::task::Poll;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::round_trip;
 use crate::shared::Shared;
 use crate::task;
 
@@ -66,13 +68,15 @@ impl ThreadHandle {
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,
     {
-        let (tx, rx) = oneshot::async_channel();
-        self.send(move || {
-            let result = catch_unwind(AssertUnwindSafe(f)).map_err(task::panicked);
-            // The caller may have dropped its future.
-            let _ = tx.send(result);
-        })?;
-        rx.await.unwrap_or_else(|_| Err(self.ended()))
+        let waker = poll_fn(|cx| Poll::Ready(cx.waker().clone())).await;
+        let (message, trip) = round_trip::new(f, waker);
+        // A message that is refused is dropped, which ends the trip.
+        let _sent = self.shared.send_message(message);
+        match trip.await {
+            Some(Ok(output)) => Ok(output),
+            Some(Err(payload)) => Err(task::panicked(payload)),
+            None => Err(self.ended()),
+        }
     }
 
     /// Runs a task on the spdk_thread: `make` is sent there and builds the future, which need not be

@@ -14,7 +14,10 @@ use crate::atomic::Ordering::{Acquire, Relaxed, Release};
 const BITS: u32 = u64::BITS;
 
 /// The words of the first part, and the groups that all words are in.
-const GROUPS: u32 = u64::BITS;
+const GROUPS: u32 = 32;
+
+/// Beside the groups: the owner does not look.
+const ASLEEP: u64 = 1 << GROUPS;
 
 /// The wakes of the tasks of one spdk_thread, by the places of the tasks.
 //
@@ -22,11 +25,11 @@ const GROUPS: u32 = u64::BITS;
 // between two cores.
 #[repr(C, align(64))]
 pub(crate) struct Wakeups {
-    /// Which words to look at: bit `n` for the words `n`, `n + 64`, ... It is set after a bit in one of
-    /// them, and cleared before they are.
+    /// Which words to look at: bit `n` for the words `n`, `n + 32`, ... It is set after a bit in one of
+    /// them, and cleared before they are. Beside them [`ASLEEP`].
     groups: AtomicU64,
     first: [AtomicU64; GROUPS as usize],
-    more: [OnceLock<Box<[AtomicU64]>>; 20],
+    more: [OnceLock<Box<[AtomicU64]>>; 21],
 }
 
 impl Default for Wakeups {
@@ -40,22 +43,38 @@ impl Default for Wakeups {
 }
 
 impl Wakeups {
-    /// Wakes the task in this place. From any OS thread; what it did before is seen by the task.
-    pub(crate) fn wake(&self, place: u32) {
+    /// Wakes the task in this place. From any OS thread; what it did before is seen by the task. Returns
+    /// whether to wake the owner up: one of those that wake its tasks is told so.
+    #[must_use]
+    pub(crate) fn wake(&self, place: u32) -> bool {
         let (word, bit) = (place / BITS, 1 << (place % BITS));
         let group = 1 << (word % GROUPS);
         let before = self.word(word).fetch_or(bit, Release);
         // Always after a bit that was clear, and by an exchange: a load could be older than a look
         // that has missed the bit. Whoever had set it before does the same, if not yet.
         if before & bit == 0 || self.groups.load(Relaxed) & group == 0 {
-            self.groups.fetch_or(group, Release);
+            let before = self.groups.fetch_or(group, Release);
+            return before & ASLEEP != 0 && self.groups.fetch_and(!ASLEEP, Relaxed) & ASLEEP != 0;
         }
+        false
+    }
+
+    /// The owner will not look until it is woken up; `false` if there are wakes. The owner's.
+    pub(crate) fn sleep(&self) -> bool {
+        self.groups
+            .compare_exchange(0, ASLEEP, Relaxed, Relaxed)
+            .is_ok()
+    }
+
+    /// The owner looks again by itself. The owner's.
+    pub(crate) fn wake_up(&self) {
+        self.groups.fetch_and(!ASLEEP, Relaxed);
     }
 
     /// Whether there is no wake to take.
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
-        self.groups.load(Relaxed) == 0
+        self.groups.load(Relaxed) & !ASLEEP == 0
     }
 
     /// Takes the wakes that are there, and calls `wake` with the place of each.
@@ -67,7 +86,7 @@ impl Wakeups {
     }
 
     fn take_some(&self, mut wake: impl FnMut(u32)) {
-        for group in bits(self.groups.swap(0, Acquire)) {
+        for group in bits(self.groups.swap(0, Acquire) & !ASLEEP) {
             let more = self.more.iter().map(|part| match part.get() {
                 Some(part) => part,
                 None => [].as_slice(),
@@ -88,7 +107,7 @@ impl Wakeups {
         }
     }
 
-    /// Part `n` has 64 times 2 to the power of `n` words.
+    /// Part `n` has 32 times 2 to the power of `n` words.
     fn word(&self, index: u32) -> &AtomicU64 {
         if let Some(word) = self.first.get(index as usize) {
             return word;
@@ -128,19 +147,19 @@ mod tests {
         let wakeups = Wakeups::default();
         assert_eq!(taken(&wakeups), []);
         // On both sides of each end of a word, of a group and of the first parts, and the last place.
-        let edges = [0, 64, 4096, 12_288, 28_672, 61_440, 1 << 20];
+        let edges = [0, 64, 2048, 6144, 14_336, 30_720, 1 << 20];
         let mut places: Vec<u32> = edges
             .iter()
             .flat_map(|edge: &u32| edge.saturating_sub(2)..edge + 2)
             .collect();
         places.dedup();
         for place in places.iter().chain(&places) {
-            wakeups.wake(*place);
+            let _ = wakeups.wake(*place);
         }
         assert_eq!(taken(&wakeups), places);
         assert_eq!(taken(&wakeups), []);
         // Those that were taken are gone from its word, too.
-        wakeups.wake(1);
+        assert!(!wakeups.wake(1));
         assert_eq!(taken(&wakeups), [1]);
     }
 
@@ -150,7 +169,7 @@ mod tests {
         let seen = std::thread::scope(|scope| {
             for start in 0..4 {
                 let wakeups = &wakeups;
-                scope.spawn(move || (start..10_000).step_by(4).for_each(|p| wakeups.wake(p)));
+                scope.spawn(move || (start..10_000).step_by(4).for_each(|p| _ = wakeups.wake(p)));
             }
             let mut seen = Vec::new();
             let start = std::time::Instant::now();

@@ -1,10 +1,12 @@
 //! What OS threads do to each other, in every order and with every reordering that the memory model
-//! allows, on the core's own files: `inbox.rs`, `loans.rs` and `wakeups.rs`.
+//! allows, on the core's own files: `inbox.rs`, `loans.rs`, `round_trip.rs` and
+//! `wakeups.rs`.
 #![deny(unsafe_code)]
 #![cfg(not(spdk_asan))] // loom's threads have stacks that AddressSanitizer does not know
 
 mod lent;
 mod messages;
+mod trips;
 mod wakes;
 
 use loom::cell;
@@ -14,6 +16,8 @@ use loom::sync::atomic;
 mod inbox;
 #[path = "../../../spdk/src/loans.rs"]
 mod loans;
+#[path = "../../../spdk/src/round_trip.rs"]
+mod round_trip;
 #[path = "../../../spdk/src/wakeups.rs"]
 mod wakeups;
 

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use loom::cell::UnsafeCell;
 use loom::thread;
 
-use crate::inbox::{Inbox, Message};
+use crate::inbox::{Inbox, Message, Sent};
 use crate::{check, others_first};
 
 /// What became of the messages, by sender and number. Not loom's: it is no part of the model.
@@ -119,5 +119,50 @@ fn after_close_nothing_runs() {
         inbox.close().for_each(drop);
         assert!(inbox.is_closed());
         assert_eq!(inbox.take().count(), 0);
+    });
+}
+
+/// Two OS threads send to an owner that falls asleep, which it does over no message: it is woken up for the first
+/// that comes, once.
+#[test]
+fn a_sleeping_owner_is_woken_up_once() {
+    check(|| {
+        let inbox = loom::sync::Arc::new(Inbox::new());
+        let senders = [(); 2].map(|()| {
+            let inbox = inbox.clone();
+            thread::spawn(move || inbox.push(Message::new(|| {})))
+        });
+        let mut taken = 0;
+        while !inbox.sleep() {
+            taken += inbox.take().map(Message::run).count();
+        }
+        let sent = senders.map(|sender| match sender.join().unwrap() {
+            Ok(sent) => sent,
+            Err(_refused) => panic!("it is not closed"),
+        });
+        let calls = sent.iter().filter(|sent| **sent == Sent::Asleep).count();
+        assert_eq!(calls, usize::from(taken < 2), "{taken} before the sleep");
+        inbox.wake_up();
+        taken += inbox.take().map(Message::run).count();
+        assert_eq!(taken, 2);
+        assert!(inbox.sleep(), "it can sleep again");
+    });
+}
+
+/// An owner that wakes up by itself, while a message comes.
+#[test]
+fn an_owner_that_wakes_up_sees_what_came() {
+    check(|| {
+        let inbox = loom::sync::Arc::new(Inbox::new());
+        assert!(inbox.sleep());
+        let sender = {
+            let inbox = inbox.clone();
+            thread::spawn(move || inbox.push(Message::new(|| {})).is_ok())
+        };
+        others_first();
+        inbox.wake_up();
+        let early = inbox.take().map(Message::run).count();
+        assert!(sender.join().unwrap());
+        assert_eq!(early + inbox.take().map(Message::run).count(), 1);
     });
 }

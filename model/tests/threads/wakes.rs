@@ -29,7 +29,7 @@ fn overlap(places: [u32; 2], late: bool) {
                 thread::spawn(move || {
                     // SAFETY: the owner looks after the wake only; loom fails if it can be earlier.
                     done[waker].with_mut(|place| unsafe { *place = true });
-                    wakeups.wake(places[waker]);
+                    assert!(!wakeups.wake(places[waker]), "the owner does not sleep");
                 })
             })
             .collect();
@@ -71,7 +71,7 @@ fn of_tasks_in_one_word() {
 }
 
 #[test]
-fn of_tasks_in_one_group() {
+fn of_tasks_in_two_words() {
     model([5, 5 + 64]);
 }
 
@@ -82,7 +82,7 @@ fn of_one_task_again_and_again() {
         let wakeups = Arc::new(Wakeups::default());
         let wakers = [(); 2].map(|()| {
             let wakeups = wakeups.clone();
-            thread::spawn(move || wakeups.wake(7))
+            thread::spawn(move || assert!(!wakeups.wake(7)))
         });
         let mut wakes = 0;
         others_first();
@@ -93,4 +93,44 @@ fn of_one_task_again_and_again() {
         wakeups.take(|_| wakes += 1);
         assert!((1..=2).contains(&wakes), "{wakes} wakes");
     });
+}
+
+/// Two OS threads wake tasks of an owner that falls asleep, which it does over no wake: it is woken up for the first
+/// that comes, once.
+fn sleep(places: [u32; 2]) {
+    check(move || {
+        let wakeups = Arc::new(Wakeups::default());
+        let wakers = places.map(|place| {
+            let wakeups = wakeups.clone();
+            thread::spawn(move || wakeups.wake(place))
+        });
+        let mut woken = BTreeSet::new();
+        let mut take = |wakeups: &Wakeups| {
+            wakeups.take(|place| {
+                woken.insert(place);
+            });
+            woken.len()
+        };
+        let mut early = 0;
+        while !wakeups.sleep() {
+            early = take(&wakeups);
+        }
+        let calls = wakers.map(|waker| waker.join().unwrap());
+        let calls = calls.into_iter().filter(|call| *call).count();
+        wakeups.wake_up();
+        assert_eq!(take(&wakeups), BTreeSet::from(places).len());
+        if early < BTreeSet::from(places).len() {
+            assert_eq!(calls, 1, "{early} before the sleep");
+        } else {
+            assert!(calls <= 1);
+        }
+        assert!(wakeups.sleep(), "it can sleep again");
+    });
+}
+
+#[test]
+fn a_sleeping_owner_is_woken_up_once() {
+    sleep([0, 63]);
+    sleep([3, 3]);
+    sleep([3, 3 + 64]);
 }
