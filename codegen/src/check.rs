@@ -52,6 +52,7 @@ pub(crate) fn contracts(
             Entry::Enum(entry) => types::enumeration(entry, world, errors),
             Entry::Flags(entry) => types::flags(entry, world, errors),
             Entry::Options(entry) => types::options(entry, world, target, errors),
+            Entry::Record(entry) => types::record(entry, world, target, errors),
             Entry::Function(entry) => {
                 if target == Target::Spdk {
                     versions::function(entry, world, errors);
@@ -62,8 +63,13 @@ pub(crate) fn contracts(
             }
         }
     }
-    for func in functions.iter().flat_map(|(_, list)| list) {
+    let all = || functions.iter().flat_map(|(_, list)| list);
+    let streams = all()
+        .filter(|func| func.entry.events.is_some())
+        .filter_map(|func| Some(func.produced()?.c()))
+        .collect();
+    for func in all() {
         functions::function(func, world, errors);
-        shape::function(func, world, errors);
+        shape::function(func, &streams, world, errors);
     }
 }

@@ -69,6 +69,20 @@ pub fn coverage(
     all
 }
 
+/// The sections that say that they are complete, and the functions that they lack all the same.
+pub fn incomplete(
+    manifest: &Manifest,
+    coverage: &BTreeMap<String, Coverage>,
+) -> BTreeMap<String, Vec<String>> {
+    let complete = manifest.sections.iter().filter(|section| section.complete);
+    complete
+        .filter_map(|section| {
+            let missing = &coverage.get(&section.header)?.missing;
+            (!missing.is_empty()).then(|| (section.header.clone(), missing.clone()))
+        })
+        .collect()
+}
+
 /// Whether a parameter is a function pointer, itself and not in a struct.
 fn takes_callback(function: &str, headers: &Headers) -> bool {
     headers.functions.get(function).is_some_and(|function| {
@@ -127,6 +141,30 @@ fn without_comments(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_complete_header_lacks_nothing() {
+        let bindings = "unsafe extern \"C\" { pub fn spdk_a(cb: Option<unsafe extern \"C\" fn()>); pub fn spdk_b(cb: Option<unsafe extern \"C\" fn()>); }";
+        let headers = Headers::parse(bindings).expect("bindings are Rust");
+        let functions = ["spdk_a", "spdk_b"].map(str::to_owned);
+        let declared = BTreeMap::from([("x.h".to_owned(), functions.to_vec())]);
+        let text = |complete: bool, more: &str| {
+            format!(
+                "(spdk: \"26.01\", sections: [Section(header: \"x.h\", doc: \"d\", complete: {complete}, entries: [
+                    Manual(c: \"spdk_a\", rust: \"crate::a\", reason: \"r\"), {more}
+                ])])"
+            )
+        };
+        let lacks = |text: &str| {
+            let manifest = crate::manifest::parse("api.ron", text).expect("it is valid");
+            incomplete(&manifest, &coverage(&manifest, &headers, &declared))
+        };
+        let b = BTreeMap::from([("x.h".to_owned(), vec!["spdk_b".to_owned()])]);
+        assert_eq!(lacks(&text(true, "")), b);
+        assert_eq!(lacks(&text(false, "")), BTreeMap::new());
+        let more = "Manual(c: \"spdk_b\", rust: \"crate::b\", reason: \"r\"),";
+        assert_eq!(lacks(&text(true, more)), BTreeMap::new());
+    }
 
     #[test]
     fn functions_of_a_header_are_found_once() {

@@ -4,6 +4,7 @@ mod callback;
 mod function;
 mod handle;
 mod options;
+mod record;
 mod values;
 
 use std::collections::HashSet;
@@ -28,6 +29,7 @@ fn item(item: &Item) -> TokenStream {
         Item::Enum(item) => values::emit_enum(item),
         Item::Flags(item) => values::emit_flags(item),
         Item::Options(options) => options::emit(options),
+        Item::Record(record) => record::emit(record),
         Item::Function(function) => function::emit(function),
     }
 }

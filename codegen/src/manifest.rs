@@ -65,20 +65,21 @@ mod handle;
 mod name;
 mod options;
 mod param;
-
+mod record;
 mod text;
 mod values;
 mod version;
 
 pub use callback::{Arg, Callback, CallbackReturn, Class};
 pub use function::{
-    Added, ErrnoDoc, ErrnoName, Function, Manual, NoMem, Outcome, Range, Rc, RcMap, Returns,
+    Added, ErrnoDoc, ErrnoName, Function, Gives, Manual, NoMem, Outcome, Range, Rc, RcMap, Returns,
     Signature, Thread,
 };
 pub use handle::{Describe, Extern, Handle, Markers, Release};
 pub use name::{CName, FnPath, Ident, Reason, RustPath};
 pub use options::{OptionField, Options, SizeConvention};
-pub use param::{Consumed, Role, Roles};
+pub use param::{Consumed, Role, Roles, Transfer};
+pub use record::{Record, RecordField};
 pub use text::parse;
 pub(crate) use text::read;
 pub use values::{Enum, Flag, Flags, Repr, Skip, Variant};
@@ -112,6 +113,10 @@ pub struct Section {
     pub header: String,
     /// The first line of the generated file's documentation.
     pub doc: Reason,
+    /// Whether every function of the header that takes a callback has an entry: then
+    /// `cargo xtask coverage` fails when one has none, as after an update of SPDK.
+    #[serde(default)]
+    pub complete: bool,
     /// The roles that parameters have by their C name, unless an entry says otherwise.
     ///
     /// Only for parameters that a function has: a name that a function lacks is no error here.
@@ -136,6 +141,8 @@ pub enum Entry {
     Flags(Flags),
     /// A struct of options.
     Options(Options),
+    /// A struct that C fills.
+    Record(Record),
     /// A function to wrap.
     Function(Function),
     /// A function that is wrapped by hand, and why.
@@ -152,6 +159,7 @@ impl Entry {
             Entry::Enum(entry) => &entry.c,
             Entry::Flags(entry) => &entry.c,
             Entry::Options(entry) => &entry.c,
+            Entry::Record(entry) => &entry.c,
             Entry::Function(entry) => &entry.c,
             Entry::Manual(entry) => &entry.c,
         }

@@ -32,6 +32,7 @@ pub(crate) enum Item {
     Enum(Enum),
     Flags(Flags),
     Options(Options),
+    Record(Record),
     Function(Box<Function>),
 }
 
@@ -109,6 +110,7 @@ pub(crate) struct Options {
     pub(crate) c: Ident,
     pub(crate) name: Ident,
     pub(crate) docs: Vec<String>,
+    pub(crate) cfg: Option<TokenStream>,
     pub(crate) size: Size,
     pub(crate) fields: Vec<OptionField>,
 }
@@ -130,6 +132,23 @@ pub(crate) struct OptionField {
     pub(crate) docs: Vec<String>,
     pub(crate) ty: TokenStream,
     /// The C value of `value`.
+    pub(crate) value: TokenStream,
+    pub(crate) cfg: Option<TokenStream>,
+}
+
+/// A struct that C fills.
+pub(crate) struct Record {
+    pub(crate) c: Ident,
+    pub(crate) name: Ident,
+    pub(crate) docs: Vec<String>,
+    pub(crate) fields: Vec<RecordField>,
+}
+
+pub(crate) struct RecordField {
+    pub(crate) name: Ident,
+    pub(crate) docs: Vec<String>,
+    pub(crate) ty: TokenStream,
+    /// The Rust value, of the C struct `raw`.
     pub(crate) value: TokenStream,
     pub(crate) cfg: Option<TokenStream>,
 }
@@ -163,6 +182,10 @@ pub(crate) struct Function {
     /// The arguments of the C function.
     pub(crate) args: Vec<TokenStream>,
     pub(crate) safety: String,
+    /// Whether the caller has to see to something.
+    pub(crate) is_unsafe: bool,
+    /// Whether SPDK can be asked to abort it.
+    pub(crate) is_bdev_io: bool,
     pub(crate) body: Body,
 }
 
@@ -235,6 +258,8 @@ pub(crate) enum Outcome {
     Value(TokenStream),
     /// As before, and that may fail.
     Try(TokenStream),
+    /// C returns nothing: what it filled is turned into this.
+    Filled(TokenStream),
     /// Nothing comes back.
     Unit,
 }

@@ -55,6 +55,9 @@ fn items(
             Entry::Options(entry) => {
                 items.extend(types::options(entry, world, target).map(Item::Options));
             }
+            Entry::Record(entry) => {
+                items.extend(types::record(entry, world, target).map(Item::Record));
+            }
             Entry::Function(entry) => items.extend(
                 functions
                     .iter()
@@ -95,6 +98,7 @@ fn uses(manifest: &Manifest) -> Vec<(String, Use)> {
                 Entry::Enum(entry) => entry.rust.to_string(),
                 Entry::Flags(entry) => entry.rust.to_string(),
                 Entry::Options(entry) => entry.rust.to_string(),
+                Entry::Record(entry) => entry.rust.to_string(),
                 Entry::Callback(entry) => types::callback_name(entry.c.as_str()),
                 Entry::Function(_) | Entry::Manual(_) => continue,
             };

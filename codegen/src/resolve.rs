@@ -5,7 +5,9 @@ mod param;
 use crate::Target;
 use crate::diag::Diagnostics;
 use crate::headers::{CFn, CType, Param};
-use crate::manifest::{Class, Consumed, Entry, Enum, Function, Manifest, Options, Section};
+use crate::manifest::{
+    Class, Consumed, Entry, Enum, Function, Manifest, Options, Record, RustPath, Section,
+};
 use crate::rules;
 use crate::world::{CallbackInfo, HandleInfo, World};
 
@@ -46,6 +48,10 @@ pub(crate) enum Means<'a> {
         len: usize,
         unit: Option<&'a str>,
     },
+    /// Memory whose direction is in a command, or NULL.
+    Transfer {
+        len: usize,
+    },
     /// The length of the buffer at this index; `derived` if the wrapper takes it from the buffer.
     Length {
         of: usize,
@@ -67,9 +73,26 @@ pub(crate) enum Means<'a> {
         entry: &'a Options,
         nullable: bool,
     },
+    /// Options with a buffer in one of their fields.
+    OptionsAnd {
+        entry: &'a Options,
+        field: &'a str,
+        writes: bool,
+        len: usize,
+        unit: &'a str,
+    },
+    Copied(&'a RustPath),
+    Texts {
+        count: usize,
+    },
     OutValue(CType),
     OutEnum(&'a Enum),
     OutHandle(HandleInfo<'a>),
+    OutRecord(&'a Record),
+    OutVec {
+        record: &'a Record,
+        len: usize,
+    },
     Callback(CallbackInfo<'a>),
     /// The context of the callback at this index.
     Ctx {

@@ -50,6 +50,12 @@ rules! {
     UNNAMED_ENUMERATOR "unnamed-enumerator":
         "every enumerator of the header is a variant or is skipped",
         "add a `Variant(c: .., rust: .., doc: ..)`, or a `Skip(c: .., reason: ..)`";
+    UNNAMED_FIELD "unnamed-field":
+        "every field of a struct that C fills is a field here or is skipped",
+        "add a `RecordField(c: .., doc: ..)`, or a `Skip(c: .., reason: ..)`";
+    GIVES "gives":
+        "what an operation gives is a number that a function reads off its `spdk_bdev_io`",
+        "name a function that takes a `spdk_bdev_io` and returns a number, or write one and say `Convert`";
     UNKNOWN_FIELD "unknown-field":
         "a field is one that the C struct has",
         "correct the name, or remove the entry";

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use crate::diag::Diagnostics;
 use crate::headers::{CFn, Headers};
-use crate::manifest::{Callback, Entry, Enum, Extern, Handle, Manifest, Options};
+use crate::manifest::{Callback, Entry, Enum, Extern, Handle, Manifest, Options, Record};
 use crate::rules;
 use crate::source::Source;
 
@@ -16,6 +16,7 @@ pub(crate) struct World<'a> {
     callbacks: HashMap<&'a str, CallbackInfo<'a>>,
     enums: HashMap<&'a str, &'a Enum>,
     options: HashMap<&'a str, &'a Options>,
+    records: HashMap<&'a str, &'a Record>,
 }
 
 /// A handle type, generated or not.
@@ -46,6 +47,7 @@ impl<'a> World<'a> {
             callbacks: HashMap::new(),
             enums: HashMap::new(),
             options: HashMap::new(),
+            records: HashMap::new(),
         };
         for entry in manifest
             .sections
@@ -77,6 +79,9 @@ impl<'a> World<'a> {
                 Entry::Options(entry) => {
                     world.options.insert(c, entry);
                 }
+                Entry::Record(entry) => {
+                    world.records.insert(c, entry);
+                }
                 Entry::Flags(_) | Entry::Function(_) | Entry::Manual(_) => {}
             }
         }
@@ -101,6 +106,10 @@ impl<'a> World<'a> {
 
     pub(crate) fn options(&self, c: &str) -> Option<&'a Options> {
         self.options.get(c).copied()
+    }
+
+    pub(crate) fn record(&self, c: &str) -> Option<&'a Record> {
+        self.records.get(c).copied()
     }
 
     /// "did you mean", or the rule's own way out.
@@ -160,6 +169,14 @@ impl<'a> HandleInfo<'a> {
         match self {
             HandleInfo::Own(_) => None,
             HandleInfo::Extern(handle) => handle.raw.as_ref().map(|name| name.as_str()),
+        }
+    }
+
+    /// The method that holds the object for an operation, if `Handle::hold` is not enough.
+    pub(crate) fn hold(self) -> Option<&'a str> {
+        match self {
+            HandleInfo::Own(_) => None,
+            HandleInfo::Extern(handle) => handle.hold.as_ref().map(|name| name.as_str()),
         }
     }
 

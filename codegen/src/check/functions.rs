@@ -2,7 +2,7 @@
 
 use crate::diag::Diagnostics;
 use crate::headers::CType;
-use crate::manifest::{Class, Consumed, Range, Returns};
+use crate::manifest::{Arg, Class, Consumed, Gives, Range, Returns};
 use crate::resolve::{Func, Means, unknown_parameter};
 use crate::rules::{self, Rule};
 use crate::world::{HandleInfo, World};
@@ -21,6 +21,8 @@ pub(super) fn function(func: &Func<'_>, world: &World<'_>, errors: &mut Diagnost
     check.handles();
     check.units();
     check.kept();
+    check.gives();
+    check.refusal();
 }
 
 struct Check<'c, 'a> {
@@ -284,6 +286,52 @@ impl Check<'_, '_> {
                 let message = format!("no handle of `{}` has the method `{unit}`", self.c());
                 self.report(&rules::BUFFER_LENGTH, &name, message);
             }
+        }
+    }
+
+    /// Who refuses the call is there.
+    fn refusal(&mut self) {
+        let Some(check) = &self.func.entry.check else {
+            return;
+        };
+        let has_receiver = |means: &Means<'_>| matches!(means, Means::Receiver(_));
+        if !self.func.params.iter().any(has_receiver) {
+            let message = format!("`{}` has no receiver with a method `{check}`", self.c());
+            self.report(&rules::USELESS, check.as_str(), message);
+        }
+    }
+
+    /// What is read off a `spdk_bdev_io` is read by a function that can.
+    fn gives(&mut self) {
+        let Some(gives) = &self.func.entry.gives else {
+            return;
+        };
+        let c = self.c();
+        let mut callbacks = self.func.callbacks();
+        if !callbacks.any(|(_, info)| info.entry.args.contains(&Arg::BdevIo)) {
+            let message = format!("`{c}` is no bdev I/O, so `gives` has nothing to read");
+            return self.report(&rules::GIVES, &c, message);
+        }
+        let Gives::Call(getter) = gives else {
+            return;
+        };
+        let getter = getter.as_str();
+        let Some(sig) = super::types::known_function(&c, getter, self.world, self.errors) else {
+            return;
+        };
+        let headers = &self.world.headers;
+        let takes = |ty: &CType| {
+            let target = headers.resolve(ty).target();
+            target.is_some_and(|(to, _)| {
+                *headers.resolve(to) == CType::Named("spdk_bdev_io".to_owned())
+            })
+        };
+        let returns = |ty: &CType| matches!(headers.resolve(ty), CType::Bool | CType::Number(_));
+        let fits = matches!(sig.params.as_slice(), [only] if takes(&only.ty))
+            && sig.ret.as_ref().is_some_and(returns);
+        if !fits {
+            let message = format!("`{getter}` is no number of a `spdk_bdev_io`");
+            self.report(&rules::GIVES, getter, message);
         }
     }
 

@@ -45,6 +45,16 @@ pub(crate) fn names(manifest: &Manifest, source: &Source, errors: &mut Diagnosti
                     format!("{}::{name}", entry.rust)
                 }));
             }
+            Entry::Record(entry) => {
+                given.push(entry.rust.to_string());
+                given.extend(entry.fields.iter().map(|field| {
+                    let name = field
+                        .rust
+                        .as_ref()
+                        .map_or(field.c.as_str(), |name| name.as_str());
+                    format!("{}::{name}", entry.rust)
+                }));
+            }
             Entry::Function(entry) => {
                 given.push(entry.rust.to_string());
                 if let (Some(owner), Some(events)) = (&entry.rust.owner, &entry.events) {

@@ -1,5 +1,7 @@
 //! A function has what its class needs.
 
+use std::collections::HashSet;
+
 use crate::diag::Diagnostics;
 use crate::headers::CType;
 use crate::manifest::{Arg, Class, NoMem, Outcome, Release};
@@ -7,7 +9,13 @@ use crate::resolve::{Func, Means};
 use crate::rules::{self, Rule};
 use crate::world::{CallbackInfo, HandleInfo, World};
 
-pub(super) fn function(func: &Func<'_>, world: &World<'_>, errors: &mut Diagnostics) {
+/// `streams`: the handles whose events some function gives out.
+pub(super) fn function(
+    func: &Func<'_>,
+    streams: &HashSet<&str>,
+    world: &World<'_>,
+    errors: &mut Diagnostics,
+) {
     let c = func.c();
     let mut report = |rule: &'static Rule, message: String| {
         errors.push(rule, world.source.entry(c), message);
@@ -52,7 +60,7 @@ pub(super) fn function(func: &Func<'_>, world: &World<'_>, errors: &mut Diagnost
                 report(&rules::USELESS, message);
             }
             match class {
-                Class::Event => event(func, &mut report),
+                Class::Event => event(func, streams, &mut report),
                 Class::OneShot => one_shot(func, *info, world, &mut report),
                 _ => each(func, *info, world, &mut report),
             }
@@ -76,7 +84,7 @@ pub(super) fn function(func: &Func<'_>, world: &World<'_>, errors: &mut Diagnost
 type Report<'r> = &'r mut dyn FnMut(&'static Rule, String);
 
 /// An event comes with the handle that ends it.
-fn event(func: &Func<'_>, report: Report<'_>) {
+fn event(func: &Func<'_>, streams: &HashSet<&str>, report: Report<'_>) {
     let c = func.c();
     let Some(handle) = func.produced() else {
         return report(
@@ -111,7 +119,7 @@ fn event(func: &Func<'_>, report: Report<'_>) {
             );
         }
     }
-    if func.entry.events.is_none() {
+    if !streams.contains(handle.c()) {
         report(
             &rules::CLASS_SHAPE,
             format!("`{c}` has events, and no method that gives them out; name it in `events`"),
@@ -259,7 +267,11 @@ fn each(func: &Func<'_>, info: CallbackInfo<'_>, world: &World<'_>, report: Repo
     if func.params.iter().any(|means| {
         matches!(
             means,
-            Means::OutValue(_) | Means::OutEnum(_) | Means::OutHandle(_)
+            Means::OutValue(_)
+                | Means::OutEnum(_)
+                | Means::OutHandle(_)
+                | Means::OutRecord(_)
+                | Means::OutVec { .. }
         )
     }) {
         report(

@@ -3,7 +3,7 @@
 use crate::Target;
 use crate::diag::Diagnostics;
 use crate::headers::{CFn, CType};
-use crate::manifest::{Describe, Enum, Flags, Handle, Options, Release, SizeConvention};
+use crate::manifest::{Describe, Enum, Flags, Handle, Options, Record, Release, SizeConvention};
 use crate::rules;
 use crate::world::World;
 
@@ -175,6 +175,13 @@ pub(super) fn options(
     errors: &mut Diagnostics,
 ) {
     let c = entry.c.as_str();
+    // On the headers of a downstream crate it may not exist yet.
+    if target == Target::Downstream
+        && entry.since.is_some()
+        && !world.headers.structs.contains_key(c)
+    {
+        return;
+    }
     known_struct(c, world, errors);
     let Some(fields) = world.headers.structs.get(c) else {
         return;
@@ -211,8 +218,18 @@ pub(super) fn options(
                     &rules::UNKNOWN_FIELD,
                 ),
             ),
-            Some(CType::Bool | CType::Number(_)) => {}
+            Some(CType::Bool | CType::Number(_)) if field.member.is_none() => {}
             Some(CType::Named(of)) if world.enumeration(of).is_some() => {}
+            Some(CType::Named(of)) if field.member.is_some() => {
+                let member = field.member.as_ref().map_or("", |name| name.as_str());
+                let members = world.headers.structs.get(of);
+                let found = members.and_then(|list| list.iter().find(|(name, _)| name == member));
+                let ty = found.map(|(_, ty)| world.headers.resolve(ty));
+                if !matches!(ty, Some(CType::Bool | CType::Number(_))) {
+                    let message = format!("`{of}` has no member `{member}` that is a number");
+                    errors.push(&rules::UNKNOWN_FIELD, span(), message);
+                }
+            }
             Some(ty) => {
                 let message = format!(
                     "field `{name}` of `{c}` is `{}`: not emitted yet",
@@ -221,6 +238,64 @@ pub(super) fn options(
                 errors.push(&rules::NOT_EMITTED, span(), message);
             }
         }
+    }
+}
+
+/// Every field is named or skipped, and is what Rust can have.
+pub(super) fn record(entry: &Record, world: &World<'_>, target: Target, errors: &mut Diagnostics) {
+    let c = entry.c.as_str();
+    known_struct(c, world, errors);
+    let Some(fields) = world.headers.structs.get(c) else {
+        return;
+    };
+    let find = |name: &str| fields.iter().find(|(known, _)| known == name);
+    let unknown = |name: &str, errors: &mut Diagnostics| {
+        errors.push_with_help(
+            &rules::UNKNOWN_FIELD,
+            world.source.within(c, name),
+            format!("`{c}` has no field `{name}`"),
+            world.suggest(
+                name,
+                fields.iter().map(|(name, _)| name),
+                &rules::UNKNOWN_FIELD,
+            ),
+        );
+    };
+    for field in &entry.fields {
+        let name = field.c.as_str();
+        let ty = find(name).map(|(_, ty)| world.headers.resolve(ty));
+        match ty {
+            None if target == Target::Downstream && field.since.is_some() => {}
+            None => unknown(name, errors),
+            Some(CType::Bool | CType::Number(_)) => {}
+            Some(CType::Named(of)) if world.enumeration(of).is_some() => {}
+            Some(ty) => {
+                let message = format!(
+                    "field `{name}` of `{c}` is `{}`: not emitted yet",
+                    ty.spell()
+                );
+                errors.push(&rules::NOT_EMITTED, world.source.within(c, name), message);
+            }
+        }
+    }
+    for skip in entry.skip.iter().map(|skip| skip.c.as_str()) {
+        if find(skip).is_none() {
+            unknown(skip, errors);
+        }
+    }
+    let named = entry.fields.iter().map(|field| &field.c);
+    let named: Vec<_> = named.chain(entry.skip.iter().map(|skip| &skip.c)).collect();
+    let missing: Vec<_> = fields
+        .iter()
+        .filter(|(name, _)| !named.iter().any(|known| known.as_str() == name))
+        .map(|(name, _)| format!("`{name}`"))
+        .collect();
+    if !missing.is_empty() {
+        let message = format!(
+            "`{c}` has fields without a name here: {}",
+            missing.join(", ")
+        );
+        errors.push(&rules::UNNAMED_FIELD, world.source.entry(c), message);
     }
 }
 

@@ -26,7 +26,11 @@ fn wrapper(function: &Function) -> TokenStream {
     let captured = borrows.map(|lifetime| quote!(+ use<#lifetime>));
     let ret = match (&function.at, output.to_string().as_str()) {
         (Some(_), _) if is_op => {
-            quote!(-> impl rt::Future<Output = rt::Result<#output>> #captured)
+            let future = match function.is_bdev_io {
+                true => quote!(rt::BdevIo),
+                false => quote!(rt::Future),
+            };
+            quote!(-> impl #future<Output = rt::Result<#output>> #captured)
         }
         (Some(_), _) => quote!(-> rt::Result<#output>),
         (None, "()") => quote!(),
@@ -58,10 +62,11 @@ fn wrapper(function: &Function) -> TokenStream {
         Body::Each { .. } => each(function),
     };
     let events = events(&function.body);
+    let is_unsafe = function.is_unsafe.then(|| quote!(unsafe));
     quote! {
         #docs
         #[doc(alias = #alias)]
-        pub fn #name #generics(#(#inputs),*) #ret {
+        pub #is_unsafe fn #name #generics(#(#inputs),*) #ret {
             #inner
             #(#lets)*
             #at
@@ -184,6 +189,7 @@ fn call(function: &Function, result: &Outcome) -> TokenStream {
     let call = c_call(function);
     let is_told = function.at.is_some();
     let result = match result {
+        Outcome::Filled(value) => quote!(unsafe { #call }; #value),
         Outcome::Unit if is_told => quote!(unsafe { #call }; Ok(())),
         Outcome::Unit => quote!(unsafe { #call }),
         Outcome::Try(value) if value.to_string().contains("unsafe") => {

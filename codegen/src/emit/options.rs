@@ -9,12 +9,13 @@ use crate::model::Options;
 pub(super) fn emit(options: &Options) -> TokenStream {
     let Options { c, name, size, .. } = options;
     let doc = docs(&options.docs);
+    let only = options.cfg.as_ref().map(|cfg| quote!(#[cfg(#cfg)]));
     let alias = c.to_string();
     let pin = size
         .init
         .iter()
         .zip(&size.pin)
-        .map(|(init, pin)| quote!(const _: #pin = sys::#init;));
+        .map(|(init, pin)| quote!(#only const _: #pin = sys::#init;));
     let preset = size.field.as_ref().map(|(field, ty)| {
         let safety = comment("SAFETY: the field is inside the struct, whatever its alignment.");
         quote! {
@@ -48,6 +49,7 @@ pub(super) fn emit(options: &Options) -> TokenStream {
         }
     });
     quote! {
+        #only
         #doc
         #[doc(alias = #alias)]
         #[derive(Clone)]
@@ -55,6 +57,7 @@ pub(super) fn emit(options: &Options) -> TokenStream {
 
         #(#pin)*
 
+        #only
         impl #name {
             /// The defaults of SPDK.
             pub fn new() -> Self {
@@ -72,6 +75,7 @@ pub(super) fn emit(options: &Options) -> TokenStream {
             }
         }
 
+        #only
         impl Default for #name {
             fn default() -> Self {
                 Self::new()

@@ -49,6 +49,16 @@ pub struct Function {
     /// [`NoMem::Report`].
     #[serde(default)]
     pub nomem: Option<NoMem>,
+    /// What a bdev I/O that succeeded gives back beside its data. Default: nothing.
+    #[serde(default)]
+    pub gives: Option<Gives>,
+    /// A method of the receiver that can refuse the call: `fn(&self) -> Result<(), Fault>`, written by
+    /// hand.
+    #[serde(default)]
+    pub check: Option<Ident>,
+    /// What the caller must see to, where no check can: the wrapper is an `unsafe fn`.
+    #[serde(default)]
+    pub safety: Option<Reason>,
     /// Where the call must be made. Default: the home thread of its handles.
     #[serde(default)]
     pub thread: Thread,
@@ -61,7 +71,8 @@ pub struct Function {
     /// Signatures of other SPDK versions.
     #[serde(default)]
     pub sig: Vec<Signature>,
-    /// The method that gives out the stream of events, where the call opens one.
+    /// The method that gives out the stream of events, where the call opens one. Of several calls that
+    /// open the same handle, one names it.
     #[serde(default)]
     pub events: Option<Ident>,
     /// A function `fn(&Handle)` written by hand, which completes the handle that the call opened.
@@ -208,6 +219,21 @@ pub enum NoMem {
     PollRetry,
     /// The caller gets the error.
     Report,
+}
+
+/// What a bdev I/O gives back: read off the `spdk_bdev_io`, in the callback.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub enum Gives {
+    /// The number that this C function of the `spdk_bdev_io` returns.
+    Call(CName),
+    /// What an `unsafe fn(*mut spdk_bdev_io) -> into` makes of it, which is written by hand.
+    Convert {
+        /// The function.
+        with: RustPath,
+        /// The type that it returns.
+        into: RustPath,
+    },
 }
 
 /// Where a call must be made.

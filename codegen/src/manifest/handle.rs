@@ -83,6 +83,11 @@ pub struct Extern {
     /// then, since nothing keeps it alive for an operation.
     #[serde(default)]
     pub raw: Option<Ident>,
+    /// The method that holds the object for an operation, where the object alone is not enough:
+    /// `fn(&self, Caller<'_>) -> Result<impl AtHome, Fault>`, written by hand, whose result has
+    /// `as_ptr`.
+    #[serde(default)]
+    pub hold: Option<Ident>,
     /// As in [`Handle::channel`].
     #[serde(default)]
     pub channel: Option<Ident>,

@@ -26,6 +26,9 @@ pub struct Options {
     /// The fields that the builder sets: scalars, booleans and declared enums. Others keep SPDK's
     /// default.
     pub fields: Vec<OptionField>,
+    /// The first SPDK that has the struct, if not all have it.
+    #[serde(default)]
+    pub since: Option<Version>,
     /// What the options are for.
     pub doc: Reason,
 }
@@ -89,6 +92,9 @@ impl SizeConvention {
 pub struct OptionField {
     /// The field.
     pub c: CName,
+    /// The member that is set, where the field is a union.
+    #[serde(default)]
+    pub member: Option<CName>,
     /// The method. Default: the name of the field.
     #[serde(default)]
     pub rust: Option<Ident>,

@@ -61,6 +61,12 @@ pub enum Role {
         #[serde(default)]
         unit: Option<super::Ident>,
     },
+    /// Memory that C reads or writes, which a command of the same call decides, or NULL:
+    /// `Option<&mut DmaBuf>`.
+    ReadOrWrite {
+        /// The parameter with its length in bytes.
+        len: String,
+    },
     /// Bytes that C reads: `&[u8]`; an operation keeps a copy of them.
     Bytes {
         /// The parameter with the length.
@@ -74,8 +80,34 @@ pub enum Role {
     Options,
     /// [`Role::Options`], or NULL: `Option<&BdevOpenOpts>`.
     OptionsOrNull,
-    /// Where C writes a result: a scalar, an enum or a handle, which the wrapper returns.
+    /// [`Role::Options`] whose field `field` is memory of the same call, or NULL: the wrapper takes
+    /// that as one more `Option<&mut DmaBuf>` or `Option<&DmaBuf>`, named as the field.
+    OptionsAnd {
+        /// The field.
+        field: CName,
+        /// What C does with the memory.
+        does: Transfer,
+        /// As in [`Role::Fill`].
+        len: String,
+        /// As in [`Role::Fill`]; it is needed here.
+        unit: super::Ident,
+    },
+    /// A struct that C copies during the call: a reference to this Rust type, which is written by
+    /// hand and makes the C struct by `fn to_c(&self)`.
+    Copied(super::RustPath),
+    /// An array of texts that end with NUL: `&[&str]`.
+    Texts {
+        /// The parameter with the number of texts.
+        count: String,
+    },
+    /// Where C writes a result, which the wrapper returns: a scalar, an enum, a handle or a
+    /// [`Record`](super::Record).
     Out,
+    /// An array that C fills with [`Record`](super::Record)s, which the wrapper returns as a `Vec`.
+    OutVec {
+        /// The parameter with the number of elements.
+        len: String,
+    },
     /// The context of the callback, or of all of them.
     Ctx,
     /// The context of the callback that this parameter holds, where a call has several.
@@ -86,6 +118,15 @@ pub enum Role {
     Null(Reason),
     /// Always this number, and why.
     Const(i64, Reason),
+}
+
+/// The direction of memory that a struct names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub enum Transfer {
+    /// C writes it.
+    Fill,
+    /// C reads it.
+    Drain,
 }
 
 /// When a call takes over the handle it is given.

@@ -53,6 +53,9 @@ pub(super) fn function(func: &Func<'_>) -> Vec<String> {
     let mut lines = plain(func.entry.doc.as_str());
     lines.push(String::new());
     lines.push(wraps(func));
+    let caller = func.entry.safety.as_ref();
+    let caller = caller.map(|text| plain(text.as_str())).unwrap_or_default();
+    section(&mut lines, "Safety", caller);
     section(&mut lines, "Errors", errors(func));
     section(&mut lines, "Cancellation", cancellation(func));
     section(&mut lines, "Thread", thread(func));
@@ -120,7 +123,10 @@ fn errors(func: &Func<'_>) -> Vec<String> {
             Means::Buffer { unit: Some(_), .. } | Means::BufferVec { unit: Some(_), .. } => {
                 refused.push("a buffer whose length is not that of the range");
             }
-            Means::Text { .. } => refused.push("text with a NUL inside"),
+            Means::OptionsAnd { .. } => {
+                refused.push("a buffer whose length is not that of the range");
+            }
+            Means::Text { .. } | Means::Texts { .. } => refused.push("text with a NUL inside"),
             _ => {}
         }
     }
@@ -148,7 +154,10 @@ fn cancellation(func: &Func<'_>) -> Vec<String> {
                     the operation but does not stop it"
             .to_owned();
     let writes = func.params.iter().find_map(|means| match means {
-        Means::Buffer { writes, .. } | Means::BufferVec { writes, .. } => Some(*writes),
+        Means::Buffer { writes, .. }
+        | Means::BufferVec { writes, .. }
+        | Means::OptionsAnd { writes, .. } => Some(*writes),
+        Means::Transfer { .. } => Some(true),
         _ => None,
     });
     text += match writes {
@@ -223,6 +232,12 @@ pub(super) fn safety(func: &Func<'_>) -> String {
         if gives_handle(func) {
             text += " A handle that it reports with status 0 is ours.";
         }
+        if func.entry.gives.is_some() {
+            text += " The `spdk_bdev_io` is ours in the callback, until `io` is dropped.";
+        }
+        if func.entry.safety.is_some() {
+            text += " The rest is the caller's promise.";
+        }
         return text;
     }
     if let Some((_, info)) = func.callbacks().next() {
@@ -280,7 +295,13 @@ fn kept(func: &Func<'_>) -> String {
                     | Means::Const(_)
             )
         })
-        .map(|(param, _)| format!("`{}`", param.name))
+        .flat_map(|(param, means)| {
+            let field = match means {
+                Means::OptionsAnd { field, .. } => Some(format!("`{field}`")),
+                _ => None,
+            };
+            [format!("`{}`", param.name)].into_iter().chain(field)
+        })
         .collect();
     match names.split_last() {
         None => "nothing".to_owned(),

@@ -15,7 +15,7 @@ use super::docs;
 use super::params::{self, Parts};
 use crate::Target;
 use crate::headers::CType;
-use crate::manifest::{Class, Thread};
+use crate::manifest::{Arg, Class, Thread};
 use crate::model::{self, Body};
 use crate::resolve::{Func, Means};
 use crate::world::World;
@@ -71,6 +71,8 @@ pub(super) fn function(
         holds: parts.holds,
         args: parts.args,
         safety: docs::safety(func),
+        is_unsafe: func.entry.safety.is_some(),
+        is_bdev_io: first.is_some_and(|(_, info)| info.entry.args.contains(&Arg::BdevIo)),
         body,
     })
 }

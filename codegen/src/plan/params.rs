@@ -4,6 +4,7 @@ use proc_macro2::{Ident, TokenStream};
 use quote::{format_ident, quote};
 
 use crate::headers::CType;
+use crate::manifest::Options;
 use crate::model::Hold;
 use crate::resolve::{Func, Means};
 use crate::world::{HandleInfo, World};
@@ -53,6 +54,11 @@ pub(super) fn parts(func: &Func<'_>, world: &World<'_>, in_op: bool) -> Parts {
             .filter(|means| matches!(means, Means::BufferVec { .. }))
             .count(),
     };
+    if let Some(check) = &func.entry.check {
+        let check = format_ident!("{}", check.as_str());
+        walk.parts.fallible = true;
+        walk.parts.checks.push(quote!(self.#check()?;));
+    }
     for index in 0..func.params.len() {
         walk.param(index);
     }
@@ -190,6 +196,12 @@ impl Walk<'_, '_> {
                     false => quote!(#vector.count() as _),
                 }
             }
+            Means::Transfer { len } => {
+                self.transfer_length(&name, len);
+                self.input(quote!(#name: Option<&mut rt::DmaBuf>));
+                self.try_hold(&name, quote!(#name.map(rt::DmaBuf::lend_mut).transpose()));
+                quote!(#name.as_ref().map_or(ptr::null_mut(), rt::Loan::as_ptr))
+            }
             Means::Bytes { .. } => {
                 self.input(quote!(#name: &[u8]));
                 if self.in_op {
@@ -214,18 +226,59 @@ impl Walk<'_, '_> {
                     }
                 }
             }
+            Means::OptionsAnd {
+                entry,
+                field,
+                writes,
+                len,
+                unit,
+            } => self.options_and(&name, entry, field, writes, len, unit),
+            Means::Copied(path) => {
+                let ty: TokenStream = path.as_str().parse().unwrap_or_default();
+                self.input(quote!(#name: &#ty));
+                self.hold(&name, quote!(#name.to_c()), false);
+                match self.in_op {
+                    true => quote!(ptr::from_ref(#name)),
+                    false => quote!(&raw const #name),
+                }
+            }
+            Means::Texts { .. } => {
+                let what = self.c_name(index).to_owned();
+                self.input(quote!(#name: &[&str]));
+                self.try_hold(&name, quote!(rt::CStrings::new(#name, #what)));
+                quote!(#name.as_ptr().cast_mut())
+            }
+            Means::OutRecord(record) => {
+                let rust = format_ident!("{}", record.rust.as_str());
+                let value = match self.in_op {
+                    true => quote!(#rust::from_c(#name)),
+                    false => quote!(#rust::from_c(&#name)),
+                };
+                self.out(index, quote!(#rust::zero()), quote!(#rust), value)
+            }
+            Means::OutVec { record, len } => {
+                let rust = format_ident!("{}", record.rust.as_str());
+                let len = self.name(len);
+                self.parts.fallible = true;
+                let zero = quote!(rt::zeroes(#rust::zero(), #len)?);
+                let value = quote!(#name.iter().map(#rust::from_c).collect());
+                self.out(index, zero, quote!(Vec<#rust>), value);
+                quote!(#name.as_mut_ptr())
+            }
             Means::OutValue(ty) => {
                 let zero = match ty {
                     CType::Bool => quote!(false),
                     _ => quote!(0),
                 };
                 let rust = ty.tokens();
-                self.out(index, zero, rust, quote!(#name))
+                let value = self.filled(&name);
+                self.out(index, zero, rust, value)
             }
             Means::OutEnum(entry) => {
                 let rust = format_ident!("{}", entry.rust.as_str());
                 let zero = quote!(#rust::from_raw(0).to_c());
-                self.out(index, zero, quote!(#rust), quote!(#rust::from_c(#name)))
+                let value = self.filled(&name);
+                self.out(index, zero, quote!(#rust), quote!(#rust::from_c(#value)))
             }
             Means::OutHandle(handle) => {
                 let rust = format_ident!("{}", handle.name());
@@ -250,6 +303,11 @@ impl Walk<'_, '_> {
         let object = self.object(index);
         let name = self.name(index);
         let value = match (handle.raw(), self.in_op) {
+            (None, true) if handle.hold().is_some() => {
+                self.parts.asks_caller = true;
+                let hold = format_ident!("{}", handle.hold().unwrap_or_default());
+                quote!(#object.#hold(caller))
+            }
             (Some(raw), _) => {
                 let raw = format_ident!("{raw}");
                 quote!(#object.#raw())
@@ -309,6 +367,13 @@ impl Walk<'_, '_> {
         self.try_hold(name, take);
     }
 
+    /// The handle whose methods know the units.
+    fn device(&self) -> TokenStream {
+        let handle = |means: &Means<'_>| matches!(means, Means::Receiver(_) | Means::Held(_));
+        let device = self.func.params.iter().position(handle);
+        device.map_or(quote!(self), |index| self.object(index))
+    }
+
     /// Takes the length from the buffer, or compares the two.
     fn measure(&mut self, index: usize, len: usize, unit: Option<&str>, bytes: &TokenStream) {
         let length = self.name(len);
@@ -316,10 +381,7 @@ impl Walk<'_, '_> {
         match unit {
             Some(unit) => {
                 let unit = format_ident!("{unit}");
-                let handle =
-                    |means: &Means<'_>| matches!(means, Means::Receiver(_) | Means::Held(_));
-                let device = self.func.params.iter().position(handle);
-                let device = device.map_or(quote!(self), |index| self.object(index));
+                let device = self.device();
                 self.parts.fallible = true;
                 self.parts
                     .checks
@@ -349,6 +411,22 @@ impl Walk<'_, '_> {
                     .push(quote!(rt::check_len(#bytes, #length as u64, 1)?;));
             }
         }
+    }
+
+    /// Takes the length from a buffer that may not be there.
+    fn transfer_length(&mut self, name: &Ident, len: usize) {
+        let length = self.name(len);
+        let ty = self.world.headers.resolve(&self.func.sig.params[len].ty);
+        let cast = match ty {
+            CType::Number(name) if name == "usize" => None,
+            ty => {
+                let ty = ty.tokens();
+                Some(quote!(as #ty))
+            }
+        };
+        self.parts
+            .lets
+            .push(quote!(let #length = #name.as_ref().map_or(0, |buf| buf.len()) #cast;));
     }
 
     fn bytes_length(&mut self, index: usize, of: usize) -> TokenStream {
@@ -386,6 +464,52 @@ impl Walk<'_, '_> {
         match is_mut {
             true => quote!(#pointer.cast_mut()),
             false => pointer,
+        }
+    }
+
+    /// Options, and the buffer that one of their fields names.
+    fn options_and(
+        &mut self,
+        name: &Ident,
+        entry: &Options,
+        field: &str,
+        writes: bool,
+        len: usize,
+        unit: &str,
+    ) -> TokenStream {
+        let ty = format_ident!("{}", entry.rust.as_str());
+        self.input(quote!(#name: &#ty));
+        self.hold(name, quote!(#name.to_c()), true);
+        let buffer = ident(field);
+        let lend = match writes {
+            true => {
+                self.input(quote!(#buffer: Option<&mut rt::DmaBuf>));
+                quote!(lend_mut)
+            }
+            false => {
+                self.input(quote!(#buffer: Option<&rt::DmaBuf>));
+                quote!(lend)
+            }
+        };
+        let (length, unit, device) = (self.name(len), format_ident!("{unit}"), self.device());
+        self.parts.checks.push(quote! {
+            if let Some(#buffer) = &#buffer {
+                rt::check_len(#buffer.len() as u64, #length, #device.#unit()?)?;
+            }
+        });
+        self.try_hold(&buffer, quote!(#buffer.map(rt::DmaBuf::#lend).transpose()));
+        let address = self.address(name);
+        quote!({
+            #name.#buffer = #buffer.as_ref().map_or(ptr::null_mut(), rt::Loan::as_ptr);
+            #address
+        })
+    }
+
+    /// What C has written to something held.
+    fn filled(&self, name: &Ident) -> TokenStream {
+        match self.in_op {
+            true => quote!(*#name),
+            false => quote!(#name),
         }
     }
 

@@ -6,7 +6,7 @@ use quote::{ToTokens, format_ident, quote};
 use super::docs;
 use crate::Target;
 use crate::headers::CType;
-use crate::manifest::{self, Arg, Class, Markers, Release, SizeConvention};
+use crate::manifest::{self, Arg, Class, Markers, Release, SizeConvention, Version};
 use crate::model;
 use crate::resolve::{Func, Means};
 use crate::world::{CallbackInfo, World};
@@ -318,6 +318,14 @@ pub(super) fn options(
         let c = field.c.as_str();
         let name = super::params::ident(field.rust.as_ref().map_or(c, |name| name.as_str()));
         let (ty, value) = match ty {
+            CType::Named(union) if field.member.is_some() => {
+                let member = format_ident!("{}", field.member.as_ref()?.as_str());
+                let members = world.headers.structs.get(union)?;
+                let (_, ty) = members.iter().find(|(name, _)| member == name)?;
+                let union = format_ident!("{union}");
+                let ty = world.headers.resolve(ty).tokens();
+                (ty, quote!(sys::#union { #member: value }))
+            }
             CType::Named(enumeration) => {
                 let entry = world.enumeration(enumeration)?;
                 let rust = format_ident!("{}", entry.rust.as_str());
@@ -331,16 +339,14 @@ pub(super) fn options(
             docs: docs::of_c(field.doc.as_str(), "field", c),
             ty,
             value,
-            cfg: field.since.filter(|_| target == Target::Spdk).map(|since| {
-                let cfg = format_ident!("spdk_since_{:02}_{:02}", since.major, since.minor);
-                quote!(#cfg)
-            }),
+            cfg: since(field.since, target),
         })
     });
     Some(model::Options {
         c: format_ident!("{}", entry.c.as_str()),
         name: format_ident!("{}", entry.rust.as_str()),
         docs: docs::of_c(entry.doc.as_str(), "struct", entry.c.as_str()),
+        cfg: since(entry.since, target),
         size: model::Size {
             field,
             init: init.map(|init| format_ident!("{}", init.as_str())),
@@ -349,5 +355,40 @@ pub(super) fn options(
             pin: signature.map(|sig| sig.tokens()),
         },
         fields: options.collect(),
+    })
+}
+
+/// Which headers have something that is no function.
+fn since(since: Option<Version>, target: Target) -> Option<TokenStream> {
+    since.filter(|_| target == Target::Spdk).map(|since| {
+        let cfg = format_ident!("spdk_since_{:02}_{:02}", since.major, since.minor);
+        quote!(#cfg)
+    })
+}
+
+pub(super) fn record(
+    entry: &manifest::Record,
+    world: &World<'_>,
+    target: Target,
+) -> Option<model::Record> {
+    let known = world.headers.structs.get(entry.c.as_str())?;
+    let fields = entry.fields.iter().filter_map(|field| {
+        let c = field.c.as_str();
+        let (_, ty) = known.iter().find(|(name, _)| name == c)?;
+        let value = super::params::ident(c);
+        let (ty, value) = converted(&Arg::Value, ty, &quote!(raw.#value), world);
+        Some(model::RecordField {
+            name: super::params::ident(field.rust.as_ref().map_or(c, |name| name.as_str())),
+            docs: docs::of_c(field.doc.as_str(), "field", c),
+            ty,
+            value,
+            cfg: since(field.since, target),
+        })
+    });
+    Some(model::Record {
+        c: format_ident!("{}", entry.c.as_str()),
+        name: format_ident!("{}", entry.rust.as_str()),
+        docs: docs::of_c(entry.doc.as_str(), "struct", entry.c.as_str()),
+        fields: fields.collect(),
     })
 }

@@ -3,7 +3,7 @@
 use super::{Means, unknown_parameter};
 use crate::diag::Diagnostics;
 use crate::headers::{CFn, CType, Param};
-use crate::manifest::{Function, Role, Section};
+use crate::manifest::{Function, Role, Section, Transfer};
 use crate::rules;
 use crate::world::{HandleInfo, World};
 
@@ -231,6 +231,12 @@ impl<'a> Reader<'_, 'a> {
                     unit: unit.as_ref().map(|unit| unit.as_str()),
                 })
             }
+            Role::ReadOrWrite { .. } if !ty.is_void_ptr() || is_const => {
+                self.misfit(param, "ReadOrWrite", "memory that C can write: `void *`")
+            }
+            Role::ReadOrWrite { len } => Some(Means::Transfer {
+                len: self.length(len, param)?,
+            }),
             Role::Bytes { len } => match (ty.is_void_ptr() || ty.is_text()) && is_const {
                 true => Some(Means::Bytes {
                     len: self.length(len, param)?,
@@ -252,7 +258,48 @@ impl<'a> Reader<'_, 'a> {
                     None => self.misfit(param, "Options", "a struct with an `Options` entry"),
                 }
             }
+            Role::OptionsAnd {
+                field,
+                does,
+                len,
+                unit,
+            } => match target.as_deref().and_then(|name| self.world.options(name)) {
+                Some(entry) => Some(Means::OptionsAnd {
+                    entry,
+                    field: self.buffer_field(entry.c.as_str(), field.as_str(), param)?,
+                    writes: *does == Transfer::Fill,
+                    len: self.length(len, param)?,
+                    unit: unit.as_str(),
+                }),
+                None => self.misfit(param, "OptionsAnd", "a struct with an `Options` entry"),
+            },
+            Role::Copied(path) => match (&target, is_const) {
+                (Some(_), true) => Some(Means::Copied(path)),
+                _ => self.misfit(
+                    param,
+                    "Copied",
+                    "a struct that C only reads: `const struct *`",
+                ),
+            },
+            Role::Texts { count } => match ty.target() {
+                Some((text, _)) if self.world.headers.resolve(text).is_text() => {
+                    Some(Means::Texts {
+                        count: self.length(count, param)?,
+                    })
+                }
+                _ => self.misfit(param, "Texts", "`const char **`"),
+            },
             Role::Out => self.out(param, &ty, is_const),
+            Role::OutVec { len } => {
+                let record = target.as_deref().and_then(|name| self.world.record(name));
+                match record.filter(|_| !is_const) {
+                    Some(record) => Some(Means::OutVec {
+                        record,
+                        len: self.length(len, param)?,
+                    }),
+                    None => self.misfit(param, "OutVec", "structs with a `Record` entry"),
+                }
+            }
             // Which callback it belongs to is looked up when all are known.
             Role::Ctx | Role::CtxOf(_) => match ty.is_void_ptr() {
                 true => Some(Means::Ctx { of: usize::MAX }),
@@ -287,14 +334,21 @@ impl<'a> Reader<'_, 'a> {
         };
         match self.world.headers.resolve(to) {
             number @ (CType::Bool | CType::Number(_)) => Some(Means::OutValue(number.clone())),
-            CType::Named(name) => match self.world.enumeration(name) {
-                Some(entry) => Some(Means::OutEnum(entry)),
-                None => {
-                    let message = format!("`{}` returns a whole `{name}`", param.name);
-                    self.report(&rules::NOT_EMITTED, param, message);
-                    None
+            CType::Named(name) => {
+                let (entry, record) = (self.world.enumeration(name), self.world.record(name));
+                let means = entry.map(Means::OutEnum).or(record.map(Means::OutRecord));
+                if means.is_none() {
+                    let message = format!(
+                        "`{}` returns a whole `{name}`, which has no entry",
+                        param.name
+                    );
+                    let span = self.world.source.within(self.c(), &param.name);
+                    let help = format!("add a `Record` entry for `{name}`");
+                    self.errors
+                        .push_with_help(&rules::NOT_EMITTED, span, message, help);
                 }
-            },
+                means
+            }
             CType::Ptr { to, .. } => {
                 let name = match self.world.headers.resolve(to) {
                     CType::Named(name) => Some(name.clone()),
@@ -304,6 +358,18 @@ impl<'a> Reader<'_, 'a> {
             }
             _ => self.misfit(param, "Out", "a number, an enum or a handle"),
         }
+    }
+
+    /// The name of a field that points to memory.
+    fn buffer_field(&mut self, c: &str, field: &'a str, param: &Param) -> Option<&'a str> {
+        let fields = self.world.headers.structs.get(c)?;
+        let found = fields.iter().find(|(name, _)| name == field);
+        if found.is_some_and(|(_, ty)| self.world.headers.resolve(ty).is_void_ptr()) {
+            return Some(field);
+        }
+        let message = format!("`{c}` has no field `{field}` that is `void *`");
+        self.report(&rules::ROLE_TYPE, param, message);
+        None
     }
 
     /// Turns the parameters that count something into [`Means::Length`] and its like.
@@ -316,6 +382,11 @@ impl<'a> Reader<'_, 'a> {
                 }) => (len, Some(count), unit.is_none()),
                 Some(Means::Bytes { len }) => {
                     means[len] = Some(Means::BytesLength { of });
+                    continue;
+                }
+                Some(Means::Transfer { len }) => (len, None, true),
+                Some(Means::Texts { count }) => {
+                    means[count] = Some(Means::Count { of });
                     continue;
                 }
                 _ => continue,

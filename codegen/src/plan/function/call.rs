@@ -24,7 +24,10 @@ pub(super) fn call(func: &Func<'_>, parts: &mut Parts, world: &World<'_>) -> Opt
             _ => value,
         };
         let body = Body::Call {
-            result: model::Outcome::Try(result),
+            result: match func.sig.ret {
+                Some(_) => model::Outcome::Try(result),
+                None => model::Outcome::Filled(result),
+            },
         };
         return Some((output, body, true));
     }

@@ -5,7 +5,7 @@ use quote::{ToTokens, format_ident, quote};
 
 use super::Planned;
 use super::results::{Output, adopted, outputs, pointee, result};
-use crate::manifest::{Arg, NoMem, Outcome};
+use crate::manifest::{Arg, Gives, NoMem, Outcome};
 use crate::model::{Body, Submitted};
 use crate::plan::params::{self, Parts};
 use crate::plan::types;
@@ -19,13 +19,7 @@ pub(super) fn op(
     world: &World<'_>,
 ) -> Option<Planned> {
     if info.entry.args.contains(&Arg::BdevIo) {
-        let body = Body::Op {
-            callback: quote!(rt::BdevIoDone),
-            submitted: submitted(func, true),
-            raw: quote!(done),
-            finish: quote!(done),
-        };
-        return Some((quote!(()), body, true));
+        return bdev_io(func, parts, world);
     }
     let callback = format_ident!("{}", types::callback_name(info.entry.c.as_str()));
     let mut names = Vec::new();
@@ -68,6 +62,47 @@ pub(super) fn op(
     let body = Body::Op {
         callback: quote!(#callback),
         submitted: submitted(func, false),
+        raw,
+        finish,
+    };
+    Some((output, body, true))
+}
+
+/// A bdev I/O: it ends with a status, and gives what can be read off it and what C filled.
+fn bdev_io(func: &Func<'_>, parts: &mut Parts, world: &World<'_>) -> Option<Planned> {
+    let mut results = Vec::new();
+    match &func.entry.gives {
+        Some(Gives::Call(getter)) => {
+            let ty = world.headers.functions.get(getter.as_str())?.ret.as_ref()?;
+            let getter = format_ident!("{}", getter.as_str());
+            results.push(Output::ready(
+                world.headers.resolve(ty).tokens(),
+                quote!(sys::#getter(io.as_ptr())),
+            ));
+        }
+        Some(Gives::Convert { with, into }) => {
+            let with: syn::Path = syn::parse_str(with.as_str()).ok()?;
+            let into: syn::Path = syn::parse_str(into.as_str()).ok()?;
+            results.push(Output::ready(
+                into.to_token_stream(),
+                quote!(#with(io.as_ptr())),
+            ));
+        }
+        None => {}
+    }
+    let (callback, raw, succeeded) = match results.is_empty() {
+        true => (quote!(rt::BdevIoDone), quote!(done), quote!(done?;)),
+        false => (quote!(rt::BdevIoLive), quote!(io), quote!(let io = io?;)),
+    };
+    results.extend(outputs(func, parts, true));
+    let (output, value) = result(results);
+    let finish = match output.to_string() == "()" {
+        true => quote!(done),
+        false => quote!({ #succeeded #value }),
+    };
+    let body = Body::Op {
+        callback,
+        submitted: submitted(func, true),
         raw,
         finish,
     };

@@ -111,7 +111,7 @@ impl BdevDesc {
         ch: &'a IoChannel,
         buf: &'a mut rt::DmaBuf,
         offset: u64,
-    ) -> impl rt::Future<Output = rt::Result<()>> + use<'a> {
+    ) -> impl rt::BdevIo<Output = rt::Result<()>> + use<'a> {
         let nbytes = buf.len() as u64;
         let at = move |fault: rt::Fault| {
             fault.at(rt::At::new("spdk_bdev_read", self).bytes(offset, nbytes))
@@ -188,7 +188,7 @@ impl BdevDesc {
         md: &'a rt::DmaBuf,
         offset_blocks: u64,
         num_blocks: u64,
-    ) -> impl rt::Future<Output = rt::Result<()>> + use<'a> {
+    ) -> impl rt::BdevIo<Output = rt::Result<()>> + use<'a> {
         let at = move |fault: rt::Fault| {
             fault
                 .at(
@@ -259,7 +259,7 @@ const _: unsafe extern "C" fn(
 pub fn reset<'a>(
     desc: &'a BdevDesc,
     ch: &'a IoChannel,
-) -> impl rt::Future<Output = rt::Result<()>> + use<'a> {
+) -> impl rt::BdevIo<Output = rt::Result<()>> + use<'a> {
     let at = move |fault: rt::Fault| fault.at(rt::At::new("spdk_bdev_reset", desc));
     let start = move |caller: rt::Caller<'_>| {
         // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
@@ -312,7 +312,7 @@ impl BdevDesc {
     pub fn nvme_nssr<'a>(
         &'a self,
         ch: &'a IoChannel,
-    ) -> impl rt::Future<Output = rt::Result<()>> + use<'a> {
+    ) -> impl rt::BdevIo<Output = rt::Result<()>> + use<'a> {
         let at = move |fault: rt::Fault| {
             fault.at(rt::At::new("spdk_bdev_nvme_nssr", self))
         };
