@@ -144,7 +144,7 @@ pub enum Entry {
     /// A struct that C fills.
     Record(Record),
     /// A function to wrap.
-    Function(Function),
+    Function(Box<Function>),
     /// A function that is wrapped by hand, and why.
     Manual(Manual),
 }

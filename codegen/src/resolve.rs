@@ -143,7 +143,7 @@ pub(crate) fn functions<'a>(
         .iter()
         .map(|section| {
             let functions = section.entries.iter().filter_map(|entry| match entry {
-                Entry::Function(entry) => Some(entry),
+                Entry::Function(entry) => Some(&**entry),
                 _ => None,
             });
             let mut list = Vec::new();

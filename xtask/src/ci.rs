@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 
-use crate::{codegen, run, setup, test, ui};
+use crate::{codegen, coverage, run, setup, test, ui};
 
 /// Runs the subcommand: stops at the first step that fails.
 pub(crate) fn run() -> Result<()> {
@@ -16,6 +16,7 @@ pub(crate) fn run() -> Result<()> {
     })?;
     step("generated code", || codegen::run(true))?;
     step("SPDK", setup::ensure)?;
+    step("coverage", || coverage::run(false))?;
     step("clippy", || {
         let mut cargo = run::cargo("clippy");
         cargo.args(["--workspace", "--all-targets", "--", "--deny", "warnings"]);

@@ -10,6 +10,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail};
 use spdk_codegen::coverage::{self, Coverage};
 use spdk_codegen::headers::Headers;
+use spdk_codegen::manifest::Manifest;
 
 use crate::codegen;
 
@@ -29,9 +30,26 @@ pub(crate) fn run(json: bool) -> Result<()> {
     };
     match printed {
         // Whoever reads has seen enough.
-        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
-        result => result.context("cannot write the coverage"),
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => {}
+        result => result.context("cannot write the coverage")?,
     }
+    check(&manifest, &coverage)
+}
+
+/// Fails if a header that the manifest calls complete is not.
+fn check(manifest: &Manifest, coverage: &BTreeMap<String, Coverage>) -> Result<()> {
+    let lacks = coverage::incomplete(manifest, coverage);
+    if lacks.is_empty() {
+        return Ok(());
+    }
+    let lacks = lacks
+        .iter()
+        .map(|(header, missing)| format!("{header} lacks {}", missing.join(", ")));
+    bail!(
+        "{}, and {} says that it is complete: add an entry for each",
+        lacks.collect::<Vec<_>>().join("; "),
+        codegen::MANIFEST
+    );
 }
 
 /// What the build script of `spdk-sys` found.

@@ -47,7 +47,8 @@ enum Task {
         #[arg(long)]
         check: bool,
     },
-    /// Say how many of the installed SPDK's callback functions are wrapped, and which are not.
+    /// Say how many of the installed SPDK's callback functions are wrapped, and which are not; fail if a
+    /// header lacks one that the manifest calls complete.
     Coverage {
         /// Print JSON.
         #[arg(long)]
