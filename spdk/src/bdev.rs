@@ -6,14 +6,22 @@ use std::ffi::CStr;
 use std::fmt;
 use std::ptr::{self, NonNull};
 
+pub use crate::bdev_channels::BdevChannel;
+use crate::bdev_events::{self, IoTimeout};
+#[cfg(spdk_since_25_05)]
+pub use crate::bdev_histogram::HistogramOptions;
+pub use crate::bdev_histogram::{Bucket, Histogram};
 use crate::bdev_io::BdevIoDone;
+pub use crate::bdev_qos::QosLimits;
+pub use crate::bdev_zcopy::Zcopy;
 use crate::channel::{ChannelOwner, IoChannel, IoChannelObject};
 use crate::errno::Errno;
 use crate::error::{At, Describe, ErrorKind, Fault, Gone, Result};
 use crate::events::EventHub;
 pub use crate::generated::bdev::*;
-use crate::handle::{Handle, Hold, Object, Subject, WeakHandle};
-use crate::local::{Caller, begin};
+pub use crate::generated::bdev_zone::*;
+use crate::handle::{AtHome, Handle, Hold, Object, Subject, WeakHandle};
+use crate::local::{Caller, Home, begin};
 use crate::op::{Operation, bdev_rc, op};
 use crate::sys;
 use crate::task;
@@ -149,6 +157,52 @@ impl Bdev {
     }
 }
 
+/// A bdev in the hands of an operation, with the descriptor that keeps it in place.
+#[doc(hidden)]
+pub struct BdevHold {
+    bdev: Hold<BdevObject>,
+    _desc: Hold<BdevDescObject>,
+}
+
+impl BdevHold {
+    /// The object. It stays valid while the hold exists.
+    pub fn as_ptr(&self) -> *mut sys::spdk_bdev {
+        self.bdev.as_ptr()
+    }
+}
+
+impl AtHome for BdevHold {
+    fn home(&self) -> Home {
+        self.bdev.home()
+    }
+}
+
+impl Bdev {
+    /// The device, for an operation on it.
+    #[doc(hidden)]
+    pub fn hold_open(&self, caller: Caller<'_>) -> Result<BdevHold, Fault> {
+        Ok(BdevHold {
+            bdev: self.0.hold(caller)?,
+            _desc: self.0.extra().desc.handle().hold(caller)?,
+        })
+    }
+
+    /// The channel, for a call on this device.
+    #[doc(hidden)]
+    pub fn channel(
+        &self,
+        ch: &IoChannel,
+        caller: Caller<'_>,
+    ) -> Result<Hold<IoChannelObject>, Fault> {
+        let device = self.0.get(caller)?;
+        let hold = ch.handle().hold(caller)?;
+        match hold.extra().device == device.as_ptr().cast_const().cast() {
+            true => Ok(hold),
+            false => Err(Fault::wrong_channel(ch)),
+        }
+    }
+}
+
 impl Subject for Bdev {
     type O = BdevObject;
     fn handle(&self) -> &Handle<BdevObject> {
@@ -177,8 +231,15 @@ impl fmt::Debug for Bdev {
 pub struct DescExtra {
     hub: EventHub<BdevEvent>,
     bdev: Cell<*mut sys::spdk_bdev>,
-    /// The same as long as the bdev exists.
+    /// The size of a block in a buffer of its own; 0 if the descriptor hides metadata. The same as long as
+    /// the bdev exists.
     block_size: Cell<u32>,
+    /// The size of a block in vectored buffers.
+    vector_block_size: Cell<u32>,
+    /// What the metadata of a block have in a buffer of their own; 0 where they have none.
+    md_size: Cell<u32>,
+    timeouts: OnceCell<EventHub<IoTimeout>>,
+    media: EventHub<MediaEvent>,
     name: OnceCell<Box<str>>,
     dependents: RefCell<Vec<Box<dyn Dependent>>>,
 }
@@ -208,12 +269,16 @@ impl DescExtra {
             hub,
             bdev: Cell::new(ptr::null_mut()),
             block_size: Cell::new(0),
+            vector_block_size: Cell::new(0),
+            md_size: Cell::new(0),
+            timeouts: OnceCell::new(),
+            media: EventHub::new(),
             name: OnceCell::new(),
             dependents: RefCell::default(),
         }
     }
 
-    fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         self.name.get().map_or("", |name| name)
     }
 
@@ -226,7 +291,16 @@ impl DescExtra {
         &self.hub
     }
 
-    fn add_dependent(&self, dependent: impl Dependent + 'static) {
+    /// Once asked for, it stays as long as the descriptor: SPDK has its address.
+    pub(crate) fn timeouts(&self) -> &EventHub<IoTimeout> {
+        self.timeouts.get_or_init(EventHub::new)
+    }
+
+    pub(crate) fn media(&self) -> &EventHub<MediaEvent> {
+        &self.media
+    }
+
+    pub(crate) fn add_dependent<O: Object>(&self, dependent: WeakHandle<O>) {
         let mut dependents = self.dependents.borrow_mut();
         dependents.retain(|dependent| !dependent.is_gone());
         dependents.push(Box::new(dependent));
@@ -279,13 +353,18 @@ pub(crate) fn opened(desc: &BdevDesc) {
     let name = unsafe {
         let bdev = sys::spdk_bdev_desc_get_bdev(handle.as_ptr());
         extra.bdev.set(bdev);
-        extra.block_size.set(sys::spdk_bdev_get_block_size(bdev));
+        set_sizes(extra, handle.as_ptr(), bdev);
         CStr::from_ptr(sys::spdk_bdev_get_name(bdev))
     };
     let _ = extra.name.set(name.to_string_lossy().into());
     let weak = handle.downgrade();
     let local = handle.local().clone();
     extra.hub.set_hook(move |event| {
+        if *event == BdevEvent::MediaManagement
+            && let Some(desc) = weak.upgrade()
+        {
+            bdev_events::take_media_events(&desc);
+        }
         if *event == BdevEvent::Remove {
             weak.shut(Gone::Removed);
             let weak = weak.clone();
@@ -300,6 +379,31 @@ pub(crate) fn opened(desc: &BdevDesc) {
     });
 }
 
+#[cold]
+pub(crate) fn hides_metadata() -> Fault {
+    Fault::invalid("the descriptor hides the metadata, so only vectored reads and writes work")
+}
+
+/// Remembers what buffers have to hold.
+///
+/// # Safety
+/// `desc` is an open descriptor of `bdev`.
+unsafe fn set_sizes(extra: &DescExtra, desc: *mut sys::spdk_bdev_desc, bdev: *mut sys::spdk_bdev) {
+    // SAFETY: passed on; these calls read.
+    unsafe {
+        let whole = sys::spdk_bdev_get_block_size(bdev);
+        #[cfg(spdk_has_spdk_bdev_desc_get_block_size)]
+        let size = sys::spdk_bdev_desc_get_block_size(desc);
+        #[cfg(not(spdk_has_spdk_bdev_desc_get_block_size))]
+        let (size, _) = (whole, desc);
+        extra.vector_block_size.set(size);
+        extra.block_size.set(if size == whole { size } else { 0 });
+        if sys::spdk_bdev_is_md_separate(bdev) {
+            extra.md_size.set(sys::spdk_bdev_get_md_size(bdev));
+        }
+    }
+}
+
 /// Closes what depends on a descriptor, then the descriptor. Returns whether all of it is closed.
 fn let_go(desc: &WeakHandle<BdevDescObject>) -> bool {
     let why = Gone::Removed;
@@ -312,6 +416,10 @@ fn let_go(desc: &WeakHandle<BdevDescObject>) -> bool {
     let all_gone = dependents.is_empty() && desc.revoke_if_idle(why);
     if all_gone {
         handle.extra().hub.close();
+        handle.extra().media.close();
+        if let Some(timeouts) = handle.extra().timeouts.get() {
+            timeouts.close();
+        }
     }
     all_gone
 }
@@ -394,6 +502,35 @@ impl BdevDesc {
     pub fn block_size_of(&self) -> Result<u32, Fault> {
         Ok(self.handle().extra().block_size())
     }
+
+    /// The same, for vectored reads and writes, which SPDK converts where the descriptor hides metadata.
+    #[doc(hidden)]
+    #[inline]
+    pub fn vector_block_size_of(&self) -> Result<u32, Fault> {
+        Ok(self.handle().extra().vector_block_size.get())
+    }
+
+    /// Refuses what SPDK does not convert where the descriptor hides metadata.
+    #[doc(hidden)]
+    #[inline]
+    pub fn shows_metadata(&self) -> Result<(), Fault> {
+        match self.handle().extra().block_size() {
+            0 => Err(hides_metadata()),
+            _ => Ok(()),
+        }
+    }
+
+    /// The size of the metadata of a block in a buffer of their own, for the check of its length.
+    #[doc(hidden)]
+    #[inline]
+    pub fn md_size_of(&self) -> Result<u32, Fault> {
+        match self.handle().extra().md_size.get() {
+            0 => Err(Fault::invalid(
+                "the device keeps no metadata apart from the data, so there is no buffer for them",
+            )),
+            size => Ok(size),
+        }
+    }
 }
 
 impl Describe for BdevDesc {
@@ -418,7 +555,7 @@ impl Describe for Handle<BdevDescObject> {
         Some(unsafe {
             (
                 sys::spdk_bdev_get_num_blocks(bdev),
-                sys::spdk_bdev_get_block_size(bdev),
+                self.extra().vector_block_size.get(),
             )
         })
     }

@@ -7,6 +7,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use crate::error::{Error, Fault};
+use crate::io_id::{BdevIo, IoId};
 use crate::local::{Caller, begin};
 use crate::op::{Begun, Operation};
 
@@ -29,7 +30,7 @@ enum Stage<B, O> {
 /// `start` runs no code of the user's between the begin of the operation and its return, such as the drop
 /// of what it has captured: an operation that ended there would not be seen as ended.
 #[inline(always)]
-pub fn call<B, O, E, T>(start: B, at: E) -> impl Future<Output = Result<T, Error>>
+pub fn call<B, O, E, T>(start: B, at: E) -> impl BdevIo<Output = Result<T, Error>>
 where
     B: FnOnce(Caller<'_>) -> Result<Begun<O>, Fault>,
     O: Operation<Output = T>,
@@ -86,6 +87,20 @@ where
             Poll::Pending => Poll::Pending,
             Poll::Ready(Ok(output)) => Poll::Ready(Ok(output)),
             Poll::Ready(Err(fault)) => Poll::Ready(Err((this.at)(fault))),
+        }
+    }
+}
+
+impl<B, O, E> BdevIo for Call<B, O, E>
+where
+    B: FnOnce(Caller<'_>) -> Result<Begun<O>, Fault>,
+    O: Operation,
+    E: Fn(Fault) -> Error,
+{
+    fn id(&self) -> Option<IoId> {
+        match self.stage {
+            Stage::Begun(op) => IoId::of(op.context()),
+            Stage::New(_) | Stage::Ended => None,
         }
     }
 }

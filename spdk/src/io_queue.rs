@@ -11,6 +11,7 @@ use std::task::{Context, Poll, ready};
 
 use futures_core::Stream;
 
+use crate::bdev::hides_metadata;
 use crate::buf::DmaBuf;
 use crate::channel::IoChannel;
 use crate::error::{At, Error, Fault, Result};
@@ -98,13 +99,16 @@ impl<T: 'static> IoQueue<T> {
     /// [`ErrorKind::WrongThread`](crate::ErrorKind::WrongThread) on another spdk_thread than the
     /// channel's, [`ErrorKind::Gone`](crate::ErrorKind::Gone) when the device was removed, and
     /// [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument) for a channel of something
-    /// else than a bdev.
+    /// else than a bdev, or of a descriptor that hides metadata.
     pub fn new(channel: &IoChannel) -> Result<Self> {
         let queue = begin(|caller| {
             channel.handle().get(caller)?;
             let desc = channel.bdev_desc();
             let desc = desc.ok_or_else(|| Fault::invalid("it is not the channel of a bdev"))?;
-            Ok(IoQueue(Slots::new(channel.handle(), desc)))
+            match desc.extra().block_size() {
+                0 => Err(hides_metadata()),
+                _ => Ok(IoQueue(Slots::new(channel.handle(), desc))),
+            }
         });
         queue.map_err(|fault| fault.at(At::new("IoQueue::new", channel)))
     }

@@ -4,6 +4,7 @@ use std::ffi::c_int;
 
 use smallvec::SmallVec;
 
+use crate::bdev::hides_metadata;
 use crate::buf::DmaBuf;
 use crate::error::Fault;
 use crate::mem::Loan;
@@ -85,6 +86,9 @@ pub fn check_len(have: u64, blocks: u64, block_size: u32) -> Result<(), Fault> {
 
 #[cold]
 fn wrong_len(have: u64, blocks: u64, block_size: u32) -> Fault {
+    if block_size == 0 {
+        return hides_metadata();
+    }
     Fault::invalid(match blocks.checked_mul(u64::from(block_size)) {
         Some(want) => format!(
             "the buffers hold {have} bytes, but {blocks} blocks of {block_size} bytes are {want}"

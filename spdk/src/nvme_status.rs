@@ -37,6 +37,15 @@ impl NvmeStatus {
         }
     }
 
+    /// Whether a comparison found that the data differ.
+    pub fn is_compare_failure(self) -> bool {
+        (u32::from(self.sct), u32::from(self.sc))
+            == (
+                sys::SPDK_NVME_SCT_MEDIA_ERROR.0,
+                sys::SPDK_NVME_SC_COMPARE_FAILURE.0,
+            )
+    }
+
     fn raw(self) -> sys::spdk_nvme_status {
         let dnr = u16::from(self.dnr == Some(true));
         let mut raw = sys::spdk_nvme_status::default();

@@ -529,6 +529,9 @@ pub trait Operation: Copy {
     /// As for [`Operation::poll`]; it was submitted just now, and is in flight.
     unsafe fn wait_for(self, cx: &mut Context<'_>) -> Poll<Result<Self::Output, Fault>>;
 
+    /// What C knows it by. No other operation has it while the share is neither ready nor given up.
+    fn context(self) -> *mut c_void;
+
     /// Gives it up: the operation goes on without a future.
     ///
     /// # Safety
@@ -573,6 +576,10 @@ where
             }
             None => self.poll_again(cx),
         }
+    }
+
+    fn context(self) -> *mut c_void {
+        self.to_arg()
     }
 
     #[cold]

@@ -4,7 +4,7 @@ pub use spdk_derive::api;
 pub use spdk_sys as sys;
 pub use std::future::Future;
 
-pub use crate::bdev_io::BdevIoDone;
+pub use crate::bdev_io::{BdevIoDone, BdevIoLive, LiveIo};
 pub use crate::buf::DmaBuf;
 pub use crate::call::call;
 pub use crate::channel::{IoChannel, IoChannelObject};
@@ -13,11 +13,13 @@ pub use crate::errno::Errno;
 pub use crate::error::{At, Describe, Error, Fault, Gone, Result};
 pub use crate::events::{EventHub, Events, emit};
 pub use crate::handle::{Handle, Hold, Object, Subject};
+pub use crate::io_id::BdevIo;
 pub use crate::iovecs::{IoVecs, check_len, total_len};
 pub use crate::local::{Caller, Here, begin};
 pub use crate::mem::Loan;
 pub use crate::op::{Callback, Complete, Submitted, bdev_rc, complete, op, status};
-pub use crate::text::{cstring, string};
+pub use crate::records::zeroes;
+pub use crate::text::{CStrings, cstring, string};
 pub use crate::{
     __assert_not_send as assert_not_send, __assert_not_send_sync as assert_not_send_sync,
     __assert_not_sync as assert_not_sync, __assert_send as assert_send,

@@ -28,3 +28,32 @@ pub unsafe fn string(text: *const c_char) -> Result<Option<String>, Fault> {
 pub fn cstring(text: &str, what: &'static str) -> Result<CString, Fault> {
     CString::new(text).map_err(|error| Fault::invalid(interior_nul(what, &error)))
 }
+
+/// Texts for C, as an array of pointers.
+pub struct CStrings {
+    _texts: Vec<CString>,
+    pointers: Vec<*const c_char>,
+}
+
+impl CStrings {
+    /// Copies the texts.
+    pub fn new(texts: &[&str], what: &'static str) -> Result<Self, Fault> {
+        let texts = texts.iter().map(|text| cstring(text, what));
+        let texts: Vec<CString> = texts.collect::<Result<_, _>>()?;
+        let pointers = texts.iter().map(|text| text.as_ptr()).collect();
+        Ok(CStrings {
+            _texts: texts,
+            pointers,
+        })
+    }
+
+    /// The array, valid as long as `self`.
+    pub fn as_ptr(&self) -> *const *const c_char {
+        self.pointers.as_ptr()
+    }
+
+    /// How many texts.
+    pub fn count(&self) -> usize {
+        self.pointers.len()
+    }
+}

@@ -5,3 +5,5 @@
 pub mod thread;
 #[rustfmt::skip]
 pub mod bdev;
+#[rustfmt::skip]
+pub mod bdev_zone;

@@ -1,0 +1,123 @@
+//! Asking the device to end an operation early.
+#![allow(unsafe_code)] // Calls `spdk_bdev_abort` with the address of an operation, which C only compares.
+
+use std::ffi::c_void;
+use std::future::Future;
+
+use crate::bdev::{BdevDesc, BdevDescObject};
+use crate::call::call;
+use crate::channel::{IoChannel, IoChannelObject};
+use crate::error::{At, Fault, Result};
+use crate::handle::{Hold, Subject};
+use crate::io_id::BdevIo;
+use crate::local::Caller;
+use crate::op::{Callback, Complete, bdev_rc, complete, op};
+use crate::sys;
+
+/// `spdk_bdev_io_completion_cb` of an abort: whether it did what it was to do is no status of a device.
+enum AbortDone {}
+
+// SAFETY: `on_done` passes its context to `complete` once and runs no other code than SPDK's.
+unsafe impl Callback for AbortDone {
+    type Fn = sys::spdk_bdev_io_completion_cb;
+    type Raw = bool;
+
+    fn of<K: Complete<bool>>() -> Self::Fn {
+        unsafe extern "C" fn on_done<K: Complete<bool>>(
+            bdev_io: *mut sys::spdk_bdev_io,
+            success: bool,
+            arg: *mut c_void,
+        ) {
+            // SAFETY: the callback owns `bdev_io` and frees it, once, before the descriptor and the channel
+            // can go; `arg` is the operation's.
+            unsafe {
+                sys::spdk_bdev_free_io(bdev_io);
+                complete::<K, _>(arg, success);
+            }
+        }
+        Some(on_done::<K>)
+    }
+}
+
+impl BdevDesc {
+    /// Asks the device to end an operation that was begun on this channel, and returns whether it did.
+    ///
+    /// `io` is the operation's future. It is borrowed so long, since it names the operation, and is to be
+    /// awaited afterwards: what became of the operation is what it says. One that was ended early reports an
+    /// error of the device, with the status of an aborted command.
+    ///
+    /// `true` is the word of the device that it ended what it had of the operation, or that nothing of it was
+    /// left. `false` says that there was nothing to end any more, or that the device could not; `io` then ends
+    /// by itself.
+    ///
+    /// ```
+    /// # use spdk::{BdevDesc, DmaBuf, IoChannel};
+    /// # use std::pin::pin;
+    /// # use std::task::Poll;
+    /// # async fn example(desc: &BdevDesc, ch: &IoChannel, buf: &mut DmaBuf) -> spdk::Result<()> {
+    /// let mut read = pin!(desc.read(ch, buf, 0));
+    /// // It is in flight from its first poll on.
+    /// let first = std::future::poll_fn(|cx| Poll::Ready(read.as_mut().poll(cx))).await;
+    /// if first.is_pending() {
+    ///     let ended = desc.abort(ch, &*read).await?;
+    ///     let result = read.await;
+    ///     println!("{ended}: {result:?}");
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// Wraps `spdk_bdev_abort`.
+    ///
+    /// # Errors
+    ///
+    /// - `ENOTSUP`: the device can end no operation early.
+    /// - `ErrorKind::InvalidArgument`: `io` was not polled yet, or has ended.
+    /// - Refused before C sees it: a channel of another device.
+    ///
+    /// # Cancellation
+    ///
+    /// Nothing happens before the first poll. A future that is dropped later abandons the abort but does
+    /// not stop it.
+    ///
+    /// # Thread
+    ///
+    /// The spdk_thread of the channel, which is that of the device too.
+    #[doc(alias = "spdk_bdev_abort")]
+    pub fn abort<'a, F: BdevIo>(
+        &'a self,
+        ch: &'a IoChannel,
+        io: &'a F,
+    ) -> impl Future<Output = Result<bool>> + use<'a, F> {
+        let start = move |caller: Caller<'_>| {
+            let held = (self.handle().hold(caller)?, self.channel(ch, caller)?);
+            let id = io.id().ok_or_else(|| {
+                Fault::invalid(
+                    "the operation is not in flight: it was not polled yet, or has ended",
+                )
+            })?;
+            // SAFETY: 0 means that the callback runs once, another code that it never runs; `held` keeps
+            // the descriptor and the channel until then. C compares the context of the other operation
+            // and does nothing else with it. While its future is borrowed no other operation has it.
+            Ok(unsafe {
+                op::<AbortDone, _, _>(
+                    move |(desc, ch): &mut (Hold<BdevDescObject>, Hold<IoChannelObject>),
+                          done,
+                          arg| {
+                        let (desc, ch) = (desc.as_ptr(), ch.as_ptr());
+                        bdev_rc(
+                            sys::spdk_bdev_abort(desc, ch, id.context(), done, arg),
+                            desc,
+                            ch,
+                        )
+                    },
+                    |_, aborted| Ok(aborted),
+                    held,
+                )
+            })
+        };
+        call(start, move |fault| {
+            fault.at(At::new("spdk_bdev_abort", self))
+        })
+    }
+}

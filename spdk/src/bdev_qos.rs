@@ -1,0 +1,183 @@
+//! Limits of how much a device may do.
+#![allow(unsafe_code)] // Carries a callback of another spdk_thread home.
+
+use std::ffi::{c_int, c_void};
+use std::future::Future;
+
+use crate::bdev::{Bdev, BdevHistogramStatusCb, BdevHold};
+use crate::call::call;
+use crate::error::{At, Fault, Result};
+use crate::handle::Subject;
+use crate::local::{Caller, begin, current_thread};
+use crate::op::{Submitted, op, status};
+use crate::sys;
+
+/// How much a device may do in a second; 0 is as much as it can.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct QosLimits {
+    /// Reads and writes together. SPDK rounds it up to a multiple of 1000.
+    pub rw_ios_per_sec: u64,
+    /// MiB that are read and written together.
+    pub rw_mbytes_per_sec: u64,
+    /// MiB that are read.
+    pub r_mbytes_per_sec: u64,
+    /// MiB that are written.
+    pub w_mbytes_per_sec: u64,
+}
+
+const KINDS: usize = sys::SPDK_BDEV_QOS_NUM_RATE_LIMIT_TYPES.0 as usize;
+const RW_IOPS: usize = sys::SPDK_BDEV_QOS_RW_IOPS_RATE_LIMIT.0 as usize;
+const RW_BPS: usize = sys::SPDK_BDEV_QOS_RW_BPS_RATE_LIMIT.0 as usize;
+const R_BPS: usize = sys::SPDK_BDEV_QOS_R_BPS_RATE_LIMIT.0 as usize;
+const W_BPS: usize = sys::SPDK_BDEV_QOS_W_BPS_RATE_LIMIT.0 as usize;
+
+impl QosLimits {
+    fn to_c(self) -> Result<[u64; KINDS], Fault> {
+        let mut limits = [0; KINDS];
+        limits[RW_IOPS] = self.rw_ios_per_sec;
+        limits[RW_BPS] = self.rw_mbytes_per_sec;
+        limits[R_BPS] = self.r_mbytes_per_sec;
+        limits[W_BPS] = self.w_mbytes_per_sec;
+        // SPDK computes with bytes, and takes the greatest number for "as it was".
+        if limits.iter().any(|limit| *limit >= u64::MAX >> 20) {
+            return Err(Fault::invalid("a limit of 2^44 or more; 0 is none"));
+        }
+        Ok(limits)
+    }
+}
+
+/// A callback that comes on any spdk_thread, on its way to the one that it is for.
+struct Relay {
+    home: *mut sys::spdk_thread,
+    done: sys::spdk_bdev_histogram_status_cb,
+    arg: *mut c_void,
+    status: c_int,
+}
+
+unsafe extern "C" fn on_any_thread(relay: *mut c_void, status: c_int) {
+    let relay = relay.cast::<Relay>();
+    // SAFETY: C has the relay and gives it back once; nobody else uses it meanwhile.
+    let home = unsafe {
+        (*relay).status = status;
+        (*relay).home
+    };
+    if home == current_thread() {
+        // SAFETY: as above.
+        return unsafe { at_home(relay.cast()) };
+    }
+    // SAFETY: the operation holds an object of `home`, which therefore does not end. The relay goes along.
+    let rc = unsafe { sys::spdk_thread_send_msg(home, Some(at_home), relay.cast()) };
+    if rc != 0 {
+        tracing::error!(
+            rc,
+            "a limit was set, but SPDK has no memory to tell so: it will never be told"
+        );
+    }
+}
+
+unsafe extern "C" fn at_home(relay: *mut c_void) {
+    // SAFETY: made by `Box::into_raw`, and here for the last time. The callback is called once, on the
+    // spdk_thread of its operation.
+    unsafe {
+        let relay = Box::from_raw(relay.cast::<Relay>());
+        if let Some(done) = relay.done {
+            done(relay.arg, relay.status);
+        }
+    }
+}
+
+impl Bdev {
+    /// How much the device may do.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Gone`](crate::ErrorKind::Gone) when the device was removed.
+    #[doc(alias = "spdk_bdev_get_qos_rate_limits")]
+    pub fn qos_limits(&self) -> Result<QosLimits> {
+        let result = begin(|caller| {
+            let bdev = self.handle().get(caller)?;
+            let mut limits = [0; KINDS];
+            // SAFETY: the device is there, and the array has an element of each kind.
+            unsafe { sys::spdk_bdev_get_qos_rate_limits(bdev.as_ptr(), limits.as_mut_ptr()) };
+            Ok(QosLimits {
+                rw_ios_per_sec: limits[RW_IOPS],
+                rw_mbytes_per_sec: limits[RW_BPS],
+                r_mbytes_per_sec: limits[R_BPS],
+                w_mbytes_per_sec: limits[W_BPS],
+            })
+        });
+        result.map_err(|fault| fault.at(At::new("spdk_bdev_get_qos_rate_limits", self)))
+    }
+
+    /// Sets how much the device may do, from all spdk_threads together.
+    ///
+    /// Wraps `spdk_bdev_set_qos_rate_limits`.
+    ///
+    /// # Errors
+    ///
+    /// - `EAGAIN`: another call that sets limits is under way.
+    /// - `ENOMEM`: SPDK has no memory to limit with.
+    /// - `ErrorKind::InvalidArgument`: a limit of 2^44 or more.
+    ///
+    /// # Cancellation
+    ///
+    /// Nothing happens before the first poll. A future that is dropped later abandons the operation but
+    /// does not stop it.
+    ///
+    /// # Thread
+    ///
+    /// The home spdk_thread of the handle.
+    #[doc(alias = "spdk_bdev_set_qos_rate_limits")]
+    pub fn set_qos_limits(&self, limits: QosLimits) -> impl Future<Output = Result<()>> + use<'_> {
+        let start = move |caller: Caller<'_>| {
+            let limits = limits.to_c()?;
+            let hold = self.hold_open(caller)?;
+            // SAFETY: the callback runs once, on any spdk_thread, and the relay brings it home; `held`
+            // keeps the device until then. C changes the array during the call, and keeps it not.
+            Ok(unsafe {
+                op::<BdevHistogramStatusCb, _, _>(
+                    move |(bdev, limits): &mut (BdevHold, [u64; KINDS]), done, arg| {
+                        set(bdev.as_ptr(), limits, done, arg);
+                        Submitted::Pending
+                    },
+                    |_, rc| status(rc),
+                    (hold, limits),
+                )
+            })
+        };
+        call(start, move |fault| {
+            fault.at(At::new("spdk_bdev_set_qos_rate_limits", self))
+        })
+    }
+}
+
+/// # Safety
+/// The device is there and stays until the callback, which is the one of an operation on this
+/// spdk_thread.
+unsafe fn set(
+    bdev: *mut sys::spdk_bdev,
+    limits: &mut [u64; KINDS],
+    done: sys::spdk_bdev_histogram_status_cb,
+    arg: *mut c_void,
+) {
+    let relay = Box::new(Relay {
+        home: current_thread(),
+        done,
+        arg,
+        status: 0,
+    });
+    let relay = Box::into_raw(relay).cast();
+    // SAFETY: passed on; `on_any_thread` takes the relay back.
+    unsafe {
+        #[cfg(spdk_args_spdk_bdev_set_qos_rate_limits = "5")]
+        sys::spdk_bdev_set_qos_rate_limits(
+            bdev,
+            limits.as_mut_ptr(),
+            0, // the default time slice
+            Some(on_any_thread),
+            relay,
+        );
+        #[cfg(spdk_args_spdk_bdev_set_qos_rate_limits = "4")]
+        sys::spdk_bdev_set_qos_rate_limits(bdev, limits.as_mut_ptr(), Some(on_any_thread), relay);
+    }
+}
