@@ -38,6 +38,10 @@ mod world;
 mod call;
 #[path = "../../../spdk/src/errno.rs"]
 mod errno;
+#[allow(dead_code, reason = "aborts use the rest")]
+#[allow(unreachable_pub, reason = "public in its own crate")]
+#[path = "../../../spdk/src/io_id.rs"]
+mod io_id;
 #[allow(dead_code, reason = "generated code uses the rest")]
 #[allow(unreachable_pub, reason = "public in its own crate")]
 #[path = "../../../spdk/src/op.rs"]

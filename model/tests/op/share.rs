@@ -1,6 +1,7 @@
 //! The future's share of an operation, which says what is wrong when it is used against its contract.
 #![allow(unsafe_code)] // Passes the share's own contract on, after a look.
 
+use std::ffi::c_void;
 use std::task::{Context, Poll};
 
 use crate::error::Fault;
@@ -67,6 +68,11 @@ impl<O: Operation<Output = Resource>> Operation for Checked<O> {
             self.end();
         }
         poll
+    }
+
+    fn context(self) -> *mut c_void {
+        self.look();
+        self.share.context()
     }
 
     unsafe fn detach(self) {
