@@ -213,6 +213,12 @@ pub enum ErrorKind {
     /// The task was aborted, or its spdk_thread ended before it finished.
     #[error("the task was cancelled")]
     Cancelled,
+    /// The time of a [`timeout`](crate::time::timeout) was over before its future was ready.
+    #[error("it did not end within {limit:?}")]
+    TimedOut {
+        /// The time that it had.
+        limit: std::time::Duration,
+    },
     /// SPDK could not start.
     #[error("SPDK did not start: {reason}")]
     Start {

@@ -94,6 +94,7 @@ mod op;
 mod options;
 mod os_thread;
 mod panic;
+mod poller;
 mod records;
 mod round_trip;
 mod shared;
@@ -105,6 +106,8 @@ mod text;
 mod thread;
 mod thread_handle;
 mod ticks;
+pub mod time;
+mod timers;
 mod wakeups;
 
 // Named by the files that a model checker compiles with cells and atomics of its own.
@@ -129,6 +132,7 @@ pub use io_queue::{Done, EndedIo, IoQueue};
 pub use nvme_cmd::NvmeCmd;
 pub use nvme_status::NvmeStatus;
 pub use options::LogLevel;
+pub use poller::{PollStatus, Poller, PollerBuilder};
 pub use spdk_derive::{main, test};
 pub use task::spawn_local;
 pub use thread::{

@@ -24,6 +24,7 @@ use crate::panic;
 use crate::shared::{self, Owner, Shared};
 use crate::shutdown;
 use crate::sys;
+use crate::timers::Timers;
 use crate::wakeups::Wakeups;
 
 /// After how many turns with nothing to do the poller pauses.
@@ -112,6 +113,7 @@ pub(crate) struct Local {
     /// Operations that hold no object of this thread.
     operations: Cell<usize>,
     poller: Cell<*mut sys::spdk_poller>,
+    timers: Timers,
     /// What runs when it has ended.
     ending: RefCell<Vec<Box<dyn FnOnce()>>>,
     is_ending: Cell<bool>,
@@ -258,6 +260,7 @@ impl Local {
             next_object: Cell::new(0),
             operations: Cell::new(0),
             poller: Cell::new(ptr::null_mut()),
+            timers: Timers::default(),
             ending: RefCell::default(),
             is_ending: Cell::new(false),
             out_of_patience: Cell::new(None),
@@ -298,6 +301,27 @@ impl Local {
 
     pub(crate) fn executor(&self) -> &Executor {
         &self.executor
+    }
+
+    pub(crate) fn timers(&self) -> &Timers {
+        &self.timers
+    }
+
+    /// Runs code of the user that SPDK calls, as a message is run: no task is polled inside of it.
+    /// `None`, and it did not run, inside other such code.
+    pub(crate) fn run_beside<R>(&self, f: impl FnOnce() -> R) -> Option<R> {
+        struct Leave<'a>(&'a Local);
+        impl Drop for Leave<'_> {
+            fn drop(&mut self) {
+                self.0.leave();
+            }
+        }
+        if !self.executor.enter() {
+            return None;
+        }
+        RUNNING.set(self.thread.get());
+        let _leave = Leave(self);
+        Some(f())
     }
 
     pub(crate) fn is_ending(&self) -> bool {
@@ -533,6 +557,7 @@ impl Local {
 
     fn finish(self: &Rc<Self>) {
         self.shared.close(self.messages.take());
+        self.timers.close();
         let mut poller = self.poller.replace(ptr::null_mut());
         // SAFETY: registered in `start` on this spdk_thread, which is current; it may be
         // unregistered from inside itself. `self` keeps the `Local` for the rest of this turn.
