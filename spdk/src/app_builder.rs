@@ -28,6 +28,7 @@ pub struct SpdkAppBuilder {
     shm_id: Option<i32>,
     log_level: Option<LogLevel>,
     disable_cpumask_locks: bool,
+    interrupt_mode: bool,
     shutdown_patience: Option<Duration>,
 }
 
@@ -107,6 +108,20 @@ impl SpdkAppBuilder {
     /// Lets other SPDK processes run on the same cores. From SPDK 24.09 on; refused before that.
     pub fn disable_cpumask_locks(mut self, disable: bool) -> Self {
         self.disable_cpumask_locks = disable;
+        self
+    }
+
+    /// Lets the reactors sleep until a file descriptor has something for them, instead of polling: an idle
+    /// application then uses almost no CPU time.
+    ///
+    /// An event costs system calls, so I/O has a higher latency. Tasks, wakes, messages and
+    /// [timers](crate::time) work as ever, and I/O of every device completes. But a reactor rests only while
+    /// the drivers of its open channels have a file descriptor to wait for: of SPDK 26.01's bdevs aio and
+    /// NVMe do. Malloc and null bdevs have to be polled, and a [`Poller`](crate::Poller) without a period
+    /// too: while there is one, its reactor is as busy as before.
+    #[doc(alias = "spdk_interrupt_mode_enable")]
+    pub fn interrupt_mode(mut self, interrupt_mode: bool) -> Self {
+        self.interrupt_mode = interrupt_mode;
         self
     }
 
@@ -278,6 +293,7 @@ impl<'a> Options<'a> {
             }
             opts.no_pci = builder.no_pci;
             opts.no_huge = builder.no_huge;
+            opts.interrupt_mode = builder.interrupt_mode;
             #[cfg(spdk_since_24_09)]
             {
                 opts.disable_cpumask_locks = builder.disable_cpumask_locks;

@@ -62,6 +62,12 @@ impl DmaBuf {
         Self::alloc(size, align)
     }
 
+    pub(crate) fn of(mem: MemRef) -> Self {
+        DmaBuf {
+            mem: Cell::new(mem),
+        }
+    }
+
     /// The size in bytes; never 0.
     #[expect(clippy::len_without_is_empty, reason = "a buffer is never empty")]
     #[inline]

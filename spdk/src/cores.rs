@@ -7,7 +7,6 @@
 use std::collections::BTreeMap;
 use std::ffi::{CString, c_void};
 use std::future::Future;
-use std::mem::MaybeUninit;
 use std::ptr::NonNull;
 use std::sync::{Arc, Mutex};
 
@@ -15,7 +14,7 @@ use crate::error::{At, Error, Fault, Result};
 use crate::inbox::Messages;
 use crate::local::{Local, current_thread};
 use crate::shared::{Owner, Shared};
-use crate::{Errno, SpdkApp, ThreadHandle, app, options, panic, sys};
+use crate::{CpuSet, Errno, SpdkApp, ThreadHandle, app, options, panic, sys};
 
 /// The spdk_threads of [`spawn_on`], by their cores.
 static KEPT: Mutex<BTreeMap<u32, ThreadHandle>> = Mutex::new(BTreeMap::new());
@@ -104,7 +103,7 @@ async fn kept(core: u32) -> Result<ThreadHandle> {
             return Ok((thread.clone(), None));
         }
         let name = options::text("name", &format!("core_{core}"))?;
-        let (thread, started) = create(&name, core)?;
+        let (thread, started) = create(&name, &CpuSet::of([core])?)?;
         kept.insert(core, thread.clone());
         Ok((thread, Some(started)))
     })?;
@@ -138,7 +137,35 @@ impl ThreadHandle {
         let name = options::text("name", name)?;
         let (thread, started) = app::while_running(CALL, |_| {
             check(CALL, core)?;
-            create(&name, core)
+            create(&name, &CpuSet::of([core])?)
+        })?;
+        started.wait(CALL, &thread).await?;
+        Ok(thread)
+    }
+
+    /// [`ThreadHandle::on_core`], where SPDK chooses among these cores: the next in turn each time.
+    ///
+    /// The spdk_thread stays on the core that it gets. To move work, end the spdk_thread and make
+    /// another one: what Rust keeps for an spdk_thread belongs to an OS thread.
+    ///
+    /// # Errors
+    ///
+    /// As for [`ThreadHandle::on_core`]; [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument)
+    /// also for no core.
+    ///
+    /// # Cancellation
+    ///
+    /// As for [`ThreadHandle::on_core`].
+    #[doc(alias = "spdk_thread_create")]
+    pub async fn on_cores(name: &str, cores: &CpuSet) -> Result<ThreadHandle> {
+        const CALL: &str = "ThreadHandle::on_cores";
+        let name = options::text("name", name)?;
+        let (thread, started) = app::while_running(CALL, |_| {
+            if cores.is_empty() {
+                return Err(Fault::invalid("a set without a core").at(At::free(CALL)));
+            }
+            cores.iter().try_for_each(|core| check(CALL, core))?;
+            create(&name, cores)
         })?;
         started.wait(CALL, &thread).await?;
         Ok(thread)
@@ -213,21 +240,16 @@ impl Started {
 struct Start {
     shared: Arc<Shared>,
     index: u32,
-    core: u32,
+    cores: CpuSet,
     outcome: oneshot::Sender<Result<(), Fault>>,
 }
 
-/// Creates an spdk_thread on a core of the application, which runs and does not begin to end
+/// Creates an spdk_thread on one of these cores of the application, which runs and does not begin to end
 /// meanwhile. What is sent to it is kept until it has started.
-fn create(name: &CString, core: u32) -> Result<(ThreadHandle, Started)> {
+fn create(name: &CString, cores: &CpuSet) -> Result<(ThreadHandle, Started)> {
     const CALL: &str = "spdk_thread_create";
-    let mut cpuset = MaybeUninit::<sys::spdk_cpuset>::zeroed();
-    // SAFETY: the cpuset is zeroed, which is an empty one, and the core is one of the environment's.
-    // The framework runs, so its thread library is up; the name and the cpuset are copied.
-    let thread = unsafe {
-        sys::spdk_cpuset_set_cpu(cpuset.as_mut_ptr(), core, true);
-        sys::spdk_thread_create(name.as_ptr(), cpuset.as_ptr())
-    };
+    // SAFETY: the framework runs, so its thread library is up; the name and the cpuset are copied.
+    let thread = unsafe { sys::spdk_thread_create(name.as_ptr(), cores.as_ptr()) };
     let Some(thread) = NonNull::new(thread) else {
         return Err(Error::errno_of(CALL, Errno::ENOMEM));
     };
@@ -239,7 +261,7 @@ fn create(name: &CString, core: u32) -> Result<(ThreadHandle, Started)> {
         shared: shared.clone(),
         // From here on the end of the application ends it too.
         index: shared.register(),
-        core,
+        cores: cores.clone(),
         outcome,
     }));
     // SAFETY: the spdk_thread exists, as above; `start` takes the box back.
@@ -264,15 +286,15 @@ unsafe extern "C" fn start(first: *mut c_void) {
         let thread = current_thread();
         // SAFETY: no precondition.
         let core = unsafe { sys::spdk_env_get_current_core() };
-        let outcome = if core == first.core {
+        let outcome = if first.cores.contains(core) {
             Local::adopt(thread, first.shared, first.index).map(drop)
         } else {
             Shared::unregister(first.index);
             first.shared.close(Messages::default());
             Err(Fault::invalid(format!(
-                "SPDK put the spdk_thread on core {core} instead of core {}, whose reactor is in \
+                "SPDK put the spdk_thread on core {core} instead of one of {:?}, whose reactors are in \
                  interrupt mode",
-                first.core
+                first.cores
             )))
         };
         if outcome.is_err() {

@@ -14,12 +14,15 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
+use std::thread::AccessError;
 use std::time::Instant;
 
+use crate::each_thread;
 use crate::error::{Fault, Gone};
 use crate::executor::{Body, Executor, TaskRef};
 use crate::handle::AtHome;
 use crate::inbox::Messages;
+use crate::interrupt;
 use crate::panic;
 use crate::shared::{self, Owner, Shared};
 use crate::shutdown;
@@ -104,7 +107,7 @@ pub(crate) struct Local {
     has_work: Cell<bool>,
     /// How many turns have had nothing to do since the last that had.
     idle_turns: Cell<u32>,
-    /// Whether the poller pauses.
+    /// Whether the poller pauses. In interrupt mode: whether no turn was asked for.
     is_asleep: Cell<bool>,
     executor: Executor,
     deferred: RefCell<VecDeque<Box<dyn FnOnce()>>>,
@@ -114,6 +117,8 @@ pub(crate) struct Local {
     operations: Cell<usize>,
     poller: Cell<*mut sys::spdk_poller>,
     timers: Timers,
+    /// How many channels there are to the pools of `iobuf`.
+    iobuf_channels: Cell<u32>,
     /// What runs when it has ended.
     ending: RefCell<Vec<Box<dyn FnOnce()>>>,
     is_ending: Cell<bool>,
@@ -197,6 +202,22 @@ pub fn begin<T>(start: impl FnOnce(Caller<'_>) -> Result<T, Fault>) -> Result<T,
     start(Caller(current_thread(), PhantomData))
 }
 
+/// Runs code of the user that SPDK calls on the current spdk_thread, in a message: no task is polled
+/// inside of it. An spdk_thread that Rust has not run on gets no [`Local`] by that.
+pub(crate) fn beside<R>(f: impl FnOnce() -> R) -> R {
+    struct Leave(Option<Rc<Local>>);
+    impl Drop for Leave {
+        fn drop(&mut self) {
+            if let Some(local) = &self.0 {
+                local.leave();
+            }
+        }
+    }
+    let local = Local::here().filter(|local| local.executor.enter());
+    let _leave = Leave(local);
+    f()
+}
+
 impl Local {
     /// The `Local` of the current spdk_thread.
     pub(crate) fn current() -> Result<Rc<Local>, Fault> {
@@ -204,17 +225,26 @@ impl Local {
         if thread.is_null() {
             return Err(Fault::no_thread());
         }
-        let known = LOCALS.try_with(|locals| {
-            let locals = locals.0.borrow();
-            let mut locals = locals.iter();
-            locals.find(|local| local.thread.get() == thread).cloned()
-        });
-        match known {
+        match Self::known(thread) {
             Ok(Some(local)) => Ok(local),
             Ok(None) => Self::start(thread),
             // The OS thread is ending.
             Err(_) => Err(Fault::no_thread()),
         }
+    }
+
+    /// The `Local` of the current spdk_thread, if Rust has run on it.
+    pub(crate) fn here() -> Option<Rc<Local>> {
+        Self::known(current_thread()).ok().flatten()
+    }
+
+    /// The `Local` of an spdk_thread, if it has one on this OS thread.
+    fn known(thread: *mut sys::spdk_thread) -> Result<Option<Rc<Local>>, AccessError> {
+        LOCALS.try_with(|locals| {
+            let locals = locals.0.borrow();
+            let mut locals = locals.iter();
+            locals.find(|local| local.thread.get() == thread).cloned()
+        })
     }
 
     #[cold]
@@ -261,6 +291,7 @@ impl Local {
             operations: Cell::new(0),
             poller: Cell::new(ptr::null_mut()),
             timers: Timers::default(),
+            iobuf_channels: Cell::new(0),
             ending: RefCell::default(),
             is_ending: Cell::new(false),
             out_of_patience: Cell::new(None),
@@ -282,6 +313,11 @@ impl Local {
         local.poller.set(poller);
         local.shared.set_thread(thread);
         LOCALS.with(|locals| locals.0.borrow_mut().push(local.clone()));
+        if interrupt::is_enabled() {
+            // SAFETY: registered above, with the same context. From here on it runs only while SPDK polls
+            // this spdk_thread all the same; else `set_mode` has just asked for a turn.
+            unsafe { sys::spdk_poller_register_interrupt(poller, Some(set_mode), arg.cast()) };
+        }
         Ok(local)
     }
 
@@ -303,6 +339,10 @@ impl Local {
         &self.executor
     }
 
+    pub(crate) fn iobuf_channels(&self) -> &Cell<u32> {
+        &self.iobuf_channels
+    }
+
     pub(crate) fn timers(&self) -> &Timers {
         &self.timers
     }
@@ -319,7 +359,6 @@ impl Local {
         if !self.executor.enter() {
             return None;
         }
-        RUNNING.set(self.thread.get());
         let _leave = Leave(self);
         Some(f())
     }
@@ -358,6 +397,9 @@ impl Local {
     #[cold]
     fn sleep(&self) {
         self.idle_turns.set(0);
+        if interrupt::is_enabled() {
+            return; // see `turn_and_rest`
+        }
         // What comes from another OS thread from here on wakes it up.
         if self.shared.sleep() && self.wakeups.sleep() {
             self.is_asleep.set(true);
@@ -381,6 +423,9 @@ impl Local {
         self.is_asleep.set(false);
         self.shared.is_up();
         self.wakeups.wake_up();
+        if interrupt::is_enabled() {
+            return self.ask_for_turn();
+        }
         let (thread, current) = (self.thread.get(), current_thread());
         // SAFETY: the spdk_thread exists and is of this OS thread, and so is the poller, which `finish`
         // unregisters when it is awake. No code but SPDK's runs while another one is current.
@@ -388,6 +433,37 @@ impl Local {
             sys::spdk_set_thread(thread);
             sys::spdk_poller_resume(self.poller.get());
             sys::spdk_set_thread(current);
+        }
+    }
+
+    /// In interrupt mode turns come by SPDK's messages, which wake the reactor. One is on its way unless
+    /// this is asleep.
+    #[cold]
+    fn ask_for_turn(&self) {
+        // SAFETY: the spdk_thread exists, and the function needs no context.
+        unsafe {
+            sys::spdk_thread_send_msg(self.thread.get(), Some(run_turn), ptr::null_mut());
+        }
+    }
+
+    /// The turn that was asked for, and another one or none.
+    #[cold]
+    fn turn_and_rest(self: &Rc<Self>) {
+        if self.is_asleep.get() {
+            return; // one too many, after a change of the mode
+        }
+        if !self.has_no_work() {
+            self.turn();
+        }
+        if self.thread.get().is_null() {
+            return; // it has ended
+        }
+        // What comes from another OS thread from here on asks again.
+        if self.has_no_work() && self.shared.sleep() && self.wakeups.sleep() {
+            self.is_asleep.set(true);
+        } else {
+            self.shared.is_up();
+            self.ask_for_turn();
         }
     }
 
@@ -438,7 +514,8 @@ impl Local {
         let mut busy = self.run_messages();
         self.wakeups
             .take(|number| self.executor.wake_number(number));
-        while let Some(f) = self.take_deferred() {
+        let deferred = self.deferred.borrow().len();
+        for f in std::iter::from_fn(|| self.take_deferred()).take(deferred) {
             busy = true;
             run_caught("release", f);
         }
@@ -566,9 +643,8 @@ impl Local {
             drop(Rc::from_raw(Rc::as_ptr(self)));
         }
         if self.shared.owner() == Owner::Crate {
-            // SAFETY: the spdk_thread is current. Its reactor destroys it when this poll is over and
-            // what SPDK still has to do on it is done.
-            unsafe { sys::spdk_thread_exit(self.thread.get()) };
+            // SAFETY: the spdk_thread is current, and this crate's.
+            unsafe { exit(each_thread::Exit::begin()) };
         }
         self.thread.set(ptr::null_mut());
         LAST.set(ptr::null());
@@ -584,6 +660,55 @@ impl Local {
             then();
         }
     }
+}
+
+/// Exits the current spdk_thread, when no iteration over the spdk_threads may be on its way to it.
+///
+/// # Safety
+/// This crate has made the spdk_thread, and uses it no more.
+unsafe fn exit(exit: each_thread::Exit) {
+    unsafe extern "C" fn again(_: *mut c_void) {
+        // SAFETY: sent below to an spdk_thread that this crate has made, and uses no more.
+        panic::guard("end of an spdk_thread", || unsafe {
+            self::exit(each_thread::Exit::again())
+        });
+    }
+    let thread = current_thread();
+    // SAFETY: the spdk_thread is current. Its reactor destroys it when this poll is over and what SPDK
+    // still has to do on it is done. Else the message comes in one of its next polls.
+    unsafe {
+        match exit.hold_up() {
+            Ok(_held_up) => sys::spdk_thread_exit(thread),
+            Err(waits) => {
+                waits.keep();
+                sys::spdk_thread_send_msg(thread, Some(again), ptr::null_mut())
+            }
+        };
+    }
+}
+
+/// A turn in interrupt mode.
+unsafe extern "C" fn run_turn(_: *mut c_void) {
+    panic::guard("executor message", || {
+        if let Some(local) = Local::here() {
+            local.turn_and_rest();
+        }
+    });
+}
+
+/// SPDK begins to wait for the file descriptors of the spdk_thread, or polls it again.
+unsafe extern "C" fn set_mode(_: *mut sys::spdk_poller, arg: *mut c_void, interrupt_mode: bool) {
+    panic::guard("executor mode", || {
+        // SAFETY: the poller is registered, and has a counted reference; this changes nothing.
+        let local = unsafe { &*arg.cast::<Local>().cast_const() };
+        if local.is_asleep.replace(false) {
+            local.shared.is_up();
+            local.wakeups.wake_up();
+        }
+        if interrupt_mode {
+            local.ask_for_turn();
+        }
+    });
 }
 
 unsafe extern "C" fn run_local(arg: *mut c_void) -> c_int {

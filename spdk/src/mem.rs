@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::*};
 
 use crate::env;
 use crate::error::Fault;
+use crate::iobuf::Lent;
 use crate::loans::{Heir, Loans};
 use crate::sys;
 
@@ -28,6 +29,8 @@ pub(crate) struct Mem {
     len: usize,
     align: usize,
     dma: bool,
+    /// Whose it is, if it comes from a pool.
+    lent: Option<Box<Lent>>,
     loans: Loans,
 }
 
@@ -98,6 +101,18 @@ impl Mem {
         Self::boxed(data, size, align, false)
     }
 
+    /// Memory of a pool, which gets it back.
+    ///
+    /// # Safety
+    /// `len` initialised bytes at `data`, aligned to `align`, that are nobody else's until they are given
+    /// back by `lent`.
+    pub(crate) unsafe fn lent(data: NonNull<u8>, len: usize, align: usize, lent: Lent) -> MemRef {
+        let mut mem = Self::boxed(data, len, align, true);
+        // SAFETY: just made, and not shared.
+        unsafe { mem.0.as_mut() }.lent = Some(Box::new(lent));
+        mem
+    }
+
     fn layout(size: usize, align: usize) -> Layout {
         match Layout::from_size_align(size, align) {
             Ok(layout) => layout,
@@ -111,6 +126,7 @@ impl Mem {
             len,
             align,
             dma,
+            lent: None,
             loans: Loans::none(),
         }))))
     }
@@ -232,7 +248,10 @@ impl MemRef {
     unsafe fn free(self) {
         // SAFETY: made by `Box::leak` in `Mem::boxed`; the caller holds the last reference.
         let mem = unsafe { Box::from_raw(self.0.as_ptr()) };
-        if mem.dma {
+        if let Some(lent) = mem.lent {
+            // SAFETY: it came with the memory, which nobody holds.
+            unsafe { lent.give_back(mem.data, mem.len) };
+        } else if mem.dma {
             // SAFETY: allocated by `spdk_dma_zmalloc`; the environment is up while `LIVE` counts it.
             unsafe { sys::spdk_dma_free(mem.data.as_ptr().cast()) };
             LIVE.fetch_sub(1, SeqCst);

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use crate::error::{At, Describe, Fault, Gone, Result};
 use crate::handle::{Handle, Object, WeakHandle};
-use crate::local::{Local, begin, run_caught};
+use crate::local::{self, Local, begin, run_caught};
 use crate::{Errno, options, panic, sys};
 
 /// Whether a poller had something to do. SPDK counts the time of its runs accordingly, and a
@@ -85,13 +85,18 @@ pub(crate) struct PollerExtra {
     run: Rc<Run>,
 }
 
+type Closure = Box<dyn FnMut() -> PollStatus>;
+type OnMode = Box<dyn FnMut(bool)>;
+
 /// What C runs. C's context is its address; the `PollerExtra` keeps it while the poller is registered.
 struct Run {
     local: Rc<Local>,
     /// Not there while it runs.
-    closure: Cell<Option<Box<dyn FnMut() -> PollStatus>>>,
+    closure: Cell<Option<Closure>>,
     is_paused: Cell<bool>,
     has_ended: Cell<bool>,
+    /// Hears of interrupt mode. Not there while it runs.
+    on_mode: Cell<Option<OnMode>>,
     handle: OnceCell<WeakHandle<PollerObject>>,
 }
 
@@ -147,6 +152,9 @@ impl Poller {
 
     /// Does not run it any more, until [`Poller::resume`]. On a paused one it does nothing.
     ///
+    /// In [interrupt mode](crate::SpdkAppBuilder::interrupt_mode) its closure does not run either, but SPDK
+    /// still wakes for it: to let the CPU rest, drop it.
+    ///
     /// # Errors
     ///
     /// [`ErrorKind::WrongThread`](crate::ErrorKind::WrongThread) on another spdk_thread,
@@ -172,6 +180,36 @@ impl Poller {
         self.0.extra().run.is_paused.set(false);
         // SAFETY: it is registered, on the current spdk_thread.
         unsafe { sys::spdk_poller_resume(poller.as_ptr()) };
+        Ok(())
+    }
+
+    /// Says what to do when SPDK ceases to poll this spdk_thread, in
+    /// [interrupt mode](crate::SpdkAppBuilder::interrupt_mode): `f` is called with `true` then, and with
+    /// `false` when SPDK polls it again. It is called at once if the spdk_thread is not polled now.
+    ///
+    /// From then on nothing of SPDK runs this poller while the spdk_thread is not polled. Whatever tells
+    /// of work does: usually an [`Interrupt`](crate::Interrupt), whose closure does the same as this one.
+    /// Without this call SPDK runs a periodic poller by an OS timer, and any other one without end, which
+    /// takes the whole CPU.
+    ///
+    /// Without interrupt mode `f` is never called. A panic of `f` is reported through `tracing`.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Poller::pause`].
+    #[doc(alias = "spdk_poller_register_interrupt")]
+    pub fn on_interrupt_mode<F>(&self, f: F) -> Result<()>
+    where
+        F: FnMut(bool) + 'static,
+    {
+        let poller = self.get("spdk_poller_register_interrupt")?;
+        let run = &self.0.extra().run;
+        let old = run.on_mode.replace(Some(Box::new(f)));
+        run_caught("drop of a poller", || drop(old));
+        let arg = Rc::as_ptr(run).cast_mut().cast();
+        // SAFETY: it is registered, on the current spdk_thread; the context lives until it is
+        // unregistered, after which C does not call the function either.
+        unsafe { sys::spdk_poller_register_interrupt(poller.as_ptr(), Some(set_mode), arg) };
         Ok(())
     }
 
@@ -266,13 +304,14 @@ fn register(
     name: &str,
     c_name: &std::ffi::CStr,
     period_us: u64,
-    closure: Box<dyn FnMut() -> PollStatus>,
+    closure: Closure,
 ) -> Result<Poller, Fault> {
     let run = Rc::new(Run {
         local: Local::current()?,
         closure: Cell::new(Some(closure)),
         is_paused: Cell::new(false),
         has_ended: Cell::new(false),
+        on_mode: Cell::new(None),
         handle: OnceCell::new(),
     });
     let arg = Rc::as_ptr(&run).cast_mut().cast();
@@ -305,6 +344,30 @@ unsafe extern "C" fn run_poller(arg: *mut c_void) -> c_int {
     })
 }
 
+unsafe extern "C" fn set_mode(_: *mut sys::spdk_poller, arg: *mut c_void, interrupt_mode: bool) {
+    panic::guard("mode of a poller", || {
+        let run = arg.cast::<Run>().cast_const();
+        // SAFETY: as in `run_poller`.
+        let run = unsafe {
+            Rc::increment_strong_count(run);
+            Rc::from_raw(run)
+        };
+        if let Some(mut on_mode) = run.on_mode.take() {
+            let call = || run_caught("mode of a poller", || on_mode(interrupt_mode));
+            local::beside(call);
+            // One that was set in there stays.
+            let keep = match run.on_mode.take() {
+                None if !run.has_ended.get() => Some(on_mode),
+                newer => {
+                    run_caught("drop of a poller", || drop(on_mode));
+                    newer
+                }
+            };
+            run.on_mode.set(keep);
+        }
+    });
+}
+
 impl Run {
     fn poll(&self) -> PollStatus {
         if self.is_paused.get() {
@@ -335,7 +398,7 @@ impl Run {
         }
     }
 
-    fn put_back(&self, closure: Box<dyn FnMut() -> PollStatus>) {
+    fn put_back(&self, closure: Closure) {
         if self.has_ended.get() {
             run_caught("drop of a poller", || drop(closure));
         } else {
@@ -346,9 +409,9 @@ impl Run {
     /// The poller is not registered any more.
     fn end(&self) {
         self.has_ended.set(true);
-        if let Some(closure) = self.closure.take() {
-            run_caught("drop of a poller", || drop(closure));
-        }
+        let (closure, on_mode) = (self.closure.take(), self.on_mode.take());
+        run_caught("drop of a poller", || drop(closure));
+        run_caught("drop of a poller", || drop(on_mode));
     }
 }
 

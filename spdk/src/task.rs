@@ -165,6 +165,30 @@ pub(crate) fn panicked(payload: Box<dyn Any + Send>) -> Error {
     ErrorKind::Panicked { message }.into()
 }
 
+/// Runs `f` once, in the next turn of the current spdk_thread's executor, before its tasks: when the task,
+/// poller or message that asks for it has returned.
+///
+/// A device's doorbell is a use of it: the first request of a turn asks, and all that come until then are
+/// told by one ring. A panic of `f` is reported through `tracing`, and the spdk_thread goes on.
+///
+/// # Errors
+///
+/// [`ErrorKind::NoThread`] without a current spdk_thread, [`ErrorKind::ThreadEnded`] while it is
+/// ending; `f` is dropped then.
+#[doc(alias = "spdk_thread_register_post_poller_handler")]
+pub fn defer<F>(f: F) -> Result<()>
+where
+    F: FnOnce() + 'static,
+{
+    let local = Local::current().map_err(|fault| fault.at(At::free("task::defer")))?;
+    if local.is_ending() {
+        let name = local.shared().name().to_owned();
+        return Err(ErrorKind::ThreadEnded { name }.into());
+    }
+    local.defer(Box::new(f));
+    Ok(())
+}
+
 /// Lets the other tasks and SPDK's pollers run once before it is ready.
 pub async fn yield_now() {
     let mut since = None;

@@ -15,7 +15,7 @@ use crate::error::{At, Error, ErrorKind, Fault, Result};
 use crate::local::Local;
 use crate::shared::Shared;
 use crate::thread_handle::ThreadHandle;
-use crate::{options, panic, sys};
+use crate::{each_thread, options, panic, sys};
 
 /// How many messages SPDK can have on their way at once: its own default.
 pub const DEFAULT_MSG_MEMPOOL_SIZE: usize = 262_144 - 1;
@@ -319,8 +319,17 @@ impl Drop for SpdkThread {
         let then = ended.clone();
         self.local.end(Box::new(move || then.set(true)));
         while !ended.get() {
-            if poll(self.ptr, 0).is_err() {
-                return;
+            // The others of this OS thread too: an iteration that has begun here may be on its way there.
+            let attached = ATTACHED.try_with(|attached| attached.borrow().clone());
+            let mine = vec![self.ptr.as_ptr()];
+            for thread in attached
+                .unwrap_or(mine)
+                .into_iter()
+                .filter_map(NonNull::new)
+            {
+                if poll(thread, 0).is_err() {
+                    return;
+                }
             }
         }
         detach(self.ptr);
@@ -330,8 +339,16 @@ impl Drop for SpdkThread {
 /// Ends an spdk_thread that has nothing open any more.
 fn detach(thread: NonNull<sys::spdk_thread>) {
     let raw = thread.as_ptr();
-    // SAFETY: the caller owns the spdk_thread, on this OS thread, outside of a poll. It is destroyed
-    // when SPDK says that it has exited, and not used after.
+    let mut exit = each_thread::Exit::begin();
+    let held_up = loop {
+        match exit.hold_up() {
+            Ok(held_up) => break held_up,
+            Err(waits) => exit = waits,
+        };
+        // SAFETY: the caller owns the spdk_thread, on this OS thread, outside of a poll.
+        unsafe { sys::spdk_thread_poll(raw, 0, 0) };
+    };
+    // SAFETY: as above. It is destroyed when SPDK says that it has exited, and not used after.
     unsafe {
         sys::spdk_set_thread(raw);
         sys::spdk_thread_exit(raw);
@@ -341,6 +358,7 @@ fn detach(thread: NonNull<sys::spdk_thread>) {
         sys::spdk_set_thread(ptr::null_mut());
         sys::spdk_thread_destroy(raw);
     }
+    drop(held_up);
     let current = ATTACHED.try_with(|attached| {
         let mut attached = attached.borrow_mut();
         attached.retain(|other| *other != raw);

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::local::{self, Local};
 use crate::round_trip;
 use crate::shared::Shared;
 use crate::task;
@@ -107,6 +108,71 @@ impl ThreadHandle {
             drop(spawned);
         })?;
         rx.await.unwrap_or(Err(ErrorKind::Cancelled.into()))
+    }
+
+    /// [`ThreadHandle::spawn`] for an async closure, which may borrow what it has captured.
+    ///
+    /// ```no_run
+    /// # async fn example(thread: spdk::ThreadHandle, data: Vec<u8>) -> spdk::Result<()> {
+    /// let sum: u64 = thread
+    ///     .call_async(async move || {
+    ///         spdk::task::yield_now().await;
+    ///         data.iter().copied().map(u64::from).sum()
+    ///     })
+    ///     .await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As for [`ThreadHandle::spawn`].
+    ///
+    /// # Cancellation
+    ///
+    /// As for [`ThreadHandle::spawn`].
+    pub async fn call_async<F, T>(&self, f: F) -> Result<T>
+    where
+        F: AsyncFnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        self.spawn(move || async move { f().await }).await
+    }
+
+    /// Runs `f` at once if the spdk_thread is the current one, and sends it there otherwise.
+    ///
+    /// # Errors
+    ///
+    /// As for [`ThreadHandle::send`].
+    #[doc(alias = "spdk_thread_exec_msg")]
+    pub fn exec<F>(&self, f: F) -> Result<()>
+    where
+        F: FnOnce() + Send + 'static,
+    {
+        match Local::here() {
+            Some(local) if Arc::ptr_eq(local.shared(), &self.shared) => {
+                local::run_caught("message", f);
+                Ok(())
+            }
+            _ => self.send(f),
+        }
+    }
+
+    /// The spdk_threads that this crate has run on and that have not ended.
+    /// [`SpdkThread::all`](crate::SpdkThread::all) also visits those that belong to SPDK's modules.
+    pub fn all() -> Vec<ThreadHandle> {
+        Shared::all().into_iter().map(ThreadHandle::of).collect()
+    }
+
+    /// The one of [`ThreadHandle::all`] with this number.
+    #[doc(alias = "spdk_thread_get_by_id")]
+    pub fn by_id(id: u64) -> Option<ThreadHandle> {
+        Self::all().into_iter().find(|thread| thread.id() == id)
+    }
+
+    /// The first of [`ThreadHandle::all`] with this name. Names need not be unique.
+    pub fn by_name(name: &str) -> Option<ThreadHandle> {
+        Self::all().into_iter().find(|thread| thread.name() == name)
     }
 
     pub(crate) fn ended(&self) -> Error {

@@ -16,7 +16,7 @@ use std::task::Waker;
 use crate::error::{Fault, Gone};
 use crate::local::{Local, run_caught};
 use crate::ticks::ticks;
-use crate::{Errno, panic, sys};
+use crate::{Errno, interrupt, panic, sys};
 
 /// A timer: its deadline in ticks first.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -176,8 +176,7 @@ fn in_ticks(microseconds: u64) -> u64 {
 /// Until a time in ticks, in microseconds, and at least 1: 0 would mean each poll.
 fn period_until(deadline: u64, now: u64) -> u64 {
     let left = u128::from(deadline.saturating_sub(now));
-    // SAFETY: it reads a variable that does not change while there are spdk_threads.
-    let longest = match unsafe { sys::spdk_interrupt_mode_is_enabled() } {
+    let longest = match interrupt::is_enabled() {
         true => LONG_IN_INTERRUPT_MODE,
         false => LONG,
     };

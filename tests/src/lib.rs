@@ -12,8 +12,10 @@ pub mod poller;
 pub mod random;
 pub mod rpc;
 pub mod second;
+pub mod signal;
 pub mod stress;
 pub mod turns;
+pub mod usage;
 pub mod wait;
 
 pub use device::Device;
