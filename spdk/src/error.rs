@@ -233,6 +233,24 @@ pub enum ErrorKind {
         /// What SPDK said last.
         reason: String,
     },
+    /// A JSON-RPC method refused its parameters, or failed.
+    #[error("JSON-RPC method {method:?}: {message} (code {code})")]
+    Rpc {
+        /// The method.
+        method: String,
+        /// The code of JSON-RPC, such as -32601 for a method that does not exist; or an errno, negative.
+        code: i32,
+        /// What the method said.
+        message: String,
+    },
+    /// A JSON-RPC method could not be called, or its answer is not of the type that was asked for.
+    #[error("JSON-RPC method {method:?}: {reason}")]
+    RpcAnswer {
+        /// The method.
+        method: String,
+        /// What was wrong with its answer.
+        reason: String,
+    },
     /// An option of a builder cannot be used.
     #[error("option `{option}`: {reason}")]
     Option {
@@ -260,6 +278,10 @@ impl Error {
             ErrorKind::Errno { errno, .. } => Some(*errno),
             ErrorKind::NoDmaMemory { .. } => Some(Errno::ENOMEM),
             ErrorKind::NoSuchBdev { .. } => Some(Errno::ENODEV),
+            // -1 is SPDK's code for a method that is not allowed in the current state.
+            ErrorKind::Rpc { code, .. } if (-4095..-1).contains(code) => {
+                Some(Errno::from_code(*code))
+            }
             _ => None,
         }
     }

@@ -103,6 +103,7 @@ mod panic;
 mod poller;
 mod records;
 mod round_trip;
+pub mod rpc;
 mod shared;
 mod shutdown;
 mod slot;

@@ -1,0 +1,129 @@
+//! The text of a request, and what an answer says.
+#![allow(unsafe_code)] // Asks SPDK's own JSON parser whether it takes the text.
+
+use std::collections::BTreeMap;
+use std::ffi::c_void;
+use std::ptr;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use serde_core::Serialize;
+use serde_core::de::DeserializeOwned;
+use serde_json::value::RawValue;
+
+use crate::error::{At, Error, ErrorKind, Fault, Result};
+use crate::sys;
+
+/// What SPDK's server reads of a request; what is longer it takes for the end of the connection.
+const MAX_LENGTH: usize = 32 * 1024;
+/// How many JSON values a request may have: beyond, SPDK's server closes the connection.
+const MAX_VALUES: libc::ssize_t = 1024;
+
+/// A request that SPDK's server takes, whatever its method may say to it.
+pub(super) struct Message {
+    pub(super) id: u64,
+    pub(super) method: String,
+    pub(super) text: Vec<u8>,
+}
+
+impl Message {
+    pub(super) fn new(method: &str, params: &(impl Serialize + ?Sized)) -> Result<Message> {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let refuse =
+            |reason: String| -> Error { Fault::invalid(reason).at(At::new("rpc::call", &method)) };
+        let params = serde_json::to_string(params).map_err(|error| {
+            refuse(format!("the parameters cannot be written as JSON: {error}"))
+        })?;
+        let id = NEXT.fetch_add(1, Relaxed);
+        let mut text = format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"#);
+        text += &serde_json::to_string(method).map_err(|error| refuse(error.to_string()))?;
+        match params.as_bytes() {
+            b"null" => {}
+            [b'{' | b'[', ..] => {
+                text += r#","params":"#;
+                text += &params;
+            }
+            _ => {
+                let what = "an object with the parameters, an array, or `()` for none";
+                return Err(refuse(format!("the parameters are {params}; give {what}")));
+            }
+        }
+        text.push('}');
+        let text = text.into_bytes();
+        check(&text).map_err(refuse)?;
+        let method = method.to_owned();
+        Ok(Message { id, method, text })
+    }
+}
+
+/// Whether SPDK's server takes the request. If not it would close the connection, which is that of all
+/// the calls.
+fn check(text: &[u8]) -> Result<(), String> {
+    if text.len() > MAX_LENGTH {
+        let length = text.len();
+        return Err(format!(
+            "the request has {length} bytes; SPDK takes {MAX_LENGTH}"
+        ));
+    }
+    let mut end: *mut c_void = ptr::null_mut();
+    // SAFETY: without the flag that has it decode in place the parser only reads the text, and without
+    // room for values it only counts them.
+    let values = unsafe {
+        let text_ptr = text.as_ptr().cast_mut().cast();
+        sys::spdk_json_parse(text_ptr, text.len() as _, ptr::null_mut(), 0, &mut end, 0)
+    };
+    match values {
+        ..=0 => Err("SPDK cannot read the JSON, which may be nested too deeply".to_owned()),
+        1..=MAX_VALUES => Ok(()),
+        _ => Err(format!(
+            "the request has {values} JSON values; SPDK takes {MAX_VALUES}"
+        )),
+    }
+}
+
+/// The number of the request that this line answers.
+pub(super) fn id(line: &[u8]) -> Option<u64> {
+    // As SPDK begins every answer. So also one is known that the server has cut off.
+    let rest = line.strip_prefix(br#"{"jsonrpc":"2.0","id":"#)?;
+    let digits = rest.iter().position(|byte| !byte.is_ascii_digit())?;
+    std::str::from_utf8(&rest[..digits]).ok()?.parse().ok()
+}
+
+/// The result in an answer, or the error in it.
+pub(super) fn result<R: DeserializeOwned>(method: &str, line: &[u8]) -> Result<R> {
+    let unusable = |what: &str, error: serde_json::Error| -> Error {
+        let (method, reason) = (method.to_owned(), format!("{what}: {error}"));
+        ErrorKind::RpcAnswer { method, reason }.into()
+    };
+    let answer: BTreeMap<&str, &RawValue> = serde_json::from_slice(line)
+        .map_err(|error| unusable("the answer cannot be read", error))?;
+    if let Some(error) = answer.get("error") {
+        return Err(failure(method, error));
+    }
+    let result = answer.get("result").map_or("null", |result| result.get());
+    serde_json::from_str(result).map_err(|error| {
+        let what = format!(
+            "the answer is not a {}, but {}",
+            std::any::type_name::<R>(),
+            shortened(result)
+        );
+        unusable(&what, error)
+    })
+}
+
+fn failure(method: &str, error: &RawValue) -> Error {
+    let members: BTreeMap<&str, &RawValue> = serde_json::from_str(error.get()).unwrap_or_default();
+    let member = |name| members.get(name).map_or("null", |value| value.get());
+    ErrorKind::Rpc {
+        method: method.to_owned(),
+        code: serde_json::from_str(member("code")).unwrap_or(0),
+        message: serde_json::from_str(member("message"))
+            .unwrap_or_else(|_| shortened(error.get()).to_owned()),
+    }
+    .into()
+}
+
+/// The begin of a text that may be long.
+fn shortened(text: &str) -> &str {
+    let end = text.char_indices().nth(200);
+    end.map_or(text, |(end, _)| &text[..end])
+}
