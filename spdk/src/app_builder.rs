@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::ptr;
 use std::time::Duration;
 
+use crate::config::{self, Config, Source};
 use crate::error::{ErrorKind, Result};
 use crate::options::{self, LogLevel};
 use crate::{app, spdk_log, sys};
@@ -19,6 +20,7 @@ pub struct SpdkAppBuilder {
     name: Option<String>,
     config_file: Option<PathBuf>,
     json_data: Option<String>,
+    config: Option<Config>,
     reactor_mask: Option<String>,
     main_core: Option<i32>,
     mem_size_mb: Option<i32>,
@@ -53,6 +55,16 @@ impl SpdkAppBuilder {
     /// SPDK's JSON configuration itself, instead of a file.
     pub fn json_data(mut self, json: impl Into<String>) -> Self {
         self.json_data = Some(json.into());
+        self
+    }
+
+    /// SPDK's configuration, built from types or read from a file, instead of its text.
+    ///
+    /// It is checked before SPDK starts; what [`Config::validate`] finds is an error, but for bdevs
+    /// that are used and that nothing makes, since they may appear later: those are warned of. The
+    /// application begins when the modules that look at each new bdev have done so.
+    pub fn config(mut self, config: Config) -> Self {
+        self.config = Some(config);
         self
     }
 
@@ -137,6 +149,13 @@ impl SpdkAppBuilder {
         self
     }
 
+    fn sources(&self) -> Vec<Source<'_>> {
+        let file = self.config_file.as_deref().map(Source::File);
+        let text = self.json_data.as_deref().map(Source::Text);
+        let config = self.config.as_ref().map(Source::Config);
+        [file, text, config].into_iter().flatten().collect()
+    }
+
     pub(crate) fn mem_size(&self) -> Option<i32> {
         self.mem_size_mb
     }
@@ -148,8 +167,8 @@ impl SpdkAppBuilder {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Option`] for an option that cannot be used, [`ErrorKind::AlreadyInitialised`]
-    /// if this process has run SPDK before, [`ErrorKind::Start`] if SPDK or one of its subsystems
+    /// [`ErrorKind::Option`] for an option that cannot be used, [`ErrorKind::Config`] for a
+    /// [`config`](Self::config) with mistakes, [`ErrorKind::AlreadyInitialised`] if this process has run SPDK before, [`ErrorKind::Start`] if SPDK or one of its subsystems
     /// does not start, a configuration that does not load included.
     ///
     /// # Panics
@@ -235,10 +254,7 @@ impl<'a> Options<'a> {
             reactor_mask,
             rpc_addr: options::optional_text("rpc_addr", builder.rpc_addr.as_deref())?,
             mem_size: builder.mem_size_mb.map(options::memory).transpose()?,
-            json: crate::config::load(
-                builder.config_file.as_deref(),
-                builder.json_data.as_deref(),
-            )?,
+            json: config::load(&builder.sources())?,
         })
     }
 

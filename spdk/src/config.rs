@@ -1,93 +1,336 @@
-//! SPDK's JSON configuration, read and checked before SPDK starts.
-#![allow(unsafe_code)] // Lets SPDK's own JSON parser check the text, which takes what SPDK takes.
+//! SPDK's JSON configuration: built from types, read from a file, saved, checked.
+//!
+//! A [`Config`] is a list of JSON-RPC methods with their parameters, for each subsystem of SPDK. Each
+//! method that matters for bdevs is a struct of this module, named after what it makes, with a setter
+//! for each optional parameter. The same struct makes it at the start of an application, by
+//! [`SpdkAppBuilder::config`](crate::SpdkAppBuilder::config), or while it runs:
+//!
+//! ```no_run
+//! use spdk::config::{Config, Delay, Malloc};
+//! use spdk::{Bdev, SpdkApp};
+//!
+//! # fn main() -> spdk::Result<()> {
+//! SpdkApp::builder()
+//!     .config(Config::new().with(Malloc::new("Malloc0", 512, 8192)))
+//!     .block_on(async {
+//!         let name = Delay::new("Slow", "Malloc0").avg_read_latency(1000).create().await?;
+//!         let bdev = Bdev::find(&name)?;
+//!         # drop(bdev);
+//!         Delay::delete(&name).await
+//!     })
+//! # }
+//! ```
+//!
+//! What has no struct here is added by [`Config::with_call`], and called by
+//! [`rpc::call`](crate::rpc::call). The parameters are those of SPDK 26.01; an older SPDK refuses a
+//! method with a parameter that it does not know.
+//!
+//! | bdevs | structs |
+//! | --- | --- |
+//! | memory, files, nothing | [`Malloc`], [`Aio`], [`Uring`], [`Null`] |
+//! | upon another bdev | [`ErrorBdev`], [`Delay`], [`Passthru`], [`Split`], [`ZoneBlock`] |
+//! | upon several | [`Raid`], [`Ftl`] |
+//! | logical volumes | [`LvolStore`], [`Lvol`], [`LvolSnapshot`], [`LvolClone`], [`LvolCloneBdev`] |
+//! | NVMe | [`NvmeController`], [`NvmeDiscovery`], [`NvmeOptions`], [`OpalBdev`] |
+//!
+//! GPT partitions need nothing: they are found when a bdev appears.
 
-use std::ffi::c_void;
+mod disks;
+mod file;
+mod layers;
+mod lvol;
+mod method;
+mod names;
+mod nvme;
+mod options;
+mod running;
+mod text;
+mod validate;
+
+use std::fmt;
 use std::path::Path;
-use std::ptr;
 
-use crate::error::Result;
+use serde_core::Serialize;
+use serde_json::{Map, Value, json};
+
+use crate::error::{ErrorKind, Result};
 use crate::options::refuse;
-use crate::sys;
 
-/// The configuration's text, from a file or as it was given.
-pub(crate) fn load(file: Option<&Path>, inline: Option<&str>) -> Result<Option<Vec<u8>>> {
-    let (option, text) = match (file, inline) {
-        (Some(_), Some(_)) => {
-            let reason = "a configuration file and `json_data` are both set; set one of them";
+pub use disks::{Aio, AioRescan, Malloc, Null, NullResize, Uring, UringRescan};
+pub use layers::{
+    Delay, DelayLatency, ErrorBdev, InjectError, InjectInto, InjectedError, Latency, Passthru,
+    Raid, RaidAddBase, RaidLevel, RaidOptions, RaidRemoveBase, Split, ZoneBlock,
+};
+pub use lvol::{
+    ClearMethod, Ftl, FtlDelete, FtlDevice, FtlLoad, FtlProperty, FtlUnload, Lvol, LvolClone,
+    LvolCloneBdev, LvolDecouple, LvolInflate, LvolParent, LvolParentBdev, LvolReadOnly, LvolRename,
+    LvolResize, LvolSnapshot, LvolStore, LvolStoreDelete, LvolStoreGrow, LvolStoreRename,
+};
+pub use method::Method;
+#[doc(hidden)]
+pub use method::{Entry, Kind, Param};
+pub use nvme::{
+    ActionOnTimeout, AddressFamily, Multipath, MultipathPolicy, MultipathSelector, NvmeController,
+    NvmeDetach, NvmeDisable, NvmeDiscovery, NvmeEnable, NvmeHotplug, NvmeKeys, NvmeMdnsDiscovery,
+    NvmeMultipathPolicy, NvmeOptions, NvmePreferredPath, NvmeReset, NvmeTransport, OpalBdev,
+    OpalDelete,
+};
+pub use options::{
+    AccelAssign, AccelOptions, BdevOptions, Examine, IobufOptions, KeyFile, QosLimit, SockDefault,
+    SockOptions, WaitForExamine,
+};
+pub use validate::Problem;
+pub(crate) use validate::describe;
+
+/// The order that subsystems are configured in: each after those that it uses.
+const ORDER: &[&str] = &[
+    "scheduler",
+    "fsdev",
+    "vmd",
+    "keyring",
+    "iobuf",
+    "sock",
+    "accel",
+    "bdev",
+    "nvmf",
+    "scsi",
+    "iscsi",
+    "nbd",
+];
+
+/// A configuration of SPDK.
+///
+/// The methods of a subsystem run in the order they were added in. Those that are for the start only run
+/// before all others, whatever their place.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Config {
+    subsystems: Vec<Subsystem>,
+    /// Where it was read, for messages.
+    file: File,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+struct Subsystem {
+    name: String,
+    calls: Vec<Call>,
+}
+
+/// A method with its parameters.
+#[derive(Clone, Debug)]
+struct Call {
+    method: String,
+    params: Map<String, Value>,
+    places: Places,
+}
+
+/// Where a call and its parameters were read: line and column.
+#[derive(Clone, Debug, Default)]
+struct Places {
+    method: Option<Place>,
+    /// Each, also one that is there twice.
+    params: Vec<(String, Place)>,
+}
+
+type Place = (usize, usize);
+
+impl PartialEq for Call {
+    fn eq(&self, other: &Self) -> bool {
+        self.method == other.method && self.params == other.params
+    }
+}
+
+/// The name of a file, which is no part of the configuration.
+#[derive(Clone, Debug, Default)]
+struct File(Option<String>);
+
+impl PartialEq for File {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Config {
+    /// A configuration without methods.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a method.
+    #[must_use]
+    pub fn with(mut self, method: impl Method) -> Self {
+        self.push(method);
+        self
+    }
+
+    /// Adds a method.
+    pub fn push<M: Method>(&mut self, method: M) {
+        let call = Call {
+            method: M::TABLE.method.to_owned(),
+            params: method.params(),
+            places: Places::default(),
+        };
+        self.add(M::TABLE.subsystem, call);
+    }
+
+    /// Adds a method that has no struct, of the subsystem that it belongs to.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Option`] for parameters that are not an object; `&()` stands for none.
+    pub fn with_call(
+        mut self,
+        subsystem: &str,
+        method: &str,
+        params: &(impl Serialize + ?Sized),
+    ) -> Result<Self> {
+        const OPTION: &str = "with_call";
+        let params = match serde_json::to_value(params) {
+            Ok(Value::Object(params)) => params,
+            Ok(Value::Null) => Map::new(),
+            Ok(other) => {
+                let reason = format!("the parameters of {method} are {other}, not an object");
+                return Err(refuse(OPTION, reason));
+            }
+            Err(error) => {
+                let reason = format!("the parameters of {method} are no JSON: {error}");
+                return Err(refuse(OPTION, reason));
+            }
+        };
+        let call = Call {
+            method: method.to_owned(),
+            params,
+            places: Places::default(),
+        };
+        self.add(subsystem, call);
+        Ok(self)
+    }
+
+    fn add(&mut self, subsystem: &str, call: Call) {
+        let found = self.subsystems.iter().position(|one| one.name == subsystem);
+        let index = found.unwrap_or_else(|| {
+            let rank = |name: &str| ORDER.iter().position(|one| *one == name);
+            let own = rank(subsystem).unwrap_or(ORDER.len());
+            let mut later = self.subsystems.iter();
+            let index = later.position(|one| rank(&one.name).unwrap_or(ORDER.len()) > own);
+            let index = index.unwrap_or(self.subsystems.len());
+            let name = subsystem.to_owned();
+            let calls = Vec::new();
+            self.subsystems.insert(index, Subsystem { name, calls });
+            index
+        });
+        self.subsystems[index].calls.push(call);
+    }
+
+    /// The methods with the subsystems that they belong to and their parameters, in order.
+    pub fn calls(&self) -> impl Iterator<Item = (&str, &str, &Map<String, Value>)> {
+        self.subsystems.iter().flat_map(|subsystem| {
+            let calls = subsystem.calls.iter();
+            calls.map(|call| (&*subsystem.name, &*call.method, &call.params))
+        })
+    }
+
+    /// The JSON text, as SPDK's own applications take it.
+    pub fn to_json(&self) -> String {
+        format!("{:#}", self.value())
+    }
+
+    fn value(&self) -> Value {
+        let subsystems = self.subsystems.iter().map(|subsystem| {
+            let calls = subsystem.calls.iter().map(|call| {
+                if call.params.is_empty() {
+                    json!({"method": call.method})
+                } else {
+                    json!({"method": call.method, "params": call.params})
+                }
+            });
+            json!({"subsystem": subsystem.name, "config": calls.collect::<Vec<_>>()})
+        });
+        json!({"subsystems": subsystems.collect::<Vec<_>>()})
+    }
+}
+
+impl fmt::Display for Config {
+    /// The JSON text.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.to_json())
+    }
+}
+
+/// Every method that the tables know.
+fn tables() -> impl Iterator<Item = &'static Entry> {
+    let bdevs = [disks::TABLE, layers::TABLE, lvol::TABLE, nvme::TABLE];
+    bdevs.into_iter().chain(options::TABLES).flatten()
+}
+
+/// The tables, for the tests that compare them with SPDK.
+#[doc(hidden)]
+pub fn __tables() -> Vec<Entry> {
+    tables().copied().collect()
+}
+
+/// What the builder of an application is given.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Source<'a> {
+    File(&'a Path),
+    Text(&'a str),
+    Config(&'a Config),
+}
+
+/// The configuration's text, from a file, as it was given, or as it was built.
+pub(crate) fn load(sources: &[Source<'_>]) -> Result<Option<Vec<u8>>> {
+    let (option, text) = match sources {
+        [] => return Ok(None),
+        [Source::Text(json)] => ("json_data", json.as_bytes().to_vec()),
+        [Source::File(path)] => ("config_file", file::read("config_file", path)?),
+        [Source::Config(config)] => return config.for_start().map(Some),
+        several => {
+            let names = several.iter().map(|source| match source {
+                Source::File(_) => "a configuration file",
+                Source::Text(_) => "`json_data`",
+                Source::Config(_) => "`config`",
+            });
+            let names: Vec<&str> = names.collect();
+            let reason = format!("{} are both set; set one of them", names.join(" and "));
             return Err(refuse("config_file", reason));
         }
-        (None, None) => return Ok(None),
-        (None, Some(json)) => ("json_data", json.as_bytes().to_vec()),
-        (Some(path), None) => {
-            let read = std::fs::read(path).map_err(|error| {
-                refuse(
-                    "config_file",
-                    format!("cannot read {}: {error}", path.display()),
-                )
-            })?;
-            ("config_file", read)
-        }
     };
-    match check(&text) {
+    match text::check(&text) {
         Ok(()) => Ok(Some(text)),
         Err(reason) => {
-            let place = file.map_or_else(String::new, |path| format!("{}: ", path.display()));
+            let place = match sources {
+                [Source::File(path)] => format!("{}: ", path.display()),
+                _ => String::new(),
+            };
             Err(refuse(option, format!("{place}{reason}")))
         }
     }
 }
 
-/// Whether SPDK can parse the text as a configuration.
-fn check(text: &[u8]) -> std::result::Result<(), String> {
-    // The parser may write to the text only if told to decode in place.
-    let mut copy = text.to_vec();
-    let mut end: *mut c_void = ptr::null_mut();
-    let flags = sys::SPDK_JSON_PARSE_FLAG_ALLOW_COMMENTS;
-    // SAFETY: the parser reads `copy` and, without room for values, only counts them.
-    let rc = unsafe {
-        sys::spdk_json_parse(
-            copy.as_mut_ptr().cast(),
-            copy.len() as _,
-            ptr::null_mut(),
-            0,
-            &mut end,
-            flags as _,
-        )
-    };
-    if rc > 0 {
-        return match first_byte(text) {
-            Some(b'{') => Ok(()),
-            _ => Err("it is not a JSON object; it should be {\"subsystems\": [...]}".into()),
-        };
+impl Config {
+    /// The text for the start of an application, which then waits for the modules that look at each new
+    /// bdev: what they find is there when the main function runs, and they have closed the rest.
+    fn for_start(&self) -> Result<Vec<u8>> {
+        let mut config = self.clone();
+        let problems = config.mistakes();
+        if !problems.is_empty() {
+            return Err(ErrorKind::Config { problems }.into());
+        }
+        for problem in config.missing_bases() {
+            tracing::warn!(%problem, "a configuration");
+        }
+        let bdev = config.subsystems.iter_mut().find(|one| one.name == "bdev");
+        if let Some(bdev) = bdev
+            && bdev
+                .calls
+                .last()
+                .is_some_and(|call| call.method != WaitForExamine::METHOD)
+        {
+            config.push(WaitForExamine::new());
+        }
+        Ok(config.value().to_string().into_bytes())
     }
-    let offset = (end as usize).saturating_sub(copy.as_ptr() as usize);
-    let before = &text[..offset.min(text.len())];
-    let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
-    let start = before
-        .iter()
-        .rposition(|byte| *byte == b'\n')
-        .map_or(0, |at| at + 1);
-    let column = before.len() - start + 1;
-    let what = match rc {
-        -2 => "the JSON text ends too early",
-        -3 => "the JSON text is nested too deeply",
-        _ => "the JSON text is not valid",
-    };
-    Err(format!("{what}, at line {line}, column {column}"))
 }
 
-/// The first byte that is not white space or in a comment.
-fn first_byte(mut text: &[u8]) -> Option<u8> {
-    loop {
-        text = text.trim_ascii_start();
-        if text.starts_with(b"//") {
-            let end = text.iter().position(|byte| *byte == b'\n')?;
-            text = &text[end..];
-        } else if text.starts_with(b"/*") {
-            let end = text.windows(2).position(|two| two == b"*/")?;
-            text = &text[end + 2..];
-        } else {
-            return text.first().copied();
-        }
-    }
+impl WaitForExamine {
+    const METHOD: &'static str = <Self as method::Table>::TABLE.method;
 }

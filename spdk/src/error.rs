@@ -233,6 +233,12 @@ pub enum ErrorKind {
         /// What SPDK said last.
         reason: String,
     },
+    /// A configuration has mistakes.
+    #[error("{}", crate::config::describe(problems))]
+    Config {
+        /// All that were found.
+        problems: Vec<crate::config::Problem>,
+    },
     /// A JSON-RPC method refused its parameters, or failed.
     #[error("JSON-RPC method {method:?}: {message} (code {code})")]
     Rpc {

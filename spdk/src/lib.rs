@@ -66,7 +66,7 @@ mod buf;
 mod call;
 mod channel;
 mod completion;
-mod config;
+pub mod config;
 mod cores;
 mod cpuset;
 mod critical;
