@@ -80,7 +80,7 @@ pub use options::{
     SockOptions, WaitForExamine,
 };
 pub use validate::Problem;
-pub(crate) use validate::describe;
+pub(crate) use validate::{describe, explain};
 
 /// The order that subsystems are configured in: each after those that it uses.
 const ORDER: &[&str] = &[

@@ -39,7 +39,8 @@ use message::Message;
 /// # Errors
 ///
 /// [`ErrorKind::Rpc`] with what the method says when it fails, or when there is no such method;
-/// [`Error::errno`](crate::Error::errno) where its code is one. [`ErrorKind::RpcAnswer`] if the answer
+/// [`Error::errno`](crate::Error::errno) where its code is one. SPDK does not say which parameter it did
+/// not understand; for the methods that have a struct in [`config`](crate::config) this crate does. [`ErrorKind::RpcAnswer`] if the answer
 /// is not an `R`. [`ErrorKind::InvalidArgument`] for parameters that cannot be written as JSON, are
 /// neither an object nor an array, or are larger than SPDK takes: 32 KiB of text and 1024 values.
 /// [`ErrorKind::NotInitialised`] and [`ErrorKind::ThreadEnded`] when the application does not run yet,
@@ -63,7 +64,7 @@ where
         Ok(app.name().to_owned())
     })?;
     match answer.await {
-        Ok(Ok(line)) => message::result(method, &line),
+        Ok(Ok(line)) => message::result(method, &line, || serde_json::to_value(params).ok()),
         Ok(Err(reason)) => {
             let method = method.to_owned();
             Err(ErrorKind::RpcAnswer { method, reason }.into())

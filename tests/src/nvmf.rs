@@ -326,7 +326,11 @@ fn target_config(port: u16, file: &Path) -> String {
 }
 
 /// SPDK's target application, from the SPDK that the tests are linked with.
-fn nvmf_tgt() -> PathBuf {
+///
+/// # Panics
+///
+/// If it is not installed.
+pub fn nvmf_tgt() -> PathBuf {
     let prefix = Path::new(env!("SPDK_PREFIX"));
     let places = ["bin/nvmf_tgt", "build/bin/nvmf_tgt"].map(|place| prefix.join(place));
     let found = places.iter().find(|path| path.is_file());

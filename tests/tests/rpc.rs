@@ -88,9 +88,16 @@ async fn errors_say_what_the_method_says() -> spdk::Result<()> {
 
     let result: spdk::Result<Value> = rpc::call("bdev_malloc_create", &json!({"name": 1})).await;
     match kind(&result) {
-        Some(ErrorKind::Rpc { method, code, .. }) => {
+        Some(ErrorKind::Rpc {
+            method,
+            code,
+            message,
+        }) => {
             assert_eq!(method, "bdev_malloc_create");
             assert!(*code < -32_000, "{code}");
+            // SPDK itself does not say which parameter it is.
+            let reason = "`name` of bdev_malloc_create is 1; write a text";
+            assert!(message.contains(reason), "{message}");
         }
         other => panic!("{other:?}"),
     }

@@ -93,19 +93,19 @@ methods! {
 
     /// A bdev that takes time.
     ///
-    /// `new` takes its name and that of its base bdev. The latencies are in microseconds, and 0 by
-    /// default.
+    /// `new` takes its name and that of its base bdev. The latencies are in microseconds. The averages are
+    /// 0 by default, and the 99th percentiles are the averages; they cannot be less.
     "bdev_delay_create" => Delay(name: String, base_bdev_name: String) {
         /// Its UUID; a random one by default.
         uuid: Uuid,
         /// What most reads take at least.
-        avg_read_latency: u64 = 0,
+        avg_read_latency: u64 = |_| 0,
         /// What one read of a hundred takes at least.
-        p99_read_latency: u64 = 0,
+        p99_read_latency: u64 = |this| this.avg_read_latency.unwrap_or(0),
         /// What most writes take at least.
-        avg_write_latency: u64 = 0,
+        avg_write_latency: u64 = |_| 0,
         /// What one write of a hundred takes at least.
-        p99_write_latency: u64 = 0,
+        p99_write_latency: u64 = |this| this.avg_write_latency.unwrap_or(0),
     }
     call create -> String;
     delete delete = "bdev_delay_delete"("name");

@@ -161,7 +161,7 @@ pub(super) async fn run_named(method: &str, key: &str, name: &str) -> Result<()>
 ///     /// What it means, with its unit and its default.
 ///     optional: type,
 ///     /// A required one that SPDK has no default for.
-///     other: type = default,
+///     other: type = |this| default,
 /// }
 /// call create -> Answer;         // the Rust function that calls it; none if it is for the start only
 /// delete delete = "its_delete"(key);
@@ -278,8 +278,8 @@ macro_rules! methods {
                         if let Some(value) = &self.$opt {
                             params.insert(stringify!($opt).to_owned(), value.json());
                         } $(else {
-                            let default: $opt_type = $default;
-                            params.insert(stringify!($opt).to_owned(), default.json());
+                            let default: fn(&Self) -> $opt_type = $default;
+                            params.insert(stringify!($opt).to_owned(), default(self).json());
                         })?
                     )*
                     params

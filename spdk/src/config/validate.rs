@@ -244,22 +244,10 @@ fn parameters(spot: &Spot<'_>, entry: &Entry) -> Vec<Problem> {
         params,
         places,
     } = spot.call;
-    let mut problems = Vec::new();
-    for (name, value) in params {
-        match entry.params.iter().find(|param| param.name == name) {
-            Some(param) if fits(value, param.kind) => {}
-            Some(param) => {
-                let message = format!("`{name}` of {method} is {}; {}", said(value), want(param));
-                problems.push(spot.problem(Some(name), message));
-            }
-            None if IS_OF_TABLES => {
-                let hint = similar(name, entry.params.iter().map(|param| param.name));
-                let message = format!("{method} has no parameter `{name}`{hint}");
-                problems.push(spot.problem(Some(name), message));
-            }
-            None => {}
-        }
-    }
+    let mut problems: Vec<Problem> = misfits(entry, params)
+        .into_iter()
+        .map(|(name, message)| spot.problem(name, message))
+        .collect();
     for (index, (name, _)) in places.params.iter().enumerate() {
         if places.params[..index]
             .iter()
@@ -269,13 +257,45 @@ fn parameters(spot: &Spot<'_>, entry: &Entry) -> Vec<Problem> {
             problems.push(spot.problem(Some(name), message));
         }
     }
+    problems
+}
+
+/// What is wrong with parameters, and with which one if it is there.
+fn misfits<'p>(entry: &Entry, params: &'p Map<String, Value>) -> Vec<(Option<&'p str>, String)> {
+    let method = entry.method;
+    let mut misfits = Vec::new();
+    for (name, value) in params {
+        match entry.params.iter().find(|param| param.name == name) {
+            Some(param) if fits(value, param.kind) => {}
+            Some(param) => {
+                let message = format!("`{name}` of {method} is {}; {}", said(value), want(param));
+                misfits.push((Some(&**name), message));
+            }
+            None if IS_OF_TABLES => {
+                let hint = similar(name, entry.params.iter().map(|param| param.name));
+                let message = format!("{method} has no parameter `{name}`{hint}");
+                misfits.push((Some(&**name), message));
+            }
+            None => {}
+        }
+    }
     for param in entry.params {
         if param.required && !params.contains_key(param.name) {
             let message = format!("{method} needs `{}`; {}", param.name, want(param));
-            problems.push(spot.problem(None, message));
+            misfits.push((None, message));
         }
     }
-    problems
+    misfits
+}
+
+/// What is wrong with parameters that SPDK did not understand, as far as the tables know.
+pub(crate) fn explain(method: &str, params: &Value) -> Option<String> {
+    let entry = tables().find(|entry| entry.method == method)?;
+    let none = Map::new();
+    let params = params.as_object().unwrap_or(&none);
+    let misfits = misfits(entry, params).into_iter();
+    let messages: Vec<String> = misfits.map(|(_, message)| message).collect();
+    (!messages.is_empty()).then(|| messages.join("; "))
 }
 
 fn fits(value: &Value, kind: Kind) -> bool {

@@ -8,10 +8,11 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use serde_core::Serialize;
 use serde_core::de::DeserializeOwned;
+use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::error::{At, Error, ErrorKind, Fault, Result};
-use crate::sys;
+use crate::{config, sys};
 
 /// What SPDK's server reads of a request; what is longer it takes for the end of the connection.
 const MAX_LENGTH: usize = 32 * 1024;
@@ -88,8 +89,12 @@ pub(super) fn id(line: &[u8]) -> Option<u64> {
     std::str::from_utf8(&rest[..digits]).ok()?.parse().ok()
 }
 
-/// The result in an answer, or the error in it.
-pub(super) fn result<R: DeserializeOwned>(method: &str, line: &[u8]) -> Result<R> {
+/// The result in an answer, or the error in it. `params` are asked for if those are to blame.
+pub(super) fn result<R: DeserializeOwned>(
+    method: &str,
+    line: &[u8],
+    params: impl FnOnce() -> Option<Value>,
+) -> Result<R> {
     let unusable = |what: &str, error: serde_json::Error| -> Error {
         let (method, reason) = (method.to_owned(), format!("{what}: {error}"));
         ErrorKind::RpcAnswer { method, reason }.into()
@@ -97,7 +102,7 @@ pub(super) fn result<R: DeserializeOwned>(method: &str, line: &[u8]) -> Result<R
     let answer: BTreeMap<&str, &RawValue> = serde_json::from_slice(line)
         .map_err(|error| unusable("the answer cannot be read", error))?;
     if let Some(error) = answer.get("error") {
-        return Err(failure(method, error));
+        return Err(failure(method, error, params));
     }
     let result = answer.get("result").map_or("null", |result| result.get());
     serde_json::from_str(result).map_err(|error| {
@@ -110,14 +115,24 @@ pub(super) fn result<R: DeserializeOwned>(method: &str, line: &[u8]) -> Result<R
     })
 }
 
-fn failure(method: &str, error: &RawValue) -> Error {
+fn failure(method: &str, error: &RawValue, params: impl FnOnce() -> Option<Value>) -> Error {
     let members: BTreeMap<&str, &RawValue> = serde_json::from_str(error.get()).unwrap_or_default();
     let member = |name| members.get(name).map_or("null", |value| value.get());
+    let code = serde_json::from_str(member("code")).unwrap_or(0);
+    let mut message: String = serde_json::from_str(member("message"))
+        .unwrap_or_else(|_| shortened(error.get()).to_owned());
+    // SPDK's methods do not agree on the code for that, but few errors of others have these.
+    if code <= -32_600
+        && let Some(reason) = params().and_then(|params| config::explain(method, &params))
+    {
+        message += ": ";
+        message += &reason;
+    }
+    let method = method.to_owned();
     ErrorKind::Rpc {
-        method: method.to_owned(),
-        code: serde_json::from_str(member("code")).unwrap_or(0),
-        message: serde_json::from_str(member("message"))
-            .unwrap_or_else(|_| shortened(error.get()).to_owned()),
+        method,
+        code,
+        message,
     }
     .into()
 }
