@@ -79,10 +79,11 @@ pub(crate) fn parse(tokens: TokenStream) -> Result<Vec<Arg>> {
 }
 
 /// The options of `SpdkAppBuilder`, and whether each is a flag.
-const APP_OPTIONS: [(&str, bool); 13] = [
+const APP_OPTIONS: [(&str, bool); 14] = [
     ("name", false),
     ("config_file", false),
     ("json_data", false),
+    ("config", false),
     ("reactor_mask", false),
     ("main_core", false),
     ("mem_size_mb", false),

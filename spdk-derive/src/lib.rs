@@ -33,8 +33,8 @@ mod test_attr;
 /// # Arguments
 ///
 /// Each method of `SpdkAppBuilder` is an argument, and its value any expression of the method's
-/// type: `name`, `config_file`, `json_data`, `reactor_mask`, `main_core`, `mem_size_mb`, `rpc_addr`,
-/// `shm_id`, `log_level`, `shutdown_patience`, and the flags `no_pci`, `no_huge` and
+/// type: `name`, `config_file`, `json_data`, `config`, `reactor_mask`, `main_core`, `mem_size_mb`,
+/// `rpc_addr`, `shm_id`, `log_level`, `shutdown_patience`, and the flags `no_pci`, `no_huge` and
 /// `disable_cpumask_locks`, which are `true` when they stand alone. The name is the crate's if none
 /// is given.
 ///

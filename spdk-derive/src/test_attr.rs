@@ -12,7 +12,7 @@ use crate::function::Function;
 const DEADLINE: u64 = 60;
 
 /// What the test runner fills in, and its own configuration stands for.
-const NOT_HERE: [&str; 3] = ["name", "config_file", "json_data"];
+const NOT_HERE: [&str; 4] = ["name", "config_file", "json_data", "config"];
 
 /// A `#[test]` that runs the given function in a process of its own.
 pub(crate) fn expand(attribute: TokenStream, item: TokenStream) -> Result<TokenStream> {

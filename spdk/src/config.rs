@@ -21,6 +21,17 @@
 //! # }
 //! ```
 //!
+//! `#[spdk::main]` takes one too:
+//!
+//! ```no_run
+//! use spdk::config::{Config, Uring};
+//!
+//! #[spdk::main(config = Config::new().with(Uring::new("Disk", "/dev/sdb")), no_huge, no_pci)]
+//! async fn main() -> spdk::Result<()> {
+//!     Config::running().await?.save("running.json")
+//! }
+//! ```
+//!
 //! What has no struct here is added by [`Config::with_call`], and called by
 //! [`rpc::call`](crate::rpc::call). The parameters are those of SPDK 26.01; an older SPDK refuses a
 //! method with a parameter that it does not know.
