@@ -325,6 +325,35 @@ fn the_end_waits_for_a_method() -> spdk::Result<()> {
     Ok(())
 }
 
+/// Fails if a call that begins while the application ends is made, or waits.
+#[spdk::test(no_app, deadline = 30)]
+fn the_end_refuses_calls() -> spdk::Result<()> {
+    struct Caller(std::rc::Rc<std::cell::RefCell<Vec<spdk::Result<Vec<String>>>>>);
+    impl Drop for Caller {
+        fn drop(&mut self) {
+            let end = futures_util::FutureExt::now_or_never(rpc::methods());
+            self.0.borrow_mut().extend(end);
+        }
+    }
+    let ends = std::rc::Rc::new(std::cell::RefCell::new(Vec::new()));
+    let caller = Caller(ends.clone());
+    app().block_on(async move {
+        rpc::methods().await?;
+        let task = spawn_local(async move {
+            let _caller = caller;
+            std::future::pending::<()>().await;
+        });
+        drop(task);
+        Ok(())
+    })?;
+    let ends = ends.take();
+    assert!(
+        matches!(kind(&ends[0]), Some(ErrorKind::ThreadEnded { .. })),
+        "{ends:?}"
+    );
+    Ok(())
+}
+
 /// Fails if a method that does not end holds up the end of the application, or if who waits for it on
 /// another OS thread is not told.
 #[spdk::test(no_app, deadline = 30)]
