@@ -2,13 +2,14 @@
 //! random reads. Everything on the device is overwritten.
 
 use std::cell::Cell;
+use std::num::{NonZeroU16, NonZeroU64};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use clap::Parser;
 use hdrhistogram::Histogram;
+use lexopt::prelude::*;
 use spdk::{Bdev, BdevDesc, BdevIoType, DmaBuf, IoChannel, LogLevel, SpdkApp};
 
 const MALLOC: &str = r#"{"subsystems": [{"subsystem": "bdev", "config": [
@@ -18,34 +19,75 @@ const MALLOC: &str = r#"{"subsystems": [{"subsystem": "bdev", "config": [
 /// Bytes of one operation of the write and verify passes, at most.
 const CHUNK: u64 = 1 << 20;
 
-/// Reads and writes a block device through SPDK. Overwrites the whole device.
-#[derive(Parser, Clone)]
+const HELP: &str = "\
+Reads and writes a block device through SPDK. Overwrites the whole device.
+
+Usage: hello_bdev [OPTIONS]
+
+Options:
+      --bdev-config <FILE>  SPDK's JSON configuration with the device [default: a malloc bdev of 64 MiB]
+      --name <BDEV>         The bdev to use [default: Malloc0]
+      --seconds <NUMBER>    How long to read at random [default: 3]
+      --queue-depth <NUMBER>
+                            How many reads to keep in flight [default: 32]
+      --mem <MEGABYTES>     SPDK's memory [default: 512]
+      --cores <CORES>       The cores for SPDK, such as 0x1; the first one does the work [default: 0x1]
+      --hardware            Use hugepages and PCI devices, for hardware such as local NVMe
+  -h, --help                Print help";
+
+/// What the command line asks for.
 struct Args {
-    /// SPDK's JSON configuration with the device [default: a malloc bdev of 64 MiB]
-    #[arg(long, value_name = "FILE")]
     bdev_config: Option<PathBuf>,
-    /// The bdev to use
-    #[arg(long, default_value = "Malloc0")]
     name: String,
-    /// How long to read at random
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..))]
-    seconds: u64,
-    /// How many reads to keep in flight
-    #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..))]
-    queue_depth: u16,
-    /// SPDK's memory in megabytes
-    #[arg(long, default_value_t = 512)]
+    seconds: NonZeroU64,
+    queue_depth: NonZeroU16,
     mem: i32,
-    /// The cores for SPDK, such as 0x1; the first one does the work
-    #[arg(long, default_value = "0x1")]
     cores: String,
-    /// Use hugepages and PCI devices, for hardware such as local NVMe
-    #[arg(long)]
     hardware: bool,
 }
 
+impl Args {
+    /// Reads the command line. `None` if it asks for help.
+    fn parse() -> Result<Option<Self>, lexopt::Error> {
+        let mut args = Args {
+            bdev_config: None,
+            name: "Malloc0".to_owned(),
+            seconds: const { NonZeroU64::new(3).unwrap() },
+            queue_depth: const { NonZeroU16::new(32).unwrap() },
+            mem: 512,
+            cores: "0x1".to_owned(),
+            hardware: false,
+        };
+        let mut parser = lexopt::Parser::from_env();
+        while let Some(argument) = parser.next()? {
+            match argument {
+                Long("bdev-config") => args.bdev_config = Some(parser.value()?.into()),
+                Long("name") => args.name = parser.value()?.string()?,
+                Long("seconds") => args.seconds = parser.value()?.parse()?,
+                Long("queue-depth") => args.queue_depth = parser.value()?.parse()?,
+                Long("mem") => args.mem = parser.value()?.parse()?,
+                Long("cores") => args.cores = parser.value()?.string()?,
+                Long("hardware") => args.hardware = true,
+                Short('h') | Long("help") => return Ok(None),
+                _ => return Err(argument.unexpected()),
+            }
+        }
+        Ok(Some(args))
+    }
+}
+
 fn main() -> ExitCode {
-    let args = Args::parse();
+    let args = match Args::parse() {
+        Ok(Some(args)) => args,
+        Ok(None) => {
+            println!("{HELP}");
+            return ExitCode::SUCCESS;
+        }
+        Err(error) => {
+            eprintln!("hello_bdev: {error}; see --help");
+            return ExitCode::from(2);
+        }
+    };
     let mut app = SpdkApp::builder()
         .name("hello_bdev")
         .reactor_mask(&args.cores)
@@ -171,10 +213,10 @@ async fn random_reads(
     }
     let stop = Rc::new(Cell::new(false));
     let start = Instant::now();
-    let slots: Vec<_> = (0..args.queue_depth)
+    let slots: Vec<_> = (0..args.queue_depth.get())
         .map(|slot| {
             let (desc, channel, stop) = (desc.clone(), channel.clone(), stop.clone());
-            let seconds = Duration::from_secs(args.seconds);
+            let seconds = Duration::from_secs(args.seconds.get());
             spdk::spawn_local(async move {
                 let mut latency = histogram();
                 let mut buf = DmaBuf::alloc(length as usize, 4096)?;
