@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::ptr;
 use std::time::Duration;
 
+use crate::bdev::BdevOpts;
 use crate::config::{self, Config, Source};
 use crate::error::{ErrorKind, Result};
 use crate::options::{self, LogLevel};
@@ -32,6 +33,7 @@ pub struct SpdkAppBuilder {
     disable_cpumask_locks: bool,
     interrupt_mode: bool,
     shutdown_patience: Option<Duration>,
+    bdev_opts: Option<BdevOpts>,
 }
 
 impl SpdkAppBuilder {
@@ -49,6 +51,14 @@ impl SpdkAppBuilder {
     /// A file with SPDK's JSON configuration: the bdevs to create, and more.
     pub fn config_file(mut self, path: impl AsRef<Path>) -> Self {
         self.config_file = Some(path.as_ref().to_owned());
+        self
+    }
+
+    /// What all bdevs share, such as the number of I/Os. `bdev_set_options` in the configuration counts
+    /// more.
+    #[doc(alias = "spdk_bdev_set_opts")]
+    pub fn bdev_opts(mut self, opts: BdevOpts) -> Self {
+        self.bdev_opts = Some(opts);
         self
     }
 
@@ -226,6 +236,18 @@ impl SpdkAppBuilder {
     }
 }
 
+/// Refuses what SPDK would.
+fn bdev_opts(opts: sys::spdk_bdev_opts) -> Result<()> {
+    let (pool, cache) = (opts.bdev_io_pool_size, opts.bdev_io_cache_size);
+    if pool < cache {
+        let reason = format!(
+            "a pool of {pool} I/Os, of which each spdk_thread keeps {cache}; it must have as many at least"
+        );
+        return Err(options::refuse("bdev_opts", reason));
+    }
+    Ok(())
+}
+
 /// The options, checked and in C's form.
 pub(crate) struct Options<'a> {
     builder: &'a SpdkAppBuilder,
@@ -248,6 +270,9 @@ impl<'a> Options<'a> {
             None => None,
         };
         options::main_core(builder.main_core, builder.reactor_mask.as_deref())?;
+        if let Some(opts) = &builder.bdev_opts {
+            bdev_opts(opts.to_c())?;
+        }
         Ok(Options {
             builder,
             name: options::text("name", builder.name.as_deref().unwrap_or("spdk"))?,
@@ -316,6 +341,10 @@ impl<'a> Options<'a> {
             }
             opts.shutdown_cb = Some(on_shutdown);
             opts.log = log;
+            if let Some(opts) = &builder.bdev_opts {
+                // What it refuses, `check` has refused.
+                sys::spdk_bdev_set_opts(&mut opts.to_c());
+            }
             sys::spdk_app_start(opts, Some(on_start), arg)
         }
     }

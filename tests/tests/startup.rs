@@ -5,11 +5,12 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 
+use spdk::bdev::BdevOpts;
 use spdk::{
     Bdev, DmaBuf, Error, ErrorKind, SpdkApp, SpdkAppBuilder, SpdkEnv, SpdkThread, ThreadHandle,
     spawn_local,
 };
-use spdk_tests::{Device, kind, poll_once};
+use spdk_tests::{Device, kind, poll_once, rpc};
 
 const MALLOC: &str = r#"{"subsystems": [{"subsystem": "bdev", "config": [
     {"method": "bdev_malloc_create",
@@ -475,4 +476,32 @@ fn tasks_are_dropped_at_the_end() -> spdk::Result<()> {
     })?;
     assert_eq!(DROPPED.load(SeqCst), 200);
     Ok(())
+}
+
+/// Fails if an option does not reach SPDK, or one that it would refuse does.
+#[spdk::test(no_app)]
+fn what_bdevs_share() {
+    let opts = BdevOpts::new()
+        .bdev_io_pool_size(777)
+        .bdev_io_cache_size(33)
+        .bdev_auto_examine(false);
+    let app = app().bdev_opts(opts).rpc_addr(&rpc::address());
+    let config = app.block_on(async {
+        Ok(rpc::call("framework_get_config", serde_json::json!({"name": "bdev"})).await)
+    });
+    let config = config.unwrap_or_else(|error| panic!("{error}"));
+    let options = &config[0];
+    assert_eq!(options["method"], "bdev_set_options");
+    let params = &options["params"];
+    assert_eq!(params["bdev_io_pool_size"], 777);
+    assert_eq!(params["bdev_io_cache_size"], 33);
+    assert_eq!(params["bdev_auto_examine"], false);
+}
+
+#[spdk::test(no_app)]
+fn too_few_ios_for_bdevs() {
+    let opts = BdevOpts::new().bdev_io_pool_size(8).bdev_io_cache_size(9);
+    let text = refusal(app().bdev_opts(opts));
+    let expected = "option `bdev_opts`: a pool of 8 I/Os, of which each spdk_thread keeps 9; it must have as many at least";
+    assert_eq!(text, expected);
 }

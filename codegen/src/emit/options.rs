@@ -10,7 +10,7 @@ pub(super) fn emit(options: &Options) -> TokenStream {
     let Options { c, name, size, .. } = options;
     let doc = docs(&options.docs);
     let only = options.cfg.as_ref().map(|cfg| quote!(#[cfg(#cfg)]));
-    let alias = c.to_string();
+    let (alias, text) = (c.to_string(), name.to_string());
     let pin = size
         .init
         .iter()
@@ -72,6 +72,13 @@ pub(super) fn emit(options: &Options) -> TokenStream {
             #[allow(dead_code, reason = "not every option struct is given to a call here")]
             pub(crate) fn to_c(&self) -> sys::#c {
                 self.0
+            }
+        }
+
+        #only
+        impl fmt::Debug for #name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.debug_struct(#text).finish_non_exhaustive()
             }
         }
 

@@ -3,6 +3,7 @@
 #![allow(unsafe_code)] // Every block rests on what the manifest says of its C function.
 
 use core::ffi::{c_char, c_int, c_void};
+use core::fmt;
 use core::mem::MaybeUninit;
 use core::ops::ControlFlow;
 use core::ptr::{self, NonNull};
@@ -777,6 +778,12 @@ impl BdevExtIoOpts {
     }
 }
 
+impl fmt::Debug for BdevExtIoOpts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BdevExtIoOpts").finish_non_exhaustive()
+    }
+}
+
 impl Default for BdevExtIoOpts {
     fn default() -> Self {
         Self::new()
@@ -814,6 +821,93 @@ impl MediaEvent {
             offset: raw.offset,
             num_blocks: raw.num_blocks,
         }
+    }
+}
+
+/// What all bdevs share. `new` has what SPDK has now: its defaults, before it starts.
+///
+/// The C struct is `spdk_bdev_opts`.
+#[doc(alias = "spdk_bdev_opts")]
+#[derive(Clone)]
+pub struct BdevOpts(sys::spdk_bdev_opts);
+
+const _: unsafe extern "C" fn(*mut sys::spdk_bdev_opts, usize) = sys::spdk_bdev_get_opts;
+
+impl BdevOpts {
+    /// The defaults of SPDK.
+    pub fn new() -> Self {
+        let mut raw = MaybeUninit::<sys::spdk_bdev_opts>::zeroed();
+        // SAFETY: `spdk_bdev_get_opts` writes at most the size that it is given. Zeroes are a valid
+        // value of every field.
+        Self(unsafe {
+            sys::spdk_bdev_get_opts(
+                raw.as_mut_ptr(),
+                size_of::<sys::spdk_bdev_opts>() as _,
+            );
+            raw.assume_init()
+        })
+    }
+
+    /// How many I/Os there can be at once, of all bdevs on all spdk_threads together.
+    ///
+    /// The C field is `bdev_io_pool_size`.
+    #[must_use]
+    pub fn bdev_io_pool_size(mut self, value: u32) -> Self {
+        self.0.bdev_io_pool_size = value;
+        self
+    }
+
+    /// How many of them each spdk_thread keeps for itself.
+    ///
+    /// The C field is `bdev_io_cache_size`.
+    #[must_use]
+    pub fn bdev_io_cache_size(mut self, value: u32) -> Self {
+        self.0.bdev_io_cache_size = value;
+        self
+    }
+
+    /// Whether the modules look at each new bdev for what they can make of it.
+    ///
+    /// The C field is `bdev_auto_examine`.
+    #[must_use]
+    pub fn bdev_auto_examine(mut self, value: bool) -> Self {
+        self.0.bdev_auto_examine = value;
+        self
+    }
+
+    /// How many of SPDK's small buffers each spdk_thread keeps for its bdevs.
+    ///
+    /// The C field is `iobuf_small_cache_size`.
+    #[must_use]
+    pub fn iobuf_small_cache_size(mut self, value: u32) -> Self {
+        self.0.iobuf_small_cache_size = value;
+        self
+    }
+
+    /// How many of SPDK's large buffers each spdk_thread keeps for its bdevs.
+    ///
+    /// The C field is `iobuf_large_cache_size`.
+    #[must_use]
+    pub fn iobuf_large_cache_size(mut self, value: u32) -> Self {
+        self.0.iobuf_large_cache_size = value;
+        self
+    }
+
+    #[allow(dead_code, reason = "not every option struct is given to a call here")]
+    pub(crate) fn to_c(&self) -> sys::spdk_bdev_opts {
+        self.0
+    }
+}
+
+impl fmt::Debug for BdevOpts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BdevOpts").finish_non_exhaustive()
+    }
+}
+
+impl Default for BdevOpts {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
@@ -858,6 +952,13 @@ impl BdevOpenOpts {
     #[allow(dead_code, reason = "not every option struct is given to a call here")]
     pub(crate) fn to_c(&self) -> sys::spdk_bdev_open_opts {
         self.0
+    }
+}
+
+#[cfg(spdk_since_25_05)]
+impl fmt::Debug for BdevOpenOpts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BdevOpenOpts").finish_non_exhaustive()
     }
 }
 

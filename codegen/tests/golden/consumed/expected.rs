@@ -181,6 +181,12 @@ impl BsOpts {
     }
 }
 
+impl fmt::Debug for BsOpts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BsOpts").finish_non_exhaustive()
+    }
+}
+
 impl Default for BsOpts {
     fn default() -> Self {
         Self::new()

@@ -165,6 +165,12 @@ impl OpenOpts {
     }
 }
 
+impl fmt::Debug for OpenOpts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OpenOpts").finish_non_exhaustive()
+    }
+}
+
 impl Default for OpenOpts {
     fn default() -> Self {
         Self::new()

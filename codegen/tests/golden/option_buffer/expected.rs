@@ -126,6 +126,13 @@ impl BdevExtIoOpts {
 }
 
 #[cfg(spdk_since_24_09)]
+impl fmt::Debug for BdevExtIoOpts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BdevExtIoOpts").finish_non_exhaustive()
+    }
+}
+
+#[cfg(spdk_since_24_09)]
 impl Default for BdevExtIoOpts {
     fn default() -> Self {
         Self::new()

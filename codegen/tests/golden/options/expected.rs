@@ -2,6 +2,7 @@
 //! Test. Wrappers of `spdk/blob.h`.
 #![allow(unsafe_code)] // Every block rests on what the manifest says of its C function.
 
+use core::fmt;
 use core::mem::MaybeUninit;
 use crate::__private::sys;
 
@@ -53,6 +54,12 @@ impl BlobOpts {
     }
 }
 
+impl fmt::Debug for BlobOpts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BlobOpts").finish_non_exhaustive()
+    }
+}
+
 impl Default for BlobOpts {
     fn default() -> Self {
         Self::new()
@@ -85,6 +92,12 @@ impl BlobExtIoOpts {
     }
 }
 
+impl fmt::Debug for BlobExtIoOpts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BlobExtIoOpts").finish_non_exhaustive()
+    }
+}
+
 impl Default for BlobExtIoOpts {
     fn default() -> Self {
         Self::new()
@@ -96,6 +109,7 @@ impl Default for BlobExtIoOpts {
 #![allow(unsafe_code)] // Every block rests on what the manifest says of its C function.
 
 use core::ffi::c_int;
+use core::fmt;
 use core::mem::MaybeUninit;
 use crate::__private::sys;
 
@@ -150,6 +164,12 @@ impl EnvOpts {
     }
 }
 
+impl fmt::Debug for EnvOpts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EnvOpts").finish_non_exhaustive()
+    }
+}
+
 impl Default for EnvOpts {
     fn default() -> Self {
         Self::new()
@@ -160,6 +180,7 @@ impl Default for EnvOpts {
 //! Test. Wrappers of `spdk/lvol.h`.
 #![allow(unsafe_code)] // Every block rests on what the manifest says of its C function.
 
+use core::fmt;
 use core::mem::MaybeUninit;
 use crate::__private::sys;
 
@@ -199,6 +220,12 @@ impl LvsOpts {
     }
 }
 
+impl fmt::Debug for LvsOpts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LvsOpts").finish_non_exhaustive()
+    }
+}
+
 impl Default for LvsOpts {
     fn default() -> Self {
         Self::new()
@@ -232,6 +259,12 @@ impl XattrOpts {
     #[allow(dead_code, reason = "not every option struct is given to a call here")]
     pub(crate) fn to_c(&self) -> sys::spdk_blob_xattr_opts {
         self.0
+    }
+}
+
+impl fmt::Debug for XattrOpts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("XattrOpts").finish_non_exhaustive()
     }
 }
 
