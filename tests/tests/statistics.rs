@@ -1,8 +1,10 @@
 //! What a device has done, how long it took, and how much it may do.
 #![allow(missing_docs)]
 
+use std::future::Future;
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Wake};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
@@ -341,6 +343,27 @@ async fn limits() -> spdk::Result<()> {
     bdev.set_qos_limits(QosLimits::default()).await
 }
 
+/// The name of the current spdk_thread.
+fn current() -> Option<String> {
+    spdk::SpdkThread::get_current().map(|thread| thread.name().to_owned())
+}
+
+/// Remembers on which spdk_thread it was woken.
+#[derive(Default)]
+struct WokenOn(Mutex<Option<String>>);
+
+impl WokenOn {
+    fn thread(&self) -> Option<String> {
+        self.0.lock().expect("no panic").clone()
+    }
+}
+
+impl Wake for WokenOn {
+    fn wake(self: Arc<Self>) {
+        *self.0.lock().expect("no panic") = current();
+    }
+}
+
 /// Fails if an operation ends on another spdk_thread than its own: SPDK changes the limits on the one where
 /// they are kept, which is the first that does I/O.
 #[spdk::test(bdevs(bdev_malloc_create(name = "D", num_blocks = 1024, block_size = BLOCK)))]
@@ -382,6 +405,16 @@ async fn limits_are_kept_on_another_spdk_thread() -> spdk::Result<()> {
                         result => break result?,
                     }
                 }
+            }
+            1 => {
+                let woken = Arc::new(WokenOn::default());
+                let mut set = Box::pin(bdev.set_qos_limits(limits));
+                let waker = woken.clone().into();
+                let mut context = Context::from_waker(&waker);
+                assert!(set.as_mut().poll(&mut context).is_pending());
+                until("the limits to be set", || woken.thread().is_some()).await;
+                assert_eq!(woken.thread(), current(), "it ended on another spdk_thread");
+                set.await?;
             }
             _ => bdev.set_qos_limits(limits).await?,
         }
