@@ -1,30 +1,25 @@
-//! Block devices: what [`Bdev`] and [`BdevDesc`] do beyond the generated calls.
-#![allow(unsafe_code)] // Adopts the channel of a descriptor, and reads the properties of an open bdev.
+//! Block devices: what [`Bdev`] does beyond the generated calls.
+#![allow(unsafe_code)] // Reads the properties of an open bdev.
 
-use std::cell::{Cell, OnceCell, RefCell};
-use std::ffi::CStr;
+use std::cell::Cell;
 use std::fmt;
-use std::ptr::{self, NonNull};
+use std::ptr::NonNull;
 
 pub use crate::bdev_channels::BdevChannel;
-use crate::bdev_events::{self, IoTimeout};
+use crate::bdev_desc::open;
+pub(crate) use crate::bdev_desc::{DescExtra, hides_metadata, opened};
 #[cfg(spdk_since_25_05)]
 pub use crate::bdev_histogram::HistogramOptions;
 pub use crate::bdev_histogram::{Bucket, Histogram};
-use crate::bdev_io::BdevIoDone;
 pub use crate::bdev_qos::QosLimits;
 pub use crate::bdev_zcopy::Zcopy;
-use crate::channel::{ChannelOwner, IoChannel, IoChannelObject};
-use crate::errno::Errno;
+use crate::channel::{IoChannel, IoChannelObject};
 use crate::error::{At, Describe, ErrorKind, Fault, Gone, Result};
-use crate::events::EventHub;
 pub use crate::generated::bdev::*;
 pub use crate::generated::bdev_zone::*;
-use crate::handle::{AtHome, Handle, Hold, Object, Subject, WeakHandle};
+use crate::handle::{AtHome, Handle, Hold, Object, Subject};
 use crate::local::{Caller, Home, begin};
-use crate::op::{Operation, bdev_rc, op};
 use crate::sys;
-use crate::task;
 
 /// A block device that exists, found by its name.
 ///
@@ -86,7 +81,7 @@ impl Bdev {
     pub fn find(name: &str) -> Result<Self> {
         let desc = open(name, false)?;
         let at = At::new("spdk_bdev_desc_get_bdev", &desc);
-        let bdev = desc.handle().extra().bdev.get();
+        let bdev = desc.handle().extra().bdev();
         let Some(bdev) = NonNull::new(bdev) else {
             return Err(Fault::gone(Gone::Removed).at(at));
         };
@@ -223,346 +218,5 @@ impl fmt::Debug for Bdev {
             .field("block_size", &self.block_size())
             .field("num_blocks", &self.num_blocks())
             .finish()
-    }
-}
-
-/// What a descriptor keeps beside the C object.
-#[doc(hidden)]
-pub struct DescExtra {
-    hub: EventHub<BdevEvent>,
-    bdev: Cell<*mut sys::spdk_bdev>,
-    /// The size of a block in a buffer of its own; 0 if the descriptor hides metadata. The same as long as
-    /// the bdev exists.
-    block_size: Cell<u32>,
-    /// The size of a block in vectored buffers.
-    vector_block_size: Cell<u32>,
-    /// What the metadata of a block have in a buffer of their own; 0 where they have none.
-    md_size: Cell<u32>,
-    timeouts: OnceCell<EventHub<IoTimeout>>,
-    media: EventHub<MediaEvent>,
-    name: OnceCell<Box<str>>,
-    dependents: RefCell<Vec<Box<dyn Dependent>>>,
-}
-
-/// What has to go before a descriptor can be closed.
-trait Dependent {
-    fn shut(&self, why: Gone);
-    fn revoke_if_idle(&self, why: Gone) -> bool;
-    fn is_gone(&self) -> bool;
-}
-
-impl<O: Object> Dependent for WeakHandle<O> {
-    fn shut(&self, why: Gone) {
-        WeakHandle::shut(self, why);
-    }
-    fn revoke_if_idle(&self, why: Gone) -> bool {
-        WeakHandle::revoke_if_idle(self, why)
-    }
-    fn is_gone(&self) -> bool {
-        WeakHandle::is_gone(self)
-    }
-}
-
-impl DescExtra {
-    pub(crate) fn new(hub: EventHub<BdevEvent>) -> Self {
-        DescExtra {
-            hub,
-            bdev: Cell::new(ptr::null_mut()),
-            block_size: Cell::new(0),
-            vector_block_size: Cell::new(0),
-            md_size: Cell::new(0),
-            timeouts: OnceCell::new(),
-            media: EventHub::new(),
-            name: OnceCell::new(),
-            dependents: RefCell::default(),
-        }
-    }
-
-    pub(crate) fn name(&self) -> &str {
-        self.name.get().map_or("", |name| name)
-    }
-
-    #[inline]
-    pub(crate) fn block_size(&self) -> u32 {
-        self.block_size.get()
-    }
-
-    pub(crate) fn hub(&self) -> &EventHub<BdevEvent> {
-        &self.hub
-    }
-
-    /// Once asked for, it stays as long as the descriptor: SPDK has its address.
-    pub(crate) fn timeouts(&self) -> &EventHub<IoTimeout> {
-        self.timeouts.get_or_init(EventHub::new)
-    }
-
-    pub(crate) fn media(&self) -> &EventHub<MediaEvent> {
-        &self.media
-    }
-
-    pub(crate) fn add_dependent<O: Object>(&self, dependent: WeakHandle<O>) {
-        let mut dependents = self.dependents.borrow_mut();
-        dependents.retain(|dependent| !dependent.is_gone());
-        dependents.push(Box::new(dependent));
-    }
-}
-
-impl ChannelOwner for Handle<BdevDescObject> {
-    fn bdev_desc(&self) -> Option<&Handle<BdevDescObject>> {
-        Some(self)
-    }
-
-    fn reset(&self, ch: Hold<IoChannelObject>) {
-        let Some(desc) = self.hold_shut() else {
-            return;
-        };
-        let submit = |(desc, ch): &mut (Hold<BdevDescObject>, Hold<IoChannelObject>), done, arg| {
-            let (desc, ch) = (desc.as_ptr(), ch.as_ptr());
-            // SAFETY: both are held until the callback, and this is their spdk_thread.
-            bdev_rc(
-                unsafe { sys::spdk_bdev_reset(desc, ch, done, arg) },
-                desc,
-                ch,
-            )
-        };
-        // SAFETY: `spdk_bdev_reset` calls back once if it returns 0, else never, and uses nothing
-        // but the two objects, which the operation holds.
-        let reset = unsafe { op::<BdevIoDone, _, _>(submit, |_, done| done, (desc, ch)) };
-        // That the operations end is its result: a future is not needed.
-        // SAFETY: nobody has polled it.
-        unsafe { reset.op.detach() };
-    }
-}
-
-/// Opens a descriptor; a name that no bdev has is its own error.
-fn open(name: &str, write: bool) -> Result<BdevDesc> {
-    BdevDesc::open_ext(name, write).map_err(|error| match error.errno() {
-        Some(Errno::ENODEV) => ErrorKind::NoSuchBdev {
-            name: name.to_owned(),
-        }
-        .into(),
-        _ => error,
-    })
-}
-
-/// Completes a descriptor that was just opened: its name, and what happens when its device goes.
-pub(crate) fn opened(desc: &BdevDesc) {
-    let handle = desc.handle();
-    let extra = handle.extra();
-    // SAFETY: the descriptor is open, which keeps the bdev, and a bdev has a name.
-    let name = unsafe {
-        let bdev = sys::spdk_bdev_desc_get_bdev(handle.as_ptr());
-        extra.bdev.set(bdev);
-        set_sizes(extra, handle.as_ptr(), bdev);
-        CStr::from_ptr(sys::spdk_bdev_get_name(bdev))
-    };
-    let _ = extra.name.set(name.to_string_lossy().into());
-    let weak = handle.downgrade();
-    let local = handle.local().clone();
-    extra.hub.set_hook(move |event| {
-        if *event == BdevEvent::MediaManagement
-            && let Some(desc) = weak.upgrade()
-        {
-            bdev_events::take_media_events(&desc);
-        }
-        if *event == BdevEvent::Remove {
-            weak.shut(Gone::Removed);
-            let weak = weak.clone();
-            // The removal goes on when the descriptor is closed, and it can be closed when the
-            // operations in flight have ended.
-            drop(task::spawn_on(&local, async move {
-                while !let_go(&weak) {
-                    task::yield_now().await;
-                }
-            }));
-        }
-    });
-}
-
-#[cold]
-pub(crate) fn hides_metadata() -> Fault {
-    Fault::invalid("the descriptor hides the metadata, so only vectored reads and writes work")
-}
-
-/// Remembers what buffers have to hold.
-///
-/// # Safety
-/// `desc` is an open descriptor of `bdev`.
-unsafe fn set_sizes(extra: &DescExtra, desc: *mut sys::spdk_bdev_desc, bdev: *mut sys::spdk_bdev) {
-    // SAFETY: passed on; these calls read.
-    unsafe {
-        let whole = sys::spdk_bdev_get_block_size(bdev);
-        #[cfg(spdk_has_spdk_bdev_desc_get_block_size)]
-        let size = sys::spdk_bdev_desc_get_block_size(desc);
-        #[cfg(not(spdk_has_spdk_bdev_desc_get_block_size))]
-        let (size, _) = (whole, desc);
-        extra.vector_block_size.set(size);
-        extra.block_size.set(if size == whole { size } else { 0 });
-        if sys::spdk_bdev_is_md_separate(bdev) {
-            extra.md_size.set(sys::spdk_bdev_get_md_size(bdev));
-        }
-    }
-}
-
-/// Closes what depends on a descriptor, then the descriptor. Returns whether all of it is closed.
-fn let_go(desc: &WeakHandle<BdevDescObject>) -> bool {
-    let why = Gone::Removed;
-    let Some(handle) = desc.upgrade() else {
-        return true;
-    };
-    let mut dependents = handle.extra().dependents.borrow_mut();
-    dependents.iter().for_each(|dependent| dependent.shut(why));
-    dependents.retain(|dependent| !dependent.revoke_if_idle(why));
-    let all_gone = dependents.is_empty() && desc.revoke_if_idle(why);
-    if all_gone {
-        handle.extra().hub.close();
-        handle.extra().media.close();
-        if let Some(timeouts) = handle.extra().timeouts.get() {
-            timeouts.close();
-        }
-    }
-    all_gone
-}
-
-impl BdevDesc {
-    /// Opens a bdev by its name, for reading and, if `write`, for writing.
-    ///
-    /// # Errors
-    ///
-    /// As for [`Bdev::open`].
-    #[doc(alias = "spdk_bdev_open_ext")]
-    pub fn open(name: &str, write: bool) -> Result<Self> {
-        open(name, write)
-    }
-
-    /// Gets the device's I/O channel of the current spdk_thread.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::Errno`] with `ENOMEM` if the device could not make one,
-    /// [`ErrorKind::WrongThread`] on another spdk_thread than the one that opened the descriptor,
-    /// [`ErrorKind::Gone`] when the device was removed.
-    #[doc(alias = "spdk_bdev_get_io_channel")]
-    pub fn get_io_channel(&self) -> Result<IoChannel> {
-        let at = At::new("spdk_bdev_get_io_channel", self);
-        let desc = begin(|caller| self.handle().get(caller)).map_err(|fault| fault.at(at))?;
-        // SAFETY: the descriptor is open, on its spdk_thread.
-        let ch = unsafe { sys::spdk_bdev_get_io_channel(desc.as_ptr()) };
-        let ch = NonNull::new(ch).ok_or_else(|| Fault::errno(Errno::ENOMEM).at(at))?;
-        let extra = self.handle().extra();
-        let owner = Box::new(self.handle().clone());
-        let name = self.describe().into();
-        // SAFETY: the reference was just taken, on this spdk_thread; `owner` keeps the device open.
-        let ch = unsafe { IoChannel::adopt(ch, extra.bdev.get().cast_const().cast(), name, owner) }
-            .map_err(|fault| fault.at(at))?;
-        extra.add_dependent(ch.handle().downgrade());
-        Ok(ch)
-    }
-
-    /// The device.
-    ///
-    /// # Errors
-    ///
-    /// As for [`Bdev::find`].
-    #[doc(alias = "spdk_bdev_desc_get_bdev")]
-    pub fn bdev(&self) -> Result<Bdev> {
-        Bdev::find(self.name())
-    }
-
-    /// The name of the device.
-    pub fn name(&self) -> &str {
-        self.handle().extra().name()
-    }
-
-    /// The C object, for calls that this crate does not wrap; null when the device is gone.
-    pub fn as_ptr(&self) -> *mut sys::spdk_bdev_desc {
-        self.handle().as_ptr()
-    }
-
-    /// The channel, for an operation on this device.
-    #[doc(hidden)]
-    #[inline]
-    pub fn channel(
-        &self,
-        ch: &IoChannel,
-        caller: Caller<'_>,
-    ) -> Result<Hold<IoChannelObject>, Fault> {
-        // First, since the address of a device that is gone may be another device's by now.
-        let hold = ch.handle().hold(caller)?;
-        if hold.extra().device == self.handle().extra().bdev.get().cast_const().cast() {
-            Ok(hold)
-        } else {
-            Err(Fault::wrong_channel(ch))
-        }
-    }
-
-    /// The size of a logical block, for the check of a buffer's length.
-    #[doc(hidden)]
-    #[inline]
-    pub fn block_size_of(&self) -> Result<u32, Fault> {
-        Ok(self.handle().extra().block_size())
-    }
-
-    /// The same, for vectored reads and writes, which SPDK converts where the descriptor hides metadata.
-    #[doc(hidden)]
-    #[inline]
-    pub fn vector_block_size_of(&self) -> Result<u32, Fault> {
-        Ok(self.handle().extra().vector_block_size.get())
-    }
-
-    /// Refuses what SPDK does not convert where the descriptor hides metadata.
-    #[doc(hidden)]
-    #[inline]
-    pub fn shows_metadata(&self) -> Result<(), Fault> {
-        match self.handle().extra().block_size() {
-            0 => Err(hides_metadata()),
-            _ => Ok(()),
-        }
-    }
-
-    /// The size of the metadata of a block in a buffer of their own, for the check of its length.
-    #[doc(hidden)]
-    #[inline]
-    pub fn md_size_of(&self) -> Result<u32, Fault> {
-        match self.handle().extra().md_size.get() {
-            0 => Err(Fault::invalid(
-                "the device keeps no metadata apart from the data, so there is no buffer for them",
-            )),
-            size => Ok(size),
-        }
-    }
-}
-
-impl Describe for BdevDesc {
-    fn describe(&self) -> String {
-        self.handle().describe()
-    }
-
-    fn extent(&self) -> Option<(u64, u32)> {
-        self.handle().extent()
-    }
-}
-
-impl Describe for Handle<BdevDescObject> {
-    fn describe(&self) -> String {
-        format!("bdev {:?}", self.extra().name())
-    }
-
-    fn extent(&self) -> Option<(u64, u32)> {
-        begin(|caller| self.get(caller)).ok()?;
-        let bdev = self.extra().bdev.get();
-        // SAFETY: the descriptor is open, as just seen, which keeps the bdev.
-        Some(unsafe {
-            (
-                sys::spdk_bdev_get_num_blocks(bdev),
-                self.extra().vector_block_size.get(),
-            )
-        })
-    }
-}
-
-impl fmt::Debug for BdevDesc {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("BdevDesc").field(&self.name()).finish()
     }
 }

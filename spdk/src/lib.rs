@@ -53,6 +53,7 @@ mod app_builder;
 pub mod bdev;
 mod bdev_abort;
 mod bdev_channels;
+mod bdev_desc;
 mod bdev_events;
 mod bdev_histogram;
 mod bdev_io;
