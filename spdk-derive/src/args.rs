@@ -79,7 +79,7 @@ pub(crate) fn parse(tokens: TokenStream) -> Result<Vec<Arg>> {
 }
 
 /// The options of `SpdkAppBuilder`, and whether each is a flag.
-const APP_OPTIONS: [(&str, bool); 14] = [
+const APP_OPTIONS: [(&str, bool); 15] = [
     ("name", false),
     ("config_file", false),
     ("json_data", false),
@@ -93,6 +93,7 @@ const APP_OPTIONS: [(&str, bool); 14] = [
     ("shm_id", false),
     ("log_level", false),
     ("disable_cpumask_locks", true),
+    ("interrupt_mode", true),
     ("shutdown_patience", false),
 ];
 

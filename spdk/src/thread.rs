@@ -47,7 +47,8 @@ thread_local! {
 /// spdk_threads, and attaching another is refused.
 ///
 /// Dropping it drops its tasks, polls until the operations in flight on it have ended, closes the
-/// objects that are still open on it and destroys it.
+/// objects that are still open on it and destroys it. The other spdk_threads that are attached to the OS
+/// thread are polled meanwhile.
 ///
 /// # Thread
 ///
