@@ -9,10 +9,11 @@ use std::ptr;
 use std::time::Duration;
 
 use crate::bdev::BdevOpts;
-use crate::config::{self, Config, Source};
+#[cfg(feature = "config")]
+use crate::config::Config;
 use crate::error::{ErrorKind, Result};
 use crate::options::{self, LogLevel};
-use crate::{app, spdk_log, sys};
+use crate::{app, config_text, spdk_log, sys};
 
 /// The options of a [`SpdkApp`](crate::SpdkApp). What is not set has SPDK's default.
 #[derive(Clone, Debug, Default)]
@@ -21,6 +22,7 @@ pub struct SpdkAppBuilder {
     name: Option<String>,
     config_file: Option<PathBuf>,
     json_data: Option<String>,
+    #[cfg(feature = "config")]
     config: Option<Config>,
     reactor_mask: Option<String>,
     main_core: Option<i32>,
@@ -73,6 +75,9 @@ impl SpdkAppBuilder {
     /// It is checked before SPDK starts; what [`Config::validate`] finds is an error, but for bdevs
     /// that are used and that nothing makes, since they may appear later: those are warned of. The
     /// application begins when the modules that look at each new bdev have done so.
+    ///
+    /// For the feature `config`.
+    #[cfg(feature = "config")]
     pub fn config(mut self, config: Config) -> Self {
         self.config = Some(config);
         self
@@ -159,11 +164,17 @@ impl SpdkAppBuilder {
         self
     }
 
-    fn sources(&self) -> Vec<Source<'_>> {
-        let file = self.config_file.as_deref().map(Source::File);
-        let text = self.json_data.as_deref().map(Source::Text);
-        let config = self.config.as_ref().map(Source::Config);
-        [file, text, config].into_iter().flatten().collect()
+    /// The text of the configuration.
+    fn configuration(&self) -> Result<Option<Vec<u8>>> {
+        #[cfg(feature = "config")]
+        if let Some(config) = &self.config {
+            if self.config_file.is_some() || self.json_data.is_some() {
+                let reason = "a configuration file or `json_data` is set too; set one of them";
+                return Err(options::refuse("config", reason));
+            }
+            return config.for_start().map(Some);
+        }
+        config_text::load(self.config_file.as_deref(), self.json_data.as_deref())
     }
 
     pub(crate) fn mem_size(&self) -> Option<i32> {
@@ -177,8 +188,8 @@ impl SpdkAppBuilder {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Option`] for an option that cannot be used, [`ErrorKind::Config`] for a
-    /// [`config`](Self::config) with mistakes, [`ErrorKind::AlreadyInitialised`] if this process has run SPDK before, [`ErrorKind::Start`] if SPDK or one of its subsystems
+    /// [`ErrorKind::Option`] for an option that cannot be used, `ErrorKind::Config` for a `config`
+    /// with mistakes, [`ErrorKind::AlreadyInitialised`] if this process has run SPDK before, [`ErrorKind::Start`] if SPDK or one of its subsystems
     /// does not start, a configuration that does not load included.
     ///
     /// # Panics
@@ -279,7 +290,7 @@ impl<'a> Options<'a> {
             reactor_mask,
             rpc_addr: options::optional_text("rpc_addr", builder.rpc_addr.as_deref())?,
             mem_size: builder.mem_size_mb.map(options::memory).transpose()?,
-            json: config::load(&builder.sources())?,
+            json: builder.configuration()?,
         })
     }
 

@@ -1,5 +1,7 @@
 //! SPDK's JSON configuration: built from types, read from a file, saved, checked.
 //!
+//! For the feature `config`.
+//!
 //! A [`Config`] is a list of JSON-RPC methods with their parameters, for each subsystem of SPDK. Each
 //! method that matters for bdevs is a struct of this module, named after what it makes, with a setter
 //! for each optional parameter. The same struct makes it at the start of an application, by
@@ -59,7 +61,6 @@ mod text;
 mod validate;
 
 use std::fmt;
-use std::path::Path;
 
 use serde_core::Serialize;
 use serde_json::{Map, Value, json};
@@ -279,48 +280,10 @@ pub fn __tables() -> Vec<Entry> {
     tables().copied().collect()
 }
 
-/// What the builder of an application is given.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Source<'a> {
-    File(&'a Path),
-    Text(&'a str),
-    Config(&'a Config),
-}
-
-/// The configuration's text, from a file, as it was given, or as it was built.
-pub(crate) fn load(sources: &[Source<'_>]) -> Result<Option<Vec<u8>>> {
-    let (option, text) = match sources {
-        [] => return Ok(None),
-        [Source::Text(json)] => ("json_data", json.as_bytes().to_vec()),
-        [Source::File(path)] => ("config_file", file::read("config_file", path)?),
-        [Source::Config(config)] => return config.for_start().map(Some),
-        several => {
-            let names = several.iter().map(|source| match source {
-                Source::File(_) => "a configuration file",
-                Source::Text(_) => "`json_data`",
-                Source::Config(_) => "`config`",
-            });
-            let names: Vec<&str> = names.collect();
-            let reason = format!("{} are both set; set one of them", names.join(" and "));
-            return Err(refuse("config_file", reason));
-        }
-    };
-    match text::check(&text) {
-        Ok(()) => Ok(Some(text)),
-        Err(reason) => {
-            let place = match sources {
-                [Source::File(path)] => format!("{}: ", path.display()),
-                _ => String::new(),
-            };
-            Err(refuse(option, format!("{place}{reason}")))
-        }
-    }
-}
-
 impl Config {
     /// The text for the start of an application, which then waits for the modules that look at each new
     /// bdev: what they find is there when the main function runs, and they have closed the rest.
-    fn for_start(&self) -> Result<Vec<u8>> {
+    pub(crate) fn for_start(&self) -> Result<Vec<u8>> {
         let mut config = self.clone();
         let problems = config.mistakes();
         if !problems.is_empty() {

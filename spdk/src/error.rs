@@ -233,13 +233,15 @@ pub enum ErrorKind {
         /// What SPDK said last.
         reason: String,
     },
-    /// A configuration has mistakes.
+    /// A configuration has mistakes. For the feature `config`, as the next two.
+    #[cfg(feature = "config")]
     #[error("{}", crate::config::describe(problems))]
     Config {
         /// All that were found.
         problems: Vec<crate::config::Problem>,
     },
     /// A JSON-RPC method refused its parameters, or failed.
+    #[cfg(feature = "config")]
     #[error("JSON-RPC method {method:?}: {message} (code {code})")]
     Rpc {
         /// The method.
@@ -250,6 +252,7 @@ pub enum ErrorKind {
         message: String,
     },
     /// A JSON-RPC method could not be called, or its answer is not of the type that was asked for.
+    #[cfg(feature = "config")]
     #[error("JSON-RPC method {method:?}: {reason}")]
     RpcAnswer {
         /// The method.
@@ -284,6 +287,7 @@ impl Error {
             ErrorKind::Errno { errno, .. } => Some(*errno),
             ErrorKind::NoDmaMemory { .. } => Some(Errno::ENOMEM),
             ErrorKind::NoSuchBdev { .. } => Some(Errno::ENODEV),
+            #[cfg(feature = "config")]
             // -1 is SPDK's code for a method that is not allowed in the current state.
             ErrorKind::Rpc { code, .. } if (-4095..-1).contains(code) => {
                 Some(Errno::from_code(*code))

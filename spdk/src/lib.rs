@@ -67,7 +67,9 @@ mod buf;
 mod call;
 mod channel;
 mod completion;
+#[cfg(feature = "config")]
 pub mod config;
+mod config_text;
 mod cores;
 mod cpuset;
 mod critical;
@@ -104,6 +106,7 @@ mod panic;
 mod poller;
 mod records;
 mod round_trip;
+#[cfg(feature = "config")]
 pub mod rpc;
 mod shared;
 mod shutdown;

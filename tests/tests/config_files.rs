@@ -375,7 +375,7 @@ fn a_wrong_configuration_does_not_start() {
     let text = two.expect_err("two configurations").to_string();
     assert_eq!(
         text,
-        "option `config_file`: `json_data` and `config` are both set; set one of them"
+        "option `config`: a configuration file or `json_data` is set too; set one of them"
     );
     // SPDK was not started by that.
     let right = Config::new().with(Malloc::new("A", 512, 8));

@@ -4,7 +4,9 @@ use std::future::Future;
 
 use serde_json::{Map, Value};
 
-use super::method::{self, Entry, Field, Kind, Method, Names, Param, Uuid, choices, methods};
+use super::method::{
+    self, Entry, Field, Kind, Method, Names, Param, Table, Uuid, choices, methods,
+};
 use crate::error::Result;
 
 choices! {
@@ -99,13 +101,13 @@ methods! {
         /// Its UUID; a random one by default.
         uuid: Uuid,
         /// What most reads take at least.
-        avg_read_latency: u64 = |_| 0,
+        avg_read_latency: u64 = |_| 0.into(),
         /// What one read of a hundred takes at least.
-        p99_read_latency: u64 = |this| this.avg_read_latency.unwrap_or(0),
+        p99_read_latency: u64 = |set| set["avg_read_latency"].clone(),
         /// What most writes take at least.
-        avg_write_latency: u64 = |_| 0,
+        avg_write_latency: u64 = |_| 0.into(),
         /// What one write of a hundred takes at least.
-        p99_write_latency: u64 = |this| this.avg_write_latency.unwrap_or(0),
+        p99_write_latency: u64 = |set| set["avg_write_latency"].clone(),
     }
     call create -> String;
     delete delete = "bdev_delay_delete"("name");
@@ -195,8 +197,9 @@ impl ErrorBdev {
     ///
     /// The method runs on when the future is dropped, as with [`rpc::call`](crate::rpc::call).
     pub async fn create(&self) -> Result<String> {
-        method::run::<Self>(self.params()).await?;
-        Ok(format!("EE_{}", self.base_name))
+        method::run::<()>(Self::TABLE, self.params()).await?;
+        let base = self.params["base_name"].as_str().unwrap_or_default();
+        Ok(format!("EE_{base}"))
     }
 }
 
@@ -212,7 +215,8 @@ impl Raid {
     ///
     /// The method runs on when the future is dropped, as with [`rpc::call`](crate::rpc::call).
     pub async fn create(&self) -> Result<String> {
-        method::run::<Self>(self.params()).await?;
-        Ok(self.name.clone())
+        method::run::<()>(Self::TABLE, self.params()).await?;
+        let name = self.params["name"].as_str().unwrap_or_default();
+        Ok(name.to_owned())
     }
 }

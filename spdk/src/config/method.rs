@@ -14,9 +14,6 @@ use crate::rpc;
 ///
 /// The structs of this module implement it, and no others can.
 pub trait Method: Table {
-    /// What the method answers.
-    type Output;
-
     /// The parameters that are set.
     fn params(&self) -> Map<String, Value>;
 }
@@ -65,15 +62,15 @@ pub enum Kind {
 /// The type of a parameter.
 pub(super) trait Field {
     const KIND: Kind;
-    fn json(&self) -> Value;
+    fn json(self) -> Value;
 }
 
 macro_rules! fields {
     ($($type:ty: $kind:expr;)*) => {
         $(impl Field for $type {
             const KIND: Kind = $kind;
-            fn json(&self) -> Value {
-                self.clone().into()
+            fn json(self) -> Value {
+                self.into()
             }
         })*
     };
@@ -129,18 +126,22 @@ impl Answer for Names {
     }
 }
 
+/// Sets a parameter.
+pub(super) fn set(params: &mut Map<String, Value>, name: &str, value: Value) {
+    params.insert(name.to_owned(), value);
+}
+
 /// Runs a method of the running application.
-pub(super) async fn run<M>(params: Map<String, Value>) -> Result<M::Output>
-where
-    M: Method<Output: Answer>,
-{
+///
+/// One for all methods with the same answer, and not one for each, which would be as many futures.
+pub(super) async fn run<A: Answer>(entry: Entry, params: Map<String, Value>) -> Result<A> {
     // Some methods without parameters refuse an empty object.
-    let params = match M::TABLE.params {
+    let params = match entry.params {
         [] => Value::Null,
         _ => Value::Object(params),
     };
-    let json = rpc::call::<<M::Output as Answer>::Json>(M::TABLE.method, &params).await?;
-    Ok(M::Output::of(json))
+    let json = rpc::call::<A::Json>(entry.method, &params).await?;
+    Ok(A::of(json))
 }
 
 /// Runs a method whose only parameter is a name.
@@ -161,7 +162,7 @@ pub(super) async fn run_named(method: &str, key: &str, name: &str) -> Result<()>
 ///     /// What it means, with its unit and its default.
 ///     optional: type,
 ///     /// A required one that SPDK has no default for.
-///     other: type = |this| default,
+///     other: type = |set| default,
 /// }
 /// call create -> Answer;         // the Rust function that calls it; none if it is for the start only
 /// delete delete = "its_delete"(key);
@@ -186,24 +187,28 @@ macro_rules! methods {
             #[derive(Clone, Debug, PartialEq)]
             #[must_use = "it does nothing until it is part of a configuration, or called"]
             pub struct $name {
-                $($req: $req_type,)*
-                $($opt: Option<$opt_type>,)*
+                /// Those that are set, so that all these structs share their code.
+                params: Map<String, Value>,
             }
 
             impl $name {
                 /// With the parameters that the method needs; the others have SPDK's defaults.
                 #[allow(clippy::new_without_default, clippy::too_many_arguments)]
                 pub fn new($($req: $crate::config::method::argument!($req_type)),*) -> Self {
-                    $name {
-                        $($req: $crate::config::method::value!($req_type, $req),)*
-                        $($opt: None,)*
-                    }
+                    #[allow(unused_mut)]
+                    let mut params = Map::new();
+                    $(
+                        let value: $req_type = $crate::config::method::value!($req_type, $req);
+                        $crate::config::method::set(&mut params, stringify!($req), value.json());
+                    )*
+                    $name { params }
                 }
 
                 $(
                     $(#[$opt_doc])*
                     pub fn $opt(mut self, $opt: $crate::config::method::argument!($opt_type)) -> Self {
-                        self.$opt = Some($crate::config::method::value!($opt_type, $opt));
+                        let value: $opt_type = $crate::config::method::value!($opt_type, $opt);
+                        $crate::config::method::set(&mut self.params, stringify!($opt), value.json());
                         self
                     }
                 )*
@@ -222,7 +227,10 @@ macro_rules! methods {
                     /// [`rpc::call`](crate::rpc::call).
                     #[doc(alias = $method)]
                     pub fn $call(&self) -> impl Future<Output = $crate::Result<$answer>> + use<> {
-                        $crate::config::method::run::<Self>(self.params())
+                        $crate::config::method::run(
+                            <Self as $crate::config::method::Table>::TABLE,
+                            self.params(),
+                        )
                     }
                 )?
 
@@ -268,20 +276,16 @@ macro_rules! methods {
             }
 
             impl Method for $name {
-                type Output = $crate::config::method::answer!($($answer)?);
-
                 fn params(&self) -> Map<String, Value> {
                     #[allow(unused_mut)]
-                    let mut params = Map::new();
-                    $(params.insert(stringify!($req).to_owned(), self.$req.json());)*
-                    $(
-                        if let Some(value) = &self.$opt {
-                            params.insert(stringify!($opt).to_owned(), value.json());
-                        } $(else {
-                            let default: fn(&Self) -> $opt_type = $default;
-                            params.insert(stringify!($opt).to_owned(), default(self).json());
-                        })?
-                    )*
+                    let mut params = self.params.clone();
+                    $($(
+                        if !params.contains_key(stringify!($opt)) {
+                            let default: fn(&Map<String, Value>) -> Value = $default;
+                            let value = default(&params);
+                            $crate::config::method::set(&mut params, stringify!($opt), value);
+                        }
+                    )?)*
                     params
                 }
             }
@@ -342,15 +346,6 @@ macro_rules! needed {
     };
 }
 
-macro_rules! answer {
-    () => {
-        ()
-    };
-    ($answer:ty) => {
-        $answer
-    };
-}
-
 /// Defines a parameter that is one of some texts: a `Choice` or a `Word`, or a `Text` if SPDK takes
 /// others too. Those after `or` mean the same to SPDK.
 macro_rules! choices {
@@ -368,7 +363,7 @@ macro_rules! choices {
 
             impl Field for $name {
                 const KIND: Kind = $crate::config::method::kind!($kind, [$($text, $($other,)*)*]);
-                fn json(&self) -> Value {
+                fn json(self) -> Value {
                     match self {
                         $($name::$one => $text.into(),)*
                     }
@@ -383,4 +378,4 @@ macro_rules! kind {
     ($kind:ident, [$($text:literal,)*]) => { Kind::$kind(&[$($text,)*]) };
 }
 
-pub(super) use {answer, argument, choices, given, kind, methods, needed, value};
+pub(super) use {argument, choices, given, kind, methods, needed, value};

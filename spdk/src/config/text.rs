@@ -7,6 +7,7 @@ use std::ptr;
 use serde_json::{Map, Number, Value};
 
 use super::Place;
+use crate::config_text::{self, Broken};
 use crate::sys;
 
 /// A value, and where it begins: line and column, from 1.
@@ -32,7 +33,7 @@ pub(super) struct Member {
 }
 
 /// Why a text is not JSON, and where.
-pub(super) struct Broken {
+pub(super) struct NotJson {
     pub(super) place: Place,
     pub(super) what: &'static str,
 }
@@ -61,29 +62,15 @@ impl Node {
     }
 }
 
-/// Whether SPDK can parse the text as a configuration.
-pub(super) fn check(text: &[u8]) -> Result<(), String> {
-    match parse(text) {
-        Ok(Node {
-            json: Json::Object(_),
-            ..
-        }) => Ok(()),
-        Ok(_) => Err("it is not a JSON object; it should be {\"subsystems\": [...]}".into()),
-        Err(Broken {
-            place: (line, column),
-            what,
-        }) => Err(format!("{what}, at line {line}, column {column}")),
-    }
-}
-
 /// Parses a text, which may have comments as in C.
-pub(super) fn parse(text: &[u8]) -> Result<Node, Broken> {
+pub(super) fn parse(text: &[u8]) -> Result<Node, NotJson> {
+    let broken = |Broken { offset, what }| NotJson {
+        place: config_text::place(text, offset),
+        what,
+    };
     // The parser decodes the texts in place, each in the bytes that it took before.
     let mut copy = text.to_vec();
-    let values = values(&mut copy).map_err(|(offset, what)| Broken {
-        place: Lines::new(text).place(offset),
-        what,
-    })?;
+    let values = values(&mut copy).map_err(broken)?;
     let mut tree = Tree {
         text: &copy,
         lines: Lines::new(text),
@@ -100,41 +87,29 @@ struct Token {
 }
 
 /// The values of a text one after the other, as SPDK's parser finds them.
-fn values(text: &mut [u8]) -> Result<Vec<Token>, (usize, &'static str)> {
-    let base = text.as_mut_ptr();
-    let length = text.len();
-    let parse = |values: *mut sys::spdk_json_val, room: usize, decode: u32| {
-        let mut end: *mut c_void = ptr::null_mut();
-        let flags = sys::SPDK_JSON_PARSE_FLAG_ALLOW_COMMENTS | decode;
-        // SAFETY: `text` is exclusively borrowed and has `length` bytes; `values` has room for as many
-        // as `room` says, and null for none, when the parser only counts.
-        let rc = unsafe {
-            sys::spdk_json_parse(
-                base.cast(),
-                length as _,
-                values,
-                room as _,
-                &mut end,
-                flags as _,
-            )
-        };
-        (rc, (end as usize).saturating_sub(base as usize).min(length))
-    };
-    let (count, end) = parse(ptr::null_mut(), 0, 0);
-    let count = match count {
-        1.. => count as usize,
-        -2 => return Err((end, "the JSON text ends too early")),
-        -3 => return Err((end, "the JSON text is nested too deeply")),
-        _ => return Err((end, "the JSON text is not valid")),
-    };
+fn values(text: &mut [u8]) -> Result<Vec<Token>, Broken> {
+    let count = config_text::count(text)?;
     let mut raw: Vec<sys::spdk_json_val> = Vec::with_capacity(count);
-    let (again, end) = parse(
-        raw.as_mut_ptr(),
-        count,
-        sys::SPDK_JSON_PARSE_FLAG_DECODE_IN_PLACE,
-    );
+    let mut end: *mut c_void = ptr::null_mut();
+    let comments = sys::SPDK_JSON_PARSE_FLAG_ALLOW_COMMENTS;
+    let flags = comments | sys::SPDK_JSON_PARSE_FLAG_DECODE_IN_PLACE;
+    let base = text.as_mut_ptr();
+    // SAFETY: `text` is exclusively borrowed, and `raw` has room for as many values as is said.
+    let again = unsafe {
+        let values = raw.as_mut_ptr();
+        sys::spdk_json_parse(
+            base.cast(),
+            text.len() as _,
+            values,
+            count as _,
+            &mut end,
+            flags as _,
+        )
+    };
     if usize::try_from(again) != Ok(count) {
-        return Err((end, "the JSON text is not valid"));
+        let offset = (end as usize).saturating_sub(base as usize);
+        let what = "the JSON text is not valid";
+        return Err(Broken { offset, what });
     }
     // SAFETY: the parser has filled as many as it counted, which is what there is room for.
     unsafe { raw.set_len(count) };
