@@ -200,8 +200,8 @@ pub async fn yield_now() {
         };
         match since {
             Some(before) if turn.is_none() || turn != before => Poll::Ready(()),
-            Some(_) => Poll::Pending, // in the queue already
-            None => {
+            _ => {
+                // Each time: a poll takes the wakes before it.
                 since = Some(turn);
                 cx.waker().wake_by_ref();
                 Poll::Pending

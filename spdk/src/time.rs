@@ -25,7 +25,7 @@
 //!
 //! The futures are neither `Send` nor `Sync`. A timer belongs to the spdk_thread on which its future is
 //! first polled, by a task or under any other executor. If that spdk_thread ends before the time has
-//! come, it reports [`ErrorKind::Gone`](crate::ErrorKind::Gone).
+//! come, it reports [`ErrorKind::Gone`].
 //!
 //! # Cancellation
 //!

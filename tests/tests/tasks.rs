@@ -278,3 +278,19 @@ async fn a_future_is_polled_by_hand() -> spdk::Result<()> {
     assert!(polls > 1, "it was ready at once");
     end
 }
+
+/// Fails if a task that has yielded is forgotten when the completion of an I/O polls it before its turn.
+#[spdk::test(
+    deadline = 30,
+    bdevs(bdev_null_create(name = "Null0", num_blocks = 64, block_size = 512))
+)]
+async fn a_task_that_yields_beside_an_io_goes_on() -> spdk::Result<()> {
+    let device = Device::open("Null0")?;
+    let mut buf = device.buffer(1)?;
+    for _ in 0..100 {
+        let read = device.desc.read_blocks(&device.ch, &mut buf, 0, 1);
+        let (read, ()) = futures_util::future::join(read, yield_now()).await;
+        read?;
+    }
+    Ok(())
+}
