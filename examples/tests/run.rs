@@ -1,0 +1,55 @@
+//! The programs run, each in a process of its own, and verify their data.
+#![allow(missing_docs)]
+
+use std::process::Command;
+
+fn run(program: &str, expected: &str) {
+    let output = Command::new("timeout").args(["120", program]).output();
+    let output = output.expect("`timeout` runs the program");
+    let (out, err) = (
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr),
+    );
+    assert!(output.status.success(), "{}: {out}{err}", output.status);
+    assert_eq!(out.trim(), expected, "{err}");
+}
+
+#[test]
+fn tokio_local() {
+    run(
+        env!("CARGO_BIN_EXE_tokio_local"),
+        "4096 blocks verified by tasks of a LocalSet",
+    );
+}
+
+#[test]
+fn tokio_server() {
+    run(
+        env!("CARGO_BIN_EXE_tokio_server"),
+        "4008 answers of a Tokio server compared",
+    );
+}
+
+#[test]
+fn smol_local() {
+    run(
+        env!("CARGO_BIN_EXE_smol_local"),
+        "4096 blocks verified by tasks of smol",
+    );
+}
+
+#[test]
+fn async_executor() {
+    run(
+        env!("CARGO_BIN_EXE_async_executor"),
+        "4096 blocks verified by tasks of other OS threads",
+    );
+}
+
+#[test]
+fn work_sharing() {
+    run(
+        env!("CARGO_BIN_EXE_work_sharing"),
+        "4096 blocks written, 4096 verified",
+    );
+}
