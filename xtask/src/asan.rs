@@ -33,7 +33,12 @@ pub(crate) fn command(arguments: &[OsString], chosen: bool) -> Command {
         // Suppressions go by names, which takes a program that knows them; addr2line comes with the linker.
         .env(
             "ASAN_OPTIONS",
-            joined("ASAN_OPTIONS", ":", "allow_addr2line=1"),
+            // SPDK asks for as much memory as its parameters say, and can do without.
+            joined(
+                "ASAN_OPTIONS",
+                ":",
+                "allow_addr2line=1:allocator_may_return_null=1",
+            ),
         )
         .env("LSAN_OPTIONS", joined("LSAN_OPTIONS", ":", &leaks()))
         .arg("--target")
