@@ -48,7 +48,6 @@ fn an_idle_application_uses_no_cpu() -> spdk::Result<()> {
         for round in 0..2 {
             let (end, cpu, took) = cost(sleep(SECOND)).await;
             end?;
-            assert!(took >= SECOND);
             assert!(
                 cpu < took / 20,
                 "{cpu:?} of CPU time in {took:?}, round {round}"
