@@ -24,6 +24,12 @@ pub async fn until(what: &str, mut condition: impl FnMut() -> bool) {
     }
 }
 
+/// How much time has passed at least, as SPDK's clock tells: the system's may go slower by a little.
+pub fn spent(start: Instant) -> Duration {
+    let spent = start.elapsed();
+    spent + spent / 500
+}
+
 /// Ready after a time.
 pub async fn after(time: Duration) {
     let start = Instant::now();

@@ -18,6 +18,7 @@ use spdk::config::{
 };
 use spdk::{Bdev, DmaBuf, Errno, ErrorKind, rpc};
 use spdk_tests::nvmf::{BDEV, Target};
+use spdk_tests::wait::spent;
 use spdk_tests::{Device, kind, pattern, until};
 
 const BLOCK: usize = 512;
@@ -346,7 +347,7 @@ async fn delays() -> spdk::Result<()> {
         let mut buf = DmaBuf::alloc(BLOCK, 4096)?;
         let start = Instant::now();
         desc.read(&ch, &mut buf, 0).await?;
-        assert!(start.elapsed() >= Duration::from_millis(30));
+        assert!(spent(start) >= Duration::from_millis(30));
         for latency in [Latency::AvgRead, Latency::P99Read] {
             DelayLatency::new(&name, latency, 0).update().await?;
         }
@@ -355,7 +356,7 @@ async fn delays() -> spdk::Result<()> {
         }
         let start = Instant::now();
         desc.write(&ch, &buf, 0).await?;
-        assert!(start.elapsed() >= Duration::from_millis(40));
+        assert!(spent(start) >= Duration::from_millis(40));
     }
     let driver = described(&name).await["driver_specific"]["delay"].clone();
     assert_eq!(driver["avg_read_latency"], 0, "{driver:#}");
@@ -645,7 +646,7 @@ async fn limits() -> spdk::Result<()> {
         device.desc.read(&device.ch, &mut buf, 0).await?;
     }
     assert!(
-        start.elapsed() >= Duration::from_millis(100),
+        spent(start) >= Duration::from_millis(100),
         "{:?}",
         start.elapsed()
     );
