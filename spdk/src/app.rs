@@ -16,8 +16,6 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::task::Poll;
 
-use futures_util::FutureExt;
-
 use crate::app_builder::{Options, SpdkAppBuilder};
 use crate::env::{self, Phase};
 use crate::error::{At, Error, ErrorKind, Fault, Result};
@@ -131,7 +129,7 @@ where
     let output = Rc::new(RefCell::new(None));
     let sink = output.clone();
     let main = async move {
-        let end = AssertUnwindSafe(main).catch_unwind().await;
+        let end = panic::caught(main).await;
         *sink.borrow_mut() = Some(end);
         begin_shutdown();
     };

@@ -51,7 +51,6 @@ fn cores() -> Vec<u32> {
 /// [`ThreadHandle::on_core`].
 ///
 /// ```no_run
-/// use futures_util::future::try_join_all;
 /// use spdk::{Bdev, DmaBuf, SpdkApp};
 ///
 /// async fn first_byte() -> spdk::Result<u8> {
@@ -63,9 +62,10 @@ fn cores() -> Vec<u32> {
 /// }
 ///
 /// # async fn example() -> spdk::Result<()> {
-/// let cores = SpdkApp::cores()?;
-/// let tasks = cores.into_iter().map(|core| spdk::spawn_on(core, first_byte));
-/// let bytes: Vec<spdk::Result<u8>> = try_join_all(tasks).await?;
+/// for core in SpdkApp::cores()? {
+///     let byte = spdk::spawn_on(core, first_byte).await??;
+///     println!("core {core} has read {byte}");
+/// }
 /// # Ok(())
 /// # }
 /// ```

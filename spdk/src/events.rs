@@ -4,6 +4,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::ffi::c_void;
+use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::rc::{Rc, Weak};
 use std::task::{Context, Poll, Waker};
@@ -130,6 +131,13 @@ pub unsafe fn emit<E: Clone + 'static>(arg: *mut c_void, event: E) {
 /// It keeps up to 1,024 unread events; after that the oldest are dropped, with a `tracing` warning.
 #[must_use = "a stream does nothing unless it is polled"]
 pub struct Events<E>(Rc<Queue<E>>);
+
+impl<E> Events<E> {
+    /// The next event; `None` when there will be none any more.
+    pub fn next(&mut self) -> impl Future<Output = Option<E>> + Unpin {
+        poll_fn(|cx| Pin::new(&mut *self).poll_next(cx))
+    }
+}
 
 impl<E> Stream for Events<E> {
     type Item = E;

@@ -1,5 +1,10 @@
 //! No panic crosses into C: it ends the process with a label instead.
 
+use std::future::{Future, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::task::Poll;
+
 /// Runs `f`, which C called. If it panics the process aborts, after a line that says where.
 ///
 /// C has no way to go on: the frames between two Rust frames hold SPDK's locks and half-changed
@@ -24,6 +29,16 @@ pub(crate) fn guard<R>(label: &'static str, f: impl FnOnce() -> R) -> R {
 fn abort(callback: &'static str) {
     tracing::error!(callback, "panic in a callback from SPDK, aborting");
     std::process::abort();
+}
+
+/// Runs a future of the user's; a panic of it is the error.
+pub(crate) async fn caught<F: Future>(future: F) -> std::thread::Result<F::Output> {
+    let mut future = pin!(future);
+    poll_fn(move |cx| {
+        let poll = catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx)));
+        poll.map_or_else(|payload| Poll::Ready(Err(payload)), |poll| poll.map(Ok))
+    })
+    .await
 }
 
 /// The text of a panic's payload.

@@ -2,12 +2,12 @@
 
 use std::fmt;
 use std::future::{Future, poll_fn};
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::task::Poll;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::local::{self, Local};
+use crate::panic::caught;
 use crate::round_trip;
 use crate::shared::Shared;
 use crate::task;
@@ -101,7 +101,7 @@ impl ThreadHandle {
         self.send(move || {
             let spawned = task::spawn_local(async move {
                 let task = async move { make().await };
-                let result = futures_util::FutureExt::catch_unwind(AssertUnwindSafe(task)).await;
+                let result = caught(task).await;
                 // The caller may have dropped its future.
                 let _ = tx.send(result.map_err(task::panicked));
             });

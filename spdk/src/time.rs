@@ -117,7 +117,6 @@ pub async fn timeout<F: Future>(limit: Duration, future: F) -> Result<F::Output>
 /// ```no_run
 /// # async fn example() -> spdk::Result<()> {
 /// use std::time::Duration;
-/// use futures_util::StreamExt;
 ///
 /// let mut seconds = spdk::time::interval(Duration::from_secs(1))?;
 /// while let Some(passed) = seconds.next().await {
@@ -153,6 +152,14 @@ pub struct Interval {
     period: u64,
     next: u64,
     timer: Timer,
+}
+
+impl Interval {
+    /// Waits for the end of a period, and says how many have ended since the last one; `None` when the
+    /// spdk_thread has ended.
+    pub fn next(&mut self) -> impl Future<Output = Option<u64>> + Unpin {
+        poll_fn(|cx| Pin::new(&mut *self).poll_next(cx))
+    }
 }
 
 impl Stream for Interval {

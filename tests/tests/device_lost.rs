@@ -13,7 +13,6 @@
 
 use std::time::{Duration, Instant};
 
-use futures_util::StreamExt;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 use spdk::{BdevDesc, BdevEvent, ErrorKind};

@@ -4,7 +4,7 @@
 use std::pin::pin;
 use std::time::{Duration, Instant};
 
-use futures_util::{FutureExt, StreamExt};
+use futures_util::FutureExt;
 use spdk::bdev::ResetStat;
 use spdk::{Bdev, BdevIo, BdevIoType, DmaBuf, Error, ErrorKind, Range};
 use spdk_tests::wait::{PATIENCE, timeout};
