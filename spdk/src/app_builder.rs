@@ -56,8 +56,11 @@ impl SpdkAppBuilder {
         self
     }
 
-    /// What all bdevs share, such as the number of I/Os. `bdev_set_options` in the configuration counts
-    /// more.
+    /// What all bdevs share, such as the number of I/Os.
+    ///
+    /// `bdev_set_options` in the configuration, which `config::BdevOptions` is with the feature `config`, comes
+    /// later: each option that it sets counts more than the same one here, and the others stay as they are
+    /// here.
     #[doc(alias = "spdk_bdev_set_opts")]
     pub fn bdev_opts(mut self, opts: BdevOpts) -> Self {
         self.bdev_opts = Some(opts);
@@ -247,9 +250,13 @@ impl SpdkAppBuilder {
     }
 }
 
-/// Refuses what SPDK would.
+/// Refuses what SPDK would, and with what it would hang.
 fn bdev_opts(opts: sys::spdk_bdev_opts) -> Result<()> {
     let (pool, cache) = (opts.bdev_io_pool_size, opts.bdev_io_cache_size);
+    if cache == 0 {
+        let reason = "an spdk_thread that keeps no I/O may wait for ever for those that others have; keep 1 at least";
+        return Err(options::refuse("bdev_opts", reason));
+    }
     if pool < cache {
         let reason = format!(
             "a pool of {pool} I/Os, of which each spdk_thread keeps {cache}; it must have as many at least"

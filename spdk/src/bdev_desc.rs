@@ -31,6 +31,8 @@ pub struct DescExtra {
     vector_block_size: Cell<u32>,
     /// What the metadata of a block have in a buffer of their own; 0 where they have none.
     md_size: Cell<u32>,
+    /// Whether SPDK survives a comparison of metadata.
+    compares_md: Cell<bool>,
     timeouts: OnceCell<EventHub<IoTimeout>>,
     media: EventHub<MediaEvent>,
     name: OnceCell<Box<str>>,
@@ -64,6 +66,7 @@ impl DescExtra {
             block_size: Cell::new(0),
             vector_block_size: Cell::new(0),
             md_size: Cell::new(0),
+            compares_md: Cell::new(true),
             timeouts: OnceCell::new(),
             media: EventHub::new(),
             name: OnceCell::new(),
@@ -198,7 +201,27 @@ unsafe fn set_sizes(extra: &DescExtra, desc: *mut sys::spdk_bdev_desc, bdev: *mu
         extra.block_size.set(if size == whole { size } else { 0 });
         if sys::spdk_bdev_is_md_separate(bdev) {
             extra.md_size.set(sys::spdk_bdev_get_md_size(bdev));
+            extra.compares_md.set(compares_metadata(bdev));
         }
+    }
+}
+
+/// The modules that hand a read without a buffer down to the device below: that one then has the metadata,
+/// and theirs have none.
+const WITHOUT_METADATA: [&CStr; 5] = [c"split", c"gpt", c"error", c"opal", c"bdev_zoned_block"];
+
+/// Whether SPDK survives a comparison of metadata. For a device that has no command for it, SPDK reads
+/// without a buffer, and compares with whatever the module has put there; it does not look whether there is
+/// anything.
+///
+/// # Safety
+/// `bdev` exists.
+unsafe fn compares_metadata(bdev: *mut sys::spdk_bdev) -> bool {
+    // SAFETY: passed on; a bdev has a module, and that a name.
+    unsafe {
+        let module = CStr::from_ptr(sys::spdk_bdev_get_module_name(bdev));
+        sys::spdk_bdev_io_type_supported(bdev, sys::SPDK_BDEV_IO_TYPE_COMPARE)
+            || !WITHOUT_METADATA.contains(&module)
     }
 }
 
@@ -315,6 +338,18 @@ impl BdevDesc {
         match self.handle().extra().block_size() {
             0 => Err(hides_metadata()),
             _ => Ok(()),
+        }
+    }
+
+    /// Refuses what SPDK crashes in.
+    #[doc(hidden)]
+    #[inline]
+    pub fn compares_metadata(&self) -> Result<(), Fault> {
+        match self.handle().extra().compares_md.get() {
+            true => Ok(()),
+            false => Err(Fault::invalid(
+                "SPDK cannot compare the metadata of this kind of device, which has no command for it",
+            )),
         }
     }
 

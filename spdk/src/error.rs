@@ -4,6 +4,7 @@ use std::ffi::NulError;
 use std::fmt;
 
 use crate::errno::Errno;
+use crate::nvme_cmd::NvmeCmd;
 use crate::nvme_status::NvmeStatus;
 
 /// The result of a call of this crate.
@@ -39,6 +40,27 @@ pub enum Range {
         /// How many blocks.
         count: u64,
     },
+    /// A logical block where something begins, such as a zone or a search.
+    Block {
+        /// The block.
+        offset: u64,
+    },
+    /// A range in logical blocks that is copied to another one.
+    Copy {
+        /// The first block that is read.
+        from: u64,
+        /// The first block that is written.
+        to: u64,
+        /// How many blocks.
+        count: u64,
+    },
+    /// Whatever an NVMe command addresses.
+    Command {
+        /// The opcode of the command.
+        opcode: u8,
+        /// How many bytes of data there is room for.
+        length: u64,
+    },
 }
 
 impl fmt::Display for Range {
@@ -46,6 +68,13 @@ impl fmt::Display for Range {
         match *self {
             Range::Bytes { offset, length } => write!(f, "{length} bytes at byte {offset}"),
             Range::Blocks { offset, count } => write!(f, "{count} blocks at block {offset}"),
+            Range::Block { offset } => write!(f, "at block {offset}"),
+            Range::Copy { from, to, count } => {
+                write!(f, "{count} blocks from block {from} to block {to}")
+            }
+            Range::Command { opcode, length } => {
+                write!(f, "opcode {opcode:#04x}, {length} bytes")
+            }
         }
     }
 }
@@ -392,6 +421,25 @@ impl<'a> At<'a> {
         self
     }
 
+    /// Adds the block where something begins.
+    pub fn block(mut self, offset: u64) -> Self {
+        self.range = Some(Range::Block { offset });
+        self
+    }
+
+    /// Adds a range in blocks, and where it is copied to.
+    pub fn copy(mut self, from: u64, to: u64, count: u64) -> Self {
+        self.range = Some(Range::Copy { from, to, count });
+        self
+    }
+
+    /// Adds an NVMe command, and the length of its data in bytes.
+    pub fn command(mut self, cmd: &NvmeCmd, length: u64) -> Self {
+        let opcode = cmd.opcode;
+        self.range = Some(Range::Command { opcode, length });
+        self
+    }
+
     /// What SPDK means by `EINVAL`, if the range is why.
     fn hint(&self, errno: Errno) -> Option<Box<str>> {
         let (blocks, size) = self.object?.extent()?;
@@ -399,6 +447,10 @@ impl<'a> At<'a> {
         let (offset, length, unit) = match self.range? {
             Range::Bytes { offset, length } => (offset, length, size),
             Range::Blocks { offset, count } => (offset, count, 1),
+            Range::Block { offset } => (offset, 1, 1),
+            // The one that ends later.
+            Range::Copy { from, to, count } => (from.max(to), count, 1),
+            Range::Command { .. } => return None,
         };
         if errno != Errno::EINVAL || unit == 0 {
             return None;

@@ -134,7 +134,7 @@ async fn copies(name: &str) -> spdk::Result<()> {
         assert!(
             error
                 .to_string()
-                .contains(&format!("(32 blocks at block {to})")),
+                .contains(&format!("(32 blocks from block {from} to block {to})")),
             "{error}"
         );
     }

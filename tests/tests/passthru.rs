@@ -77,7 +77,8 @@ fn admin() {
         let error = unsafe { desc.nvme_admin_passthru(ch, &unknown, None) }.await;
         let error = error.expect_err("the target does not know it");
         let expected = format!(
-            "spdk_bdev_nvme_admin_passthru on bdev {BDEV:?}: INVALID OPCODE (SCT 0x0 GENERIC, SC 0x01)"
+            "spdk_bdev_nvme_admin_passthru on bdev {BDEV:?} (opcode 0xfc, 0 bytes): INVALID OPCODE (SCT 0x0 \
+             GENERIC, SC 0x01)"
         );
         assert_eq!(error.to_string(), expected);
         let read_only = bdev.open(false).expect("it is there");
@@ -134,7 +135,8 @@ fn reads_and_writes() {
             let error = desc.nvme_io_passthru(ch, &beyond, Some(&mut buf)).await;
             let text = error.map_err(|error| error.to_string());
             let expected = format!(
-                "spdk_bdev_nvme_io_passthru on bdev {BDEV:?}: LBA OUT OF RANGE (SCT 0x0 GENERIC, SC 0x80)"
+                "spdk_bdev_nvme_io_passthru on bdev {BDEV:?} (opcode 0x02, {SPAN} bytes): LBA OUT OF RANGE (SCT \
+                 0x0 GENERIC, SC 0x80)"
             );
             assert_eq!(text, Err(expected));
         }

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 
 use spdk::bdev::BdevOpts;
+use spdk::config::{BdevOptions, Config};
 use spdk::{
     Bdev, DmaBuf, Error, ErrorKind, SpdkApp, SpdkAppBuilder, SpdkEnv, SpdkThread, ThreadHandle,
     spawn_local,
@@ -496,6 +497,70 @@ fn what_bdevs_share() {
     assert_eq!(params["bdev_io_pool_size"], 777);
     assert_eq!(params["bdev_io_cache_size"], 33);
     assert_eq!(params["bdev_auto_examine"], false);
+}
+
+/// Fails if an option of the configuration loses to the builder's, or the builder's others are lost for it.
+fn said_twice(both: impl FnOnce(SpdkAppBuilder, BdevOpts, Config) -> SpdkAppBuilder) {
+    let opts = BdevOpts::new()
+        .bdev_io_pool_size(777)
+        .bdev_io_cache_size(33)
+        .bdev_auto_examine(false)
+        .iobuf_small_cache_size(44);
+    let config = BdevOptions::new()
+        .bdev_io_pool_size(888)
+        .iobuf_large_cache_size(11);
+    let app = both(app(), opts, Config::new().with(config));
+    let running = app.rpc_addr(&rpc::address()).block_on(async {
+        Ok(rpc::call("framework_get_config", serde_json::json!({"name": "bdev"})).await)
+    });
+    let running = running.unwrap_or_else(|error| panic!("{error}"));
+    let expected = serde_json::json!({
+        "bdev_io_pool_size": 888,
+        "bdev_io_cache_size": 33,
+        "bdev_auto_examine": false,
+        "iobuf_small_cache_size": 44,
+        "iobuf_large_cache_size": 11,
+    });
+    for (name, value) in expected.as_object().expect("an object") {
+        assert_eq!(&running[0]["params"][name], value, "{name}");
+    }
+}
+
+#[spdk::test(no_app)]
+fn what_bdevs_share_said_twice() {
+    said_twice(|app, opts, config| app.bdev_opts(opts).config(config));
+}
+
+/// In the other order, which makes no difference.
+#[spdk::test(no_app)]
+fn what_bdevs_share_said_twice_in_the_other_order() {
+    said_twice(|app, opts, config| app.config(config).bdev_opts(opts));
+}
+
+/// Fails if options that are right by themselves, and wrong together, are not refused.
+#[spdk::test(no_app)]
+fn too_few_ios_said_twice() {
+    let opts = BdevOpts::new().bdev_io_pool_size(64).bdev_io_cache_size(8);
+    let fewer = Config::new().with(BdevOptions::new().bdev_io_pool_size(7));
+    let text = refusal(app().bdev_opts(opts).config(fewer));
+    let expected =
+        "SPDK did not start: bdev_io_pool_size 7 is not compatible with bdev_io_cache_size 8";
+    assert!(text.starts_with(expected), "{text}");
+}
+
+/// Fails if an application starts in which an spdk_thread may wait for ever for the I/Os of another one.
+#[spdk::test(no_app)]
+fn no_ios_kept() {
+    let text = refusal(app().bdev_opts(BdevOpts::new().bdev_io_cache_size(0)));
+    let why = "an spdk_thread that keeps no I/O may wait for ever for those that others have";
+    assert_eq!(text, format!("option `bdev_opts`: {why}; keep 1 at least"));
+    let config = Config::new().with(BdevOptions::new().bdev_io_cache_size(0));
+    let text = match app().config(config).run(|| panic!("it started")) {
+        Err(error) => error.to_string(),
+        Ok(()) => panic!("it started"),
+    };
+    let expected = format!("`bdev_io_cache_size` is 0; write 1 at least, since {why}");
+    assert!(text.ends_with(&expected), "{text}");
 }
 
 #[spdk::test(no_app)]

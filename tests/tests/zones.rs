@@ -104,8 +104,8 @@ async fn a_zone_goes_through_its_states() -> spdk::Result<()> {
     );
     let wrong = desc.zone_management(ch, ZONE + 1, ZoneAction::Reset).await;
     let text = wrong.map_err(|error| error.to_string());
-    let expected =
-        "spdk_bdev_zone_management on bdev \"D\": INTERNAL DEVICE ERROR (SCT 0x0 GENERIC, SC 0x06)";
+    let expected = "spdk_bdev_zone_management on bdev \"D\" (at block 129): INTERNAL DEVICE ERROR (SCT 0x0 \
+                    GENERIC, SC 0x06)";
     assert_eq!(text, Err(expected.to_owned()));
     Ok(())
 }

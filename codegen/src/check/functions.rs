@@ -163,15 +163,22 @@ impl Check<'_, '_> {
     }
 
     fn range(&mut self) {
-        let Some(Range::Bytes(offset, length) | Range::Blocks(offset, length)) =
-            &self.func.entry.range
-        else {
+        let Some(range) = &self.func.entry.range else {
             return;
         };
-        for name in [offset, length] {
+        let command = match range {
+            Range::Command(command, _) => Some(command.as_str()),
+            _ => None,
+        };
+        for name in range.params() {
             match self.index(name).map(|index| &self.func.params[index]) {
                 None => {
                     unknown_parameter(self.func.c(), name, &self.func.sig, self.world, self.errors)
+                }
+                Some(Means::Copied(_)) if command == Some(name) => {}
+                Some(_) if command == Some(name) => {
+                    let message = format!("`{name}` of `{}` is no command", self.c());
+                    self.report(&rules::ROLE_TYPE, name, message);
                 }
                 Some(Means::Value | Means::Length { .. }) => {}
                 Some(_) => {

@@ -296,11 +296,28 @@ pub struct Added {
     pub ty: Repr,
 }
 
-/// The part of a device that a call addresses: the parameters with the offset and the length.
+/// The part of a device that a call addresses, which its errors tell: the parameters that say it.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub enum Range {
-    /// In bytes.
+    /// In bytes: the offset and the length.
     Bytes(String, String),
-    /// In blocks.
+    /// In blocks: the offset and the count.
     Blocks(String, String),
+    /// One block, where something begins.
+    Block(String),
+    /// Two ranges of blocks: the offset of the source, that of the destination, and the count.
+    Copy(String, String, String),
+    /// Whatever an NVMe command says: the command and the length of its data.
+    Command(String, String),
+}
+
+impl Range {
+    /// The parameters, in the order of the call that tells the range.
+    pub fn params(&self) -> Vec<&str> {
+        match self {
+            Range::Bytes(a, b) | Range::Blocks(a, b) | Range::Command(a, b) => vec![a, b],
+            Range::Block(a) => vec![a],
+            Range::Copy(a, b, c) => vec![a, b, c],
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! The text of the documentation, one line each.
 
-use crate::manifest::{self, Arg, Class, Range, Thread};
+use crate::manifest::{self, Arg, Class, Thread};
 use crate::resolve::{Func, Means};
 
 /// Text as it is; its paragraphs are broken anew.
@@ -307,13 +307,5 @@ fn kept(func: &Func<'_>) -> String {
         None => "nothing".to_owned(),
         Some((last, [])) => last.clone(),
         Some((last, rest)) => format!("{} and {last}", rest.join(", ")),
-    }
-}
-
-/// What the range of an error is.
-pub(super) fn range(range: &Range) -> (&'static str, &str, &str) {
-    match range {
-        Range::Bytes(offset, length) => ("bytes", offset, length),
-        Range::Blocks(offset, length) => ("blocks", offset, length),
     }
 }

@@ -15,7 +15,7 @@ use super::docs;
 use super::params::{self, Parts};
 use crate::Target;
 use crate::headers::CType;
-use crate::manifest::{Arg, Class, Thread};
+use crate::manifest::{Arg, Class, Range, Thread};
 use crate::model::{self, Body};
 use crate::resolve::{Func, Means};
 use crate::world::World;
@@ -159,10 +159,16 @@ fn at(func: &Func<'_>) -> TokenStream {
     match &func.entry.range {
         None => at,
         Some(range) => {
-            let (kind, offset, length) = docs::range(range);
-            let kind = format_ident!("{kind}");
-            let (offset, length) = (number(func, offset), number(func, length));
-            quote!(#at.#kind(#offset, #length))
+            let kind = match range {
+                Range::Bytes(..) => quote!(bytes),
+                Range::Blocks(..) => quote!(blocks),
+                Range::Block(..) => quote!(block),
+                Range::Copy(..) => quote!(copy),
+                Range::Command(..) => quote!(command),
+            };
+            let params = range.params();
+            let params = params.iter().map(|name| number(func, name));
+            quote!(#at.#kind(#(#params),*))
         }
     }
 }

@@ -14,10 +14,13 @@ mod bdev {
         TABLE, "bdev":
 
         /// The pools and caches of the bdev layer. For the start only.
+        ///
+        /// What is set here counts more than in
+        /// [`SpdkAppBuilder::bdev_opts`](crate::SpdkAppBuilder::bdev_opts); what is not is as it is there.
         "bdev_set_options" => BdevOptions() {
             /// How many `spdk_bdev_io` there are for all spdk_threads; 65,535 by default.
             bdev_io_pool_size: u32,
-            /// How many of them each spdk_thread keeps; 256 by default.
+            /// How many of them each spdk_thread keeps, 1 at least; 256 by default.
             bdev_io_cache_size: u32,
             /// Whether modules look at each new bdev for what is theirs, such as logical volumes; `true`
             /// by default.

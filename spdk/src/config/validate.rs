@@ -109,6 +109,7 @@ impl Config {
             if let Some(entry) = tables().find(|entry| entry.method == call.method) {
                 problems.extend(parameters(&spot, entry));
             }
+            problems.extend(no_ios_kept(&spot));
             for name in names::made(call) {
                 if let Some(by) = made.insert(name.clone(), &call.method) {
                     let message = format!("{by} makes a bdev called {name:?} already");
@@ -182,6 +183,20 @@ impl Config {
             (0..subsystem.calls.len()).map(move |call| self.spot(index, call))
         })
     }
+}
+
+/// An option that SPDK takes, and hangs with on several spdk_threads: one that waits for a `spdk_bdev_io` is
+/// told of those that it frees itself only.
+fn no_ios_kept(spot: &Spot<'_>) -> Option<Problem> {
+    let param = "bdev_io_cache_size";
+    let is_none = spot.call.method == "bdev_set_options" && spot.call.params.get(param)? == 0;
+    is_none.then(|| {
+        let message = format!(
+            "`{param}` is 0; write 1 at least, since an spdk_thread that keeps no I/O may wait for ever for \
+             those that others have"
+        );
+        spot.problem(Some(param), message)
+    })
 }
 
 /// A call, and where it is.

@@ -857,7 +857,7 @@ impl BdevOpts {
         self
     }
 
-    /// How many of them each spdk_thread keeps for itself.
+    /// How many of them each spdk_thread keeps for itself; 1 at least.
     ///
     /// The C field is `bdev_io_cache_size`.
     #[must_use]
@@ -2418,7 +2418,7 @@ impl BdevDesc {
         offset_blocks: u64,
     ) -> impl rt::BdevIo<Output = rt::Result<u64>> + use<'a> {
         let at = move |fault: rt::Fault| {
-            fault.at(rt::At::new("spdk_bdev_seek_data", self))
+            fault.at(rt::At::new("spdk_bdev_seek_data", self).block(offset_blocks))
         };
         let start = move |caller: rt::Caller<'_>| {
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
@@ -2488,7 +2488,7 @@ impl BdevDesc {
         offset_blocks: u64,
     ) -> impl rt::BdevIo<Output = rt::Result<u64>> + use<'a> {
         let at = move |fault: rt::Fault| {
-            fault.at(rt::At::new("spdk_bdev_seek_hole", self))
+            fault.at(rt::At::new("spdk_bdev_seek_hole", self).block(offset_blocks))
         };
         let start = move |caller: rt::Caller<'_>| {
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
@@ -3857,7 +3857,8 @@ impl BdevDesc {
     /// from the data has such a buffer; see [`Bdev::is_md_separate`](crate::Bdev::is_md_separate).
     ///
     /// Where the device has no command for it, SPDK 26.01 compares the metadata of the first block
-    /// only.
+    /// only. On devices of the modules split, gpt, error, opal and zone_block it crashes then, so
+    /// there it is refused.
     ///
     /// Wraps `spdk_bdev_compare_blocks_with_md`.
     ///
@@ -3894,6 +3895,7 @@ impl BdevDesc {
                 )
         };
         let start = move |caller: rt::Caller<'_>| {
+            self.compares_metadata()?;
             rt::check_len(buf.len() as u64, num_blocks, self.block_size_of()?)?;
             rt::check_len(md.len() as u64, num_blocks, self.md_size_of()?)?;
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
@@ -4037,7 +4039,8 @@ impl BdevDesc {
     /// [`Bdev::is_md_separate`](crate::Bdev::is_md_separate).
     ///
     /// Where the device has no command for it, SPDK 26.01 compares the metadata of the first block
-    /// only.
+    /// only. On devices of the modules split, gpt, error, opal and zone_block it crashes then, so
+    /// there it is refused.
     ///
     /// Wraps `spdk_bdev_comparev_blocks_with_md`.
     ///
@@ -4074,6 +4077,7 @@ impl BdevDesc {
                 )
         };
         let start = move |caller: rt::Caller<'_>| {
+            self.compares_metadata()?;
             rt::check_len(rt::total_len(bufs), num_blocks, self.block_size_of()?)?;
             rt::check_len(md.len() as u64, num_blocks, self.md_size_of()?)?;
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
@@ -4132,6 +4136,9 @@ impl BdevDesc {
     /// [`Bdev::acwu`](crate::Bdev::acwu). Where the data differ, nothing is written, the error is
     /// that of a device, and its
     /// [`NvmeStatus::is_compare_failure`](crate::NvmeStatus::is_compare_failure) is true.
+    ///
+    /// Where the device has no command for it, SPDK reads, compares and writes, and keeps others
+    /// off the blocks meanwhile. It tells a read that failed as a difference then.
     ///
     /// Wraps `spdk_bdev_comparev_and_writev_blocks`.
     ///
@@ -4880,7 +4887,7 @@ impl BdevDesc {
             fault
                 .at(
                     rt::At::new("spdk_bdev_copy_blocks", self)
-                        .blocks(dst_offset_blocks, num_blocks),
+                        .copy(src_offset_blocks, dst_offset_blocks, num_blocks),
                 )
         };
         let start = move |caller: rt::Caller<'_>| {
@@ -4962,7 +4969,11 @@ impl BdevDesc {
     ) -> impl rt::BdevIo<Output = rt::Result<u32>> + use<'a> {
         let nbytes = buf.as_ref().map_or(0, |buf| buf.len());
         let at = move |fault: rt::Fault| {
-            fault.at(rt::At::new("spdk_bdev_nvme_admin_passthru", self))
+            fault
+                .at(
+                    rt::At::new("spdk_bdev_nvme_admin_passthru", self)
+                        .command(cmd, nbytes as u64),
+                )
         };
         let start = move |caller: rt::Caller<'_>| {
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
@@ -5051,7 +5062,11 @@ impl BdevDesc {
     ) -> impl rt::BdevIo<Output = rt::Result<u32>> + use<'a> {
         let nbytes = buf.as_ref().map_or(0, |buf| buf.len());
         let at = move |fault: rt::Fault| {
-            fault.at(rt::At::new("spdk_bdev_nvme_io_passthru", self))
+            fault
+                .at(
+                    rt::At::new("spdk_bdev_nvme_io_passthru", self)
+                        .command(cmd, nbytes as u64),
+                )
         };
         let start = move |caller: rt::Caller<'_>| {
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
@@ -5146,7 +5161,11 @@ impl BdevDesc {
         let nbytes = buf.as_ref().map_or(0, |buf| buf.len());
         let md_len = md_buf.as_ref().map_or(0, |buf| buf.len());
         let at = move |fault: rt::Fault| {
-            fault.at(rt::At::new("spdk_bdev_nvme_io_passthru_md", self))
+            fault
+                .at(
+                    rt::At::new("spdk_bdev_nvme_io_passthru_md", self)
+                        .command(cmd, nbytes as u64),
+                )
         };
         let start = move |caller: rt::Caller<'_>| {
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
@@ -5246,7 +5265,11 @@ impl BdevDesc {
         let nbytes = (rt::total_len(bufs)) as usize;
         let md_len = md_buf.as_ref().map_or(0, |buf| buf.len());
         let at = move |fault: rt::Fault| {
-            fault.at(rt::At::new("spdk_bdev_nvme_iov_passthru_md", self))
+            fault
+                .at(
+                    rt::At::new("spdk_bdev_nvme_iov_passthru_md", self)
+                        .command(cmd, nbytes as u64),
+                )
         };
         let start = move |caller: rt::Caller<'_>| {
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`

@@ -457,7 +457,7 @@ impl BdevDesc {
         num_zones: usize,
     ) -> impl rt::BdevIo<Output = rt::Result<Vec<ZoneInfo>>> + use<'a> {
         let at = move |fault: rt::Fault| {
-            fault.at(rt::At::new("spdk_bdev_get_zone_info", self))
+            fault.at(rt::At::new("spdk_bdev_get_zone_info", self).block(zone_id))
         };
         let start = move |caller: rt::Caller<'_>| {
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
@@ -533,7 +533,7 @@ impl BdevDesc {
         action: ZoneAction,
     ) -> impl rt::BdevIo<Output = rt::Result<()>> + use<'a> {
         let at = move |fault: rt::Fault| {
-            fault.at(rt::At::new("spdk_bdev_zone_management", self))
+            fault.at(rt::At::new("spdk_bdev_zone_management", self).block(zone_id))
         };
         let start = move |caller: rt::Caller<'_>| {
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
