@@ -1,11 +1,13 @@
-//! What the integration tests share: patterns of bytes, waiting with a deadline, JSON-RPC, and a
-//! count of SPDK's memory.
+//! What the integration tests share: patterns of bytes, waiting with a deadline, JSON-RPC, and
+//! SPDK's own counts of what is in use.
 #![deny(unsafe_code)]
 
+pub mod counters;
 pub mod device;
 pub mod dma;
 pub mod foreign;
 pub mod nvmf;
+pub mod operations;
 pub mod own_thread;
 pub mod pattern;
 pub mod poller;
@@ -18,6 +20,7 @@ pub mod turns;
 pub mod usage;
 pub mod wait;
 
+pub use counters::Counters;
 pub use device::Device;
 pub use wait::{poll_once, until};
 

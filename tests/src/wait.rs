@@ -50,3 +50,15 @@ pub async fn timeout<F: Future>(time: Duration, future: F) -> Option<F::Output> 
 pub fn poll_once<F: Future + ?Sized>(future: Pin<&mut F>) -> Poll<F::Output> {
     future.poll(&mut Context::from_waker(Waker::noop()))
 }
+
+/// The output of a future that has to be ready in time.
+///
+/// # Panics
+///
+/// When it is not; `what` says what hangs.
+pub async fn within<F: Future>(what: &str, future: F) -> F::Output {
+    match timeout(PATIENCE, future).await {
+        Some(output) => output,
+        None => panic!("{what} hangs: it has not ended after {PATIENCE:?}"),
+    }
+}

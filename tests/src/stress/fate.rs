@@ -4,9 +4,9 @@ use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::time::Duration;
 
-use futures_util::future::{Either, join_all, select};
+use futures_util::future::{Either, join, join_all, select};
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use spdk::{ErrorKind, spawn_local};
+use spdk::{ErrorKind, IoQueue, spawn_local};
 
 use super::job::Job;
 use crate::random::Random;
@@ -33,13 +33,16 @@ pub enum Fate {
     Aborted(u64),
     /// So many are waited for, and the others are dropped.
     Outrun(usize),
+    /// They go through an `IoQueue`, which is dropped when so many have ended. Those that it does not
+    /// have run beside it.
+    Queued(usize),
 }
 
 impl Fate {
     /// Draws one.
     pub fn draw(dice: &mut Random) -> Fate {
         let turns = if dice.one_in(2) { 0 } else { dice.below(6) };
-        match dice.below(16) {
+        match dice.below(19) {
             0 => Fate::Unpolled,
             1..=3 => Fate::Dropped(turns),
             4 => Fate::TimedOut(Duration::from_micros(dice.below(2000))),
@@ -47,13 +50,19 @@ impl Fate {
             6..=7 => Fate::Aborted(turns),
             8 => Fate::Moved,
             9 => Fate::Outrun(dice.below(3) as usize),
+            // All of them, or fewer.
+            10 => Fate::Queued(usize::MAX),
+            11..=12 => Fate::Queued(dice.below(4) as usize),
             _ => Fate::Awaited,
         }
     }
 
     /// Whether an operation may be left in flight.
     pub fn abandons(self) -> bool {
-        !matches!(self, Fate::Awaited | Fate::Moved | Fate::Unpolled)
+        !matches!(
+            self,
+            Fate::Awaited | Fate::Moved | Fate::Unpolled | Fate::Queued(usize::MAX)
+        )
     }
 
     /// Carries operations out, all at once, and returns those whose buffers still exist.
@@ -68,6 +77,9 @@ impl Fate {
     ) -> Result<Vec<Option<Job>>, String> {
         if let Fate::Aborted(turns) = self {
             return aborted(jobs, device, turns).await;
+        }
+        if let Fate::Queued(ends) = self {
+            return queued(jobs, device, ends).await;
         }
         let futures = jobs.iter_mut().map(|job| job.run(device));
         match self {
@@ -103,7 +115,7 @@ impl Fate {
                 let next = pin!(all.next());
                 let _ = poll_once(next);
             }
-            Fate::Aborted(_) => unreachable!("returned above"),
+            Fate::Aborted(_) | Fate::Queued(_) => unreachable!("returned above"),
         }
         Ok(jobs.into_iter().map(Some).collect())
     }
@@ -118,6 +130,42 @@ fn to_be_forgotten<F: Future>(future: F) -> Pin<Box<F>> {
 async fn timeout_turns<F: Future>(future: F, turns: u64) -> bool {
     let (future, turns) = (pin!(future), pin!(pass(turns)));
     matches!(select(future, turns).await, Either::Left(_))
+}
+
+async fn queued(
+    jobs: Vec<Job>,
+    device: &Rc<Device>,
+    ends: usize,
+) -> Result<Vec<Option<Job>>, String> {
+    let text = |error: spdk::Error| error.to_string();
+    let mut jobs: Vec<_> = jobs.into_iter().map(Some).collect();
+    let mut queue = IoQueue::new(&device.ch).map_err(text)?;
+    let mut beside = Vec::new();
+    for (place, job) in jobs.iter_mut().enumerate() {
+        match job {
+            Some(queued) if queued.fits_a_queue() => {
+                queued.enqueue(&mut queue, place).map_err(text)?
+            }
+            job => beside.extend(job.take().map(|job| (place, job))),
+        }
+    }
+    let in_queue = async {
+        for _ in 0..ends {
+            let Some(done) = queue.next().await else {
+                break;
+            };
+            if let Some(job) = jobs[done.tag.place].as_mut() {
+                job.dequeue(done);
+            }
+        }
+        drop(queue);
+    };
+    let runs = join_all(beside.iter_mut().map(|(_, job)| job.run(device)));
+    join(in_queue, runs).await;
+    for (place, job) in beside {
+        jobs[place] = Some(job);
+    }
+    Ok(jobs)
 }
 
 async fn aborted(

@@ -7,7 +7,7 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use spdk::DmaBuf;
+use spdk::{DmaBuf, Done, IoQueue};
 
 use super::model::Content;
 use crate::{Device, poll_once};
@@ -57,6 +57,15 @@ pub struct Job {
     pub flight: Rc<Flight>,
 }
 
+/// The tag of an operation in a queue.
+#[derive(Clone, Copy, Debug)]
+pub struct Ticket {
+    /// The place of its job.
+    pub place: usize,
+    /// Whether its end is that of the job.
+    counts: bool,
+}
+
 /// What is known of an operation, also when its future is gone.
 #[derive(Debug, Default)]
 pub struct Flight {
@@ -87,6 +96,56 @@ impl Job {
         let told = end.as_ref().map(|_| ()).map_err(ToString::to_string);
         *self.flight.end.borrow_mut() = Some(told);
         end
+    }
+
+    /// Whether an [`IoQueue`] has such operations.
+    pub fn fits_a_queue(&self) -> bool {
+        !matches!(self.what, What::Readv | What::Writev | What::Reset)
+    }
+
+    /// Carries it out in a queue, with its buffer. If it is to be submitted twice, the first one has
+    /// another buffer, and nobody looks at its end.
+    ///
+    /// # Errors
+    ///
+    /// If there is no memory for that buffer.
+    pub fn enqueue(&mut self, queue: &mut IoQueue<Ticket>, place: usize) -> spdk::Result<()> {
+        self.flight.begun.set(true);
+        let (first, count) = (self.range.start, self.range.end - self.range.start);
+        let mut bufs = Vec::new();
+        if let Some(buf) = self.bufs.pop() {
+            if self.twice {
+                let mut other = DmaBuf::alloc(buf.len(), 4096)?;
+                other.copy_from_slice(&buf);
+                bufs.push(other);
+            }
+            bufs.push(buf);
+        }
+        let mut bufs = bufs.into_iter();
+        for counts in [false, true] {
+            if !counts && !self.twice {
+                continue;
+            }
+            let tag = Ticket { place, counts };
+            match (self.what, bufs.next()) {
+                (What::Read, Some(buf)) => queue.read_blocks(buf, first, count, tag),
+                (What::Write, Some(buf)) => queue.write_blocks(buf, first, count, tag),
+                (What::Zeroes, _) => queue.write_zeroes_blocks(first, count, tag),
+                (What::Unmap, _) => queue.unmap_blocks(first, count, tag),
+                (What::Flush, _) => queue.flush_blocks(first, count, tag),
+                (what, buf) => panic!("a queue has no {what:?} with {buf:?}"),
+            }
+        }
+        Ok(())
+    }
+
+    /// It has ended in its queue.
+    pub fn dequeue(&mut self, done: Done<Ticket>) {
+        if done.tag.counts {
+            self.bufs.extend(done.buf);
+            let told = done.result.map_err(|error| error.to_string());
+            *self.flight.end.borrow_mut() = Some(told);
+        }
     }
 
     async fn submit(&mut self, Device { desc, ch, .. }: &Device) -> spdk::Result<()> {
