@@ -30,8 +30,8 @@ pub struct Counters {
 impl Counters {
     /// Looks at them, on the application's spdk_thread, while nobody opens or removes devices.
     ///
-    /// What SPDK makes at the first use of a device, and keeps, has to be there: [`Counters::settled`]
-    /// sees to that.
+    /// The memory that SPDK takes at the first use of a device, and keeps, has to be in them:
+    /// [`Counters::settled`] sees to that.
     pub async fn now() -> Self {
         // What another OS thread left is freed by the next allocation.
         drop(DmaBuf::alloc(512, 0));
@@ -43,16 +43,26 @@ impl Counters {
         }
     }
 
-    /// Looks at them after a warm-up, which uses what the test will.
+    /// Looks at them before a warm-up, which uses what the test will, and at the memory after it, when the rest
+    /// is back.
+    ///
+    /// # Panics
+    ///
+    /// As for [`Counters::assert_back`], of all but the memory.
     pub async fn settled<F: Future<Output = spdk::Result<()>>>(warm_up: F) -> spdk::Result<Self> {
+        let before = Self::now().await;
         warm_up.await?;
         // What has been let go goes in the next turns.
-        let mut last = Self::now().await;
         for _ in 0..50 {
             yield_now().await;
-            last = Self::now().await;
         }
-        Ok(last)
+        before
+            .wait(|now| Counters {
+                memory: now.memory,
+                ..before.clone()
+            })
+            .await;
+        Ok(Self::now().await)
     }
 
     /// Waits until everything is as it was then.
@@ -61,10 +71,15 @@ impl Counters {
     ///
     /// With what is not, when it stays so.
     pub async fn assert_back(&self) {
+        self.wait(|_| self.clone()).await;
+    }
+
+    /// Waits until they are as they should be then.
+    async fn wait(&self, should: impl Fn(&Counters) -> Counters) {
         let start = Instant::now();
         loop {
             let now = Self::now().await;
-            if now == *self {
+            if now == should(&now) {
                 return;
             }
             assert!(

@@ -17,6 +17,8 @@
 //! - One wake of thousands is lost, or goes to the first waker and not the last: most of them, by the
 //!   watchdog.
 //! - An abort does nothing: all of them.
+//! - A failed I/O of a queue reports success: `error`, `delay`, `nvme_over_tcp`, `malloc_on_two_cores`.
+//! - The buffers of a queue that is dropped with I/O in flight are not: all of them.
 #![allow(missing_docs)]
 
 use std::rc::Rc;

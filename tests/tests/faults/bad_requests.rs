@@ -164,7 +164,15 @@ async fn overlapping(name: &str, rounds: u64) -> spdk::Result<()> {
                 let (desc, ch) = (&device.desc, &device.ch);
                 match writer % 3 {
                     0 => desc.write_blocks(ch, &buf, *first, *count).await,
-                    1 => desc.writev_blocks(ch, &[buf], *first, *count).await,
+                    1 => {
+                        let mut parts = Vec::new();
+                        for block in buf.chunks(BLOCK) {
+                            let mut part = device.buffer(1)?;
+                            part.copy_from_slice(block);
+                            parts.push(part);
+                        }
+                        desc.writev_blocks(ch, &parts, *first, *count).await
+                    }
                     _ => {
                         let mut queue = IoQueue::new(ch)?;
                         queue.write_blocks(buf, *first, *count, ());

@@ -3,6 +3,27 @@
 //! Whatever goes wrong, nothing hangs: each wait has a name and a deadline. And nothing stays: SPDK's own
 //! counts of channels, descriptors, `spdk_bdev_io`s and DMA memory are at the end what they were at the
 //! start (`spdk_tests::Counters`).
+//!
+//! Each of these faults was put into the crate, and these tests failed:
+//!
+//! - A failed operation reports success: those of `every_operation` that let the device fail, `reset`, and
+//!   `only_one_compare_and_write_wins`; in a queue, `reset::under_load`.
+//! - An error does not tell the block, or why SPDK refused the range: `the_device_fails_it`,
+//!   `beyond_the_end_and_inside_of_blocks`, `resize`.
+//! - A channel of another device is taken: `the_channel_or_the_thread_is_another_one`.
+//! - SPDK is asked to compare metadata where it crashes: `the_device_fails_it`.
+//! - A buffer of one byte is taken for a range of nothing: `of_nothing`.
+//! - The pieces of a vectored write are in another order: `of_the_same_blocks`.
+//! - A removed device is not closed: `removal::under_load`.
+//! - One descriptor of a hundred is not closed: `while_it_is_opened`, `churn`; one channel, one piece of lent
+//!   memory: `churn`.
+//! - What an abandoned operation held is not dropped when it ends: `churn`, `slow`, `removal::under_load`,
+//!   `more_depth_than_iobufs`; the buffers of a dropped queue: `churn`, `removal::under_load`.
+//! - A `spdk_bdev_io` is not freed if its I/O failed: `reset`.
+//! - `ENOMEM` reaches the caller, a waiting operation is lost, or one that was dropped there keeps what it
+//!   held: `few_bdev_ios_for_three_threads`.
+//! - A device keeps its old size: `resize`.
+//! - Late operations are not reported: `slow`.
 #![allow(missing_docs)]
 
 mod bad_requests;

@@ -216,7 +216,8 @@ async fn open(thread: u64, stop: Arc<AtomicBool>, opened: Arc<AtomicU64>) -> spd
     Ok(())
 }
 
-/// Fails if a device cannot go while it is opened, is opened although it goes, or stays open.
+/// Fails if a descriptor that is opened while its device goes stays open, or a call on it says something else
+/// than that the device is gone.
 #[spdk::test(cores = "0x3", deadline = 120)]
 async fn while_it_is_opened() -> spdk::Result<()> {
     let threads = threads().await?;
