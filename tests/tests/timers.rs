@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
-use futures_util::future::{join_all, select_all};
 use futures_util::FutureExt;
+use futures_util::future::{join_all, select_all};
 use spdk::task::yield_now;
 use spdk::time::{interval, sleep, sleep_until, timeout};
 use spdk::{ErrorKind, Gone, SpdkApp, SpdkThread, block_on, spawn_local};

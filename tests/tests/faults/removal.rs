@@ -118,7 +118,7 @@ async fn load(thread: u64, shared: Arc<Shared>, round: u64) -> spdk::Result<()> 
         device.clone(),
         first + 64,
         shared,
-        (round + thread) % 4 == 0,
+        (round + thread).is_multiple_of(4),
     ))?;
     for task in tasks {
         task.await??;
