@@ -134,6 +134,10 @@ pub struct Events<E>(Rc<Queue<E>>);
 
 impl<E> Events<E> {
     /// The next event; `None` when there will be none any more.
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "the name that streams have for it"
+    )]
     pub fn next(&mut self) -> impl Future<Output = Option<E>> + Unpin {
         poll_fn(|cx| Pin::new(&mut *self).poll_next(cx))
     }

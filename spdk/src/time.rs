@@ -157,6 +157,10 @@ pub struct Interval {
 impl Interval {
     /// Waits for the end of a period, and says how many have ended since the last one; `None` when the
     /// spdk_thread has ended.
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "the name that streams have for it"
+    )]
     pub fn next(&mut self) -> impl Future<Output = Option<u64>> + Unpin {
         poll_fn(|cx| Pin::new(&mut *self).poll_next(cx))
     }
