@@ -1,11 +1,14 @@
 //! From the model to tokens: one function per construct, and no decision.
 
 mod callback;
+mod cases;
 mod function;
 mod handle;
 mod options;
 mod record;
 mod values;
+
+pub(crate) use cases::{assertions, cases};
 
 use std::collections::HashSet;
 

@@ -28,15 +28,24 @@ pub(crate) fn file(
     ))
 }
 
+/// The file with assertions of types.
+pub(crate) fn assertions(text: &str, manifest: &str) -> String {
+    format!(
+        "// @generated from {manifest} by `cargo xtask codegen`. Do not edit.\n\
+         //! What types promise of threads.\n\nuse crate::__private as rt;\n\n{text}"
+    )
+}
+
 /// The file that names the others.
-pub(crate) fn index(files: &[File], manifest: &str) -> String {
+pub(crate) fn index<'n>(files: impl Iterator<Item = &'n str>, manifest: &str) -> String {
     let mut text = format!(
         "// @generated from {manifest} by `cargo xtask codegen`. Do not edit.\n\
          //! Wrappers that are made from `{manifest}`, one module per SPDK header.\n\n"
     );
     for file in files {
         // The generator formats them itself, so rustfmt has nothing to say.
-        let _ = writeln!(text, "#[rustfmt::skip]\npub mod {};", file.name);
+        let name = file.trim_end_matches(".rs");
+        let _ = writeln!(text, "#[rustfmt::skip]\npub mod {name};");
     }
     text
 }

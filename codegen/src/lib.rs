@@ -50,7 +50,8 @@ pub struct File {
     pub text: String,
 }
 
-/// The generated files of a manifest, formatted: one per section, and `mod.rs`.
+/// The generated files of a manifest, formatted: one per section, `markers.rs` where it speaks of types that no
+/// section declares, and `mod.rs`.
 ///
 /// Parse, resolve, check, plan, emit, format: each stage reports all of its mistakes at once.
 pub fn generate(source: &Source, headers: &Headers) -> Result<Vec<File>, Report> {
@@ -71,11 +72,26 @@ pub fn generate(source: &Source, headers: &Headers) -> Result<Vec<File>, Report>
             text,
         });
     }
-    files.push(File {
-        name: "mod.rs".to_owned(),
-        text: format::index(&api, source.name()),
-    });
+    let types = plan::promises(&manifest);
+    if !types.is_empty() {
+        files.push(File {
+            name: "markers.rs".to_owned(),
+            text: format::assertions(&emit::assertions(&types), source.name()),
+        });
+    }
+    let names = files.iter().map(|file| file.name.as_str());
+    let text = format::index(names, source.name());
+    let name = "mod.rs".to_owned();
+    files.push(File { name, text });
     Ok(files)
+}
+
+/// What the types and operations of a manifest promise of threads, as a program of a crate that uses `spdk`. Most of
+/// its lines must not compile, and say with which error.
+pub fn cases(source: &Source, headers: &Headers) -> Result<String, Report> {
+    let manifest = manifest::read(source)?;
+    let api = analyse(source, &manifest, headers, Target::Spdk)?;
+    Ok(emit::cases(&plan::cases(&manifest, &api), source.name()))
 }
 
 /// The wrappers of a manifest as tokens, for a crate whose core is at the path `rt`.
@@ -97,7 +113,11 @@ pub fn expand(source: &Source, headers: &Headers, rt: &TokenStream) -> Result<To
             pub use #name::*;
         }
     });
-    Ok(quote!(#(#modules)*))
+    let types = emit::assertions(&plan::promises(&manifest));
+    let types = types.parse::<TokenStream>().ok();
+    let types = types.filter(|types| !types.is_empty());
+    let types = types.map(|types| quote!(const _: () = { use #rt as rt; #types };));
+    Ok(quote!(#(#modules)* #types))
 }
 
 /// From entries to a model in which nothing is left to decide: resolve, check, plan.

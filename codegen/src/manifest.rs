@@ -75,8 +75,8 @@ pub use function::{
     Added, ErrnoDoc, ErrnoName, Function, Gives, Manual, NoMem, Outcome, Range, Rc, RcMap, Returns,
     Signature, Thread,
 };
-pub use handle::{Describe, Extern, Handle, Markers, Release};
-pub use name::{CName, FnPath, Ident, Reason, RustPath};
+pub use handle::{Describe, Extern, Handle, Markers, Release, Types};
+pub use name::{CName, Cfg, FnPath, Ident, Reason, RustPath, RustType};
 pub use options::{OptionField, Options, SizeConvention};
 pub use param::{Consumed, Role, Roles, Transfer};
 pub use record::{Record, RecordField};
@@ -101,6 +101,9 @@ pub struct Manifest {
     /// bindings of SPDK.
     #[serde(default)]
     pub sys: Option<RustPath>,
+    /// What the types that no entry declares promise of threads. Of `spdk` itself, these are all that are public.
+    #[serde(default)]
+    pub types: Vec<Types>,
     /// One section per C header.
     pub sections: Vec<Section>,
 }

@@ -64,6 +64,25 @@ pub(crate) struct Markers {
     pub(crate) sync: bool,
 }
 
+/// What a type promises of threads, wherever it is.
+pub(crate) struct Promise {
+    /// As the manifest spells it.
+    pub(crate) path: String,
+    /// Its name alone, which messages about it have.
+    pub(crate) name: String,
+    pub(crate) cfg: Option<String>,
+    pub(crate) send: bool,
+    pub(crate) sync: bool,
+}
+
+/// What users may do with types, and what must not compile.
+pub(crate) struct Cases {
+    /// By the paths that users have.
+    pub(crate) types: Vec<Promise>,
+    /// The paths of functions whose futures are not `Send`.
+    pub(crate) operations: Vec<String>,
+}
+
 /// A callback type that ends operations.
 pub(crate) struct Callback {
     pub(crate) name: Ident,

@@ -1,10 +1,12 @@
 //! From resolved entries to the model: every decision about the output is made here.
 
+mod cases;
 mod docs;
 mod function;
 mod params;
 mod types;
 
+pub(crate) use cases::{cases, promises};
 pub(crate) use function::returns;
 
 use crate::Target;

@@ -104,6 +104,13 @@ impl Source {
         found.map(|mark| mark.span.clone())
     }
 
+    /// Where `word` stands between quotes for the last time.
+    pub fn last_word(&self, word: &str) -> Option<Range<usize>> {
+        let mut found = self.marks.iter().rev();
+        let found = found.find(|mark| &self.text[mark.span.clone()] == word);
+        found.map(|mark| mark.span.clone())
+    }
+
     fn entry_index(&self, c: &str) -> Option<usize> {
         self.marks
             .iter()

@@ -36,9 +36,13 @@ fn the_examples_of_entries_can_be_read() {
         let text = fs::read_to_string(&path).expect("it is UTF-8");
         for block in blocks(&text) {
             found += 1;
-            let manifest = format!(
-                "(spdk: \"26.01\", sections: [Section(header: \"x.h\", doc: \"d\", entries: [\n{block}\n])])"
-            );
+            // Of a whole manifest, or of a section.
+            let manifest = match block.trim_start().starts_with("types:") {
+                true => format!("(spdk: \"26.01\", {block} sections: [])"),
+                false => format!(
+                    "(spdk: \"26.01\", sections: [Section(header: \"x.h\", doc: \"d\", entries: [\n{block}\n])])"
+                ),
+            };
             let read = parse("example.ron", &manifest);
             assert!(read.is_ok(), "{}\n{}", path.display(), read.unwrap_err());
         }

@@ -384,5 +384,3 @@ impl fmt::Debug for Zcopy {
             .finish()
     }
 }
-
-crate::__assert_not_send_sync!(Zcopy);

@@ -66,10 +66,6 @@ unsafe impl<T> Send for IoDevice<T> {}
 // SAFETY: as above.
 unsafe impl<T> Sync for IoDevice<T> {}
 
-// Also of a `T` that is neither.
-crate::__assert_send!(IoDevice<Rc<()>>);
-crate::__assert_sync!(IoDevice<Rc<()>>);
-
 /// What SPDK has the address of, from the registration to `unregistered`.
 struct Device<T> {
     name: Box<str>,

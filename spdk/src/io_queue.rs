@@ -69,9 +69,6 @@ use slots::{Ended, Slots};
 /// thread its I/Os end with [`ErrorKind::WrongThread`](crate::ErrorKind::WrongThread).
 pub struct IoQueue<T: 'static>(Slots<T>);
 
-crate::__assert_not_send_sync!(IoQueue<()>);
-crate::__assert_not_send_sync!(EndedIo<'static, ()>);
-
 /// The end of an I/O of an [`IoQueue`], with what it was given.
 #[derive(Debug)]
 #[non_exhaustive]

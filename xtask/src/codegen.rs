@@ -1,4 +1,4 @@
-//! `cargo xtask codegen`: makes `spdk/src/generated/` of `spdk-api.ron`.
+//! `cargo xtask codegen`: makes `spdk/src/generated/` and `ui-tests/generated/` of `spdk-api.ron`.
 //!
 //! Resolved against the bindings that `spdk-sys` ships for its documentation, so that the output is
 //! the same whatever SPDK is installed, and also without one. What differs between releases is
@@ -18,7 +18,9 @@ pub(crate) const MANIFEST: &str = "spdk-api.ron";
 /// The bindings that it is resolved against.
 const BINDINGS: &str = "spdk-sys/docs/bindings.rs";
 /// Where the wrappers are.
-const OUTPUT: &str = "spdk/src/generated";
+const WRAPPERS: &str = "spdk/src/generated";
+/// Where the programs are that try what types promise.
+const CASES: &str = "ui-tests/generated";
 
 /// The root of the repository.
 pub(crate) fn root() -> Result<PathBuf> {
@@ -42,29 +44,39 @@ pub(crate) fn manifest(root: &Path) -> Result<Source> {
     Ok(Source::new(MANIFEST, source.text()))
 }
 
-/// Makes the wrappers.
-pub(crate) fn generate(root: &Path) -> Result<Vec<File>> {
-    spdk_codegen::generate(&manifest(root)?, &headers(&root.join(BINDINGS))?)
-        .map_err(|report| anyhow::anyhow!("{MANIFEST} cannot be used\n\n{report}"))
+/// Makes the wrappers, and the programs that try them: the files of each folder.
+pub(crate) fn generate(root: &Path) -> Result<[(&'static str, Vec<File>); 2]> {
+    let (manifest, headers) = (manifest(root)?, headers(&root.join(BINDINGS))?);
+    let made = spdk_codegen::generate(&manifest, &headers).and_then(|wrappers| {
+        let text = spdk_codegen::cases(&manifest, &headers)?;
+        let name = "markers.rs".to_owned();
+        Ok([(WRAPPERS, wrappers), (CASES, vec![File { name, text }])])
+    });
+    made.map_err(|report| anyhow::anyhow!("{MANIFEST} cannot be used\n\n{report}"))
 }
 
-/// Writes the wrappers; with `check`, fails if they are not what would be written.
+/// Writes them; with `check`, fails if they are not what would be written.
 pub(crate) fn run(check: bool) -> Result<()> {
     let root = root()?;
-    let files = generate(&root)?;
-    let output = root.join(OUTPUT);
-    let stale = stale(&output, &files)?;
-    if stale.is_empty() {
-        println!("{OUTPUT} is up to date: {} files", files.len());
-        return Ok(());
+    let mut all_stale = Vec::new();
+    for (folder, files) in generate(&root)? {
+        let output = root.join(folder);
+        let stale = stale(&output, &files)?;
+        if stale.is_empty() {
+            println!("{folder} is up to date: {} files", files.len());
+        } else if check {
+            all_stale.extend(stale.iter().map(|name| format!("{folder}/{name}")));
+        } else {
+            write(folder, &output, &files, &stale)?;
+        }
     }
-    if check {
+    if !all_stale.is_empty() {
         bail!(
             "not what {MANIFEST} generates: {}\nrun `cargo xtask codegen` and commit the result",
-            stale.into_iter().collect::<Vec<_>>().join(", ")
+            all_stale.join(", ")
         );
     }
-    write(&output, &files, &stale)
+    Ok(())
 }
 
 /// The names of the files that differ, are missing, or should not be there.
@@ -87,7 +99,7 @@ fn stale(output: &Path, files: &[File]) -> Result<BTreeSet<String>> {
     Ok(stale)
 }
 
-fn write(output: &Path, files: &[File], stale: &BTreeSet<String>) -> Result<()> {
+fn write(folder: &str, output: &Path, files: &[File], stale: &BTreeSet<String>) -> Result<()> {
     fs::create_dir_all(output).with_context(|| format!("cannot make {}", output.display()))?;
     for name in stale {
         let path = output.join(name);
@@ -96,7 +108,7 @@ fn write(output: &Path, files: &[File], stale: &BTreeSet<String>) -> Result<()> 
             None => fs::remove_file(&path),
         };
         done.with_context(|| format!("cannot write {}", path.display()))?;
-        println!("{OUTPUT}/{name}");
+        println!("{folder}/{name}");
     }
     Ok(())
 }

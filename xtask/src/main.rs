@@ -41,7 +41,8 @@ enum Task {
     Demo(demo::Options),
     /// Run every test of the workspace (sets up SPDK if there is none).
     Test(test::Options),
-    /// Make the wrappers in `spdk/src/generated/` from the manifest.
+    /// Make the wrappers in `spdk/src/generated/`, and the programs in `ui-tests/generated/` that try what types
+    /// promise, from the manifest.
     Codegen {
         /// Change nothing; fail if they are not what would be written.
         #[arg(long)]

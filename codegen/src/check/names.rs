@@ -11,6 +11,7 @@ use crate::source::Source;
 pub(crate) fn names(manifest: &Manifest, source: &Source, errors: &mut Diagnostics) {
     let mut c_names = HashSet::new();
     let mut rust_names = HashSet::new();
+    let mut types = HashSet::new();
     for entry in manifest
         .sections
         .iter()
@@ -24,7 +25,10 @@ pub(crate) fn names(manifest: &Manifest, source: &Source, errors: &mut Diagnosti
         let mut given = Vec::new();
         match entry {
             Entry::Handle(entry) => given.push(entry.rust.to_string()),
-            Entry::Extern(entry) => given.push(entry.rust.last().to_owned()),
+            Entry::Extern(entry) => {
+                types.insert(entry.rust.as_str());
+                given.push(entry.rust.last().to_owned());
+            }
             Entry::Enum(entry) => {
                 given.push(entry.rust.to_string());
                 let variants = entry.variants.iter();
@@ -74,6 +78,13 @@ pub(crate) fn names(manifest: &Manifest, source: &Source, errors: &mut Diagnosti
                 let message = format!("`{name}` is the Rust name of two things");
                 errors.push(&rules::DUPLICATE_RUST, span, message);
             }
+        }
+    }
+    for ty in manifest.types.iter().flat_map(|group| &group.rust) {
+        let ty = ty.as_str();
+        if !types.insert(ty) {
+            let message = format!("`{ty}` is declared twice");
+            errors.push(&rules::DUPLICATE_RUST, source.last_word(ty), message);
         }
     }
 }

@@ -148,7 +148,7 @@ pub(super) fn emit_markers(markers: &Markers) -> TokenStream {
     let name = &markers.name;
     match (markers.send, markers.sync) {
         (false, _) => quote!(rt::assert_not_send_sync!(#name);),
-        (true, false) => quote!(rt::assert_send!(#name);),
+        (true, false) => quote!(rt::assert_send!(#name); rt::assert_not_sync!(#name);),
         (true, true) => quote!(rt::assert_send!(#name); rt::assert_sync!(#name);),
     }
 }

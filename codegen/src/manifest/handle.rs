@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::{CName, Ident, Reason, RustPath};
+use super::{CName, Cfg, Ident, Reason, RustPath, RustType};
 
 /// A handle type to generate: it owns one C object and releases it on its home thread.
 ///
@@ -98,7 +98,27 @@ pub struct Extern {
     pub reason: Reason,
 }
 
-/// What a handle type promises of threads.
+/// Types that no entry of a section declares, and what they promise of threads.
+///
+/// ```ron
+/// types: [
+///     Types(markers: Home, rust: ["crate::Poller", "crate::IoQueue<u8>"]),
+///     Types(markers: Any, cfg: "feature = \"config\"", rust: ["crate::config::Config"]),
+/// ],
+/// ```
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename = "Types")]
+pub struct Types {
+    /// What they promise, which the generated code asserts.
+    pub markers: Markers,
+    /// When they exist, where that is not always.
+    #[serde(default)]
+    pub cfg: Option<Cfg>,
+    /// The types, by the paths that users have. A generic one has arguments that are `Send` and `Sync`.
+    pub rust: Vec<RustType>,
+}
+
+/// What a type promises of threads.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 pub enum Markers {
     /// Neither `Send` nor `Sync`: it belongs to an spdk_thread.
@@ -108,4 +128,14 @@ pub enum Markers {
     Send,
     /// `Send` and `Sync`.
     Any,
+}
+
+impl Markers {
+    pub(crate) fn is_send(self) -> bool {
+        self != Markers::Home
+    }
+
+    pub(crate) fn is_sync(self) -> bool {
+        self == Markers::Any
+    }
 }

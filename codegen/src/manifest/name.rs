@@ -80,6 +80,28 @@ checked_text!(
 );
 
 checked_text!(
+    /// A type in Rust, from the root of a crate on, such as `crate::IoQueue<u8>`.
+    RustType,
+    |text| match syn::parse_str::<syn::TypePath>(text) {
+        Ok(ty) if ty.qself.is_none() && (text.starts_with("crate::") || text.starts_with("::")) => {
+            Ok(())
+        }
+        _ => Err(format!(
+            "{text:?} is not a type with its path; write one like `crate::IoQueue<u8>`"
+        )),
+    }
+);
+
+checked_text!(
+    /// What stands in `#[cfg(..)]`, such as `feature = "config"`.
+    Cfg,
+    |text| match syn::parse_str::<syn::Meta>(text) {
+        Ok(_) => Ok(()),
+        Err(_) => Err(format!("{text:?} is not what `#[cfg(..)]` takes")),
+    }
+);
+
+checked_text!(
     /// A sentence for people: documentation, or why something is as it is. Not empty.
     Reason,
     |text| match text.trim().is_empty() {
@@ -97,6 +119,14 @@ impl RustPath {
     /// Whether the path begins in the crate that the code is generated into.
     pub fn is_local(&self) -> bool {
         self.0.starts_with("crate::")
+    }
+}
+
+impl RustType {
+    /// Its name, without path and arguments.
+    pub fn name(&self) -> &str {
+        let path = self.0.split('<').next().unwrap_or(&self.0);
+        path.rsplit("::").next().unwrap_or(path)
     }
 }
 

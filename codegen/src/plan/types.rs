@@ -6,7 +6,7 @@ use quote::{ToTokens, format_ident, quote};
 use super::docs;
 use crate::Target;
 use crate::headers::CType;
-use crate::manifest::{self, Arg, Class, Markers, Release, SizeConvention, Version};
+use crate::manifest::{self, Arg, Class, Release, SizeConvention, Version};
 use crate::model;
 use crate::resolve::{Func, Means};
 use crate::world::{CallbackInfo, World};
@@ -98,8 +98,8 @@ fn extra(entry: &manifest::Handle, functions: &[&Func<'_>], world: &World<'_>) -
 pub(super) fn markers(entry: &manifest::Extern) -> model::Markers {
     model::Markers {
         name: format_ident!("{}", entry.rust.last()),
-        send: entry.markers != Markers::Home,
-        sync: entry.markers == Markers::Any,
+        send: entry.markers.is_send(),
+        sync: entry.markers.is_sync(),
     }
 }
 

@@ -8,7 +8,7 @@ use core::mem::MaybeUninit;
 use core::ops::ControlFlow;
 use core::ptr::{self, NonNull};
 use crate::__private::{self as rt, Subject as _, sys};
-use crate::channel::IoChannel;
+use crate::IoChannel;
 use crate::bdev::Bdev;
 
 rt::assert_not_send_sync!(Bdev);

@@ -5,7 +5,7 @@
 use core::ffi::{c_int, c_void};
 use core::mem::MaybeUninit;
 use crate::__private::{self as rt, Subject as _, sys};
-use crate::channel::IoChannel;
+use crate::IoChannel;
 use crate::bdev::Bdev;
 use super::bdev::BdevDesc;
 

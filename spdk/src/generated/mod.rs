@@ -7,3 +7,5 @@ pub mod thread;
 pub mod bdev;
 #[rustfmt::skip]
 pub mod bdev_zone;
+#[rustfmt::skip]
+pub mod markers;

@@ -3,8 +3,8 @@
 #![allow(unsafe_code)] // Every block rests on what the manifest says of its C function.
 
 use crate::__private::{self as rt};
-use crate::thread::SpdkThread;
-use crate::channel::IoChannel;
+use crate::SpdkThread;
+use crate::IoChannel;
 
 rt::assert_not_send_sync!(SpdkThread);
 

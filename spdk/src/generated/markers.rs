@@ -1,0 +1,105 @@
+// @generated from spdk-api.ron by `cargo xtask codegen`. Do not edit.
+//! What types promise of threads.
+
+use crate::__private as rt;
+
+rt::assert_not_send_sync!(crate::CurrentThread);
+rt::assert_not_send_sync!(crate::EndedIo<'static, u8>);
+rt::assert_not_send_sync!(crate::Events<crate::BdevEvent>);
+rt::assert_not_send_sync!(crate::Interrupt);
+rt::assert_not_send_sync!(crate::IoDeviceChannel<u8>);
+rt::assert_not_send_sync!(crate::IoQueue<u8>);
+rt::assert_not_send_sync!(crate::Poller);
+rt::assert_not_send_sync!(crate::SpdkEnv);
+rt::assert_not_send_sync!(crate::bdev::BdevChannel);
+rt::assert_not_send_sync!(crate::bdev::Zcopy);
+rt::assert_not_send_sync!(crate::iobuf::Channel);
+rt::assert_not_send_sync!(crate::task::JoinHandle<u8>);
+rt::assert_not_send_sync!(crate::time::Interval);
+rt::assert_not_send_sync!(crate::time::Sleep);
+rt::assert_send!(crate::Completion<u8>);
+rt::assert_not_sync!(crate::Completion<u8>);
+rt::assert_send!(crate::DmaBuf);
+rt::assert_not_sync!(crate::DmaBuf);
+rt::assert_send!(crate::Done<u8>);
+rt::assert_not_sync!(crate::Done<u8>);
+rt::assert_send!(crate::CompletionSender<u8>);
+rt::assert_sync!(crate::CompletionSender<u8>);
+rt::assert_send!(crate::Context);
+rt::assert_sync!(crate::Context);
+rt::assert_send!(crate::CpuSet);
+rt::assert_sync!(crate::CpuSet);
+rt::assert_send!(crate::CriticalSender);
+rt::assert_sync!(crate::CriticalSender);
+rt::assert_send!(crate::Errno);
+rt::assert_sync!(crate::Errno);
+rt::assert_send!(crate::Error);
+rt::assert_sync!(crate::Error);
+rt::assert_send!(crate::ErrorKind);
+rt::assert_sync!(crate::ErrorKind);
+rt::assert_send!(crate::FdEvents);
+rt::assert_sync!(crate::FdEvents);
+rt::assert_send!(crate::Gone);
+rt::assert_sync!(crate::Gone);
+rt::assert_send!(crate::IoDevice<std::rc::Rc<u8>>);
+rt::assert_sync!(crate::IoDevice<std::rc::Rc<u8>>);
+rt::assert_send!(crate::IoId);
+rt::assert_sync!(crate::IoId);
+rt::assert_send!(crate::IoTimeout);
+rt::assert_sync!(crate::IoTimeout);
+rt::assert_send!(crate::JoinHandle<u8>);
+rt::assert_sync!(crate::JoinHandle<u8>);
+rt::assert_send!(crate::LogLevel);
+rt::assert_sync!(crate::LogLevel);
+rt::assert_send!(crate::NotSent);
+rt::assert_sync!(crate::NotSent);
+rt::assert_send!(crate::NvmeCmd);
+rt::assert_sync!(crate::NvmeCmd);
+rt::assert_send!(crate::NvmeStatus);
+rt::assert_sync!(crate::NvmeStatus);
+rt::assert_send!(crate::PollStatus);
+rt::assert_sync!(crate::PollStatus);
+rt::assert_send!(crate::PollerBuilder);
+rt::assert_sync!(crate::PollerBuilder);
+rt::assert_send!(crate::Range);
+rt::assert_sync!(crate::Range);
+rt::assert_send!(crate::SpdkApp);
+rt::assert_sync!(crate::SpdkApp);
+rt::assert_send!(crate::SpdkAppBuilder);
+rt::assert_sync!(crate::SpdkAppBuilder);
+rt::assert_send!(crate::SpdkEnvBuilder);
+rt::assert_sync!(crate::SpdkEnvBuilder);
+rt::assert_send!(crate::ThreadHandle);
+rt::assert_sync!(crate::ThreadHandle);
+rt::assert_send!(crate::ThreadInfo);
+rt::assert_sync!(crate::ThreadInfo);
+rt::assert_send!(crate::ThreadStats);
+rt::assert_sync!(crate::ThreadStats);
+rt::assert_send!(crate::bdev::Bucket);
+rt::assert_sync!(crate::bdev::Bucket);
+rt::assert_send!(crate::bdev::Histogram);
+rt::assert_sync!(crate::bdev::Histogram);
+rt::assert_send!(crate::bdev::QosLimits);
+rt::assert_sync!(crate::bdev::QosLimits);
+rt::assert_send!(crate::iobuf::ModuleStats);
+rt::assert_sync!(crate::iobuf::ModuleStats);
+rt::assert_send!(crate::iobuf::PoolStats);
+rt::assert_sync!(crate::iobuf::PoolStats);
+rt::assert_send!(crate::iobuf::Pools);
+rt::assert_sync!(crate::iobuf::Pools);
+#[cfg(spdk_since_25_05)]
+rt::assert_send!(crate::bdev::HistogramOptions);
+#[cfg(spdk_since_25_05)]
+rt::assert_sync!(crate::bdev::HistogramOptions);
+#[cfg(feature = "config")]
+rt::assert_send!(crate::config::Config);
+#[cfg(feature = "config")]
+rt::assert_sync!(crate::config::Config);
+#[cfg(feature = "config")]
+rt::assert_send!(crate::config::FtlDevice);
+#[cfg(feature = "config")]
+rt::assert_sync!(crate::config::FtlDevice);
+#[cfg(feature = "config")]
+rt::assert_send!(crate::config::Problem);
+#[cfg(feature = "config")]
+rt::assert_sync!(crate::config::Problem);

@@ -1,0 +1,189 @@
+// @generated from spdk-api.ron by `cargo xtask codegen`. Do not edit.
+//! What types and operations promise of threads. A line with `//~` is an error with this code, whose
+//! message has these words. Every other line compiles.
+
+fn send<T: Send>() {}
+
+fn sync<T: Sync>() {}
+
+trait Operation<Arguments> {
+    type Future;
+}
+
+macro_rules! operation {
+    ($($argument:ident)*) => {
+        impl<F: FnOnce($($argument),*) -> R, R, $($argument),*> Operation<($($argument,)*)> for F {
+            type Future = R;
+        }
+    };
+}
+
+operation!(A);
+operation!(A B);
+operation!(A B C);
+operation!(A B C D);
+operation!(A B C D E);
+operation!(A B C D E F2);
+operation!(A B C D E F2 G);
+operation!(A B C D E F2 G H);
+
+fn send_future<Arguments, F: Operation<Arguments, Future: Send>>(_: F) {}
+
+fn types() {
+    send::<spdk::SpdkThread>(); //~ E0277 `Send` SpdkThread
+    sync::<spdk::SpdkThread>(); //~ E0277 `Sync` SpdkThread
+    send::<spdk::IoChannel>(); //~ E0277 `Send` IoChannel
+    sync::<spdk::IoChannel>(); //~ E0277 `Sync` IoChannel
+    send::<spdk::bdev::Bdev>(); //~ E0277 `Send` Bdev
+    sync::<spdk::bdev::Bdev>(); //~ E0277 `Sync` Bdev
+    send::<spdk::bdev::BdevDesc>(); //~ E0277 `Send` BdevDesc
+    sync::<spdk::bdev::BdevDesc>(); //~ E0277 `Sync` BdevDesc
+    send::<spdk::CurrentThread>(); //~ E0277 `Send` CurrentThread
+    sync::<spdk::CurrentThread>(); //~ E0277 `Sync` CurrentThread
+    send::<spdk::EndedIo<'static, u8>>(); //~ E0277 `Send` EndedIo
+    sync::<spdk::EndedIo<'static, u8>>(); //~ E0277 `Sync` EndedIo
+    send::<spdk::Events<spdk::BdevEvent>>(); //~ E0277 `Send` Events
+    sync::<spdk::Events<spdk::BdevEvent>>(); //~ E0277 `Sync` Events
+    send::<spdk::Interrupt>(); //~ E0277 `Send` Interrupt
+    sync::<spdk::Interrupt>(); //~ E0277 `Sync` Interrupt
+    send::<spdk::IoDeviceChannel<u8>>(); //~ E0277 `Send` IoDeviceChannel
+    sync::<spdk::IoDeviceChannel<u8>>(); //~ E0277 `Sync` IoDeviceChannel
+    send::<spdk::IoQueue<u8>>(); //~ E0277 `Send` IoQueue
+    sync::<spdk::IoQueue<u8>>(); //~ E0277 `Sync` IoQueue
+    send::<spdk::Poller>(); //~ E0277 `Send` Poller
+    sync::<spdk::Poller>(); //~ E0277 `Sync` Poller
+    send::<spdk::SpdkEnv>(); //~ E0277 `Send` SpdkEnv
+    sync::<spdk::SpdkEnv>(); //~ E0277 `Sync` SpdkEnv
+    send::<spdk::bdev::BdevChannel>(); //~ E0277 `Send` BdevChannel
+    sync::<spdk::bdev::BdevChannel>(); //~ E0277 `Sync` BdevChannel
+    send::<spdk::bdev::Zcopy>(); //~ E0277 `Send` Zcopy
+    sync::<spdk::bdev::Zcopy>(); //~ E0277 `Sync` Zcopy
+    send::<spdk::iobuf::Channel>(); //~ E0277 `Send` Channel
+    sync::<spdk::iobuf::Channel>(); //~ E0277 `Sync` Channel
+    send::<spdk::task::JoinHandle<u8>>(); //~ E0277 `Send` JoinHandle
+    sync::<spdk::task::JoinHandle<u8>>(); //~ E0277 `Sync` JoinHandle
+    send::<spdk::time::Interval>(); //~ E0277 `Send` Interval
+    sync::<spdk::time::Interval>(); //~ E0277 `Sync` Interval
+    send::<spdk::time::Sleep>(); //~ E0277 `Send` Sleep
+    sync::<spdk::time::Sleep>(); //~ E0277 `Sync` Sleep
+    send::<spdk::Completion<u8>>();
+    sync::<spdk::Completion<u8>>(); //~ E0277 `Sync` Completion
+    send::<spdk::DmaBuf>();
+    sync::<spdk::DmaBuf>(); //~ E0277 `Sync` DmaBuf
+    send::<spdk::Done<u8>>();
+    sync::<spdk::Done<u8>>(); //~ E0277 `Sync` Done
+    send::<spdk::CompletionSender<u8>>();
+    sync::<spdk::CompletionSender<u8>>();
+    send::<spdk::Context>();
+    sync::<spdk::Context>();
+    send::<spdk::CpuSet>();
+    sync::<spdk::CpuSet>();
+    send::<spdk::CriticalSender>();
+    sync::<spdk::CriticalSender>();
+    send::<spdk::Errno>();
+    sync::<spdk::Errno>();
+    send::<spdk::Error>();
+    sync::<spdk::Error>();
+    send::<spdk::ErrorKind>();
+    sync::<spdk::ErrorKind>();
+    send::<spdk::FdEvents>();
+    sync::<spdk::FdEvents>();
+    send::<spdk::Gone>();
+    sync::<spdk::Gone>();
+    send::<spdk::IoDevice<std::rc::Rc<u8>>>();
+    sync::<spdk::IoDevice<std::rc::Rc<u8>>>();
+    send::<spdk::IoId>();
+    sync::<spdk::IoId>();
+    send::<spdk::IoTimeout>();
+    sync::<spdk::IoTimeout>();
+    send::<spdk::JoinHandle<u8>>();
+    sync::<spdk::JoinHandle<u8>>();
+    send::<spdk::LogLevel>();
+    sync::<spdk::LogLevel>();
+    send::<spdk::NotSent>();
+    sync::<spdk::NotSent>();
+    send::<spdk::NvmeCmd>();
+    sync::<spdk::NvmeCmd>();
+    send::<spdk::NvmeStatus>();
+    sync::<spdk::NvmeStatus>();
+    send::<spdk::PollStatus>();
+    sync::<spdk::PollStatus>();
+    send::<spdk::PollerBuilder>();
+    sync::<spdk::PollerBuilder>();
+    send::<spdk::Range>();
+    sync::<spdk::Range>();
+    send::<spdk::SpdkApp>();
+    sync::<spdk::SpdkApp>();
+    send::<spdk::SpdkAppBuilder>();
+    sync::<spdk::SpdkAppBuilder>();
+    send::<spdk::SpdkEnvBuilder>();
+    sync::<spdk::SpdkEnvBuilder>();
+    send::<spdk::ThreadHandle>();
+    sync::<spdk::ThreadHandle>();
+    send::<spdk::ThreadInfo>();
+    sync::<spdk::ThreadInfo>();
+    send::<spdk::ThreadStats>();
+    sync::<spdk::ThreadStats>();
+    send::<spdk::bdev::Bucket>();
+    sync::<spdk::bdev::Bucket>();
+    send::<spdk::bdev::Histogram>();
+    sync::<spdk::bdev::Histogram>();
+    send::<spdk::bdev::QosLimits>();
+    sync::<spdk::bdev::QosLimits>();
+    send::<spdk::iobuf::ModuleStats>();
+    sync::<spdk::iobuf::ModuleStats>();
+    send::<spdk::iobuf::PoolStats>();
+    sync::<spdk::iobuf::PoolStats>();
+    send::<spdk::iobuf::Pools>();
+    sync::<spdk::iobuf::Pools>();
+    send::<spdk::bdev::HistogramOptions>();
+    sync::<spdk::bdev::HistogramOptions>();
+    send::<spdk::config::Config>();
+    sync::<spdk::config::Config>();
+    send::<spdk::config::FtlDevice>();
+    sync::<spdk::config::FtlDevice>();
+    send::<spdk::config::Problem>();
+    sync::<spdk::config::Problem>();
+}
+
+fn operations() {
+    send_future(spdk::bdev::wait_for_examine); //~ E0277 `Send`
+    send_future(spdk::bdev::BdevDesc::seek_data); //~ E0277 `Send`
+    send_future(spdk::bdev::BdevDesc::seek_hole); //~ E0277 `Send`
+    send_future(spdk::bdev::BdevDesc::read); //~ E0277 `Send`
+    send_future(spdk::bdev::BdevDesc::read_blocks); //~ E0277 `Send`
+    send_future(spdk::bdev::BdevDesc::read_blocks_with_md); //~ E0277 `Send`
+    send_future(spdk::bdev::BdevDesc::readv); //~ E0277 `Send`
+    send_future(spdk::bdev::BdevDesc::readv_blocks); //~ E0277 `Send`
+    send_future(spdk::bdev::BdevDesc::readv_blocks_with_md); //~ E0277 `Send`
+    send_future(spdk::bdev::BdevDesc::readv_blocks_ext); //~ E0277 `Send`
+    send_future(spdk::bdev::BdevDesc::write); //~ E0277 `Send`
+    send_future(spdk::bdev::BdevDesc::write_blocks); //~ E0277 `Send`
+    send_future(spdk::bdev::BdevDesc::write_blocks_with_md); //~ E0277 `Send`
+    send_future(spdk::bdev::BdevDesc::writev); //~ E0277 `Send`
+    send_future(spdk::bdev::BdevDesc::writev_blocks); //~ E0277 `Send`
+    send_future(spdk::bdev::BdevDesc::writev_blocks_with_md); //~ E0277 `Send`
+    send_future(spdk::bdev::BdevDesc::writev_blocks_ext); //~ E0277 `Send`
+    send_future(spdk::bdev::BdevDesc::compare_blocks); //~ E0277 `Send`
+    send_future(spdk::bdev::BdevDesc::compare_blocks_with_md); //~ E0277 `Send`
+    send_future(spdk::bdev::BdevDesc::comparev_blocks); //~ E0277 `Send`
+    send_future(spdk::bdev::BdevDesc::comparev_blocks_with_md); //~ E0277 `Send`
+    send_future(spdk::bdev::BdevDesc::compare_and_write_blocks); //~ E0277 `Send`
+    send_future(spdk::bdev::BdevDesc::write_zeroes); //~ E0277 `Send`
+    send_future(spdk::bdev::BdevDesc::write_zeroes_blocks); //~ E0277 `Send`
+    send_future(spdk::bdev::BdevDesc::unmap); //~ E0277 `Send`
+    send_future(spdk::bdev::BdevDesc::unmap_blocks); //~ E0277 `Send`
+    send_future(spdk::bdev::BdevDesc::flush); //~ E0277 `Send`
+    send_future(spdk::bdev::BdevDesc::flush_blocks); //~ E0277 `Send`
+    send_future(spdk::bdev::BdevDesc::reset); //~ E0277 `Send`
+    send_future(spdk::bdev::BdevDesc::copy_blocks); //~ E0277 `Send`
+    send_future(spdk::bdev::Bdev::enable_histogram); //~ E0277 `Send`
+    send_future(spdk::bdev::BdevDesc::zone_info); //~ E0277 `Send`
+    send_future(spdk::bdev::BdevDesc::zone_management); //~ E0277 `Send`
+    send_future(spdk::bdev::BdevDesc::zone_append); //~ E0277 `Send`
+    send_future(spdk::bdev::BdevDesc::zone_appendv); //~ E0277 `Send`
+    send_future(spdk::bdev::BdevDesc::zone_append_with_md); //~ E0277 `Send`
+    send_future(spdk::bdev::BdevDesc::zone_appendv_with_md); //~ E0277 `Send`
+}
+
+fn main() {}
