@@ -39,6 +39,14 @@ fn smol_local() {
 }
 
 #[test]
+fn smol_beside() {
+    run(
+        env!("CARGO_BIN_EXE_smol_beside"),
+        "4096 blocks verified by tasks of smol's threads",
+    );
+}
+
+#[test]
 fn async_executor() {
     run(
         env!("CARGO_BIN_EXE_async_executor"),

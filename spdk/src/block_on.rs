@@ -50,3 +50,17 @@ pub async fn spdk_poller(thread: &SpdkThread) {
         task::yield_now().await;
     }
 }
+
+/// `future`, with a poller that never ends polled after it in each turn.
+#[cfg(any(feature = "smol", feature = "tokio"))]
+pub(crate) async fn with_poller<F: Future>(future: F, poller: impl Future) -> F::Output {
+    let (mut future, mut poller) = (pin!(future), pin!(poller));
+    std::future::poll_fn(|cx| {
+        let poll = future.as_mut().poll(cx);
+        if poll.is_pending() {
+            let _ = poller.as_mut().poll(cx);
+        }
+        poll
+    })
+    .await
+}

@@ -111,6 +111,8 @@ pub mod rpc;
 mod shared;
 mod shutdown;
 mod slot;
+#[cfg(feature = "smol")]
+pub mod smol;
 mod spdk_log;
 pub mod task;
 mod text;
@@ -120,6 +122,10 @@ mod thread_stats;
 mod ticks;
 pub mod time;
 mod timers;
+#[cfg(feature = "tokio")]
+pub mod tokio;
+#[cfg(any(feature = "smol", feature = "tokio"))]
+mod unpinned;
 mod wakeups;
 
 // Named by the files that a model checker compiles with cells and atomics of its own.

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use anyhow::{Context, Result};
+use serde_json::Value;
 
 use crate::{codegen, coverage, run, setup, test, ui};
 
@@ -22,6 +23,7 @@ pub(crate) fn run() -> Result<()> {
         cargo.args(["--workspace", "--all-targets", "--", "--deny", "warnings"]);
         run::foreground(&mut cargo)
     })?;
+    step("features", features)?;
     step("documentation", || {
         let mut cargo = run::cargo("doc");
         cargo.args(["--workspace", "--no-deps"]);
@@ -35,6 +37,29 @@ pub(crate) fn run() -> Result<()> {
         "All passed in {}.",
         ui::duration(started.elapsed())
     ));
+    Ok(())
+}
+
+/// Lints `spdk` without a feature and with each one alone: what builds the workspace has several at once.
+fn features() -> Result<()> {
+    let mut cargo = run::cargo("metadata");
+    let metadata = cargo.args(["--no-deps", "--format-version=1"]).output();
+    let metadata = metadata.context("cannot ask cargo for the features")?;
+    let metadata: Value = serde_json::from_slice(&metadata.stdout)?;
+    let mut packages = metadata["packages"].as_array().into_iter().flatten();
+    let spdk = packages.find(|package| package["name"] == "spdk");
+    let features = spdk.and_then(|spdk| spdk["features"].as_object());
+    let features = features
+        .context("cargo knows no features of `spdk`")?
+        .keys();
+    // Each of those has only more of SPDK linked.
+    let alone = features.filter(|feature| !feature.starts_with("subsystem-"));
+    for feature in std::iter::once("").chain(alone.map(String::as_str)) {
+        let mut cargo = run::cargo("clippy");
+        cargo.args(["--package", "spdk", "--lib", "--no-default-features"]);
+        cargo.args(["--features", feature, "--", "--deny", "warnings"]);
+        run::foreground(&mut cargo)?;
+    }
     Ok(())
 }
 

@@ -1,4 +1,4 @@
-//! Tasks of a `smol::LocalExecutor` await SPDK's I/O. The executor is polled by a task of SPDK's reactor.
+//! Tasks of a `smol::LocalExecutor` on SPDK's reactor await SPDK's I/O. It needs no bridge: its `run` is awaited.
 #![forbid(unsafe_code)]
 
 use std::rc::Rc;

@@ -14,6 +14,7 @@ use spdk::{SpdkThread, ThreadHandle};
 use spdk_examples::{BLOCKS, Store, app};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Builder;
 
 const CLIENTS: u64 = 8;
 const REQUESTS: u64 = 500;
@@ -28,11 +29,8 @@ fn main() -> spdk::Result<()> {
         let store = Rc::new(Store::open()?);
         STORE.with(|place| place.get_or_init(|| store.clone()).clone());
         let home = SpdkThread::app_thread().expect("an application runs");
-        let (ended, result) = spdk::completion();
-        let tokio = std::thread::spawn(move || ended.success(tokio(home)));
-        let compared = result.await?;
-        tokio.join().expect("it has ended");
-        Ok::<_, spdk::Error>(compared)
+        let mut builder = Builder::new_multi_thread();
+        spdk::tokio::run(builder.worker_threads(4).enable_io(), serve_and_ask(home)).await
     })?;
     match compared {
         Ok(compared) => println!("{compared} answers of a Tokio server compared"),
@@ -41,28 +39,22 @@ fn main() -> spdk::Result<()> {
     Ok(())
 }
 
-/// The server and its clients, on four threads of Tokio.
-fn tokio(home: ThreadHandle) -> io::Result<u64> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(4)
-        .enable_io()
-        .build()?;
-    runtime.block_on(async {
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
-        let address = listener.local_addr()?;
-        let server = tokio::spawn(async move {
-            loop {
-                let (stream, _) = listener.accept().await?;
-                tokio::spawn(serve(stream, home.clone()));
-            }
-            #[expect(unreachable_code, reason = "it says what the task returns")]
-            Ok::<_, io::Error>(())
-        });
-        let clients = (0..CLIENTS).map(|number| tokio::spawn(client(address, number)));
-        let compared = try_join_all(clients).await.map_err(io::Error::other)?;
-        server.abort();
-        compared.into_iter().sum()
-    })
+/// The server and its clients, on the threads of Tokio.
+async fn serve_and_ask(home: ThreadHandle) -> io::Result<u64> {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let address = listener.local_addr()?;
+    let server = tokio::spawn(async move {
+        loop {
+            let (stream, _) = listener.accept().await?;
+            tokio::spawn(serve(stream, home.clone()));
+        }
+        #[expect(unreachable_code, reason = "it says what the task returns")]
+        Ok::<_, io::Error>(())
+    });
+    let clients = (0..CLIENTS).map(|number| tokio::spawn(client(address, number)));
+    let compared = try_join_all(clients).await.map_err(io::Error::other)?;
+    server.abort();
+    compared.into_iter().sum()
 }
 
 async fn serve(stream: TcpStream, home: ThreadHandle) -> io::Result<()> {
