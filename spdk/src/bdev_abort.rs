@@ -116,8 +116,6 @@ impl BdevDesc {
                 )
             })
         };
-        call(start, move |fault| {
-            fault.at(At::new("spdk_bdev_abort", self))
-        })
+        call(start, move || At::new("spdk_bdev_abort", self))
     }
 }

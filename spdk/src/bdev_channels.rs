@@ -159,8 +159,6 @@ impl Bdev {
                 )
             })
         };
-        call(start, move |fault| {
-            fault.at(At::new("spdk_bdev_for_each_channel", self))
-        })
+        call(start, move || At::new("spdk_bdev_for_each_channel", self))
     }
 }

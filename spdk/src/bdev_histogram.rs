@@ -301,8 +301,8 @@ impl Bdev {
                 )
             })
         };
-        call(start, move |fault| {
-            fault.at(At::new("spdk_bdev_histogram_enable_ext", self))
+        call(start, move || {
+            At::new("spdk_bdev_histogram_enable_ext", self)
         })
     }
 
@@ -347,9 +347,7 @@ impl Bdev {
                 )
             })
         };
-        call(start, move |fault| {
-            fault.at(At::new("spdk_bdev_histogram_get", self))
-        })
+        call(start, move || At::new("spdk_bdev_histogram_get", self))
     }
 
     /// How long I/Os took through one channel of the device.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::bdev::{self, BdevDesc, BdevEvent, DescExtra};
 use crate::call::call;
 use crate::errno::Errno;
-use crate::error::{At, Error, ErrorKind, Fault, Result};
+use crate::error::{At, Error, ErrorKind, Fault, Place, Result};
 use crate::events::{EventHub, emit};
 use crate::local::{Caller, Here};
 use crate::op::{Callback, Complete, Submitted, complete, op, status};
@@ -120,18 +120,27 @@ impl BdevDesc {
                 )
             })
         };
-        call(start, move |fault| told(fault, name))
+        call(start, Named(name))
     }
 }
 
-/// A name that no bdev has is its own error.
-fn told(fault: Fault, name: &str) -> Error {
-    let error = fault.at(At::new("spdk_bdev_open_async", &name));
-    match error.errno() {
-        Some(Errno::ENODEV) => ErrorKind::NoSuchBdev {
-            name: name.to_owned(),
+/// The name of the bdev to open.
+struct Named<'a>(&'a str);
+
+impl<'a> Place<'a> for Named<'a> {
+    fn at(&self) -> At<'a> {
+        At::name("spdk_bdev_open_async", self.0)
+    }
+
+    /// A name that no bdev has is its own error.
+    fn told(&self, fault: Fault) -> Error {
+        let error = fault.at(self.at());
+        match error.errno() {
+            Some(Errno::ENODEV) => ErrorKind::NoSuchBdev {
+                name: self.0.to_owned(),
+            }
+            .into(),
+            _ => error,
         }
-        .into(),
-        _ => error,
     }
 }

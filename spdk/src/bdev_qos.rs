@@ -145,8 +145,8 @@ impl Bdev {
                 )
             })
         };
-        call(start, move |fault| {
-            fault.at(At::new("spdk_bdev_set_qos_rate_limits", self))
+        call(start, move || {
+            At::new("spdk_bdev_set_qos_rate_limits", self)
         })
     }
 }

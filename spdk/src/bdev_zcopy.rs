@@ -176,8 +176,8 @@ impl BdevDesc {
                 )
             })
         };
-        call(start, move |fault| {
-            fault.at(At::new("spdk_bdev_zcopy_start", self).blocks(offset_blocks, num_blocks))
+        call(start, move || {
+            At::new("spdk_bdev_zcopy_start", self).blocks(offset_blocks, num_blocks)
         })
     }
 }
@@ -322,7 +322,7 @@ impl Zcopy {
             // SAFETY: just taken from its handle, on its spdk_thread, with what it holds.
             Ok(unsafe { end(io, commit, holds) })
         };
-        call(start, |fault| fault.at(self.at("spdk_bdev_zcopy_end"))).await
+        call(start, || self.at("spdk_bdev_zcopy_end")).await
     }
 
     fn at(&self, operation: &'static str) -> At<'_> {

@@ -6,10 +6,11 @@ use std::mem;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use crate::error::{Error, Fault};
+use crate::error::{Error, Fault, Place};
 use crate::io_id::{BdevIo, IoId};
 use crate::local::{Caller, begin};
 use crate::op::{Begun, Operation};
+use crate::span::{self, Watch};
 
 /// As the future of an `async fn`: it does nothing before its first poll. But the compiler makes less
 /// code of it.
@@ -25,16 +26,16 @@ enum Stage<B, O> {
     Ended,
 }
 
-/// Calls C by `start`, at the first poll, and tells an error `at` which call it happened.
+/// Calls C by `start`, at the first poll, and tells errors and spans `at` which call they happen.
 ///
 /// `start` runs no code of the user's between the begin of the operation and its return, such as the drop
 /// of what it has captured: an operation that ended there would not be seen as ended.
 #[inline(always)]
-pub fn call<B, O, E, T>(start: B, at: E) -> impl BdevIo<Output = Result<T, Error>>
+pub fn call<'a, B, O, E, T>(start: B, at: E) -> impl BdevIo<Output = Result<T, Error>>
 where
     B: FnOnce(Caller<'_>) -> Result<Begun<O>, Fault>,
     O: Operation<Output = T>,
-    E: Fn(Fault) -> Error,
+    E: Place<'a>,
 {
     let stage = Stage::New(start);
     Call { stage, at }
@@ -43,11 +44,11 @@ where
 // Nothing in it is pinned: an operation is a pointer.
 impl<B, O: Operation, E> Unpin for Call<B, O, E> {}
 
-impl<B, O, E> Future for Call<B, O, E>
+impl<'a, B, O, E> Future for Call<B, O, E>
 where
     B: FnOnce(Caller<'_>) -> Result<Begun<O>, Fault>,
     O: Operation,
-    E: Fn(Fault) -> Error,
+    E: Place<'a>,
 {
     type Output = Result<O::Output, Error>;
 
@@ -68,11 +69,16 @@ where
             match begin(start) {
                 Ok(Begun { op, in_flight }) => {
                     this.stage = Stage::Begun(op);
-                    // SAFETY: it is new; C has it if it says so.
-                    let poll = unsafe {
-                        match in_flight {
-                            true => op.wait_for(cx),
-                            false => op.poll(cx),
+                    let poll = match in_flight && !span::are_wanted() {
+                        // SAFETY: it is new, and C has it.
+                        true => unsafe { op.wait_for(cx) },
+                        false => {
+                            if let Some(watch) = Watch::open(&this.at) {
+                                // SAFETY: it has not been ready.
+                                unsafe { op.watch(watch) };
+                            }
+                            // SAFETY: as above; it may have ended by now.
+                            unsafe { op.poll(cx) }
                         }
                     };
                     if poll.is_ready() {
@@ -80,22 +86,27 @@ where
                     }
                     poll
                 }
-                Err(fault) => Poll::Ready(Err(fault)),
+                Err(fault) => {
+                    if let Some(watch) = Watch::open(&this.at) {
+                        watch.end(Some(&fault));
+                    }
+                    Poll::Ready(Err(fault))
+                }
             }
         };
         match poll {
             Poll::Pending => Poll::Pending,
             Poll::Ready(Ok(output)) => Poll::Ready(Ok(output)),
-            Poll::Ready(Err(fault)) => Poll::Ready(Err((this.at)(fault))),
+            Poll::Ready(Err(fault)) => Poll::Ready(Err(this.at.told(fault))),
         }
     }
 }
 
-impl<B, O, E> BdevIo for Call<B, O, E>
+impl<'a, B, O, E> BdevIo for Call<B, O, E>
 where
     B: FnOnce(Caller<'_>) -> Result<Begun<O>, Fault>,
     O: Operation,
-    E: Fn(Fault) -> Error,
+    E: Place<'a>,
 {
     fn id(&self) -> Option<IoId> {
         match self.stage {

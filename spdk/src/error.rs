@@ -381,21 +381,37 @@ impl Describe for &str {
     }
 }
 
-/// Where a call is made, borrowed: it costs nothing until there is an error.
+/// Where a call is made, borrowed: it costs nothing until there is something to tell.
 #[derive(Clone, Copy)]
 pub struct At<'a> {
     call: &'static str,
-    object: Option<&'a dyn Describe>,
+    object: Object<'a>,
     range: Option<Range>,
+}
+
+/// What a call is made on.
+#[derive(Clone, Copy)]
+enum Object<'a> {
+    None,
+    Some(&'a dyn Describe),
+    Name(&'a str),
 }
 
 impl<'a> At<'a> {
     /// A call on an object.
     pub fn new(call: &'static str, object: &'a dyn Describe) -> Self {
-        let object = Some(object);
         At {
             call,
-            object,
+            object: Object::Some(object),
+            range: None,
+        }
+    }
+
+    /// A call on something that has a name only.
+    pub fn name(call: &'static str, name: &'a str) -> Self {
+        At {
+            call,
+            object: Object::Name(name),
             range: None,
         }
     }
@@ -404,7 +420,7 @@ impl<'a> At<'a> {
     pub fn free(call: &'static str) -> Self {
         At {
             call,
-            object: None,
+            object: Object::None,
             range: None,
         }
     }
@@ -442,8 +458,7 @@ impl<'a> At<'a> {
 
     /// What SPDK means by `EINVAL`, if the range is why.
     fn hint(&self, errno: Errno) -> Option<Box<str>> {
-        let (blocks, size) = self.object?.extent()?;
-        let size = u64::from(size);
+        let (blocks, size) = self.extent()?;
         let (offset, length, unit) = match self.range? {
             Range::Bytes { offset, length } => (offset, length, size),
             Range::Blocks { offset, count } => (offset, count, 1),
@@ -476,9 +491,60 @@ impl<'a> At<'a> {
     fn context(&self) -> Box<Context> {
         Box::new(Context {
             operation: self.call,
-            object: self.object.map(Describe::describe).unwrap_or_default(),
+            object: self.object(),
             range: self.range,
         })
+    }
+
+    /// The C function.
+    pub(crate) fn operation(&self) -> &'static str {
+        self.call
+    }
+
+    /// The object in a few words; empty where there is none.
+    pub(crate) fn object(&self) -> String {
+        match self.object {
+            Object::None => String::new(),
+            Object::Some(object) => object.describe(),
+            Object::Name(name) => format!("{name:?}"),
+        }
+    }
+
+    /// How many blocks the device has, and their size in bytes.
+    fn extent(&self) -> Option<(u64, u64)> {
+        let Object::Some(object) = self.object else {
+            return None;
+        };
+        let (blocks, size) = object.extent()?;
+        Some((blocks, u64::from(size)))
+    }
+
+    /// The part of the device that is addressed.
+    pub(crate) fn range(&self) -> Option<Range> {
+        self.range
+    }
+
+    /// The bytes of so many blocks, if the size of a block is known.
+    pub(crate) fn bytes_of(&self, blocks: u64) -> Option<u64> {
+        let (_, size) = self.extent()?;
+        blocks.checked_mul(size)
+    }
+}
+
+/// Says where a call is made, when there is something to tell.
+pub trait Place<'a> {
+    /// Where it is.
+    fn at(&self) -> At<'a>;
+
+    /// The error of a call there.
+    fn told(&self, fault: Fault) -> Error {
+        fault.at(self.at())
+    }
+}
+
+impl<'a, F: Fn() -> At<'a>> Place<'a> for F {
+    fn at(&self) -> At<'a> {
+        self()
     }
 }
 
@@ -588,6 +654,30 @@ impl Fault {
             Kind::NotInitialised => ErrorKind::NotInitialised { operation: at.call },
         };
         kind.into()
+    }
+}
+
+/// The cause, without the place.
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &*self.0 {
+            Kind::Errno(errno) => errno.fmt(f),
+            Kind::Device(status) => status.fmt(f),
+            Kind::WrongThread { home, current } => {
+                write!(
+                    f,
+                    "it belongs to spdk_thread {home:?}, but the current one is {current:?}"
+                )
+            }
+            Kind::WrongChannel(channel) => write!(f, "it was given the {channel}"),
+            Kind::Gone(why) => why.fmt(f),
+            Kind::Invalid(reason) => f.write_str(reason),
+            Kind::NoDmaMemory { size, align } => {
+                write!(f, "no DMA memory for {size} bytes aligned to {align}")
+            }
+            Kind::NoThread => f.write_str("no spdk_thread is current on this OS thread"),
+            Kind::NotInitialised => f.write_str("SPDK is not initialised in this process"),
+        }
     }
 }
 

@@ -113,6 +113,7 @@ mod shutdown;
 mod slot;
 #[cfg(feature = "smol")]
 pub mod smol;
+mod span;
 mod spdk_log;
 pub mod task;
 mod text;

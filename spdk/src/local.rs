@@ -119,6 +119,8 @@ pub(crate) struct Local {
     timers: Timers,
     /// How many channels there are to the pools of `iobuf`.
     iobuf_channels: Cell<u32>,
+    /// How often an operation was told to wait for a free `spdk_bdev_io`.
+    retries: Cell<u64>,
     /// What runs when it has ended.
     ending: RefCell<Vec<Box<dyn FnOnce()>>>,
     is_ending: Cell<bool>,
@@ -218,6 +220,14 @@ pub(crate) fn beside<R>(f: impl FnOnce() -> R) -> R {
     f()
 }
 
+/// Counts an operation of the current spdk_thread that is told to wait for a free `spdk_bdev_io`.
+#[cold]
+pub(crate) fn count_retry() {
+    if let Some(local) = Local::here() {
+        local.retries.set(local.retries.get() + 1);
+    }
+}
+
 impl Local {
     /// The `Local` of the current spdk_thread.
     pub(crate) fn current() -> Result<Rc<Local>, Fault> {
@@ -292,6 +302,7 @@ impl Local {
             poller: Cell::new(ptr::null_mut()),
             timers: Timers::default(),
             iobuf_channels: Cell::new(0),
+            retries: Cell::new(0),
             ending: RefCell::default(),
             is_ending: Cell::new(false),
             out_of_patience: Cell::new(None),
@@ -341,6 +352,10 @@ impl Local {
 
     pub(crate) fn iobuf_channels(&self) -> &Cell<u32> {
         &self.iobuf_channels
+    }
+
+    pub(crate) fn retries(&self) -> &Cell<u64> {
+        &self.retries
     }
 
     pub(crate) fn timers(&self) -> &Timers {

@@ -7,6 +7,8 @@
 //!   await point, and nothing is freed or reused that SPDK can still touch.
 //! - The result is made in the callback by `finish`, so a resource that C hands out is an owned Rust
 //!   value before the waker runs: if the future is gone, it is dropped there and releases itself.
+//! - Whoever watches it as a span ([`Watch`]) does so from the slot, so that the span ends with the
+//!   operation. An operation without costs nothing: `Watched` is a state that no other one passes through.
 //! - The last of the two owners frees the slot. The future of a forgotten operation never does, so
 //!   `mem::forget` leaks the slot, and nothing else.
 //!
@@ -27,15 +29,17 @@ use std::ffi::{c_int, c_void};
 use std::marker::PhantomData;
 use std::mem::{ManuallyDrop, MaybeUninit};
 use std::ptr::{self, NonNull};
+use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 use crate::errno::Errno;
 use crate::error::Fault;
 use crate::executor::TaskRef;
 use crate::handle::Held;
-use crate::local::current_thread;
+use crate::local::{count_retry, current_thread};
 use crate::panic::guard;
 use crate::slot;
+use crate::span::Watch;
 use crate::sys;
 
 /// A C callback type that ends an operation.
@@ -131,6 +135,8 @@ enum State {
     Submitting,
     Inline,
     InFlight,
+    /// `InFlight`, and watched.
+    Watched,
     Waiting,
     Retry,
     Done,
@@ -144,6 +150,8 @@ struct Slot<C: Callback, H, S, F, T> {
     wanted: Cell<bool>,
     /// Whether `waker` is initialised.
     has_waker: Cell<bool>,
+    /// Whether `watch` is initialised.
+    has_watch: Cell<bool>,
     /// The task to resume, or to wake.
     task: Cell<Option<TaskRef>>,
     /// Initialised until the operation ends: `Shared::finish` or `Shared::drop_parts` takes it.
@@ -154,6 +162,7 @@ struct Slot<C: Callback, H, S, F, T> {
     result: UnsafeCell<MaybeUninit<Result<T, Fault>>>,
     /// Whom to wake, if no task of ours waits.
     waker: UnsafeCell<MaybeUninit<Waker>>,
+    watch: UnsafeCell<MaybeUninit<Rc<Watch>>>,
     /// Initialised in `Inline`.
     raw: UnsafeCell<MaybeUninit<C::Raw>>,
     /// The spdk_thread to submit on again. Initialised in `Retry`.
@@ -177,6 +186,20 @@ impl<C: Callback, H, S, F, T> Slot<C, H, S, F, T> {
             unsafe { (*self.waker.get()).write(waker) };
             self.has_waker.set(true);
         }
+    }
+
+    fn take_watch(&self) -> Option<Rc<Watch>> {
+        self.has_watch.replace(false).then(|| {
+            // SAFETY: it was initialised, and is not any more.
+            unsafe { (*self.watch.get()).assume_init_read() }
+        })
+    }
+
+    fn watch(&self) -> Option<Rc<Watch>> {
+        self.has_watch.get().then(|| {
+            // SAFETY: it is initialised; only this file uses it, for the length of a statement.
+            unsafe { (*self.watch.get()).assume_init_ref() }.clone()
+        })
     }
 }
 
@@ -252,6 +275,7 @@ where
             (&raw mut (*place).state).write(Cell::new(State::Submitting));
             (&raw mut (*place).wanted).write(Cell::new(true));
             (&raw mut (*place).has_waker).write(Cell::new(false));
+            (&raw mut (*place).has_watch).write(Cell::new(false));
         }
         Shared(slot)
     }
@@ -311,7 +335,11 @@ where
     /// Queues the operation for the next `spdk_bdev_io` that this thread frees.
     #[cold]
     fn wait(self, desc: *mut sys::spdk_bdev_desc, ch: *mut sys::spdk_io_channel) {
+        count_retry();
         let slot = self.slot();
+        if let Some(watch) = slot.watch() {
+            watch.retried();
+        }
         let entry = slot.wait.get().cast::<sys::spdk_bdev_io_wait_entry>();
         slot.state.set(State::Waiting);
         // SAFETY: the submission was on `desc` and `ch`, which `held` keeps. The entry is not in
@@ -328,10 +356,7 @@ where
         if rc != 0 {
             if !slot.wanted.get() {
                 // SAFETY: the future gave its share up in the submit call; SPDK has no entry.
-                return unsafe {
-                    self.drop_parts();
-                    self.free();
-                };
+                return unsafe { self.abandon() };
             }
             // SPDK has a free `spdk_bdev_io` after all: the next poll submits again.
             slot.state.set(State::Retry);
@@ -347,15 +372,19 @@ where
             // SAFETY: the entry's context is the slot, and C's share lasts until this call.
             let this = unsafe { Self::from_arg(arg) };
             if this.slot().wanted.get() {
-                let _in_flight = this.submit();
+                this.submit_again();
             } else {
                 // SAFETY: the future gave its share up, and C has nothing of the operation.
-                unsafe {
-                    this.drop_parts();
-                    this.free();
-                }
+                unsafe { this.abandon() }
             }
         });
+    }
+
+    #[cold]
+    fn submit_again(self) {
+        if self.submit() && self.slot().has_watch.get() {
+            self.slot().state.set(State::Watched);
+        }
     }
 
     /// The callback runs.
@@ -366,7 +395,8 @@ where
             State::InFlight => {
                 // SAFETY: `held` is initialised until `finish`.
                 let home = unsafe { (**slot.held.get()).home() };
-                if !self.finish(raw) {
+                let result = self.finish(raw);
+                if !self.end(result) {
                     return;
                 }
                 match self.slot().task.get() {
@@ -375,6 +405,7 @@ where
                     _ => self.wake(),
                 }
             }
+            State::Watched => self.finish_and_wake(raw),
             State::Submitting => {
                 // SAFETY: `raw` is not initialised before, and read after `Inline` only.
                 unsafe { (*slot.raw.get()).write(raw) };
@@ -386,26 +417,26 @@ where
 
     #[cold]
     fn finish_and_wake(self, raw: C::Raw) {
-        if self.finish(raw) {
+        let result = self.finish(raw);
+        self.tell(result.as_ref().err());
+        if self.end(result) {
             self.wake();
         }
     }
 
-    /// Makes the result of what C reported, which drops what C held. Returns whether there is a future
-    /// to wake.
+    /// Makes the result of what C reported, which drops what C held.
     #[inline(always)]
-    fn finish(self, raw: C::Raw) -> bool {
+    fn finish(self, raw: C::Raw) -> Result<T, Fault> {
         let slot = self.slot();
         // SAFETY: each is initialised until the operation ends, which is here, once.
-        let result = unsafe {
+        unsafe {
             ManuallyDrop::drop(&mut *slot.submit.get());
             let held = &mut *slot.held.get();
             let finish = ManuallyDrop::take(&mut *slot.finish.get());
             let result = finish(held, raw);
             H::drop(held);
             result
-        };
-        self.end(result)
+        }
     }
 
     /// C has, and will have, nothing of the operation.
@@ -413,8 +444,17 @@ where
     fn refuse(self, fault: Fault) {
         // SAFETY: the operation ends here, once, and C refused it.
         unsafe { self.drop_parts() };
+        self.tell(Some(&fault));
         if self.end(Err(fault)) {
             self.wake();
+        }
+    }
+
+    /// Tells whoever watches how it ended. That runs the user's code, in which the future may go, but C's
+    /// share keeps the slot.
+    fn tell(self, fault: Option<&Fault>) {
+        if let Some(watch) = self.slot().take_watch() {
+            watch.end(fault);
         }
     }
 
@@ -442,6 +482,23 @@ where
             task.wake();
         } else if let Some(waker) = slot.take_waker() {
             waker.wake();
+        }
+    }
+
+    /// Ends it without a result: it was to be submitted later.
+    ///
+    /// # Safety
+    /// The future gave its share up, and C has nothing of the operation.
+    #[cold]
+    unsafe fn abandon(self) {
+        let watch = self.slot().take_watch();
+        // SAFETY: it has not ended, and nobody has a share any more.
+        unsafe {
+            self.drop_parts();
+            self.free();
+        }
+        if let Some(watch) = watch {
+            watch.end_unsubmitted();
         }
     }
 
@@ -475,7 +532,7 @@ where
             let home = unsafe { (*slot.home.get()).assume_init() };
             // On another spdk_thread of this OS thread it only waits for its own turn.
             if home == current_thread() {
-                let _in_flight = self.submit();
+                self.submit_again();
             }
         }
         if slot.state.get() == State::Done {
@@ -532,6 +589,12 @@ pub trait Operation: Copy {
     /// What C knows it by. No other operation has it while the share is neither ready nor given up.
     fn context(self) -> *mut c_void;
 
+    /// Has it watched from now on. Runs the code of the user's subscriber.
+    ///
+    /// # Safety
+    /// As for [`Operation::poll`]; it is not watched, and is inside no call of C.
+    unsafe fn watch(self, watch: Rc<Watch>);
+
     /// Gives it up: the operation goes on without a future.
     ///
     /// # Safety
@@ -583,11 +646,30 @@ where
     }
 
     #[cold]
+    unsafe fn watch(self, watch: Rc<Watch>) {
+        let slot = self.slot();
+        match slot.state.get() {
+            State::Done => {
+                // SAFETY: the result is initialised, and the future's share keeps it there.
+                let result = unsafe { (*slot.result.get()).assume_init_ref() };
+                return watch.end(result.as_ref().err());
+            }
+            State::InFlight => slot.state.set(State::Watched),
+            State::Waiting | State::Retry => watch.retried(),
+            state => unreachable!("an operation that is {state:?} is not new"),
+        }
+        // SAFETY: only this file uses it, for the length of a statement.
+        unsafe { (*slot.watch.get()).write(watch) };
+        slot.has_watch.set(true);
+    }
+
+    #[cold]
     unsafe fn detach(self) {
         let slot = self.slot();
         slot.wanted.set(false);
-        // Dropped last: its drop is the user's code, in which C may call back and the slot go.
+        // Both are used last: they run the user's code, in which C may call back and the slot go.
         let _waker = slot.take_waker();
+        let watch = slot.watch();
         match slot.state.get() {
             // SAFETY: the result is initialised and belongs to the future; C's share has ended.
             State::Done => unsafe {
@@ -595,11 +677,15 @@ where
                 self.free();
             },
             // SAFETY: C has nothing of the operation.
-            State::Retry => unsafe {
-                self.drop_parts();
-                self.free();
-            },
-            State::InFlight | State::Waiting | State::Submitting | State::Inline => {}
+            State::Retry => unsafe { self.abandon() },
+            State::InFlight
+            | State::Watched
+            | State::Waiting
+            | State::Submitting
+            | State::Inline => {}
+        }
+        if let Some(watch) = watch {
+            watch.abandoned();
         }
     }
 }

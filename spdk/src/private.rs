@@ -10,7 +10,7 @@ pub use crate::call::call;
 pub use crate::channel::{IoChannel, IoChannelObject};
 pub use crate::each::{each, on_app_thread};
 pub use crate::errno::Errno;
-pub use crate::error::{At, Describe, Error, Fault, Gone, Result};
+pub use crate::error::{At, Describe, Error, Fault, Gone, Place, Result};
 pub use crate::events::{EventHub, Events, emit};
 pub use crate::handle::{Handle, Hold, Object, Subject};
 pub use crate::io_id::BdevIo;

@@ -16,6 +16,7 @@ pub mod rpc;
 pub mod second;
 pub mod signal;
 pub mod stress;
+pub mod traces;
 pub mod turns;
 pub mod usage;
 pub mod wait;

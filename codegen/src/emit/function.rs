@@ -37,10 +37,10 @@ fn wrapper(function: &Function) -> TokenStream {
         (None, _) => quote!(-> #output),
     };
     let lets = &function.lets;
-    let at = function
-        .at
-        .as_ref()
-        .map(|at| quote!(let at = move |fault: rt::Fault| fault.at(#at);));
+    let at = function.at.as_ref().map(|at| match is_op {
+        true => quote!(let at = move || #at;),
+        false => quote!(let at = move |fault: rt::Fault| fault.at(#at);),
+    });
     let generics = match &function.body {
         Body::Each { item, .. } => quote!(<F: FnMut(#item) -> ControlFlow<()>>),
         _ => borrows.map_or_else(|| quote!(), |lifetime| quote!(<#lifetime>)),

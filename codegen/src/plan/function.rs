@@ -146,16 +146,13 @@ fn at(func: &Func<'_>) -> TokenStream {
         .find_map(|(param, means)| {
             let name = params::ident(&param.name);
             match means {
-                Means::Receiver(_) => Some(quote!(self)),
-                Means::Held(_) => Some(quote!(#name)),
-                Means::Text { nullable: false } => Some(quote!(&#name)),
+                Means::Receiver(_) => Some(quote!(rt::At::new(#c, self))),
+                Means::Held(_) => Some(quote!(rt::At::new(#c, #name))),
+                Means::Text { nullable: false } => Some(quote!(rt::At::name(#c, #name))),
                 _ => None,
             }
         });
-    let at = match object {
-        Some(object) => quote!(rt::At::new(#c, #object)),
-        None => quote!(rt::At::free(#c)),
-    };
+    let at = object.unwrap_or_else(|| quote!(rt::At::free(#c)));
     match &func.entry.range {
         None => at,
         Some(range) => {

@@ -117,7 +117,7 @@ pub mod vault {
         pub fn open<'a>(
             path: &'a str,
         ) -> impl rt::Future<Output = rt::Result<Vault>> + use<'a> {
-            let at = move |fault: rt::Fault| fault.at(rt::At::new("vault_open", &path));
+            let at = move || rt::At::name("vault_open", path);
             let start = move |_: rt::Caller<'_>| {
                 Ok(unsafe {
                     rt::op::<
@@ -171,7 +171,7 @@ pub mod vault {
             key: &'a str,
             value: &'a [u8],
         ) -> impl rt::Future<Output = rt::Result<()>> + use<'a> {
-            let at = move |fault: rt::Fault| fault.at(rt::At::new("vault_put", self));
+            let at = move || rt::At::new("vault_put", self);
             let start = move |caller: rt::Caller<'_>| {
                 let len = u32::try_from(value.len())
                     .map_err(|_| rt::Fault::invalid(

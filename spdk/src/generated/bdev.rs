@@ -1063,9 +1063,7 @@ const _: unsafe extern "C" fn(
 /// Any spdk_thread.
 #[doc(alias = "spdk_bdev_wait_for_examine")]
 pub fn wait_for_examine() -> impl rt::Future<Output = rt::Result<()>> {
-    let at = move |fault: rt::Fault| {
-        fault.at(rt::At::free("spdk_bdev_wait_for_examine"))
-    };
+    let at = move || rt::At::free("spdk_bdev_wait_for_examine");
     let start = move |_: rt::Caller<'_>| {
         // SAFETY: 0 means that the callback runs once, another code that it never runs; C is given
         // nothing else.
@@ -1103,7 +1101,7 @@ const _: unsafe extern "C" fn(*const c_char) -> c_int = sys::spdk_bdev_examine;
 /// The spdk_thread that the application started on.
 #[doc(alias = "spdk_bdev_examine")]
 pub fn examine(name: &str) -> rt::Result<()> {
-    let at = move |fault: rt::Fault| fault.at(rt::At::new("spdk_bdev_examine", &name));
+    let at = move |fault: rt::Fault| fault.at(rt::At::name("spdk_bdev_examine", name));
     let result = rt::begin(|_| {
         rt::on_app_thread()?;
         let name = rt::cstring(name, "name")?;
@@ -1148,7 +1146,7 @@ impl BdevDesc {
             unsafe { rt::emit(event_ctx, BdevEvent::from_c(type_)) }
         }
         let at = move |fault: rt::Fault| {
-            fault.at(rt::At::new("spdk_bdev_open_ext", &bdev_name))
+            fault.at(rt::At::name("spdk_bdev_open_ext", bdev_name))
         };
         let result = rt::begin(|_| {
             drop(rt::Here::now()?);
@@ -1225,7 +1223,7 @@ impl BdevDesc {
             unsafe { rt::emit(event_ctx, BdevEvent::from_c(type_)) }
         }
         let at = move |fault: rt::Fault| {
-            fault.at(rt::At::new("spdk_bdev_open_ext_v2", &bdev_name))
+            fault.at(rt::At::name("spdk_bdev_open_ext_v2", bdev_name))
         };
         let result = rt::begin(|_| {
             drop(rt::Here::now()?);
@@ -2417,9 +2415,7 @@ impl BdevDesc {
         ch: &'a IoChannel,
         offset_blocks: u64,
     ) -> impl rt::BdevIo<Output = rt::Result<u64>> + use<'a> {
-        let at = move |fault: rt::Fault| {
-            fault.at(rt::At::new("spdk_bdev_seek_data", self).block(offset_blocks))
-        };
+        let at = move || rt::At::new("spdk_bdev_seek_data", self).block(offset_blocks);
         let start = move |caller: rt::Caller<'_>| {
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
             // keeps `desc` and `ch` until then. The `spdk_bdev_io` is ours in the callback, until
@@ -2487,9 +2483,7 @@ impl BdevDesc {
         ch: &'a IoChannel,
         offset_blocks: u64,
     ) -> impl rt::BdevIo<Output = rt::Result<u64>> + use<'a> {
-        let at = move |fault: rt::Fault| {
-            fault.at(rt::At::new("spdk_bdev_seek_hole", self).block(offset_blocks))
-        };
+        let at = move || rt::At::new("spdk_bdev_seek_hole", self).block(offset_blocks);
         let start = move |caller: rt::Caller<'_>| {
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
             // keeps `desc` and `ch` until then. The `spdk_bdev_io` is ours in the callback, until
@@ -2561,9 +2555,7 @@ impl BdevDesc {
         offset: u64,
     ) -> impl rt::BdevIo<Output = rt::Result<()>> + use<'a> {
         let nbytes = buf.len() as u64;
-        let at = move |fault: rt::Fault| {
-            fault.at(rt::At::new("spdk_bdev_read", self).bytes(offset, nbytes))
-        };
+        let at = move || rt::At::new("spdk_bdev_read", self).bytes(offset, nbytes);
         let start = move |caller: rt::Caller<'_>| {
             self.shows_metadata()?;
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
@@ -2639,12 +2631,8 @@ impl BdevDesc {
         offset_blocks: u64,
         num_blocks: u64,
     ) -> impl rt::BdevIo<Output = rt::Result<()>> + use<'a> {
-        let at = move |fault: rt::Fault| {
-            fault
-                .at(
-                    rt::At::new("spdk_bdev_read_blocks", self)
-                        .blocks(offset_blocks, num_blocks),
-                )
+        let at = move || {
+            rt::At::new("spdk_bdev_read_blocks", self).blocks(offset_blocks, num_blocks)
         };
         let start = move |caller: rt::Caller<'_>| {
             rt::check_len(buf.len() as u64, num_blocks, self.block_size_of()?)?;
@@ -2725,12 +2713,9 @@ impl BdevDesc {
         offset_blocks: u64,
         num_blocks: u64,
     ) -> impl rt::BdevIo<Output = rt::Result<()>> + use<'a> {
-        let at = move |fault: rt::Fault| {
-            fault
-                .at(
-                    rt::At::new("spdk_bdev_read_blocks_with_md", self)
-                        .blocks(offset_blocks, num_blocks),
-                )
+        let at = move || {
+            rt::At::new("spdk_bdev_read_blocks_with_md", self)
+                .blocks(offset_blocks, num_blocks)
         };
         let start = move |caller: rt::Caller<'_>| {
             rt::check_len(buf.len() as u64, num_blocks, self.block_size_of()?)?;
@@ -2810,9 +2795,7 @@ impl BdevDesc {
         offset: u64,
     ) -> impl rt::BdevIo<Output = rt::Result<()>> + use<'a> {
         let nbytes = rt::total_len(bufs);
-        let at = move |fault: rt::Fault| {
-            fault.at(rt::At::new("spdk_bdev_readv", self).bytes(offset, nbytes))
-        };
+        let at = move || rt::At::new("spdk_bdev_readv", self).bytes(offset, nbytes);
         let start = move |caller: rt::Caller<'_>| {
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
             // keeps `desc`, `ch` and `iov` until then.
@@ -2890,12 +2873,8 @@ impl BdevDesc {
         offset_blocks: u64,
         num_blocks: u64,
     ) -> impl rt::BdevIo<Output = rt::Result<()>> + use<'a> {
-        let at = move |fault: rt::Fault| {
-            fault
-                .at(
-                    rt::At::new("spdk_bdev_readv_blocks", self)
-                        .blocks(offset_blocks, num_blocks),
-                )
+        let at = move || {
+            rt::At::new("spdk_bdev_readv_blocks", self).blocks(offset_blocks, num_blocks)
         };
         let start = move |caller: rt::Caller<'_>| {
             rt::check_len(
@@ -2984,12 +2963,9 @@ impl BdevDesc {
         offset_blocks: u64,
         num_blocks: u64,
     ) -> impl rt::BdevIo<Output = rt::Result<()>> + use<'a> {
-        let at = move |fault: rt::Fault| {
-            fault
-                .at(
-                    rt::At::new("spdk_bdev_readv_blocks_with_md", self)
-                        .blocks(offset_blocks, num_blocks),
-                )
+        let at = move || {
+            rt::At::new("spdk_bdev_readv_blocks_with_md", self)
+                .blocks(offset_blocks, num_blocks)
         };
         let start = move |caller: rt::Caller<'_>| {
             rt::check_len(
@@ -3083,12 +3059,9 @@ impl BdevDesc {
         opts: &'a BdevExtIoOpts,
         metadata: Option<&'a mut rt::DmaBuf>,
     ) -> impl rt::BdevIo<Output = rt::Result<()>> + use<'a> {
-        let at = move |fault: rt::Fault| {
-            fault
-                .at(
-                    rt::At::new("spdk_bdev_readv_blocks_ext", self)
-                        .blocks(offset_blocks, num_blocks),
-                )
+        let at = move || {
+            rt::At::new("spdk_bdev_readv_blocks_ext", self)
+                .blocks(offset_blocks, num_blocks)
         };
         let start = move |caller: rt::Caller<'_>| {
             rt::check_len(
@@ -3181,9 +3154,7 @@ impl BdevDesc {
         offset: u64,
     ) -> impl rt::BdevIo<Output = rt::Result<()>> + use<'a> {
         let nbytes = buf.len() as u64;
-        let at = move |fault: rt::Fault| {
-            fault.at(rt::At::new("spdk_bdev_write", self).bytes(offset, nbytes))
-        };
+        let at = move || rt::At::new("spdk_bdev_write", self).bytes(offset, nbytes);
         let start = move |caller: rt::Caller<'_>| {
             self.shows_metadata()?;
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
@@ -3256,12 +3227,8 @@ impl BdevDesc {
         offset_blocks: u64,
         num_blocks: u64,
     ) -> impl rt::BdevIo<Output = rt::Result<()>> + use<'a> {
-        let at = move |fault: rt::Fault| {
-            fault
-                .at(
-                    rt::At::new("spdk_bdev_write_blocks", self)
-                        .blocks(offset_blocks, num_blocks),
-                )
+        let at = move || {
+            rt::At::new("spdk_bdev_write_blocks", self).blocks(offset_blocks, num_blocks)
         };
         let start = move |caller: rt::Caller<'_>| {
             rt::check_len(buf.len() as u64, num_blocks, self.block_size_of()?)?;
@@ -3339,12 +3306,9 @@ impl BdevDesc {
         offset_blocks: u64,
         num_blocks: u64,
     ) -> impl rt::BdevIo<Output = rt::Result<()>> + use<'a> {
-        let at = move |fault: rt::Fault| {
-            fault
-                .at(
-                    rt::At::new("spdk_bdev_write_blocks_with_md", self)
-                        .blocks(offset_blocks, num_blocks),
-                )
+        let at = move || {
+            rt::At::new("spdk_bdev_write_blocks_with_md", self)
+                .blocks(offset_blocks, num_blocks)
         };
         let start = move |caller: rt::Caller<'_>| {
             rt::check_len(buf.len() as u64, num_blocks, self.block_size_of()?)?;
@@ -3425,9 +3389,7 @@ impl BdevDesc {
         offset: u64,
     ) -> impl rt::BdevIo<Output = rt::Result<()>> + use<'a> {
         let len = rt::total_len(bufs);
-        let at = move |fault: rt::Fault| {
-            fault.at(rt::At::new("spdk_bdev_writev", self).bytes(offset, len))
-        };
+        let at = move || rt::At::new("spdk_bdev_writev", self).bytes(offset, len);
         let start = move |caller: rt::Caller<'_>| {
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
             // keeps `desc`, `ch` and `iov` until then.
@@ -3505,12 +3467,9 @@ impl BdevDesc {
         offset_blocks: u64,
         num_blocks: u64,
     ) -> impl rt::BdevIo<Output = rt::Result<()>> + use<'a> {
-        let at = move |fault: rt::Fault| {
-            fault
-                .at(
-                    rt::At::new("spdk_bdev_writev_blocks", self)
-                        .blocks(offset_blocks, num_blocks),
-                )
+        let at = move || {
+            rt::At::new("spdk_bdev_writev_blocks", self)
+                .blocks(offset_blocks, num_blocks)
         };
         let start = move |caller: rt::Caller<'_>| {
             rt::check_len(
@@ -3600,12 +3559,9 @@ impl BdevDesc {
         offset_blocks: u64,
         num_blocks: u64,
     ) -> impl rt::BdevIo<Output = rt::Result<()>> + use<'a> {
-        let at = move |fault: rt::Fault| {
-            fault
-                .at(
-                    rt::At::new("spdk_bdev_writev_blocks_with_md", self)
-                        .blocks(offset_blocks, num_blocks),
-                )
+        let at = move || {
+            rt::At::new("spdk_bdev_writev_blocks_with_md", self)
+                .blocks(offset_blocks, num_blocks)
         };
         let start = move |caller: rt::Caller<'_>| {
             rt::check_len(
@@ -3700,12 +3656,9 @@ impl BdevDesc {
         opts: &'a BdevExtIoOpts,
         metadata: Option<&'a rt::DmaBuf>,
     ) -> impl rt::BdevIo<Output = rt::Result<()>> + use<'a> {
-        let at = move |fault: rt::Fault| {
-            fault
-                .at(
-                    rt::At::new("spdk_bdev_writev_blocks_ext", self)
-                        .blocks(offset_blocks, num_blocks),
-                )
+        let at = move || {
+            rt::At::new("spdk_bdev_writev_blocks_ext", self)
+                .blocks(offset_blocks, num_blocks)
         };
         let start = move |caller: rt::Caller<'_>| {
             rt::check_len(
@@ -3800,12 +3753,9 @@ impl BdevDesc {
         offset_blocks: u64,
         num_blocks: u64,
     ) -> impl rt::BdevIo<Output = rt::Result<()>> + use<'a> {
-        let at = move |fault: rt::Fault| {
-            fault
-                .at(
-                    rt::At::new("spdk_bdev_compare_blocks", self)
-                        .blocks(offset_blocks, num_blocks),
-                )
+        let at = move || {
+            rt::At::new("spdk_bdev_compare_blocks", self)
+                .blocks(offset_blocks, num_blocks)
         };
         let start = move |caller: rt::Caller<'_>| {
             rt::check_len(buf.len() as u64, num_blocks, self.block_size_of()?)?;
@@ -3887,12 +3837,9 @@ impl BdevDesc {
         offset_blocks: u64,
         num_blocks: u64,
     ) -> impl rt::BdevIo<Output = rt::Result<()>> + use<'a> {
-        let at = move |fault: rt::Fault| {
-            fault
-                .at(
-                    rt::At::new("spdk_bdev_compare_blocks_with_md", self)
-                        .blocks(offset_blocks, num_blocks),
-                )
+        let at = move || {
+            rt::At::new("spdk_bdev_compare_blocks_with_md", self)
+                .blocks(offset_blocks, num_blocks)
         };
         let start = move |caller: rt::Caller<'_>| {
             self.compares_metadata()?;
@@ -3975,12 +3922,9 @@ impl BdevDesc {
         offset_blocks: u64,
         num_blocks: u64,
     ) -> impl rt::BdevIo<Output = rt::Result<()>> + use<'a> {
-        let at = move |fault: rt::Fault| {
-            fault
-                .at(
-                    rt::At::new("spdk_bdev_comparev_blocks", self)
-                        .blocks(offset_blocks, num_blocks),
-                )
+        let at = move || {
+            rt::At::new("spdk_bdev_comparev_blocks", self)
+                .blocks(offset_blocks, num_blocks)
         };
         let start = move |caller: rt::Caller<'_>| {
             rt::check_len(rt::total_len(bufs), num_blocks, self.block_size_of()?)?;
@@ -4069,12 +4013,9 @@ impl BdevDesc {
         offset_blocks: u64,
         num_blocks: u64,
     ) -> impl rt::BdevIo<Output = rt::Result<()>> + use<'a> {
-        let at = move |fault: rt::Fault| {
-            fault
-                .at(
-                    rt::At::new("spdk_bdev_comparev_blocks_with_md", self)
-                        .blocks(offset_blocks, num_blocks),
-                )
+        let at = move || {
+            rt::At::new("spdk_bdev_comparev_blocks_with_md", self)
+                .blocks(offset_blocks, num_blocks)
         };
         let start = move |caller: rt::Caller<'_>| {
             self.compares_metadata()?;
@@ -4168,12 +4109,9 @@ impl BdevDesc {
         offset_blocks: u64,
         num_blocks: u64,
     ) -> impl rt::BdevIo<Output = rt::Result<()>> + use<'a> {
-        let at = move |fault: rt::Fault| {
-            fault
-                .at(
-                    rt::At::new("spdk_bdev_comparev_and_writev_blocks", self)
-                        .blocks(offset_blocks, num_blocks),
-                )
+        let at = move || {
+            rt::At::new("spdk_bdev_comparev_and_writev_blocks", self)
+                .blocks(offset_blocks, num_blocks)
         };
         let start = move |caller: rt::Caller<'_>| {
             rt::check_len(
@@ -4258,9 +4196,7 @@ impl BdevDesc {
         offset: u64,
         len: u64,
     ) -> impl rt::BdevIo<Output = rt::Result<()>> + use<'a> {
-        let at = move |fault: rt::Fault| {
-            fault.at(rt::At::new("spdk_bdev_write_zeroes", self).bytes(offset, len))
-        };
+        let at = move || rt::At::new("spdk_bdev_write_zeroes", self).bytes(offset, len);
         let start = move |caller: rt::Caller<'_>| {
             self.shows_metadata()?;
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
@@ -4327,12 +4263,9 @@ impl BdevDesc {
         offset_blocks: u64,
         num_blocks: u64,
     ) -> impl rt::BdevIo<Output = rt::Result<()>> + use<'a> {
-        let at = move |fault: rt::Fault| {
-            fault
-                .at(
-                    rt::At::new("spdk_bdev_write_zeroes_blocks", self)
-                        .blocks(offset_blocks, num_blocks),
-                )
+        let at = move || {
+            rt::At::new("spdk_bdev_write_zeroes_blocks", self)
+                .blocks(offset_blocks, num_blocks)
         };
         let start = move |caller: rt::Caller<'_>| {
             self.shows_metadata()?;
@@ -4403,12 +4336,9 @@ impl BdevDesc {
         offset_blocks: u64,
         num_blocks: u64,
     ) -> impl rt::BdevIo<Output = rt::Result<()>> + use<'a> {
-        let at = move |fault: rt::Fault| {
-            fault
-                .at(
-                    rt::At::new("spdk_bdev_write_uncorrectable_blocks", self)
-                        .blocks(offset_blocks, num_blocks),
-                )
+        let at = move || {
+            rt::At::new("spdk_bdev_write_uncorrectable_blocks", self)
+                .blocks(offset_blocks, num_blocks)
         };
         let start = move |caller: rt::Caller<'_>| {
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
@@ -4478,9 +4408,7 @@ impl BdevDesc {
         offset: u64,
         nbytes: u64,
     ) -> impl rt::BdevIo<Output = rt::Result<()>> + use<'a> {
-        let at = move |fault: rt::Fault| {
-            fault.at(rt::At::new("spdk_bdev_unmap", self).bytes(offset, nbytes))
-        };
+        let at = move || rt::At::new("spdk_bdev_unmap", self).bytes(offset, nbytes);
         let start = move |caller: rt::Caller<'_>| {
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
             // keeps `desc` and `ch` until then.
@@ -4547,12 +4475,8 @@ impl BdevDesc {
         offset_blocks: u64,
         num_blocks: u64,
     ) -> impl rt::BdevIo<Output = rt::Result<()>> + use<'a> {
-        let at = move |fault: rt::Fault| {
-            fault
-                .at(
-                    rt::At::new("spdk_bdev_unmap_blocks", self)
-                        .blocks(offset_blocks, num_blocks),
-                )
+        let at = move || {
+            rt::At::new("spdk_bdev_unmap_blocks", self).blocks(offset_blocks, num_blocks)
         };
         let start = move |caller: rt::Caller<'_>| {
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
@@ -4622,9 +4546,7 @@ impl BdevDesc {
         offset: u64,
         length: u64,
     ) -> impl rt::BdevIo<Output = rt::Result<()>> + use<'a> {
-        let at = move |fault: rt::Fault| {
-            fault.at(rt::At::new("spdk_bdev_flush", self).bytes(offset, length))
-        };
+        let at = move || rt::At::new("spdk_bdev_flush", self).bytes(offset, length);
         let start = move |caller: rt::Caller<'_>| {
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
             // keeps `desc` and `ch` until then.
@@ -4692,12 +4614,8 @@ impl BdevDesc {
         offset_blocks: u64,
         num_blocks: u64,
     ) -> impl rt::BdevIo<Output = rt::Result<()>> + use<'a> {
-        let at = move |fault: rt::Fault| {
-            fault
-                .at(
-                    rt::At::new("spdk_bdev_flush_blocks", self)
-                        .blocks(offset_blocks, num_blocks),
-                )
+        let at = move || {
+            rt::At::new("spdk_bdev_flush_blocks", self).blocks(offset_blocks, num_blocks)
         };
         let start = move |caller: rt::Caller<'_>| {
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
@@ -4757,7 +4675,7 @@ impl BdevDesc {
         &'a self,
         ch: &'a IoChannel,
     ) -> impl rt::BdevIo<Output = rt::Result<()>> + use<'a> {
-        let at = move |fault: rt::Fault| fault.at(rt::At::new("spdk_bdev_reset", self));
+        let at = move || rt::At::new("spdk_bdev_reset", self);
         let start = move |caller: rt::Caller<'_>| {
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
             // keeps `desc` and `ch` until then.
@@ -4812,9 +4730,7 @@ impl BdevDesc {
         &'a self,
         ch: &'a IoChannel,
     ) -> impl rt::BdevIo<Output = rt::Result<()>> + use<'a> {
-        let at = move |fault: rt::Fault| {
-            fault.at(rt::At::new("spdk_bdev_nvme_nssr", self))
-        };
+        let at = move || rt::At::new("spdk_bdev_nvme_nssr", self);
         let start = move |caller: rt::Caller<'_>| {
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
             // keeps `desc` and `ch` until then.
@@ -4883,12 +4799,9 @@ impl BdevDesc {
         src_offset_blocks: u64,
         num_blocks: u64,
     ) -> impl rt::BdevIo<Output = rt::Result<()>> + use<'a> {
-        let at = move |fault: rt::Fault| {
-            fault
-                .at(
-                    rt::At::new("spdk_bdev_copy_blocks", self)
-                        .copy(src_offset_blocks, dst_offset_blocks, num_blocks),
-                )
+        let at = move || {
+            rt::At::new("spdk_bdev_copy_blocks", self)
+                .copy(src_offset_blocks, dst_offset_blocks, num_blocks)
         };
         let start = move |caller: rt::Caller<'_>| {
             self.shows_metadata()?;
@@ -4968,12 +4881,9 @@ impl BdevDesc {
         buf: Option<&'a mut rt::DmaBuf>,
     ) -> impl rt::BdevIo<Output = rt::Result<u32>> + use<'a> {
         let nbytes = buf.as_ref().map_or(0, |buf| buf.len());
-        let at = move |fault: rt::Fault| {
-            fault
-                .at(
-                    rt::At::new("spdk_bdev_nvme_admin_passthru", self)
-                        .command(cmd, nbytes as u64),
-                )
+        let at = move || {
+            rt::At::new("spdk_bdev_nvme_admin_passthru", self)
+                .command(cmd, nbytes as u64)
         };
         let start = move |caller: rt::Caller<'_>| {
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
@@ -5061,12 +4971,8 @@ impl BdevDesc {
         buf: Option<&'a mut rt::DmaBuf>,
     ) -> impl rt::BdevIo<Output = rt::Result<u32>> + use<'a> {
         let nbytes = buf.as_ref().map_or(0, |buf| buf.len());
-        let at = move |fault: rt::Fault| {
-            fault
-                .at(
-                    rt::At::new("spdk_bdev_nvme_io_passthru", self)
-                        .command(cmd, nbytes as u64),
-                )
+        let at = move || {
+            rt::At::new("spdk_bdev_nvme_io_passthru", self).command(cmd, nbytes as u64)
         };
         let start = move |caller: rt::Caller<'_>| {
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
@@ -5160,12 +5066,9 @@ impl BdevDesc {
     ) -> impl rt::BdevIo<Output = rt::Result<u32>> + use<'a> {
         let nbytes = buf.as_ref().map_or(0, |buf| buf.len());
         let md_len = md_buf.as_ref().map_or(0, |buf| buf.len());
-        let at = move |fault: rt::Fault| {
-            fault
-                .at(
-                    rt::At::new("spdk_bdev_nvme_io_passthru_md", self)
-                        .command(cmd, nbytes as u64),
-                )
+        let at = move || {
+            rt::At::new("spdk_bdev_nvme_io_passthru_md", self)
+                .command(cmd, nbytes as u64)
         };
         let start = move |caller: rt::Caller<'_>| {
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
@@ -5264,12 +5167,9 @@ impl BdevDesc {
     ) -> impl rt::BdevIo<Output = rt::Result<u32>> + use<'a> {
         let nbytes = (rt::total_len(bufs)) as usize;
         let md_len = md_buf.as_ref().map_or(0, |buf| buf.len());
-        let at = move |fault: rt::Fault| {
-            fault
-                .at(
-                    rt::At::new("spdk_bdev_nvme_iov_passthru_md", self)
-                        .command(cmd, nbytes as u64),
-                )
+        let at = move || {
+            rt::At::new("spdk_bdev_nvme_iov_passthru_md", self)
+                .command(cmd, nbytes as u64)
         };
         let start = move |caller: rt::Caller<'_>| {
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
@@ -5435,9 +5335,7 @@ impl Bdev {
         &'a self,
         reset_mode: ResetStat,
     ) -> impl rt::Future<Output = rt::Result<BdevIoStat>> + use<'a> {
-        let at = move |fault: rt::Fault| {
-            fault.at(rt::At::new("spdk_bdev_get_device_stat", self))
-        };
+        let at = move || rt::At::new("spdk_bdev_get_device_stat", self);
         let start = move |caller: rt::Caller<'_>| {
             // SAFETY: the callback runs exactly once, maybe inside the call; `held` keeps `bdev`
             // and `stat` until then.
@@ -5495,9 +5393,7 @@ impl Bdev {
     pub fn device_stat<'a>(
         &'a self,
     ) -> impl rt::Future<Output = rt::Result<BdevIoStat>> + use<'a> {
-        let at = move |fault: rt::Fault| {
-            fault.at(rt::At::new("spdk_bdev_get_device_stat", self))
-        };
+        let at = move || rt::At::new("spdk_bdev_get_device_stat", self);
         let start = move |caller: rt::Caller<'_>| {
             // SAFETY: the callback runs exactly once, maybe inside the call; `held` keeps `bdev`
             // and `stat` until then.
@@ -5556,9 +5452,7 @@ impl Bdev {
         &'a self,
         enable: bool,
     ) -> impl rt::Future<Output = rt::Result<()>> + use<'a> {
-        let at = move |fault: rt::Fault| {
-            fault.at(rt::At::new("spdk_bdev_histogram_enable", self))
-        };
+        let at = move || rt::At::new("spdk_bdev_histogram_enable", self);
         let start = move |caller: rt::Caller<'_>| {
             // SAFETY: the callback runs exactly once, maybe inside the call; `held` keeps `bdev`
             // until then.

@@ -456,9 +456,7 @@ impl BdevDesc {
         zone_id: u64,
         num_zones: usize,
     ) -> impl rt::BdevIo<Output = rt::Result<Vec<ZoneInfo>>> + use<'a> {
-        let at = move |fault: rt::Fault| {
-            fault.at(rt::At::new("spdk_bdev_get_zone_info", self).block(zone_id))
-        };
+        let at = move || rt::At::new("spdk_bdev_get_zone_info", self).block(zone_id);
         let start = move |caller: rt::Caller<'_>| {
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
             // keeps `desc`, `ch` and `info` until then.
@@ -532,9 +530,7 @@ impl BdevDesc {
         zone_id: u64,
         action: ZoneAction,
     ) -> impl rt::BdevIo<Output = rt::Result<()>> + use<'a> {
-        let at = move |fault: rt::Fault| {
-            fault.at(rt::At::new("spdk_bdev_zone_management", self).block(zone_id))
-        };
+        let at = move || rt::At::new("spdk_bdev_zone_management", self).block(zone_id);
         let start = move |caller: rt::Caller<'_>| {
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
             // keeps `desc` and `ch` until then.
@@ -606,12 +602,8 @@ impl BdevDesc {
         zone_id: u64,
         num_blocks: u64,
     ) -> impl rt::BdevIo<Output = rt::Result<u64>> + use<'a> {
-        let at = move |fault: rt::Fault| {
-            fault
-                .at(
-                    rt::At::new("spdk_bdev_zone_append", self)
-                        .blocks(zone_id, num_blocks),
-                )
+        let at = move || {
+            rt::At::new("spdk_bdev_zone_append", self).blocks(zone_id, num_blocks)
         };
         let start = move |caller: rt::Caller<'_>| {
             rt::check_len(buf.len() as u64, num_blocks, self.block_size_of()?)?;
@@ -691,12 +683,8 @@ impl BdevDesc {
         zone_id: u64,
         num_blocks: u64,
     ) -> impl rt::BdevIo<Output = rt::Result<u64>> + use<'a> {
-        let at = move |fault: rt::Fault| {
-            fault
-                .at(
-                    rt::At::new("spdk_bdev_zone_appendv", self)
-                        .blocks(zone_id, num_blocks),
-                )
+        let at = move || {
+            rt::At::new("spdk_bdev_zone_appendv", self).blocks(zone_id, num_blocks)
         };
         let start = move |caller: rt::Caller<'_>| {
             rt::check_len(rt::total_len(bufs), num_blocks, self.block_size_of()?)?;
@@ -785,12 +773,9 @@ impl BdevDesc {
         zone_id: u64,
         num_blocks: u64,
     ) -> impl rt::BdevIo<Output = rt::Result<u64>> + use<'a> {
-        let at = move |fault: rt::Fault| {
-            fault
-                .at(
-                    rt::At::new("spdk_bdev_zone_append_with_md", self)
-                        .blocks(zone_id, num_blocks),
-                )
+        let at = move || {
+            rt::At::new("spdk_bdev_zone_append_with_md", self)
+                .blocks(zone_id, num_blocks)
         };
         let start = move |caller: rt::Caller<'_>| {
             rt::check_len(buf.len() as u64, num_blocks, self.block_size_of()?)?;
@@ -883,12 +868,9 @@ impl BdevDesc {
         zone_id: u64,
         num_blocks: u64,
     ) -> impl rt::BdevIo<Output = rt::Result<u64>> + use<'a> {
-        let at = move |fault: rt::Fault| {
-            fault
-                .at(
-                    rt::At::new("spdk_bdev_zone_appendv_with_md", self)
-                        .blocks(zone_id, num_blocks),
-                )
+        let at = move || {
+            rt::At::new("spdk_bdev_zone_appendv_with_md", self)
+                .blocks(zone_id, num_blocks)
         };
         let start = move |caller: rt::Caller<'_>| {
             rt::check_len(rt::total_len(bufs), num_blocks, self.block_size_of()?)?;

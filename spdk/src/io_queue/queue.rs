@@ -21,9 +21,13 @@ use crate::error::{At, Fault};
 use crate::executor::TaskRef;
 use crate::handle::Handle;
 use crate::iovecs::check_len;
-use crate::local::{Home, begin, current_thread};
+use crate::local::{Home, begin, count_retry, current_thread};
 use crate::panic::guard;
+use crate::span::Watch;
 use crate::sys;
+
+/// The type of `on_done`.
+pub(super) type OnDone = unsafe extern "C" fn(*mut sys::spdk_bdev_io, bool, *mut c_void);
 
 /// How often a task finds completions before other tasks and SPDK's pollers have their turn: devices that
 /// complete at once would keep it for ever.
@@ -93,6 +97,22 @@ impl<T: 'static> Queue<T> {
         }
     }
 
+    /// Where the I/O of a slot is told of.
+    fn at(&self, slot: &Slot<T>) -> At<'_> {
+        let (offset, blocks) = (slot.offset.get(), slot.blocks.get());
+        At::new(slot.kind.get().name(), &self.desc).blocks(offset, blocks)
+    }
+
+    /// The callback for an I/O that begins: one that is watched has another.
+    #[inline(always)]
+    pub(super) fn callback(&self, slot: &Slot<T>) -> OnDone {
+        if let Some(watch) = Watch::open(&|| self.at(slot)) {
+            slot.watch.set(Some(watch));
+            return Self::on_watched_done;
+        }
+        Self::on_done
+    }
+
     /// Hands a slot to C, which has it or gives it back in `in_flight`.
     #[inline(always)]
     pub(super) fn start(
@@ -102,10 +122,11 @@ impl<T: 'static> Queue<T> {
         data: *mut c_void,
         offset: u64,
         blocks: u64,
+        done: OnDone,
     ) {
         let (desc, ch) = (self.c_desc, self.c_channel);
         let arg = ptr::from_ref(slot).cast_mut().cast();
-        let done: sys::spdk_bdev_io_completion_cb = Some(Self::on_done);
+        let done: sys::spdk_bdev_io_completion_cb = Some(done);
         // SAFETY: the queue keeps the descriptor and the channel, on their spdk_thread, until the callback;
         // so does the slot its buffer, which has the length of the blocks. The callback comes once if the
         // call returns 0, maybe inside the call, else never.
@@ -130,7 +151,14 @@ impl<T: 'static> Queue<T> {
     #[cold]
     pub(super) fn start_again(&self, slot: &Slot<T>) {
         let (offset, blocks) = (slot.offset.get(), slot.blocks.get());
-        self.start(slot, slot.kind.get(), slot.data.get(), offset, blocks);
+        let watch = slot.watch.take();
+        let done = match watch {
+            Some(_) => Self::on_watched_done,
+            None => Self::on_done,
+        };
+        slot.watch.set(watch);
+        let (kind, data) = (slot.kind.get(), slot.data.get());
+        self.start(slot, kind, data, offset, blocks, done);
     }
 
     #[cold]
@@ -138,12 +166,25 @@ impl<T: 'static> Queue<T> {
         if rc == -libc::ENOMEM {
             return self.wait(slot);
         }
+        let fault = Fault::errno(Errno::from_code(rc));
+        if let Some(watch) = slot.watch.take() {
+            watch.end(Some(&fault));
+        }
         self.one_less();
-        self.refuse(slot, Fault::errno(Errno::from_code(rc)));
+        if !self.owned.get() {
+            // SAFETY: its owner went just now, as the span ended; the slot counted until here.
+            return unsafe { Queue::discard(slot.queue, slot) };
+        }
+        self.refuse(slot, fault);
     }
 
     /// Waits for a free `spdk_bdev_io`.
     pub(super) fn wait(&self, slot: &Slot<T>) {
+        count_retry();
+        if let Some(watch) = slot.watch.take() {
+            watch.retried();
+            slot.watch.set(Some(watch));
+        }
         let entry = slot.wait.get().cast::<sys::spdk_bdev_io_wait_entry>();
         // SAFETY: as for the call in `start`. The entry is not in SPDK's queue: a slot is there only
         // between this call and `on_free_io`. All zeros is a valid entry.
@@ -173,6 +214,29 @@ impl<T: 'static> Queue<T> {
                 queue.one_less();
                 // SAFETY: C has given the slot back, and it was counted until here.
                 unsafe { Queue::discard(slot.queue, slot) };
+            }
+        });
+    }
+
+    /// [`Queue::on_done`] of an I/O that is watched.
+    unsafe extern "C" fn on_watched_done(
+        bdev_io: *mut sys::spdk_bdev_io,
+        success: bool,
+        arg: *mut c_void,
+    ) {
+        guard("completion callback", || {
+            // SAFETY: as for `on_done`, which gets all of it next. What the span's end runs is the user's,
+            // which can let the queue go, but the slot counts as in flight.
+            unsafe {
+                let (slot, queue) = Slot::<T>::of(arg);
+                if let Some(watch) = slot.watch.take() {
+                    let fault = (!success).then(|| bdev_io::fault(bdev_io));
+                    if !queue.owned.get() {
+                        watch.abandoned();
+                    }
+                    watch.end(fault.as_ref());
+                }
+                Self::on_done(bdev_io, success, arg);
             }
         });
     }
@@ -224,12 +288,17 @@ impl<T: 'static> Queue<T> {
     pub(super) unsafe fn discard(this: NonNull<Self>, slot: &Slot<T>) {
         // SAFETY: it exists until the `free` below.
         let queue = unsafe { this.as_ref() };
+        let watch = slot.watch.take();
         let parts = Ended { queue, slot }.into_parts();
         if queue.in_flight.get() == 0 {
             // SAFETY: the owner has gone, and C has nothing of the queue. Nobody uses `queue` after.
             unsafe { Queue::free(this) };
         }
         drop(parts);
+        if let Some(watch) = watch {
+            watch.abandoned();
+            watch.end_unsubmitted();
+        }
     }
 
     /// # Safety
@@ -351,6 +420,15 @@ impl<T: 'static> Queue<T> {
         Poll::Pending
     }
 
+    /// It cannot be submitted. The caller has the user's queue, so nobody lets it go.
+    #[cold]
+    pub(super) fn refuse_at_once(&self, slot: &Slot<T>, fault: Fault) {
+        if let Some(watch) = Watch::open(&|| self.at(slot)) {
+            watch.end(Some(&fault));
+        }
+        self.refuse(slot, fault);
+    }
+
     /// It has not been submitted, and ends.
     #[cold]
     pub(super) fn refuse(&self, slot: &Slot<T>, fault: Fault) {
@@ -364,8 +442,7 @@ impl<T: 'static> Queue<T> {
 
     #[cold]
     pub(super) fn fail(&self, slot: &Slot<T>, fault: Fault) {
-        let (offset, blocks) = (slot.offset.get(), slot.blocks.get());
-        let at = At::new(slot.kind.get().name(), &self.desc).blocks(offset, blocks);
+        let at = self.at(slot);
         // SAFETY: the slot is on its way into the list of those that have ended: nobody else has it.
         unsafe { *slot.error.get() = Some(fault.at(at)) };
     }

@@ -5,10 +5,12 @@ use std::cell::{Cell, UnsafeCell};
 use std::ffi::c_void;
 use std::mem::MaybeUninit;
 use std::ptr::{self, NonNull};
+use std::rc::Rc;
 
 use super::queue::Queue;
 use crate::buf::DmaBuf;
 use crate::error::Error;
+use crate::span::Watch;
 use crate::sys;
 
 /// What an I/O does.
@@ -59,6 +61,8 @@ pub(super) struct Slot<T> {
     /// Initialised unless the slot is free.
     pub(super) tag: UnsafeCell<MaybeUninit<T>>,
     pub(super) buf: UnsafeCell<Option<DmaBuf>>,
+    /// The span of an I/O that is watched, from its start to its end.
+    pub(super) watch: Cell<Option<Rc<Watch>>>,
     /// SPDK's queue entry, its memory while it waits for a free `spdk_bdev_io`.
     pub(super) wait: UnsafeCell<MaybeUninit<sys::spdk_bdev_io_wait_entry>>,
 }
@@ -77,6 +81,7 @@ impl<T: 'static> Slot<T> {
             kind: Cell::new(Kind::Flush),
             tag: UnsafeCell::new(MaybeUninit::uninit()),
             buf: UnsafeCell::new(None),
+            watch: Cell::new(None),
             wait: UnsafeCell::new(MaybeUninit::uninit()),
         })))
     }

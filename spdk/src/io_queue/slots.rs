@@ -111,7 +111,12 @@ impl<T: 'static> Drop for Slots<T> {
         while let Some(slot) = queue.again.pop() {
             // SPDK does not have it, so it ends here.
             queue.one_less();
+            let watch = slot.watch.take();
             queue.ended.push(slot);
+            if let Some(watch) = watch {
+                watch.abandoned();
+                watch.end_unsubmitted();
+            }
         }
         let _left = Left(self.0);
         queue.drop_ended();
@@ -229,10 +234,11 @@ impl<'a, T: 'static> Ended<'a, T> {
         match ready {
             Ok(data) => {
                 slot.data.set(data);
+                let done = queue.callback(slot);
                 queue.one_more();
-                queue.start(slot, kind, data, offset, blocks);
+                queue.start(slot, kind, data, offset, blocks, done);
             }
-            Err(fault) => queue.refuse(slot, fault),
+            Err(fault) => queue.refuse_at_once(slot, fault),
         }
     }
 }

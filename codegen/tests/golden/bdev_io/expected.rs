@@ -113,9 +113,7 @@ impl BdevDesc {
         offset: u64,
     ) -> impl rt::BdevIo<Output = rt::Result<()>> + use<'a> {
         let nbytes = buf.len() as u64;
-        let at = move |fault: rt::Fault| {
-            fault.at(rt::At::new("spdk_bdev_read", self).bytes(offset, nbytes))
-        };
+        let at = move || rt::At::new("spdk_bdev_read", self).bytes(offset, nbytes);
         let start = move |caller: rt::Caller<'_>| {
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
             // keeps `desc`, `ch` and `buf` until then.
@@ -189,12 +187,9 @@ impl BdevDesc {
         offset_blocks: u64,
         num_blocks: u64,
     ) -> impl rt::BdevIo<Output = rt::Result<()>> + use<'a> {
-        let at = move |fault: rt::Fault| {
-            fault
-                .at(
-                    rt::At::new("spdk_bdev_write_blocks_with_md", self)
-                        .blocks(offset_blocks, num_blocks),
-                )
+        let at = move || {
+            rt::At::new("spdk_bdev_write_blocks_with_md", self)
+                .blocks(offset_blocks, num_blocks)
         };
         let start = move |caller: rt::Caller<'_>| {
             rt::check_len(buf.len() as u64, num_blocks, self.block_size()?)?;
@@ -260,7 +255,7 @@ pub fn reset<'a>(
     desc: &'a BdevDesc,
     ch: &'a IoChannel,
 ) -> impl rt::BdevIo<Output = rt::Result<()>> + use<'a> {
-    let at = move |fault: rt::Fault| fault.at(rt::At::new("spdk_bdev_reset", desc));
+    let at = move || rt::At::new("spdk_bdev_reset", desc);
     let start = move |caller: rt::Caller<'_>| {
         // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
         // keeps `desc` and `ch` until then.
@@ -313,9 +308,7 @@ impl BdevDesc {
         &'a self,
         ch: &'a IoChannel,
     ) -> impl rt::BdevIo<Output = rt::Result<()>> + use<'a> {
-        let at = move |fault: rt::Fault| {
-            fault.at(rt::At::new("spdk_bdev_nvme_nssr", self))
-        };
+        let at = move || rt::At::new("spdk_bdev_nvme_nssr", self);
         let start = move |caller: rt::Caller<'_>| {
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
             // keeps `desc` and `ch` until then.

@@ -264,7 +264,7 @@ const _: unsafe extern "C" fn(*const c_char) -> c_int = sys::spdk_bdev_examine;
 /// The spdk_thread that the application started on.
 #[doc(alias = "spdk_bdev_examine")]
 pub fn examine(name: &str) -> rt::Result<()> {
-    let at = move |fault: rt::Fault| fault.at(rt::At::new("spdk_bdev_examine", &name));
+    let at = move |fault: rt::Fault| fault.at(rt::At::name("spdk_bdev_examine", name));
     let result = rt::begin(|_| {
         rt::on_app_thread()?;
         let name = rt::cstring(name, "name")?;
@@ -445,7 +445,7 @@ const _: unsafe extern "C" fn(*const c_char, *mut u64, *mut bool) -> c_int = sys
 #[doc(alias = "spdk_parse_capacity")]
 pub fn parse_capacity(cap_str: &str) -> rt::Result<(u64, bool)> {
     let at = move |fault: rt::Fault| {
-        fault.at(rt::At::new("spdk_parse_capacity", &cap_str))
+        fault.at(rt::At::name("spdk_parse_capacity", cap_str))
     };
     let result = rt::begin(|_| {
         let cap_str = rt::cstring(cap_str, "cap_str")?;

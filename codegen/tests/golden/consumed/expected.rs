@@ -239,7 +239,7 @@ impl Blobstore {
         dev: BsDev,
         opts: Option<&'a BsOpts>,
     ) -> impl rt::Future<Output = rt::Result<Blobstore>> + use<'a> {
-        let at = move |fault: rt::Fault| fault.at(rt::At::free("spdk_bs_init"));
+        let at = move || rt::At::free("spdk_bs_init");
         let start = move |_: rt::Caller<'_>| {
             // SAFETY: the callback runs exactly once, maybe inside the call; `held` keeps `dev` and
             // `opts` until then. A handle that it reports with status 0 is ours.
@@ -291,7 +291,7 @@ impl Blobstore {
         dev: BsDev,
         opts: &'a BsOpts,
     ) -> impl rt::Future<Output = rt::Result<Blobstore>> + use<'a> {
-        let at = move |fault: rt::Fault| fault.at(rt::At::free("spdk_bs_load"));
+        let at = move || rt::At::free("spdk_bs_load");
         let start = move |_: rt::Caller<'_>| {
             rt::on_app_thread()?;
             // SAFETY: the callback runs exactly once, maybe inside the call; `held` keeps `dev` and

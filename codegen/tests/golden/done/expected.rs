@@ -44,9 +44,7 @@ const _: unsafe extern "C" fn(
 /// Any spdk_thread.
 #[doc(alias = "spdk_bdev_wait_for_examine")]
 pub fn wait_for_examine() -> impl rt::Future<Output = rt::Result<()>> {
-    let at = move |fault: rt::Fault| {
-        fault.at(rt::At::free("spdk_bdev_wait_for_examine"))
-    };
+    let at = move || rt::At::free("spdk_bdev_wait_for_examine");
     let start = move |_: rt::Caller<'_>| {
         // SAFETY: 0 means that the callback runs once, another code that it never runs; C is given
         // nothing else.

@@ -215,7 +215,7 @@ impl BdevDesc {
             unsafe { rt::emit(event_ctx, BdevEvent::from_c(type_)) }
         }
         let at = move |fault: rt::Fault| {
-            fault.at(rt::At::new("spdk_bdev_open_ext_v2", &bdev_name))
+            fault.at(rt::At::name("spdk_bdev_open_ext_v2", bdev_name))
         };
         let result = rt::begin(|_| {
             drop(rt::Here::now()?);

@@ -108,9 +108,7 @@ impl BdevDesc {
         ch: &'a IoChannel,
         offset_blocks: u64,
     ) -> impl rt::BdevIo<Output = rt::Result<u64>> + use<'a> {
-        let at = move |fault: rt::Fault| {
-            fault.at(rt::At::new("spdk_bdev_seek_data", self))
-        };
+        let at = move || rt::At::new("spdk_bdev_seek_data", self);
         let start = move |caller: rt::Caller<'_>| {
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
             // keeps `desc` and `ch` until then. The `spdk_bdev_io` is ours in the callback, until
@@ -180,9 +178,7 @@ impl BdevDesc {
         zone_id: u64,
         num_blocks: u64,
     ) -> impl rt::BdevIo<Output = rt::Result<crate::zone::Place>> + use<'a> {
-        let at = move |fault: rt::Fault| {
-            fault.at(rt::At::new("spdk_bdev_zone_append", self))
-        };
+        let at = move || rt::At::new("spdk_bdev_zone_append", self);
         let start = move |caller: rt::Caller<'_>| {
             rt::check_len(buf.len() as u64, num_blocks, self.block_size()?)?;
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`

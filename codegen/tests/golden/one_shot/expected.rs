@@ -241,9 +241,7 @@ impl Blobstore {
         &'a self,
         blobid: u64,
     ) -> impl rt::Future<Output = rt::Result<()>> + use<'a> {
-        let at = move |fault: rt::Fault| {
-            fault.at(rt::At::new("spdk_bs_set_super", self))
-        };
+        let at = move || rt::At::new("spdk_bs_set_super", self);
         let start = move |caller: rt::Caller<'_>| {
             // SAFETY: the callback runs exactly once, maybe inside the call; `held` keeps `bs`
             // until then.
@@ -289,9 +287,7 @@ impl Blobstore {
     pub fn create_blob<'a>(
         &'a self,
     ) -> impl rt::Future<Output = rt::Result<u64>> + use<'a> {
-        let at = move |fault: rt::Fault| {
-            fault.at(rt::At::new("spdk_bs_create_blob", self))
-        };
+        let at = move || rt::At::new("spdk_bs_create_blob", self);
         let start = move |caller: rt::Caller<'_>| {
             // SAFETY: the callback runs exactly once, maybe inside the call; `held` keeps `bs`
             // until then.
@@ -342,9 +338,7 @@ impl Blobstore {
         &'a self,
         blobid: u64,
     ) -> impl rt::Future<Output = rt::Result<Blob>> + use<'a> {
-        let at = move |fault: rt::Fault| {
-            fault.at(rt::At::new("spdk_bs_open_blob", self))
-        };
+        let at = move || rt::At::new("spdk_bs_open_blob", self);
         let start = move |caller: rt::Caller<'_>| {
             // SAFETY: the callback runs exactly once, maybe inside the call; `held` keeps `bs`
             // until then. A handle that it reports with status 0 is ours.
@@ -403,9 +397,7 @@ impl Blob {
         offset: u64,
         length: u64,
     ) -> impl rt::Future<Output = rt::Result<()>> + use<'a> {
-        let at = move |fault: rt::Fault| {
-            fault.at(rt::At::new("spdk_blob_io_read", self))
-        };
+        let at = move || rt::At::new("spdk_blob_io_read", self);
         let start = move |caller: rt::Caller<'_>| {
             rt::check_len(payload.len() as u64, length, self.io_unit_size()?)?;
             // SAFETY: the callback runs exactly once, maybe inside the call; `held` keeps `blob`,
@@ -475,9 +467,7 @@ impl Blob {
         offset: u64,
         length: u64,
     ) -> impl rt::Future<Output = rt::Result<()>> + use<'a> {
-        let at = move |fault: rt::Fault| {
-            fault.at(rt::At::new("spdk_blob_io_writev", self))
-        };
+        let at = move || rt::At::new("spdk_blob_io_writev", self);
         let start = move |caller: rt::Caller<'_>| {
             rt::check_len(rt::total_len(bufs), length, self.io_unit_size()?)?;
             // SAFETY: the callback runs exactly once, maybe inside the call; `held` keeps `blob`,

@@ -181,9 +181,7 @@ impl BdevDesc {
         opts: &'a BdevExtIoOpts,
         metadata: Option<&'a mut rt::DmaBuf>,
     ) -> impl rt::BdevIo<Output = rt::Result<()>> + use<'a> {
-        let at = move |fault: rt::Fault| {
-            fault.at(rt::At::new("spdk_bdev_readv_blocks_ext", self))
-        };
+        let at = move || rt::At::new("spdk_bdev_readv_blocks_ext", self);
         let start = move |caller: rt::Caller<'_>| {
             rt::check_len(rt::total_len(bufs), num_blocks, self.block_size()?)?;
             if let Some(metadata) = &metadata {
@@ -272,9 +270,7 @@ impl BdevDesc {
         opts: &'a BdevExtIoOpts,
         metadata: Option<&'a rt::DmaBuf>,
     ) -> impl rt::BdevIo<Output = rt::Result<()>> + use<'a> {
-        let at = move |fault: rt::Fault| {
-            fault.at(rt::At::new("spdk_bdev_writev_blocks_ext", self))
-        };
+        let at = move || rt::At::new("spdk_bdev_writev_blocks_ext", self);
         let start = move |caller: rt::Caller<'_>| {
             self.is_ready()?;
             rt::check_len(rt::total_len(bufs), num_blocks, self.block_size()?)?;

@@ -121,9 +121,7 @@ impl BdevDesc {
     ) -> impl rt::BdevIo<Output = rt::Result<()>> + use<'a> {
         let nbytes = buf.as_ref().map_or(0, |buf| buf.len());
         let md_len = md_buf.as_ref().map_or(0, |buf| buf.len());
-        let at = move |fault: rt::Fault| {
-            fault.at(rt::At::new("spdk_bdev_nvme_io_passthru_md", self))
-        };
+        let at = move || rt::At::new("spdk_bdev_nvme_io_passthru_md", self);
         let start = move |caller: rt::Caller<'_>| {
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
             // keeps `bdev_desc`, `ch`, `cmd`, `buf` and `md_buf` until then. The rest is the

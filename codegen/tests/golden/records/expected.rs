@@ -266,9 +266,7 @@ impl BdevDesc {
         zone_id: u64,
         num_zones: usize,
     ) -> impl rt::BdevIo<Output = rt::Result<Vec<ZoneInfo>>> + use<'a> {
-        let at = move |fault: rt::Fault| {
-            fault.at(rt::At::new("spdk_bdev_get_zone_info", self))
-        };
+        let at = move || rt::At::new("spdk_bdev_get_zone_info", self);
         let start = move |caller: rt::Caller<'_>| {
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
             // keeps `desc`, `ch` and `info` until then.
@@ -428,9 +426,7 @@ impl Bdev {
         &'a self,
         enable: bool,
     ) -> impl rt::Future<Output = rt::Result<()>> + use<'a> {
-        let at = move |fault: rt::Fault| {
-            fault.at(rt::At::new("spdk_bdev_histogram_enable", self))
-        };
+        let at = move || rt::At::new("spdk_bdev_histogram_enable", self);
         let start = move |caller: rt::Caller<'_>| {
             // SAFETY: the callback runs exactly once, maybe inside the call; `held` keeps `bdev`
             // until then.

@@ -161,9 +161,7 @@ impl Subsystem {
     /// The home spdk_thread of the handle.
     #[doc(alias = "spdk_nvmf_subsystem_destroy")]
     pub fn destroy<'a>(&'a self) -> impl rt::Future<Output = rt::Result<()>> + use<'a> {
-        let at = move |fault: rt::Fault| {
-            fault.at(rt::At::new("spdk_nvmf_subsystem_destroy", self))
-        };
+        let at = move || rt::At::new("spdk_nvmf_subsystem_destroy", self);
         let start = move |caller: rt::Caller<'_>| {
             // SAFETY: 0 means that it is done without a callback, -115 means that the callback runs
             // once, another code that the callback never runs; `held` keeps `subsystem` until then.
@@ -210,9 +208,7 @@ impl Subsystem {
     /// The home spdk_thread of the handle.
     #[doc(alias = "spdk_nvmf_subsystem_start")]
     pub fn start<'a>(&'a self) -> impl rt::Future<Output = rt::Result<()>> + use<'a> {
-        let at = move |fault: rt::Fault| {
-            fault.at(rt::At::new("spdk_nvmf_subsystem_start", self))
-        };
+        let at = move || rt::At::new("spdk_nvmf_subsystem_start", self);
         let start = move |caller: rt::Caller<'_>| {
             // SAFETY: 0 means that the callback runs once, -16 means that it failed and the
             // callback ran, another code that the callback never runs; `held` keeps `subsystem`
@@ -269,9 +265,7 @@ impl Subsystem {
         &'a self,
         hostnqn: &'a str,
     ) -> impl rt::Future<Output = rt::Result<()>> + use<'a> {
-        let at = move |fault: rt::Fault| {
-            fault.at(rt::At::new("spdk_nvmf_subsystem_disconnect_host", self))
-        };
+        let at = move || rt::At::new("spdk_nvmf_subsystem_disconnect_host", self);
         let start = move |caller: rt::Caller<'_>| {
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
             // keeps `subsystem` and `hostnqn` until then.
@@ -329,9 +323,7 @@ impl Subsystem {
         hostnqn: &'a str,
         timeout_ms: u64,
     ) -> impl rt::Future<Output = rt::Result<()>> + use<'a> {
-        let at = move |fault: rt::Fault| {
-            fault.at(rt::At::new("spdk_nvmf_subsystem_disconnect_host", self))
-        };
+        let at = move || rt::At::new("spdk_nvmf_subsystem_disconnect_host", self);
         let start = move |caller: rt::Caller<'_>| {
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
             // keeps `subsystem` and `hostnqn` until then.
