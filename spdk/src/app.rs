@@ -22,7 +22,7 @@ use crate::error::{At, Error, ErrorKind, Fault, Result};
 use crate::local::Local;
 use crate::shared::Shared;
 use crate::shutdown::{self, Watch};
-use crate::{mem, panic, spdk_log, sys, task};
+use crate::{log, mem, panic, sys, task};
 
 /// Whether the application has been asked to stop.
 static STOP: AtomicBool = AtomicBool::new(false);
@@ -153,7 +153,7 @@ where
         return Err(error);
     }
     if !start.started.get() {
-        let mut reason = spdk_log::reason(&format!(
+        let mut reason = log::reason(&format!(
             "spdk_app_start returned {code}; the messages on stderr say more"
         ));
         // SPDK's exit code does not tell a lack of memory from other reasons, but its words do.
@@ -169,7 +169,7 @@ where
         Some(Err(payload)) => resume_unwind(payload),
         _ if abandoned => Err(shutdown::error()),
         Some(Ok(_)) | None if code != 0 => {
-            let reason = spdk_log::reason("see SPDK's log");
+            let reason = log::reason("see SPDK's log");
             Err(ErrorKind::Stopped { code, reason }.into())
         }
         Some(Ok(output)) => Ok(Some(output)),
@@ -189,7 +189,7 @@ unsafe extern "C" fn on_start(arg: *mut c_void) {
     panic::guard("spdk_app_start", || {
         // SAFETY: `run` passed it, and it lives until `spdk_app_start` has returned.
         let start = unsafe { &*arg.cast::<Start>().cast_const() };
-        spdk_log::release();
+        log::started();
         env::set_phase(Phase::App);
         start.started.set(true);
         match (Local::current(), start.main.take()) {

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU8, Ordering::SeqCst};
 
 use crate::errno::Errno;
 use crate::error::{ErrorKind, Result};
-use crate::{mem, options, spdk_log, sys, thread};
+use crate::{log, mem, options, sys, thread};
 
 /// Where this process is in SPDK's one life.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -176,7 +176,7 @@ impl SpdkEnvBuilder {
         options::main_core(self.main_core, self.core_mask.as_deref())?;
         let mem_size = self.mem_size_mb.map(options::memory).transpose()?;
         begin()?;
-        spdk_log::capture();
+        log::capture();
         let mut opts = MaybeUninit::<sys::spdk_env_opts>::zeroed();
         // SAFETY: zeroes are valid for every field; the init function fills in the defaults, after
         // it was told the size where it asks for one. The texts live until `spdk_env_init` returns.
@@ -205,10 +205,10 @@ impl SpdkEnvBuilder {
             opts.hugepage_single_segments = self.hugepage_single_segments;
             sys::spdk_env_init(ptr::from_mut(opts))
         };
-        spdk_log::release();
+        log::started();
         if rc != 0 {
             set_phase(Phase::Before);
-            let reason = spdk_log::reason(&format!(
+            let reason = log::reason(&format!(
                 "spdk_env_init: {}; DPDK's messages on stderr say more",
                 Errno::from_code(rc)
             ));

@@ -6,38 +6,6 @@ use std::path::Path;
 
 use crate::error::{Error, ErrorKind, Result, interior_nul};
 
-/// How much SPDK logs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[non_exhaustive]
-pub enum LogLevel {
-    /// Nothing.
-    Disabled,
-    /// Errors.
-    Error,
-    /// Errors and warnings.
-    Warn,
-    /// Errors, warnings and notices; SPDK's own default.
-    Notice,
-    /// The above and, for the log flags that are on, information.
-    Info,
-    /// Everything; debug messages exist in debug builds of SPDK only.
-    Debug,
-}
-
-impl LogLevel {
-    /// SPDK's `enum spdk_log_level`.
-    pub(crate) fn code(self) -> i32 {
-        match self {
-            LogLevel::Disabled => -1,
-            LogLevel::Error => 0,
-            LogLevel::Warn => 1,
-            LogLevel::Notice => 2,
-            LogLevel::Info => 3,
-            LogLevel::Debug => 4,
-        }
-    }
-}
-
 pub(crate) fn refuse(option: &'static str, reason: impl Into<String>) -> Error {
     let reason = reason.into();
     ErrorKind::Option { option, reason }.into()
