@@ -63,6 +63,20 @@ pub(crate) fn while_running<T>(
 ///
 /// SPDK can run once in a process.
 ///
+/// # How it ends
+///
+/// When its main function returns, or on SIGINT, SIGTERM or [`SpdkApp::stop`], whichever is first; what comes
+/// after that changes nothing. Then, on each spdk_thread, the last of which is the app thread: tasks are dropped,
+/// operations in flight are waited for, what is still open is closed. [`SpdkAppBuilder::shutdown_patience`] bounds
+/// the time. What was alive is reported through `tracing` at the level `INFO`, with the target
+/// `spdk::shutdown`: how many tasks, which operations in flight, and a line for each kind of handle with their
+/// names.
+///
+/// What the caller gets when a signal or a `stop` has ended it: `Ok(())` of
+/// [`run`](SpdkAppBuilder::run) and [`run_async`](SpdkAppBuilder::run_async);
+/// [`ErrorKind::Cancelled`] of [`block_on`](SpdkAppBuilder::block_on), whose future has no output then. A program
+/// with [`#[spdk::main]`](crate::main) exits with 0.
+///
 /// ```no_run
 /// use spdk::{DmaBuf, SpdkApp};
 ///
@@ -104,7 +118,7 @@ impl SpdkApp {
     pub fn stop() {
         if let Some(app) = app_thread() {
             // `false` means that the application has ended already.
-            app.send(begin_shutdown);
+            app.send(|| begin_shutdown("SpdkApp::stop"));
         }
     }
 
@@ -131,7 +145,7 @@ where
     let main = async move {
         let end = panic::caught(main).await;
         *sink.borrow_mut() = Some(end);
-        begin_shutdown();
+        begin_shutdown("the main function has ended");
     };
     let start = Box::new(Start {
         main: Cell::new(Some(Box::pin(main))),
@@ -198,7 +212,7 @@ unsafe extern "C" fn on_start(arg: *mut c_void) {
                     Some(local.shared().clone());
                 drop(task::spawn_on(&local, main));
                 if STOP.load(SeqCst) {
-                    begin_shutdown();
+                    begin_shutdown("a signal or a stop before it had started");
                 }
             }
             (Err(fault), _) => {
@@ -211,7 +225,7 @@ unsafe extern "C" fn on_start(arg: *mut c_void) {
 }
 
 unsafe extern "C" fn on_shutdown_signal() {
-    panic::guard("spdk_app_shutdown_cb", begin_shutdown);
+    panic::guard("spdk_app_shutdown_cb", || begin_shutdown("a signal"));
 }
 
 fn stop_framework(code: c_int) {
@@ -221,11 +235,12 @@ fn stop_framework(code: c_int) {
 
 /// Ends every spdk_thread that Rust has run on, the app thread last, and then the framework. Runs on
 /// the app thread; a second call does nothing.
-fn begin_shutdown() {
+fn begin_shutdown(why: &'static str) {
     STOP.store(true, SeqCst);
     let Some(app) = APP_THREAD.lock().unwrap_or_else(|e| e.into_inner()).take() else {
         return; // not started yet: `on_start` will see `STOP`; or stopping already
     };
+    tracing::info!(why, "the application ends");
     *WATCH.lock().unwrap_or_else(|e| e.into_inner()) = Watch::start();
     let running = Arc::new(OthersRunning(app.clone()));
     for other in Shared::all() {

@@ -51,6 +51,10 @@ unsafe impl Object for BdevObject {
     type Extra = BdevExtra;
     const NAME: &'static str = "Bdev";
     unsafe fn release(_: NonNull<Self::C>, _: &Self::Extra) {}
+
+    fn label(extra: &BdevExtra) -> String {
+        format!("bdev {:?}", extra.desc.name())
+    }
 }
 
 impl Bdev {

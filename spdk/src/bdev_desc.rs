@@ -78,6 +78,10 @@ impl DescExtra {
         self.name.get().map_or("", |name| name)
     }
 
+    pub(crate) fn label(&self) -> String {
+        format!("bdev {:?}", self.name())
+    }
+
     #[inline]
     pub(crate) fn block_size(&self) -> u32 {
         self.block_size.get()
@@ -378,7 +382,7 @@ impl Describe for BdevDesc {
 
 impl Describe for Handle<BdevDescObject> {
     fn describe(&self) -> String {
-        format!("bdev {:?}", self.extra().name())
+        self.extra().label()
     }
 
     fn extent(&self) -> Option<(u64, u32)> {

@@ -240,7 +240,7 @@ impl<O: Object> WeakHandle<O> {
             return true;
         };
         if !inner.ptr.get().is_null() {
-            if inner.is_busy(Rc::strong_count(&inner) - 1) {
+            if inner.operations(Rc::strong_count(&inner) - 1) > 0 {
                 return false;
             }
             inner.revoke(why);
@@ -341,8 +341,8 @@ impl<O: Object> Inner<O> {
 }
 
 impl<O: Object> Revoke for Inner<O> {
-    fn is_busy(&self, references: usize) -> bool {
-        references > self.handles.get()
+    fn operations(&self, references: usize) -> usize {
+        references.saturating_sub(self.handles.get())
     }
 
     fn revoke(&self, why: Gone) {
@@ -355,6 +355,10 @@ impl<O: Object> Revoke for Inner<O> {
 
     fn abort_operations(self: Rc<Self>, reset: &mut Vec<*const ()>) {
         O::abort_operations(Hold(self), reset);
+    }
+
+    fn kind(&self) -> &'static str {
+        O::NAME
     }
 
     fn label(&self) -> String {

@@ -86,15 +86,20 @@ fn stir(which: impl Fn(&Local) -> bool) -> bool {
 
 /// An object that SPDK must get back before the spdk_thread ends.
 pub(crate) trait Revoke {
-    /// Whether an operation still uses it. `references` counts those to its allocation.
-    fn is_busy(&self, references: usize) -> bool;
+    /// How many operations still use it. `references` counts those to its allocation.
+    fn operations(&self, references: usize) -> usize;
     /// Gives it back to SPDK; its handles report `why` from now on.
     fn revoke(&self, why: Gone);
     /// Asks its device to end the operations in flight; see `Object::abort_operations`.
     fn abort_operations(self: Rc<Self>, reset: &mut Vec<*const ()>);
+    /// The Rust type, for the log.
+    fn kind(&self) -> &'static str;
     /// For the log.
     fn label(&self) -> String;
 }
+
+/// Its type, what it is, and how many operations use it.
+pub(crate) type OpenObject = (&'static str, String, usize);
 
 pub(crate) struct Local {
     thread: Cell<*mut sys::spdk_thread>,
@@ -121,6 +126,8 @@ pub(crate) struct Local {
     iobuf_channels: Cell<u32>,
     /// How often an operation was told to wait for a free `spdk_bdev_io`.
     retries: Cell<u64>,
+    /// Whether what its end found was reported.
+    is_reported: Cell<bool>,
     /// What runs when it has ended.
     ending: RefCell<Vec<Box<dyn FnOnce()>>>,
     is_ending: Cell<bool>,
@@ -303,6 +310,7 @@ impl Local {
             timers: Timers::default(),
             iobuf_channels: Cell::new(0),
             retries: Cell::new(0),
+            is_reported: Cell::new(false),
             ending: RefCell::default(),
             is_ending: Cell::new(false),
             out_of_patience: Cell::new(None),
@@ -587,7 +595,14 @@ impl Local {
     }
 
     fn end_step(self: &Rc<Self>) {
+        let is_first = !self.is_reported.replace(true);
+        if is_first {
+            shutdown::report_tasks(&self.shared, self.executor.len());
+        }
         self.executor.drop_tasks();
+        if is_first {
+            shutdown::report_objects(&self.shared, &self.open_objects());
+        }
         let objects = self.revoke_idle();
         let quiet = objects == 0
             && self.operations.get() == 0
@@ -629,7 +644,7 @@ impl Local {
         };
         for (key, object) in objects {
             match object.upgrade() {
-                Some(object) if object.is_busy(Rc::strong_count(&object) - 1) => {}
+                Some(object) if object.operations(Rc::strong_count(&object) - 1) > 0 => {}
                 Some(object) => {
                     object.revoke(Gone::ThreadEnded);
                     self.remove(key);
@@ -638,6 +653,18 @@ impl Local {
             }
         }
         self.objects.borrow().len()
+    }
+
+    /// What is open, the oldest first.
+    fn open_objects(&self) -> Vec<OpenObject> {
+        let objects: Vec<_> = self.objects.borrow().values().cloned().collect();
+        let open = objects.iter().filter_map(Weak::upgrade).map(|object| {
+            let operations = object.operations(Rc::strong_count(&object) - 1);
+            (object.kind(), object.label(), operations)
+        });
+        let here = self.operations.get();
+        let without = (here > 0).then(|| ("operation", "no object".to_owned(), here));
+        open.chain(without).collect()
     }
 
     /// The objects that operations in flight still use, in words.

@@ -168,8 +168,18 @@ impl Shared {
     /// itself, or if it does not start.
     pub(crate) fn close(&self, taken: Messages) {
         self.set_thread(ptr::null_mut());
+        let mut messages = 0;
         for message in taken.chain(self.inbox.close()) {
+            messages += 1;
             local::run_caught("drop of a message", || drop(message));
+        }
+        if messages > 0 {
+            let thread = self.name();
+            tracing::info!(
+                thread,
+                messages,
+                "messages have come too late: they are dropped"
+            );
         }
     }
 

@@ -9,6 +9,7 @@
 //!   Nothing of it is freed, and nothing runs any more that could use it.
 #![allow(unsafe_code)] // Sends SPDK's app thread a message from an OS thread of its own.
 
+use std::collections::BTreeMap;
 use std::ffi::c_void;
 use std::ptr;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
@@ -17,6 +18,8 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crate::error::{Error, ErrorKind};
+use crate::local::OpenObject;
+use crate::shared::Shared;
 use crate::{panic, sys};
 
 static PATIENCE_MS: AtomicU64 = AtomicU64::new(5000);
@@ -34,6 +37,53 @@ pub(crate) fn patience() -> Duration {
 /// How long the whole end may take.
 fn limit() -> Duration {
     patience().saturating_mul(10)
+}
+
+/// How many names a line of the report has.
+const NAMES: usize = 8;
+
+/// Reports the tasks that the end of an spdk_thread drops.
+pub(crate) fn report_tasks(thread: &Shared, tasks: usize) {
+    if tasks > 0 {
+        let thread = thread.name();
+        tracing::info!(thread, tasks, "tasks have not ended: they are dropped");
+    }
+}
+
+/// Reports what was left open when the tasks of an spdk_thread that ends were dropped: a line for each
+/// kind, and one for the operations in flight.
+pub(crate) fn report_objects(thread: &Shared, objects: &[OpenObject]) {
+    let thread = thread.name();
+    let mut kinds: BTreeMap<&str, BTreeMap<&str, usize>> = BTreeMap::new();
+    let mut in_use: BTreeMap<&str, usize> = BTreeMap::new();
+    for (kind, label, operations) in objects {
+        match operations {
+            0 => *kinds.entry(kind).or_default().entry(label).or_default() += 1,
+            _ => *in_use.entry(label).or_default() += operations,
+        }
+    }
+    for (kind, labels) in &kinds {
+        let count: usize = labels.values().sum();
+        let names = names(labels);
+        tracing::info!(thread, kind, count, %names, "still open: they are closed");
+    }
+    if !in_use.is_empty() {
+        let names = names(&in_use);
+        tracing::info!(thread, %names, "operations are in flight: the end waits for them");
+    }
+}
+
+/// Names, with how often each occurs.
+fn names(labels: &BTreeMap<&str, usize>) -> String {
+    let names = labels.iter().take(NAMES).map(|(label, count)| match count {
+        1 => (*label).to_owned(),
+        count => format!("{label} ({count})"),
+    });
+    let mut text = names.collect::<Vec<_>>().join(", ");
+    if labels.len() > NAMES {
+        text += &format!(", and {} more", labels.len() - NAMES);
+    }
+    text
 }
 
 /// An OS thread that ends the reactors when the framework does not stop in time.

@@ -36,6 +36,14 @@ pub(super) fn emit(handle: &Handle) -> TokenStream {
             unsafe fn release(_ptr: NonNull<Self::C>, _extra: &Self::Extra) {}
         ),
     };
+    let label = (matches!(handle.describe, Describe::ByHand) && !extra.to_string().contains("()"))
+        .then(|| {
+            quote!(
+                fn label(extra: &Self::Extra) -> String {
+                    extra.label()
+                }
+            )
+        });
     let pin = handle
         .release
         .as_ref()
@@ -72,6 +80,7 @@ pub(super) fn emit(handle: &Handle) -> TokenStream {
             type Extra = #extra;
             const NAME: &'static str = #text;
             #release
+            #label
         }
 
         impl rt::Subject for #name {

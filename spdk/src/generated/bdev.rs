@@ -44,6 +44,9 @@ unsafe impl rt::Object for BdevDescObject {
         // `spdk_bdev_close` takes the object and nothing else.
         unsafe { sys::spdk_bdev_close(ptr.as_ptr()) }
     }
+    fn label(extra: &Self::Extra) -> String {
+        extra.label()
+    }
 }
 
 impl rt::Subject for BdevDesc {

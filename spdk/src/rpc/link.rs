@@ -238,8 +238,11 @@ impl Link {
 }
 
 impl Revoke for Link {
-    fn is_busy(&self, _references: usize) -> bool {
-        !self.has_given_up.get() && !self.state.borrow().waiting.is_empty()
+    fn operations(&self, _references: usize) -> usize {
+        match self.has_given_up.get() {
+            true => 0,
+            false => self.state.borrow().waiting.len(),
+        }
     }
 
     fn revoke(&self, _why: Gone) {
@@ -250,6 +253,10 @@ impl Revoke for Link {
 
     fn abort_operations(self: Rc<Self>, _reset: &mut Vec<*const ()>) {
         self.has_given_up.set(true);
+    }
+
+    fn kind(&self) -> &'static str {
+        "JSON-RPC"
     }
 
     fn label(&self) -> String {
