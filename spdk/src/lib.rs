@@ -32,6 +32,25 @@
 //!   and return [`ErrorKind::Gone`].
 //! - A panic never crosses into C.
 //!
+//! # What it tells
+//!
+//! Through [`tracing`](https://docs.rs/tracing):
+//!
+//! - SPDK's own log; see [`log`].
+//! - A span for each operation on a device, of level `TRACE`, with the target `spdk::io` and the name
+//!   `operation`, inside the span that is current at the operation's first poll. Its fields say what an
+//!   [`Error`] would: `operation` (the C function), `object` (such as `bdev "Malloc0"`), `offset` and
+//!   `length` in bytes; where the call counts in blocks, `offset_blocks` and `num_blocks` too; of a copy
+//!   also `from_blocks`, and of an NVMe command its `opcode`. It ends when the device is done, and then has
+//!   `outcome` (`ok`, `error` or `not submitted`), `error` (the cause), `latency_ns` (since SPDK took it;
+//!   of an [`IoQueue`]'s since just before) and `retries` (how often it waited for a free `spdk_bdev_io`,
+//!   if it did). `abandoned` is `true` if its future, or queue, was dropped before. While no subscriber
+//!   wants that level, an operation costs one comparison more than without: with the features
+//!   `max_level_*` of `tracing`, none.
+//! - What the end of an application, or of an spdk_thread, finds alive, and panics that go nowhere else.
+//!
+//! [`metrics::snapshot`] has the numbers of all devices and spdk_threads.
+//!
 //! # How it is made
 //!
 //! The wrappers of SPDK's functions are generated from a manifest that says what each callback
