@@ -21,12 +21,10 @@
 //! ```
 
 use std::future::Future;
-use std::panic::AssertUnwindSafe;
-
-use futures_util::FutureExt;
 
 use crate::block_on::{spdk_poller, with_poller};
 use crate::error::{ErrorKind, Result};
+use crate::panic::caught;
 use crate::task;
 use crate::thread::{self, SpdkThread};
 use crate::unpinned::unpinned;
@@ -64,8 +62,7 @@ where
     F: Future + Send + 'static,
     F::Output: Send + 'static,
 {
-    let future = AssertUnwindSafe(future).catch_unwind();
-    let task = unpinned(|| ::smol::spawn(future));
+    let task = unpinned(|| ::smol::spawn(caught(future)));
     task.await.map_err(task::panicked)
 }
 

@@ -11,7 +11,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
-use futures_util::StreamExt;
 use rustix::process::{Signal, getpid, kill_process};
 use serde_json::json;
 use spdk::time::{interval, sleep};
