@@ -57,6 +57,10 @@ fn wrong(world: &World, it: &Operation) -> Option<&'static str> {
             "`finish` outlives the operation, or the other way round",
         ),
         (
+            it.span_ended == (over && it.span_opened),
+            "a span outlives its operation, or the other way round",
+        ),
+        (
             it.resource_dropped
                 == (it.resource_made && matches!(it.share, Share::Dropped | Share::Ready)),
             "a result that nobody took is left, or one that is wanted is dropped",

@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use crate::c;
 use crate::call::call;
 use crate::errno::Errno;
-use crate::error::{Error, Fault};
+use crate::error::{At, Error, Fault};
 use crate::future::{self, Forget};
 use crate::local::{Caller, begin};
 use crate::op::{self, Begun, Operation as _};
@@ -167,7 +167,7 @@ fn start() {
         operation: usize,
     ) -> Pin<Box<dyn Forget>> {
         let parts = Parts::new(operation);
-        let at = move |fault| Error { fault, operation };
+        let at = move || At { operation };
         future::frame(call(move |caller| submit::<C>(parts, caller), at))
     }
     let operation = create();

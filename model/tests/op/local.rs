@@ -11,6 +11,8 @@ pub(crate) fn current_thread() -> *mut sys::spdk_thread {
     ptr::without_provenance_mut(world::with(|world| world.thread))
 }
 
+pub(crate) fn count_retry() {}
+
 #[derive(Clone, Copy)]
 pub(crate) struct Caller<'a>(usize, PhantomData<&'a ()>);
 

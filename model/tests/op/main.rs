@@ -12,6 +12,7 @@
 //! - A waker is woken when, and only when, there is something to poll for, and is not kept after; that of a
 //!   task of ours is not kept at all.
 //! - A task is resumed in the callback that it waits for, and only there.
+//! - A span ends when the operation does, once, and is told how.
 //! - The slot is freed exactly once, except for a forgotten future.
 //! - The states that the script sees are those of the diagram in `op.rs`, and each of its edges was taken.
 #![deny(unsafe_code)]
@@ -29,6 +30,7 @@ mod parts;
 mod script;
 mod share;
 mod slot;
+mod span;
 mod sys;
 mod waker;
 mod world;
@@ -61,6 +63,7 @@ fn one_operation() {
         operations: 1,
         events: 6,
         nested: 1,
+        watched: false,
     });
     edges::compare(&seen);
 }
@@ -72,6 +75,7 @@ fn two_operations() {
         operations: 2,
         events: 4,
         nested: 1,
+        watched: false,
     });
 }
 
@@ -82,7 +86,21 @@ fn nested() {
         operations: 1,
         events: 4,
         nested: 2,
+        watched: false,
     });
+}
+
+/// With a span, whose subscriber is code of the user's.
+#[test]
+fn watched() {
+    for (operations, events, nested) in [(1, 5, 1), (2, 3, 1), (1, 3, 2)] {
+        script::walk(Limits {
+            operations,
+            events,
+            nested,
+            watched: true,
+        });
+    }
 }
 
 /// The same for two operations, and longer stories.
@@ -94,6 +112,7 @@ fn deep() {
             operations,
             events,
             nested,
+            watched: false,
         });
     }
 }

@@ -16,6 +16,8 @@ pub(crate) struct Limits {
     pub(crate) events: usize,
     /// How many more there are inside these.
     pub(crate) nested: usize,
+    /// Whether operations have spans.
+    pub(crate) watched: bool,
 }
 
 /// Takes every sequence of events; returns what happened in which state.

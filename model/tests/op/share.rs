@@ -2,11 +2,13 @@
 #![allow(unsafe_code)] // Passes the share's own contract on, after a look.
 
 use std::ffi::c_void;
+use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use crate::error::Fault;
 use crate::op::{Begun, Operation};
 use crate::parts::Resource;
+use crate::span::Watch;
 use crate::world::{State, require, with};
 
 #[derive(Clone, Copy)]
@@ -68,6 +70,12 @@ impl<O: Operation<Output = Resource>> Operation for Checked<O> {
             self.end();
         }
         poll
+    }
+
+    unsafe fn watch(self, watch: Rc<Watch>) {
+        self.look();
+        // SAFETY: passed on.
+        unsafe { self.share.watch(watch) }
     }
 
     fn context(self) -> *mut c_void {

@@ -52,6 +52,7 @@ pub(crate) enum Point {
     WakerClone,
     WakerDrop,
     Wake,
+    Span,
 }
 
 pub(crate) type Callback = unsafe fn(*mut c_void, c_int);
@@ -88,6 +89,9 @@ pub(crate) struct Operation {
     pub(crate) resource_made: bool,
     pub(crate) resource_dropped: bool,
 
+    pub(crate) span_opened: bool,
+    pub(crate) span_ended: bool,
+
     /// Whether the future was ready or gave its share up.
     pub(crate) share_ended: bool,
     /// The future, unless it is being used or is gone.
@@ -120,6 +124,8 @@ impl Operation {
             outcome: None,
             resource_made: false,
             resource_dropped: false,
+            span_opened: false,
+            span_ended: false,
             share_ended: false,
             future: None,
             wakers: Vec::new(),
@@ -173,7 +179,7 @@ enum Entry {
 thread_local! {
     static WORLD: RefCell<World> = const {
         RefCell::new(World {
-            limits: Limits { operations: 0, events: 0, nested: 0 },
+            limits: Limits { operations: 0, events: 0, nested: 0, watched: false },
             choices: Choices::new(),
             nested: 0,
             epilogue: false,
