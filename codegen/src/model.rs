@@ -266,6 +266,8 @@ pub(crate) struct Trampoline {
 pub(crate) enum Submitted {
     /// `bdev_rc` with the descriptor and the channel.
     Bdev(TokenStream, TokenStream),
+    /// The queue, and what the command is about.
+    Queue(Ident, Ident),
     Rc,
     Void,
     /// The codes that are special, and whether 0 is.

@@ -41,6 +41,7 @@ pub(crate) enum Means<'a> {
         writes: bool,
         len: usize,
         unit: Option<&'a str>,
+        multiple: Option<u32>,
     },
     BufferVec {
         writes: bool,
@@ -48,6 +49,13 @@ pub(crate) enum Means<'a> {
         len: usize,
         unit: Option<&'a str>,
     },
+    /// The callback that resets a scatter list.
+    Sgl {
+        writes: bool,
+        len: usize,
+        unit: &'a str,
+    },
+    NextSge,
     /// Memory whose direction is in a command, or NULL.
     Transfer {
         len: usize,
@@ -82,6 +90,10 @@ pub(crate) enum Means<'a> {
         unit: &'a str,
     },
     Copied(&'a RustPath),
+    CopiedVec {
+        of: &'a RustPath,
+        count: usize,
+    },
     Texts {
         count: usize,
     },

@@ -54,8 +54,8 @@ rules! {
         "every field of a struct that C fills is a field here or is skipped",
         "add a `RecordField(c: .., doc: ..)`, or a `Skip(c: .., reason: ..)`";
     GIVES "gives":
-        "what an operation gives is a number that a function reads off its `spdk_bdev_io`",
-        "name a function that takes a `spdk_bdev_io` and returns a number, or write one and say `Convert`";
+        "what an operation gives is a number that a function reads off its `spdk_bdev_io`, or dwords of its completion",
+        "name a function that takes a `spdk_bdev_io` and returns a number, or write one and say `Convert`; an NVMe command gives `Dword0` or `Dwords`";
     UNKNOWN_FIELD "unknown-field":
         "a field is one that the C struct has",
         "correct the name, or remove the entry";

@@ -158,13 +158,19 @@ pub enum ErrorKind {
         /// The spdk_thread that the call was made on; empty if none was current.
         current: String,
     },
-    /// The channel was made for another device than the one it is used with.
-    #[error("{at}: it was given the {channel}; use a channel of this device")]
+    /// The channel, or the queue pair, was made for another device than the one it is used with.
+    #[error("{at}: it was given the {channel}; use one of this device")]
     WrongChannel {
         /// Where.
         at: Box<Context>,
-        /// The channel, such as `I/O channel of bdev "Malloc1"`.
+        /// The channel, such as `I/O channel of bdev "Malloc1"`, or the queue pair.
         channel: String,
+    },
+    /// An NVMe controller, or a queue pair of it, could not be connected.
+    #[error("{at}: it could not be connected; SPDK's log says why")]
+    NotConnected {
+        /// Where.
+        at: Box<Context>,
     },
     /// The object behind the handle is gone.
     #[error("{at}: {why}")]
@@ -340,6 +346,7 @@ impl Error {
             | ErrorKind::Errno { at, .. }
             | ErrorKind::WrongThread { at, .. }
             | ErrorKind::WrongChannel { at, .. }
+            | ErrorKind::NotConnected { at }
             | ErrorKind::Gone { at, .. }
             | ErrorKind::InvalidArgument { at, .. } => Some(at),
             _ => None,
@@ -560,6 +567,7 @@ enum Kind {
     Device(NvmeStatus),
     WrongThread { home: String, current: String },
     WrongChannel(String),
+    NotConnected,
     Gone(Gone),
     Invalid(String),
     NoDmaMemory { size: usize, align: usize },
@@ -592,6 +600,11 @@ impl Fault {
     /// The channel belongs to another device.
     pub fn wrong_channel(channel: &dyn Describe) -> Self {
         fault(Kind::WrongChannel(channel.describe()))
+    }
+
+    /// There is no connection.
+    pub fn not_connected() -> Self {
+        fault(Kind::NotConnected)
     }
 
     /// The object is gone.
@@ -641,6 +654,7 @@ impl Fault {
                 at: at.context(),
                 channel,
             },
+            Kind::NotConnected => ErrorKind::NotConnected { at: at.context() },
             Kind::Gone(why) => ErrorKind::Gone {
                 at: at.context(),
                 why,

@@ -277,6 +277,11 @@ impl<O: Object> Hold<O> {
     pub fn extra(&self) -> &O::Extra {
         &self.0.extra
     }
+
+    /// How many operations hold the object, this one among them.
+    pub(crate) fn operations(&self) -> usize {
+        Rc::strong_count(&self.0) - self.0.handles.get()
+    }
 }
 
 /// What an operation holds: an object of its spdk_thread first.

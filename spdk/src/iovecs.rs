@@ -62,6 +62,11 @@ impl IoVecs {
         self.iovs.as_mut_ptr()
     }
 
+    /// The same, to be read.
+    pub(crate) fn as_slice(&self) -> &[sys::iovec] {
+        &self.iovs
+    }
+
     /// How many buffers.
     pub fn count(&self) -> c_int {
         self.count
@@ -95,6 +100,16 @@ fn wrong_len(have: u64, blocks: u64, block_size: u32) -> Fault {
         ),
         None => format!("{blocks} blocks of {block_size} bytes are more than 2^64 bytes"),
     })
+}
+
+/// Refuses a buffer whose length C would round down.
+pub fn check_multiple(have: usize, of: u32) -> Result<(), Fault> {
+    match have % of as usize {
+        0 if u32::try_from(have).is_ok() => Ok(()),
+        _ => Err(Fault::invalid(format!(
+            "the buffer holds {have} bytes; it must be a multiple of {of}, of 32 bits"
+        ))),
+    }
 }
 
 /// The number of bytes of some buffers, for the context of an error.

@@ -104,6 +104,10 @@ mod executor;
     unreachable_pub,
     reason = "the public modules re-export what belongs to them"
 )]
+#[allow(
+    clippy::too_many_arguments,
+    reason = "they have those of the C functions"
+)]
 mod generated;
 mod handle;
 mod inbox;
@@ -119,6 +123,7 @@ pub mod log;
 mod markers;
 mod mem;
 pub mod metrics;
+pub mod nvme;
 mod nvme_cmd;
 mod nvme_status;
 mod op;
@@ -148,6 +153,7 @@ mod timers;
 pub mod tokio;
 #[cfg(any(feature = "smol", feature = "tokio"))]
 mod unpinned;
+mod waiters;
 mod wakeups;
 
 // Named by the files that a model checker compiles with cells and atomics of its own.

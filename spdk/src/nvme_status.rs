@@ -21,6 +21,8 @@ pub struct NvmeStatus {
     /// "Do not retry": whether the same command would fail again. `None` where SPDK does not pass
     /// it on, as the bdev layer does not.
     pub dnr: Option<bool>,
+    /// Whether the error log of the controller has more about it. `None` as for `dnr`.
+    pub more: Option<bool>,
     /// Command specific result, dword 0 of the completion.
     pub cdw0: u32,
 }
@@ -33,8 +35,31 @@ impl NvmeStatus {
             sct: (sct & 0x7) as u8,
             sc: (sc & 0xff) as u8,
             dnr: None,
+            more: None,
             cdw0,
         }
+    }
+
+    /// The status of a completion, with the phase bit.
+    pub(crate) fn of_cpl(cdw0: u32, status: u16) -> Self {
+        let bit = |bit: u32| Some(status >> bit & 1 == 1);
+        NvmeStatus {
+            sct: (status >> 9 & 0x7) as u8,
+            sc: (status >> 1 & 0xff) as u8,
+            dnr: bit(15),
+            more: bit(14),
+            cdw0,
+        }
+    }
+
+    /// Whether the controller did not end the command: it was aborted, with its queue or by itself, as when
+    /// the connection broke or the controller was reset.
+    pub fn is_aborted(self) -> bool {
+        let aborted = [
+            sys::SPDK_NVME_SC_ABORTED_BY_REQUEST.0,
+            sys::SPDK_NVME_SC_ABORTED_SQ_DELETION.0,
+        ];
+        u32::from(self.sct) == sys::SPDK_NVME_SCT_GENERIC.0 && aborted.contains(&self.sc.into())
     }
 
     /// Whether a comparison found that the data differ.
@@ -87,6 +112,9 @@ impl fmt::Display for NvmeStatus {
         if self.dnr == Some(true) {
             f.write_str(", do not retry")?;
         }
+        if self.more == Some(true) {
+            f.write_str(", more in the error log")?;
+        }
         f.write_str(")")
     }
 }
@@ -94,5 +122,29 @@ impl fmt::Display for NvmeStatus {
 impl fmt::Debug for NvmeStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "NvmeStatus({self})")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::NvmeStatus;
+
+    #[test]
+    fn the_fields_of_a_completion_are_where_the_header_has_them() {
+        let mut raw = crate::sys::spdk_nvme_status::default();
+        raw.set_p(1);
+        raw.set_sc(0x85);
+        raw.set_sct(2);
+        raw.set_m(1);
+        // SAFETY: bit fields that fill 16 bits, all of which are initialised.
+        let bits = |raw| unsafe { std::mem::transmute::<crate::sys::spdk_nvme_status, u16>(raw) };
+        let status = NvmeStatus::of_cpl(7, bits(raw));
+        assert!(status.is_compare_failure());
+        assert_eq!((status.sct, status.sc, status.cdw0), (2, 0x85, 7));
+        assert_eq!((status.dnr, status.more), (Some(false), Some(true)));
+        raw.set_dnr(1);
+        raw.set_m(0);
+        let status = NvmeStatus::of_cpl(0, bits(raw));
+        assert_eq!((status.dnr, status.more), (Some(true), Some(false)));
     }
 }

@@ -19,8 +19,8 @@
 //!   ^                    ^  |  |  |                                       ^ ^
 //!   | SPDK has one       |  |  |  +--callback inside the call--> Inline --+ |
 //!   | after all          |  |  +-----Refused, Done--------------------------+
-//!   +------- Waiting <---|--+ NoMemory
-//!               +--------+ a bdev_io was freed
+//!   +------- Waiting <---|--+ NoMemory, Full
+//!               +--------+ a bdev_io, or a request of the queue, was freed
 //! ```
 #![allow(unsafe_code)] // The states above are what its `unsafe` code rests on.
 
@@ -41,6 +41,7 @@ use crate::panic::guard;
 use crate::slot;
 use crate::span::Watch;
 use crate::sys;
+use crate::waiters::Waiters;
 
 /// A C callback type that ends an operation.
 ///
@@ -92,6 +93,8 @@ pub enum Submitted {
         /// The channel to wait on.
         ch: *mut sys::spdk_io_channel,
     },
+    /// The queue has no request to spare: wait among these for one, then submit again.
+    Full(*const Waiters),
 }
 
 impl Submitted {
@@ -323,6 +326,11 @@ where
                 return true;
             }
             Submitted::NoMemory { desc, ch } => self.wait(desc, ch),
+            Submitted::Full(waiters) => {
+                slot.state.set(State::Waiting);
+                // SAFETY: `held` keeps the queue, whose they are.
+                unsafe { (*waiters).push(Self::go_on, self.to_arg()) }
+            }
             Submitted::Refused(errno) => self.refuse(Fault::errno(errno)),
             Submitted::Done => match C::done() {
                 Some(raw) => self.finish_and_wake(raw),
@@ -349,7 +357,7 @@ where
             let bdev = sys::spdk_bdev_desc_get_bdev(desc);
             ptr::write_bytes(entry, 0, 1);
             (*entry).bdev = bdev;
-            (*entry).cb_fn = Some(Self::on_free_io);
+            (*entry).cb_fn = Some(Self::go_on);
             (*entry).cb_arg = self.to_arg();
             sys::spdk_bdev_queue_io_wait(bdev, ch, entry)
         };
@@ -366,10 +374,10 @@ where
         }
     }
 
-    /// SPDK has a free `spdk_bdev_io`, and has dequeued the entry.
-    unsafe extern "C" fn on_free_io(arg: *mut c_void) {
-        guard("spdk_bdev_io_wait_cb", || {
-            // SAFETY: the entry's context is the slot, and C's share lasts until this call.
+    /// What the operation waited for is there, and it waits in no queue any more.
+    unsafe extern "C" fn go_on(arg: *mut c_void) {
+        guard("end of a wait", || {
+            // SAFETY: the context of the wait is the slot, and C's share lasts until this call.
             let this = unsafe { Self::from_arg(arg) };
             if this.slot().wanted.get() {
                 this.submit_again();
@@ -700,7 +708,8 @@ where
 /// - `submit` passes the callback and the context that it gets to one call of a C function. That
 ///   function calls back exactly once if `submit` returns [`Submitted::Pending`], at most once and
 ///   inside the call if it returns [`Submitted::Refused`], and never for the other answers.
-/// - With [`Submitted::NoMemory`] it names the descriptor and the channel that it submitted on.
+/// - With [`Submitted::NoMemory`] it names the descriptor and the channel that it submitted on, and with
+///   [`Submitted::Full`] the waiters of the queue, which `held` keeps and which go on one day.
 /// - C touches nothing after that call that is not kept alive and in place by `held`, which does not
 ///   move between `submit` and the callback.
 /// - `submit` and `finish` run on the spdk_thread that the C function and its callback belong to.

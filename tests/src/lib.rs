@@ -6,6 +6,7 @@ pub mod counters;
 pub mod device;
 pub mod dma;
 pub mod foreign;
+pub mod nvme;
 pub mod nvmf;
 pub mod operations;
 pub mod own_thread;

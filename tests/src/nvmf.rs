@@ -18,6 +18,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use spdk::nvme::TransportId;
 use tempfile::TempDir;
 
 /// The name of the bdev that [`Target::attach`] makes in this process.
@@ -153,6 +154,17 @@ impl Target {
         .to_string()
     }
 
+    /// Where its subsystem is.
+    pub fn trid(&self) -> TransportId {
+        self.trid_of(NQN)
+    }
+
+    /// Where a subsystem of this name would be.
+    pub fn trid_of(&self, nqn: &str) -> TransportId {
+        let trid = TransportId::tcp("127.0.0.1", &self.port.to_string(), nqn);
+        trid.expect("an address of TCP")
+    }
+
     /// The target's process, for signals from any thread.
     pub fn process(&self) -> Process {
         Process(self.child.id() as libc::pid_t)
@@ -285,7 +297,7 @@ pub fn rpc(socket: &Path, method: &str, params: Value) -> Result<Value, String> 
 }
 
 /// A port that nobody listens on right now.
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port of 127.0.0.1");
     listener.local_addr().expect("a bound address").port()
 }

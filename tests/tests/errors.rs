@@ -256,7 +256,7 @@ async fn a_channel_of_another_device_is_refused() -> spdk::Result<()> {
     assert_eq!(
         errors[0].to_string(),
         "spdk_bdev_read on bdev \"Malloc0\" (4096 bytes at byte 0): it was given the I/O channel of \
-         bdev \"Malloc1\"; use a channel of this device"
+         bdev \"Malloc1\"; use one of this device"
     );
     for error in errors {
         assert!(

@@ -98,7 +98,7 @@ fn argument(c: &str, arg: &Arg, param: &Param, world: &World<'_>, errors: &mut D
             param.ty.spell(),
         );
         errors.push(&rules::CALLBACK_SHAPE, world.source.entry(c), message);
-    } else if matches!(arg, Arg::Completion | Arg::Freed(_)) {
+    } else if matches!(arg, Arg::Freed(_)) {
         let message = format!(
             "argument `{}` of `{c}` is `{kind}`: not emitted yet",
             param.name

@@ -22,6 +22,7 @@ pub(super) fn function(func: &Func<'_>, world: &World<'_>, errors: &mut Diagnost
     check.units();
     check.kept();
     check.gives();
+    check.scatter_lists();
     check.refusal();
 }
 
@@ -197,7 +198,7 @@ impl Check<'_, '_> {
             match means {
                 Means::Channel { of, .. } => self.channel(&name, *of),
                 Means::Receiver(handle) | Means::Held(handle)
-                    if handle.raw().is_some() && self.has_callback() =>
+                    if handle.raw().is_some() && handle.hold().is_none() && self.has_callback() =>
                 {
                     let message = format!(
                         "nothing keeps `{name}` alive until `{c}` is done: `{}` has only `raw`",
@@ -279,7 +280,8 @@ impl Check<'_, '_> {
             }
             | Means::BufferVec {
                 unit: Some(unit), ..
-            }) = means
+            }
+            | Means::Sgl { unit, .. }) = means
             else {
                 continue;
             };
@@ -308,15 +310,45 @@ impl Check<'_, '_> {
         }
     }
 
+    fn has_argument(&self, arg: &Arg) -> bool {
+        let mut callbacks = self.func.callbacks();
+        callbacks.any(|(_, info)| info.entry.args.contains(arg))
+    }
+
+    /// A scatter list is reset and stepped through, with the context of the command.
+    fn scatter_lists(&mut self) {
+        let count = |wanted: fn(&Means<'_>) -> bool| {
+            let params = self.func.params.iter();
+            params.filter(|means| wanted(means)).count()
+        };
+        let resets = count(|means| matches!(means, Means::Sgl { .. }));
+        let steps = count(|means| matches!(means, Means::NextSge));
+        let fits = match (resets, steps) {
+            (0, 0) => true,
+            (1, 1) => self.has_argument(&Arg::Completion),
+            _ => false,
+        };
+        if !fits {
+            let c = self.c();
+            let message = format!(
+                "`{c}` has {resets} resets and {steps} steps of a scatter list; an NVMe command has one of each"
+            );
+            self.report(&rules::CLASS_SHAPE, &c, message);
+        }
+    }
+
     /// What is read off a `spdk_bdev_io` is read by a function that can.
     fn gives(&mut self) {
         let Some(gives) = &self.func.entry.gives else {
             return;
         };
         let c = self.c();
-        let mut callbacks = self.func.callbacks();
-        if !callbacks.any(|(_, info)| info.entry.args.contains(&Arg::BdevIo)) {
-            let message = format!("`{c}` is no bdev I/O, so `gives` has nothing to read");
+        let (source, what) = match gives {
+            Gives::Call(_) | Gives::Convert { .. } => (Arg::BdevIo, "bdev I/O"),
+            Gives::Dword0 | Gives::Dwords => (Arg::Completion, "NVMe command"),
+        };
+        if !self.has_argument(&source) {
+            let message = format!("`{c}` is no {what}, so `gives` has nothing to read");
             return self.report(&rules::GIVES, &c, message);
         }
         let Gives::Call(getter) = gives else {

@@ -131,6 +131,7 @@ fn one_shot(func: &Func<'_>, info: CallbackInfo<'_>, world: &World<'_>, report: 
     let c = func.c();
     let args = &info.entry.args;
     let is_bdev = args.contains(&Arg::BdevIo);
+    let is_nvme = args.contains(&Arg::Completion);
     if let Some(ret) = &func.sig.ret
         && !world.headers.resolve(ret).is_int()
     {
@@ -143,9 +144,9 @@ fn one_shot(func: &Func<'_>, info: CallbackInfo<'_>, world: &World<'_>, report: 
         );
     }
     match &func.entry.nomem {
-        Some(NoMem::PollRetry) => report(
-            &rules::NOT_EMITTED,
-            format!("`{c}` has `nomem: PollRetry`: not emitted yet"),
+        Some(NoMem::PollRetry) if !is_nvme => report(
+            &rules::CLASS_SHAPE,
+            format!("`{c}` is no NVMe command, so `nomem: PollRetry` waits for nothing"),
         ),
         Some(NoMem::BdevWait) if !is_bdev => {
             report(
@@ -167,6 +168,18 @@ fn one_shot(func: &Func<'_>, info: CallbackInfo<'_>, world: &World<'_>, report: 
             format!(
                 "`{c}` waits for memory with a device and a channel, and has not both; say `nomem: Report`"
             ),
+        );
+    }
+    if is_nvme && waits && !has(|m| matches!(m, Means::Receiver(_) | Means::Held(_))) {
+        report(
+            &rules::CLASS_SHAPE,
+            format!("`{c}` waits for a request of a handle, and has none; say `nomem: Report`"),
+        );
+    }
+    if is_nvme && !func.entry.rc.0.is_empty() {
+        report(
+            &rules::USELESS,
+            format!("`{c}` is an NVMe command, whose return codes are always the same"),
         );
     }
     let gives = args

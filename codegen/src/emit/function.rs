@@ -99,6 +99,9 @@ fn op(
     let call = c_call(function);
     let submit = match submitted {
         Submitted::Bdev(device, channel) => quote!(rt::bdev_rc(#call, #device, #channel)),
+        Submitted::Queue(queue, subject) => {
+            quote!(rt::nvme::submit(#queue, #subject, || #call))
+        }
         Submitted::Rc => quote!(rt::Submitted::rc(#call)),
         Submitted::Void => quote! {
             #call;

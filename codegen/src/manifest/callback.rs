@@ -86,7 +86,7 @@ pub enum Arg {
     Success,
     /// `int`: 0, or a negative errno.
     Errno,
-    /// A `spdk_nvme_cpl`, valid only during the callback. *Not emitted yet.*
+    /// A `spdk_nvme_cpl`, valid only during the callback: the status of an NVMe command.
     Completion,
     /// A scalar or a declared enum, handed to the caller or to the stream.
     Value,

@@ -45,11 +45,11 @@ pub struct Function {
     /// refused.
     #[serde(default)]
     pub keep: Vec<String>,
-    /// What `-ENOMEM` at submission means. Default: [`NoMem::BdevWait`] for bdev I/O, else
-    /// [`NoMem::Report`].
+    /// What `-ENOMEM` at submission means. Default: [`NoMem::BdevWait`] for bdev I/O,
+    /// [`NoMem::PollRetry`] for NVMe commands, else [`NoMem::Report`].
     #[serde(default)]
     pub nomem: Option<NoMem>,
-    /// What a bdev I/O that succeeded gives back beside its data. Default: nothing.
+    /// What a bdev I/O or an NVMe command that succeeded gives back beside its data. Default: nothing.
     #[serde(default)]
     pub gives: Option<Gives>,
     /// A method of the receiver that can refuse the call: `fn(&self) -> Result<(), Fault>`, written by
@@ -215,13 +215,14 @@ pub enum Outcome {
 pub enum NoMem {
     /// No `spdk_bdev_io` is free: wait for one with `spdk_bdev_queue_io_wait`, and try again.
     BdevWait,
-    /// Try again when a completion was polled. *Not emitted yet.*
+    /// The queue of NVMe commands has no request: wait behind others for one, and try again.
     PollRetry,
     /// The caller gets the error.
     Report,
 }
 
-/// What a bdev I/O gives back: read off the `spdk_bdev_io`, in the callback.
+/// What an operation gives back: read off the `spdk_bdev_io`, or off the completion of an NVMe command, in
+/// the callback.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub enum Gives {
@@ -234,6 +235,10 @@ pub enum Gives {
         /// The type that it returns.
         into: RustPath,
     },
+    /// Dword 0 of the completion.
+    Dword0,
+    /// Dwords 0 and 1 of the completion, as one number.
+    Dwords,
 }
 
 /// Where a call must be made.

@@ -32,6 +32,9 @@ pub enum Role {
         /// the wrapper takes it from the buffer.
         #[serde(default)]
         unit: Option<super::Ident>,
+        /// What the length in bytes is a multiple of, where C would round it down. Without `unit` only.
+        #[serde(default)]
+        multiple: Option<u32>,
     },
     /// Memory that C reads: `buf: &DmaBuf`.
     Drain {
@@ -40,6 +43,9 @@ pub enum Role {
         /// As in [`Role::Fill`].
         #[serde(default)]
         unit: Option<super::Ident>,
+        /// What the length in bytes is a multiple of, where C would round it down. Without `unit` only.
+        #[serde(default)]
+        multiple: Option<u32>,
     },
     /// An iovec array whose memory C writes: `bufs: &mut [DmaBuf]`.
     FillVec {
@@ -61,6 +67,22 @@ pub enum Role {
         #[serde(default)]
         unit: Option<super::Ident>,
     },
+    /// The callback that resets a scatter list, whose memory C writes: `bufs: &mut [DmaBuf]`.
+    FillSgl {
+        /// As in [`Role::Fill`].
+        len: String,
+        /// As in [`Role::Fill`]; it is needed here.
+        unit: super::Ident,
+    },
+    /// The callback that resets a scatter list, whose memory C reads: `bufs: &[DmaBuf]`.
+    DrainSgl {
+        /// As in [`Role::Fill`].
+        len: String,
+        /// As in [`Role::Fill`]; it is needed here.
+        unit: super::Ident,
+    },
+    /// The callback that steps through the scatter list of the same call.
+    NextSge,
     /// Memory that C reads or writes, which a command of the same call decides, or NULL:
     /// `Option<&mut DmaBuf>`.
     ReadOrWrite {
@@ -92,9 +114,16 @@ pub enum Role {
         /// As in [`Role::Fill`]; it is needed here.
         unit: super::Ident,
     },
-    /// A struct that C copies during the call: a reference to this Rust type, which is written by
+    /// A struct that C copies during the call, and does not change: a reference to this Rust type, which is written by
     /// hand and makes the C struct by `fn to_c(&self)`.
     Copied(super::RustPath),
+    /// An array of such structs: a slice of this Rust type, as for [`Role::Copied`].
+    CopiedVec {
+        /// The Rust type.
+        of: super::RustPath,
+        /// The parameter with the number of elements.
+        count: String,
+    },
     /// An array of texts that end with NUL: `&[&str]`.
     Texts {
         /// The parameter with the number of texts.

@@ -2,6 +2,7 @@
 
 use crate::manifest::{self, Arg, Class, Thread};
 use crate::resolve::{Func, Means};
+use crate::world::HandleInfo;
 
 /// Text as it is; its paragraphs are broken anew.
 pub(super) fn plain(text: &str) -> Vec<String> {
@@ -107,10 +108,10 @@ fn errors(func: &Func<'_>) -> Vec<String> {
     for manifest::ErrnoDoc(name, meaning) in &func.entry.errors {
         lines.push(format!("- `{}`: {meaning}.", name.0));
     }
-    if func
-        .callbacks()
-        .any(|(_, info)| info.entry.args.contains(&Arg::BdevIo))
-    {
+    if func.callbacks().any(|(_, info)| {
+        let args = &info.entry.args;
+        args.contains(&Arg::BdevIo) || args.contains(&Arg::Completion)
+    }) {
         lines.push(
             "- `ErrorKind::Device`: the device failed it, with the status that it reports."
                 .to_owned(),
@@ -119,10 +120,18 @@ fn errors(func: &Func<'_>) -> Vec<String> {
     let mut refused = Vec::new();
     for means in &func.params {
         match means {
-            Means::Channel { .. } => refused.push("a channel of another device"),
-            Means::Buffer { unit: Some(_), .. } | Means::BufferVec { unit: Some(_), .. } => {
+            Means::Channel { handle, .. } => refused.push(match is_channel(*handle) {
+                true => "a channel of another device",
+                false => "a queue pair of another controller",
+            }),
+            Means::Buffer { unit: Some(_), .. }
+            | Means::BufferVec { unit: Some(_), .. }
+            | Means::Sgl { .. } => {
                 refused.push("a buffer whose length is not that of the range");
             }
+            Means::Buffer {
+                multiple: Some(_), ..
+            } => refused.push("a buffer of another length"),
             Means::OptionsAnd { .. } => {
                 refused.push("a buffer whose length is not that of the range");
             }
@@ -138,6 +147,11 @@ fn errors(func: &Func<'_>) -> Vec<String> {
         ));
     }
     lines
+}
+
+/// Of a bdev, and not a queue pair.
+fn is_channel(handle: HandleInfo<'_>) -> bool {
+    handle.c() == "spdk_io_channel"
 }
 
 fn is_op(func: &Func<'_>) -> bool {
@@ -156,6 +170,7 @@ fn cancellation(func: &Func<'_>) -> Vec<String> {
     let writes = func.params.iter().find_map(|means| match means {
         Means::Buffer { writes, .. }
         | Means::BufferVec { writes, .. }
+        | Means::Sgl { writes, .. }
         | Means::OptionsAnd { writes, .. } => Some(*writes),
         Means::Transfer { .. } => Some(true),
         _ => None,
@@ -188,7 +203,7 @@ fn thread(func: &Func<'_>) -> Vec<String> {
             let channel = func
                 .params
                 .iter()
-                .any(|means| matches!(means, Means::Channel { .. }));
+                .any(|means| matches!(means, Means::Channel { handle, .. } if is_channel(*handle)));
             let handle = func.params.iter().any(|means| {
                 matches!(
                     means,
@@ -290,6 +305,7 @@ fn kept(func: &Func<'_>) -> String {
                     | Means::Count { .. }
                     | Means::BytesLength { .. }
                     | Means::Callback(_)
+                    | Means::NextSge
                     | Means::Ctx { .. }
                     | Means::Null
                     | Means::Const(_)
@@ -300,7 +316,11 @@ fn kept(func: &Func<'_>) -> String {
                 Means::OptionsAnd { field, .. } => Some(format!("`{field}`")),
                 _ => None,
             };
-            [format!("`{}`", param.name)].into_iter().chain(field)
+            let name = match means {
+                Means::Sgl { .. } => "bufs",
+                _ => param.name.as_str(),
+            };
+            [format!("`{name}`")].into_iter().chain(field)
         })
         .collect();
     match names.split_last() {

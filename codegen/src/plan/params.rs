@@ -83,6 +83,7 @@ impl Walk<'_, '_> {
     fn name(&self, index: usize) -> Ident {
         match &self.func.params[index] {
             Means::BufferVec { .. } if self.vectors == 1 => format_ident!("bufs"),
+            Means::Sgl { .. } => format_ident!("bufs"),
             _ => ident(self.c_name(index)),
         }
     }
@@ -169,7 +170,17 @@ impl Walk<'_, '_> {
                 }
                 quote!(#name.as_ptr())
             }
-            Means::Buffer { writes, len, unit } => {
+            Means::Buffer {
+                writes,
+                len,
+                unit,
+                multiple,
+            } => {
+                if let Some(multiple) = multiple {
+                    self.parts.fallible = true;
+                    let check = quote!(rt::check_multiple(#name.len(), #multiple)?;);
+                    self.parts.checks.push(check);
+                }
                 self.buffer(index, &name, writes, len, unit);
                 match param.ty.is_text() {
                     true => quote!(#name.as_ptr().cast()),
@@ -182,6 +193,11 @@ impl Walk<'_, '_> {
                 self.vector(index, &name, writes, len, unit);
                 quote!(#name.as_ptr())
             }
+            Means::Sgl { writes, len, unit } => {
+                self.scatter(index, &name, writes, len, unit);
+                quote!(Some(rt::nvme::reset_sgl))
+            }
+            Means::NextSge => quote!(Some(rt::nvme::next_sge)),
             Means::Length { derived, .. } => {
                 if !derived {
                     let ty = self.world.headers.resolve(&param.ty).tokens();
@@ -236,11 +252,20 @@ impl Walk<'_, '_> {
             Means::Copied(path) => {
                 let ty: TokenStream = path.as_str().parse().unwrap_or_default();
                 self.input(quote!(#name: &#ty));
-                self.hold(&name, quote!(#name.to_c()), false);
-                match self.in_op {
-                    true => quote!(ptr::from_ref(#name)),
-                    false => quote!(&raw const #name),
+                let is_mut = matches!(param.ty.target(), Some((_, false)));
+                self.hold(&name, quote!(#name.to_c()), is_mut);
+                match (self.in_op, is_mut) {
+                    (true, false) => quote!(ptr::from_ref(#name)),
+                    (false, false) => quote!(&raw const #name),
+                    (_, true) => self.address(&name),
                 }
+            }
+            Means::CopiedVec { of, .. } => {
+                let ty: TokenStream = of.as_str().parse().unwrap_or_default();
+                self.input(quote!(#name: &[#ty]));
+                let value = quote!(#name.iter().map(|one| one.to_c()).collect::<Vec<_>>());
+                self.hold(&name, value, false);
+                quote!(#name.as_ptr())
             }
             Means::Texts { .. } => {
                 let what = self.c_name(index).to_owned();
@@ -285,6 +310,7 @@ impl Walk<'_, '_> {
                 self.out(index, quote!(ptr::null_mut()), quote!(#rust), quote!(#name))
             }
             Means::Callback(_) => quote!(done),
+            Means::Ctx { .. } if self.has_sgl() => quote!(bufs.start(arg)),
             Means::Ctx { .. } => quote!(arg),
             Means::Null => match param.ty {
                 CType::Ptr { is_const: true, .. } => quote!(ptr::null()),
@@ -303,7 +329,7 @@ impl Walk<'_, '_> {
         let object = self.object(index);
         let name = self.name(index);
         let value = match (handle.raw(), self.in_op) {
-            (None, true) if handle.hold().is_some() => {
+            (_, true) if handle.hold().is_some() => {
                 self.parts.asks_caller = true;
                 let hold = format_ident!("{}", handle.hold().unwrap_or_default());
                 quote!(#object.#hold(caller))
@@ -367,11 +393,45 @@ impl Walk<'_, '_> {
         self.try_hold(name, take);
     }
 
+    fn has_sgl(&self) -> bool {
+        let mut params = self.func.params.iter();
+        params.any(|means| matches!(means, Means::Sgl { .. }))
+    }
+
+    /// A scatter list, whose buffers come behind the handles as a buffer does.
+    fn scatter(&mut self, index: usize, name: &Ident, writes: bool, len: usize, unit: &str) {
+        let (input, take) = match writes {
+            true => (
+                quote!(#name: &mut [rt::DmaBuf]),
+                quote!(rt::nvme::Sgl::fill(#name)),
+            ),
+            false => (
+                quote!(#name: &[rt::DmaBuf]),
+                quote!(rt::nvme::Sgl::drain(#name)),
+            ),
+        };
+        let is_handle =
+            |means: &&Means<'_>| matches!(means, Means::Held(_) | Means::Channel { .. });
+        let handles = self.func.params.iter().filter(is_handle).count();
+        self.parts.inputs.insert(handles, input);
+        self.measure(index, len, Some(unit), &quote!(rt::total_len(#name)));
+        self.try_hold(name, take);
+    }
+
     /// The handle whose methods know the units.
     fn device(&self) -> TokenStream {
         let handle = |means: &Means<'_>| matches!(means, Means::Receiver(_) | Means::Held(_));
         let device = self.func.params.iter().position(handle);
         device.map_or(quote!(self), |index| self.object(index))
+    }
+
+    /// A number, as a `u64`.
+    fn wide(&self, index: usize) -> TokenStream {
+        let name = self.name(index);
+        match self.world.headers.resolve(&self.func.sig.params[index].ty) {
+            CType::Number(ty) if ty != "u64" => quote!(u64::from(#name)),
+            _ => quote!(#name),
+        }
     }
 
     /// Takes the length from the buffer, or compares the two.
@@ -382,6 +442,7 @@ impl Walk<'_, '_> {
             Some(unit) => {
                 let unit = format_ident!("{unit}");
                 let device = self.device();
+                let length = self.wide(len);
                 self.parts.fallible = true;
                 self.parts
                     .checks
@@ -491,7 +552,7 @@ impl Walk<'_, '_> {
                 quote!(lend)
             }
         };
-        let (length, unit, device) = (self.name(len), format_ident!("{unit}"), self.device());
+        let (length, unit, device) = (self.wide(len), format_ident!("{unit}"), self.device());
         self.parts.checks.push(quote! {
             if let Some(#buffer) = &#buffer {
                 rt::check_len(#buffer.len() as u64, #length, #device.#unit()?)?;

@@ -206,9 +206,10 @@ pub(super) fn callback_args(
     (args, ctx)
 }
 
-/// The core has its own for bdev I/O, so none is written for it.
+/// The core has its own for bdev I/O and NVMe commands, so none is written for these.
 pub(super) fn callback(entry: &manifest::Callback, world: &World<'_>) -> Option<model::Callback> {
-    if entry.class != Class::OneShot || entry.args.contains(&Arg::BdevIo) {
+    let is_core = entry.args.contains(&Arg::BdevIo) || entry.args.contains(&Arg::Completion);
+    if entry.class != Class::OneShot || is_core {
         return None;
     }
     let info = world.callback(entry.c.as_str())?;

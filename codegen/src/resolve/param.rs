@@ -214,10 +214,20 @@ impl<'a> Reader<'_, 'a> {
                 "Drain",
                 "memory that C reads: `void *` or `const void *`",
             ),
-            Role::Fill { len, unit } | Role::Drain { len, unit } => Some(Means::Buffer {
+            Role::Fill {
+                len,
+                unit,
+                multiple,
+            }
+            | Role::Drain {
+                len,
+                unit,
+                multiple,
+            } => Some(Means::Buffer {
                 writes: matches!(role, Role::Fill { .. }),
                 len: self.length(len, param)?,
                 unit: unit.as_ref().map(|unit| unit.as_str()),
+                multiple: *multiple,
             }),
             Role::FillVec { .. } | Role::DrainVec { .. } if target.as_deref() != Some("iovec") => {
                 self.misfit(param, "FillVec and DrainVec", "`struct iovec *`")
@@ -231,6 +241,17 @@ impl<'a> Reader<'_, 'a> {
                     unit: unit.as_ref().map(|unit| unit.as_str()),
                 })
             }
+            Role::FillSgl { .. } | Role::DrainSgl { .. } | Role::NextSge
+                if !matches!(ty, CType::Callback(_)) =>
+            {
+                self.misfit(param, "FillSgl, DrainSgl and NextSge", "function pointers")
+            }
+            Role::FillSgl { len, unit } | Role::DrainSgl { len, unit } => Some(Means::Sgl {
+                writes: matches!(role, Role::FillSgl { .. }),
+                len: self.length(len, param)?,
+                unit: unit.as_str(),
+            }),
+            Role::NextSge => Some(Means::NextSge),
             Role::ReadOrWrite { .. } if !ty.is_void_ptr() || is_const => {
                 self.misfit(param, "ReadOrWrite", "memory that C can write: `void *`")
             }
@@ -273,13 +294,16 @@ impl<'a> Reader<'_, 'a> {
                 }),
                 None => self.misfit(param, "OptionsAnd", "a struct with an `Options` entry"),
             },
-            Role::Copied(path) => match (&target, is_const) {
-                (Some(_), true) => Some(Means::Copied(path)),
-                _ => self.misfit(
-                    param,
-                    "Copied",
-                    "a struct that C only reads: `const struct *`",
-                ),
+            Role::Copied(path) => match target {
+                Some(_) => Some(Means::Copied(path)),
+                None => self.misfit(param, "Copied", "a struct that C only reads"),
+            },
+            Role::CopiedVec { of, count } => match (&target, is_const) {
+                (Some(_), true) => Some(Means::CopiedVec {
+                    of,
+                    count: self.length(count, param)?,
+                }),
+                _ => self.misfit(param, "CopiedVec", "structs that C only reads"),
             },
             Role::Texts { count } => match ty.target() {
                 Some((text, _)) if self.world.headers.resolve(text).is_text() => {
@@ -380,10 +404,11 @@ impl<'a> Reader<'_, 'a> {
                 Some(Means::BufferVec {
                     len, count, unit, ..
                 }) => (len, Some(count), unit.is_none()),
-                Some(Means::Bytes { len }) => {
+                Some(Means::CopiedVec { count: len, .. } | Means::Bytes { len }) => {
                     means[len] = Some(Means::BytesLength { of });
                     continue;
                 }
+                Some(Means::Sgl { len, .. }) => (len, None, false),
                 Some(Means::Transfer { len }) => (len, None, true),
                 Some(Means::Texts { count }) => {
                     means[count] = Some(Means::Count { of });

@@ -3,6 +3,7 @@
 
 use std::ffi::{c_int, c_void};
 use std::ptr;
+use std::rc::Rc;
 
 use crate::errno::Errno;
 use crate::error::Fault;
@@ -70,7 +71,7 @@ pub(crate) fn submit(
     require(submissions(id) <= MANY, "it is submitted again and again");
     require(held.intact == INTACT, "`held` is gone at a submission");
     user_code(Point::SubmitCall);
-    let answer = with(|world| world.pick(7));
+    let answer = with(|world| world.pick(8));
     let (name, inside, said) = match answer {
         0 => ("pending", None, Submitted::Pending),
         1 => ("refused", None, Submitted::Refused(Errno::EINVAL)),
@@ -85,6 +86,11 @@ pub(crate) fn submit(
         ),
         4 => ("called back, pending", Some(0), Submitted::Pending),
         5 => ("called back, pending", Some(-libc::EIO), Submitted::Pending),
+        6 => (
+            "full",
+            None,
+            Submitted::Full(with(|world| Rc::as_ptr(&world.operations[id].waiters))),
+        ),
         _ => (
             "called back, refused",
             Some(0),
@@ -120,6 +126,7 @@ pub(crate) fn submit(
             (Submitted::Refused(errno), None) => {
                 operation.outcome = Some(Err(Fault(*errno)));
             }
+            (Submitted::Full(_), _) => operation.state = State::Waiting,
             (Submitted::Done, _) if with_done(id) => operation.reported = Some(0),
             (Submitted::Done, _) => operation.outcome = Some(Err(Fault(Errno::EPROTO))),
             _ => {}
@@ -187,6 +194,23 @@ pub(crate) fn queue_io_wait(entry: *mut sys::spdk_bdev_io_wait_entry) -> c_int {
     })
 }
 
+/// A queue has a request to spare.
+pub(crate) fn go_on(id: usize) {
+    let (waiters, thread, share, before) = with(|world| {
+        world.turn(id, "request");
+        let operation = &world.operations[id];
+        let waiters = operation.waiters.clone();
+        (
+            waiters,
+            operation.thread,
+            operation.share,
+            operation.submissions,
+        )
+    });
+    on(thread, || waiters.go_on());
+    went_on(id, share, before);
+}
+
 /// SPDK has a free `spdk_bdev_io`.
 pub(crate) fn free_io(id: usize) {
     let (entry, arg, thread, share, before) = with(|world| {
@@ -211,6 +235,11 @@ pub(crate) fn free_io(id: usize) {
     };
     // SAFETY: the entry's callback, once, on its spdk_thread.
     on(thread, || unsafe { callback(context) });
+    went_on(id, share, before);
+}
+
+/// What it waited for is there.
+fn went_on(id: usize, share: Share, before: usize) {
     let after = submissions(id);
     match share {
         Share::Dropped => with(|world| world.operations[id].released = true),

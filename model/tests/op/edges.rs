@@ -21,6 +21,7 @@ const TURNS: &[(State, &[Share], &[&str])] = &[
             "refused",              // -> Done
             "done",                 // -> Done
             "no memory",            // -> Waiting
+            "full",                 // -> Waiting
             "called back, pending", // -> Inline
             "called back, refused", // -> Inline
         ],
@@ -30,7 +31,7 @@ const TURNS: &[(State, &[Share], &[&str])] = &[
     (Inline, &[Live], &["poll", "drop", "forget"]),
     (InFlight, FUTURES, &["callback"]), // -> Done
     (InFlight, &[Live], &["poll", "drop", "forget"]),
-    (Waiting, FUTURES, &["free", "one is free"]), // -> Submitting, -> Retry
+    (Waiting, FUTURES, &["free", "request", "one is free"]), // -> Submitting, -> Retry
     (Waiting, &[Live], &["poll", "drop", "forget"]),
     (Retry, &[Live], &["poll"]), // -> Submitting
     (Retry, &[Live], &["poll elsewhere", "drop", "forget"]),

@@ -42,6 +42,9 @@ pub(crate) enum Event {
     FreeIo {
         operation: usize,
     },
+    GoOn {
+        operation: usize,
+    },
 }
 
 /// The waker of a poll.
@@ -78,6 +81,9 @@ pub(crate) fn possible(world: &World) -> Vec<Event> {
         }
         if it.queued.is_some() {
             events.push(Event::FreeIo { operation });
+        }
+        if it.waiters.count() > 0 {
+            events.push(Event::GoOn { operation });
         }
     }
     events
@@ -140,6 +146,7 @@ pub(crate) fn run(event: Event) {
         }
         Event::Complete { operation, rc } => c::complete(operation, rc),
         Event::FreeIo { operation } => c::free_io(operation),
+        Event::GoOn { operation } => c::go_on(operation),
     }
 }
 

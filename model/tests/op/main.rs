@@ -53,6 +53,10 @@ mod op;
 mod panic;
 #[path = "../../../spdk/src/slot.rs"]
 mod pool;
+#[allow(dead_code, reason = "queues use the rest")]
+#[allow(unreachable_pub, reason = "public in its own crate")]
+#[path = "../../../spdk/src/waiters.rs"]
+mod waiters;
 
 use script::Limits;
 

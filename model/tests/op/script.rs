@@ -58,7 +58,10 @@ fn epilogue() {
     for _ in 0..MANY {
         let event = world::with(|world| {
             let events = event::possible(world);
-            let is_c = |it: &&Event| matches!(it, Event::Complete { .. } | Event::FreeIo { .. });
+            let is_c = |it: &&Event| {
+                use Event::{Complete, FreeIo, GoOn};
+                matches!(it, Complete { .. } | FreeIo { .. } | GoOn { .. })
+            };
             let is_poll = |it: &&Event| matches!(it, Event::Poll { .. });
             let c = events.iter().find(is_c);
             c.or_else(|| events.iter().find(is_poll)).copied()

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::ffi::{c_int, c_void};
 use std::io::Write;
 use std::pin::Pin;
+use std::rc::Rc;
 
 use spdk_model::Choices;
 
@@ -14,6 +15,7 @@ use crate::future::Forget;
 use crate::parts::Held;
 use crate::script::Limits;
 use crate::sys;
+use crate::waiters::Waiters;
 use crate::waker::Token;
 
 /// Where an operation is, as C and the user can tell: the states of the diagram in `op.rs`, and the one
@@ -75,6 +77,8 @@ pub(crate) struct Operation {
     /// Where C was told that `held` is.
     pub(crate) touches: *const Held,
     pub(crate) queued: Option<*mut sys::spdk_bdev_io_wait_entry>,
+    /// It waits among them for a request of a queue, if it does.
+    pub(crate) waiters: Rc<Waiters>,
     /// What C reported, once it has.
     pub(crate) reported: Option<c_int>,
 
@@ -115,6 +119,7 @@ impl Operation {
             arg: std::ptr::null_mut(),
             touches: std::ptr::null(),
             queued: None,
+            waiters: Rc::default(),
             reported: None,
             held_dropped: false,
             submit_dropped: false,
@@ -149,7 +154,11 @@ impl Operation {
 
     /// Whether C can still touch what the operation holds.
     pub(crate) fn is_in_c(&self) -> bool {
-        self.in_call || self.owed.is_some() || self.queued.is_some()
+        self.in_call || self.owed.is_some() || self.waits()
+    }
+
+    fn waits(&self) -> bool {
+        self.queued.is_some() || self.waiters.count() > 0
     }
 }
 

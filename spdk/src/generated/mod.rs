@@ -9,3 +9,4 @@ pub mod bdev;
 pub mod bdev_zone;
 #[rustfmt::skip]
 pub mod markers;
+pub mod nvme;

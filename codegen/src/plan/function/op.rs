@@ -21,6 +21,9 @@ pub(super) fn op(
     if info.entry.args.contains(&Arg::BdevIo) {
         return bdev_io(func, parts, world);
     }
+    if info.entry.args.contains(&Arg::Completion) {
+        return Some(nvme_command(func));
+    }
     let callback = format_ident!("{}", types::callback_name(info.entry.c.as_str()));
     let mut names = Vec::new();
     let mut status = None;
@@ -88,7 +91,7 @@ fn bdev_io(func: &Func<'_>, parts: &mut Parts, world: &World<'_>) -> Option<Plan
                 quote!(#with(io.as_ptr())),
             ));
         }
-        None => {}
+        Some(Gives::Dword0 | Gives::Dwords) | None => {}
     }
     let (callback, raw, succeeded) = match results.is_empty() {
         true => (quote!(rt::BdevIoDone), quote!(done), quote!(done?;)),
@@ -107,6 +110,39 @@ fn bdev_io(func: &Func<'_>, parts: &mut Parts, world: &World<'_>) -> Option<Plan
         finish,
     };
     Some((output, body, true))
+}
+
+/// An NVMe command: it ends with a status, and gives what its completion has.
+fn nvme_command(func: &Func<'_>) -> Planned {
+    let has = |wanted: fn(&Means<'_>) -> bool| func.params.iter().any(wanted);
+    let callback = match () {
+        () if has(|means| matches!(means, Means::Sgl { .. })) => quote!(rt::nvme::SglDone),
+        () if has(|means| matches!(means, Means::Channel { .. })) => quote!(rt::nvme::IoDone),
+        () => quote!(rt::nvme::AdminDone),
+    };
+    let (output, finish) = match &func.entry.gives {
+        Some(Gives::Dword0) => (quote!(u32), quote!(done.map(rt::nvme::Dwords::first))),
+        Some(Gives::Dwords) => (quote!(u64), quote!(done.map(rt::nvme::Dwords::both))),
+        _ => (quote!(()), quote!(done.map(|_| ()))),
+    };
+    let name = |wanted: fn(&Means<'_>) -> bool| {
+        let index = func.params.iter().position(wanted)?;
+        Some(params::ident(&func.sig.params[index].name))
+    };
+    let subject = name(|means| matches!(means, Means::Receiver(_) | Means::Held(_)));
+    let queue = name(|means| matches!(means, Means::Channel { .. })).or_else(|| subject.clone());
+    let waits = func.entry.nomem != Some(NoMem::Report);
+    let submitted = match (queue, subject) {
+        (Some(queue), Some(subject)) if waits => Submitted::Queue(queue, subject),
+        _ => Submitted::Rc,
+    };
+    let body = Body::Op {
+        callback,
+        submitted,
+        raw: quote!(done),
+        finish,
+    };
+    (output, body, true)
 }
 
 fn submitted(func: &Func<'_>, is_bdev: bool) -> Submitted {

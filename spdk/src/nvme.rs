@@ -1,0 +1,60 @@
+//! NVMe controllers, driven by SPDK from this process: over PCIe, or over a network.
+//!
+//! A controller is connected by its [`TransportId`], which takes a while and is awaited. From then on a
+//! poller of this crate looks after it: it keeps it alive, and completes its commands. I/O goes through
+//! queue pairs, which are polled on their own spdk_thread, to the controller's namespaces.
+//!
+//! ```no_run
+//! use spdk::DmaBuf;
+//! use spdk::nvme::{NvmeController, TransportId};
+//!
+//! # async fn example() -> spdk::Result<()> {
+//! let trid = TransportId::tcp("192.168.1.100", "4420", "nqn.2024-01.io.spdk:cnode1")?;
+//! let controller = NvmeController::connect(&trid, None).await?;
+//! let qpair = controller.alloc_io_qpair(None).await?;
+//! let ns = controller.namespace(1).expect("it is active");
+//!
+//! let mut buf = DmaBuf::alloc(ns.sector_size() as usize, 4096)?;
+//! buf.fill(0xa5);
+//! ns.write(&qpair, &buf, 0, 1).await?;
+//! ns.read(&qpair, &mut buf, 0, 1).await?;
+//!
+//! qpair.close().await?;
+//! controller.detach().await
+//! # }
+//! ```
+//!
+//! # When a connection breaks
+//!
+//! Every command in flight then ends with an error: [`ErrorKind::Device`](crate::ErrorKind::Device) with
+//! the status `ABORTED - SQ DELETION` for what the controller had, and `ENXIO` for what is submitted
+//! afterwards. What it did is not known, so a write may have been done, or may not.
+
+mod commands;
+mod completion;
+mod controller;
+mod controller_opts;
+mod driver;
+mod namespace;
+mod poller;
+mod qpair;
+mod qpair_group;
+mod queue;
+mod sgl;
+mod transport_id;
+
+pub use crate::generated::nvme::*;
+pub use commands::{AcquireKeys, CopyRange, DsmAttributes, DsmRange, RegisterKeys, ReleaseKey};
+pub use controller::NvmeController;
+pub use controller_opts::{Arbitration, NvmeCtrlrOpts};
+pub use namespace::NvmeNamespace;
+pub use qpair::{NvmeQpair, NvmeQpairOpts, QueuePriority};
+pub use transport_id::{AddressFamily, TransportId, TransportType};
+
+/// What generated code uses.
+#[doc(hidden)]
+pub mod rt {
+    pub use super::completion::{Dwords, NvmeAdminDone as AdminDone, NvmeIoDone as IoDone};
+    pub use super::queue::submit;
+    pub use super::sgl::{NvmeSglDone as SglDone, Sgl, next_sge, reset_sgl};
+}

@@ -1,0 +1,305 @@
+//! Controllers.
+#![allow(unsafe_code)] // Owns `spdk_nvme_ctrlr`s, which their driver attaches and detaches.
+
+use std::fmt;
+use std::ptr::NonNull;
+use std::rc::Rc;
+
+use super::controller_opts::NvmeCtrlrOpts;
+use super::driver::{self, Driver};
+use super::namespace::NvmeNamespace;
+use super::qpair::{NvmeQpair, NvmeQpairOpts};
+use super::queue::{Queue, Subject as QueueSubject};
+use super::transport_id::TransportId;
+use crate::error::{At, Describe, Fault, Gone, Result};
+use crate::handle::{AtHome, Handle, Hold, Object, Subject};
+use crate::local::{Caller, Home, begin};
+use crate::sys;
+use crate::waiters::Waiters;
+
+/// A connected NVMe controller.
+///
+/// A poller of its spdk_thread looks after it: it keeps it alive, and completes its admin commands. When
+/// the last of its handles is gone, and with them its namespaces and queue pairs, that poller detaches it;
+/// [`NvmeController::detach`] waits for that. A controller that does not answer is waited for as long as
+/// operations in flight are at the end of an application, and given up then.
+///
+/// See the [module](self) for what happens when the connection breaks.
+///
+/// # Thread
+///
+/// `!Send` and `!Sync`: it belongs to the spdk_thread that connected it, and so do its namespaces and queue
+/// pairs. On another one its methods return [`ErrorKind::WrongThread`](crate::ErrorKind::WrongThread), and a
+/// drop is done at home.
+#[doc(alias = "spdk_nvme_ctrlr")]
+pub struct NvmeController(Handle<NvmeControllerObject>);
+
+/// `spdk_nvme_ctrlr`, given back with `spdk_nvme_detach_async`.
+#[doc(hidden)]
+pub enum NvmeControllerObject {}
+
+#[doc(hidden)]
+pub struct ControllerExtra {
+    driver: Rc<Driver>,
+}
+
+impl ControllerExtra {
+    pub(super) fn driver(&self) -> &Rc<Driver> {
+        &self.driver
+    }
+}
+
+// SAFETY: the driver detaches it in one of its next steps, and uses nothing of `Extra` but itself.
+unsafe impl Object for NvmeControllerObject {
+    type C = sys::spdk_nvme_ctrlr;
+    type Extra = ControllerExtra;
+    const NAME: &'static str = "NvmeController";
+
+    unsafe fn release(_: NonNull<Self::C>, extra: &Self::Extra) {
+        extra.driver.leave();
+    }
+
+    fn abort_operations(object: Hold<Self>, _: &mut Vec<*const ()>) {
+        object.extra().driver.give_up();
+    }
+
+    fn label(extra: &Self::Extra) -> String {
+        format!("NVMe controller {}", extra.driver.trid())
+    }
+}
+
+impl NvmeController {
+    /// Connects to a controller; without `opts`, with SPDK's defaults.
+    ///
+    /// How long it may take is said by [`NvmeCtrlrOpts::admin_timeout_ms`] and
+    /// [`NvmeCtrlrOpts::fabrics_connect_timeout_us`]. Nothing waits meanwhile but this future, except at a
+    /// discovery subsystem: SPDK itself waits for its answers, during which the OS thread does nothing else.
+    ///
+    /// Wraps `spdk_nvme_connect_async`. It takes the place of `spdk_nvme_connect` too, which polls SPDK from
+    /// inside of it.
+    ///
+    /// # Errors
+    ///
+    /// - [`ErrorKind::NotConnected`](crate::ErrorKind::NotConnected): nobody is there, or the controller
+    ///   refused. SPDK says why in its log only.
+    /// - `EALREADY`: this process has the controller already, from an earlier connect with the same host
+    ///   name or as a bdev.
+    /// - [`ErrorKind::Option`](crate::ErrorKind::Option): an option cannot be used.
+    /// - [`ErrorKind::NoThread`](crate::ErrorKind::NoThread) without a current spdk_thread.
+    ///
+    /// # Cancellation
+    ///
+    /// Nothing happens before the first poll. A future that is dropped later abandons the connect but does
+    /// not stop it. What it connects is detached then.
+    ///
+    /// # Thread
+    ///
+    /// Any spdk_thread, which is the controller's home then.
+    #[doc(alias = "spdk_nvme_connect_async")]
+    #[doc(alias = "spdk_nvme_connect")]
+    #[doc(alias = "spdk_nvme_probe_poll_async")]
+    pub async fn connect(trid: &TransportId, opts: Option<&NvmeCtrlrOpts>) -> Result<Self> {
+        let at = At::new("spdk_nvme_connect_async", trid);
+        let default = NvmeCtrlrOpts::default();
+        let answer = {
+            // The defaults are asked of SPDK, which has to run.
+            begin(|_| crate::local::Here::now()).map_err(|fault| fault.at(at))?;
+            let opts = opts.unwrap_or(&default).to_c()?;
+            driver::connect(trid, opts).map_err(|fault| fault.at(at))?
+        };
+        let answer = answer.await;
+        // Without an answer, its spdk_thread has ended.
+        let answer = answer.unwrap_or_else(|_| Err(Fault::gone(Gone::ThreadEnded)));
+        answer.map_err(|fault| fault.at(at))
+    }
+
+    /// Takes ownership of a controller.
+    ///
+    /// # Safety
+    ///
+    /// It was just attached on the current spdk_thread, and its driver does nothing but look after it.
+    pub(super) unsafe fn adopt(
+        ctrlr: NonNull<sys::spdk_nvme_ctrlr>,
+        driver: Rc<Driver>,
+    ) -> Result<Self, Fault> {
+        // SAFETY: passed on.
+        Ok(NvmeController(unsafe {
+            Handle::adopt(ctrlr, ControllerExtra { driver })
+        }?))
+    }
+
+    /// Gives the controller up, and waits until it is detached: until its namespaces and queue pairs have
+    /// been dropped, and what is in flight on these has ended.
+    ///
+    /// Wraps `spdk_nvme_detach_async`. Dropping the controller does the same, without waiting.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::WrongThread`](crate::ErrorKind::WrongThread) on another spdk_thread, and
+    /// [`ErrorKind::Gone`](crate::ErrorKind::Gone) when its spdk_thread has ended. It is dropped then too.
+    #[doc(alias = "spdk_nvme_detach_async")]
+    #[doc(alias = "spdk_nvme_detach_poll_async")]
+    #[doc(alias = "spdk_nvme_detach")]
+    pub async fn detach(self) -> Result<()> {
+        let at = |fault: Fault, this: &Self| fault.at(At::new("spdk_nvme_detach_async", this));
+        begin(|caller| self.0.get(caller)).map_err(|fault| at(fault, &self))?;
+        let end = self.0.extra().driver.wait_for_end();
+        drop(self);
+        // Without an answer its driver is gone, and the controller with it.
+        let _ = end.await;
+        Ok(())
+    }
+
+    /// An active namespace, by its ID; IDs begin with 1.
+    ///
+    /// `None` if there is none of this ID, or it is inactive; and on another spdk_thread.
+    #[doc(alias = "spdk_nvme_ctrlr_get_ns")]
+    #[doc(alias = "spdk_nvme_ctrlr_is_active_ns")]
+    pub fn namespace(&self, ns_id: u32) -> Option<NvmeNamespace> {
+        let ctrlr = begin(|caller| self.0.get(caller)).ok()?;
+        NvmeNamespace::of(&self.0, ctrlr, ns_id)
+    }
+
+    /// The IDs of the active namespaces, in their order; none on another spdk_thread.
+    #[doc(alias = "spdk_nvme_ctrlr_get_first_active_ns")]
+    #[doc(alias = "spdk_nvme_ctrlr_get_next_active_ns")]
+    pub fn active_namespaces(&self) -> Vec<u32> {
+        let Ok(ctrlr) = begin(|caller| self.0.get(caller)) else {
+            return Vec::new();
+        };
+        // SAFETY: the controller is attached, and of this spdk_thread.
+        let first = unsafe { sys::spdk_nvme_ctrlr_get_first_active_ns(ctrlr.as_ptr()) };
+        // SAFETY: as above.
+        let next =
+            |id: &u32| unsafe { sys::spdk_nvme_ctrlr_get_next_active_ns(ctrlr.as_ptr(), *id) };
+        let ids = std::iter::successors(Some(first), |id| Some(next(id)));
+        ids.take_while(|id| *id != 0).collect()
+    }
+
+    /// Allocates and connects a queue pair for I/O; without `opts`, with the options of the controller.
+    ///
+    /// A poller of this spdk_thread polls it. A task with much to do has one of its own, or shares one: a
+    /// queue pair takes commands of any number of tasks.
+    ///
+    /// Wraps `spdk_nvme_ctrlr_alloc_io_qpair`, `spdk_nvme_poll_group_add` and
+    /// `spdk_nvme_ctrlr_connect_io_qpair`.
+    ///
+    /// # Errors
+    ///
+    /// - `ENOMEM`: the controller has no more queue pairs, or SPDK no memory. Its log says which.
+    /// - [`ErrorKind::NotConnected`](crate::ErrorKind::NotConnected): the controller refused, or has failed.
+    /// - [`ErrorKind::WrongThread`](crate::ErrorKind::WrongThread) on another spdk_thread,
+    ///   [`ErrorKind::Gone`](crate::ErrorKind::Gone) when that has ended.
+    ///
+    /// # Cancellation
+    ///
+    /// Nothing happens before the first poll. A future that is dropped later gives the queue pair up.
+    #[doc(alias = "spdk_nvme_ctrlr_alloc_io_qpair")]
+    #[doc(alias = "spdk_nvme_ctrlr_connect_io_qpair")]
+    #[doc(alias = "spdk_nvme_poll_group_add")]
+    pub async fn alloc_io_qpair(&self, opts: Option<&NvmeQpairOpts>) -> Result<NvmeQpair> {
+        let at = At::new("spdk_nvme_ctrlr_alloc_io_qpair", self);
+        let start = |caller: Caller<'_>| {
+            let ctrlr = self.0.hold(caller)?;
+            NvmeQpair::begin(ctrlr, opts.copied().unwrap_or_default())
+        };
+        let (qpair, connected) = begin(start).map_err(|fault| fault.at(at))?;
+        match connected.await {
+            Ok(true) => Ok(qpair),
+            _ => Err(Fault::not_connected().at(at)),
+        }
+    }
+
+    /// Where it is.
+    #[doc(alias = "spdk_nvme_ctrlr_get_transport_id")]
+    pub fn transport_id(&self) -> &TransportId {
+        self.0.extra().driver.trid()
+    }
+
+    /// Whether the connection is gone: what is in flight has ended, or ends, with an error, and other
+    /// commands are refused.
+    #[doc(alias = "spdk_nvme_ctrlr_is_failed")]
+    pub fn has_failed(&self) -> bool {
+        self.0.extra().driver.has_failed()
+    }
+
+    /// The C object, for calls that this crate does not wrap; null when it is gone.
+    pub fn as_ptr(&self) -> *mut sys::spdk_nvme_ctrlr {
+        self.0.as_ptr()
+    }
+
+    /// The controller, for an admin command.
+    #[doc(hidden)]
+    pub fn hold_admin(&self, caller: Caller<'_>) -> Result<AdminHold, Fault> {
+        let hold = self.0.hold(caller)?;
+        let commands = hold.extra().driver.commands();
+        commands.set(commands.get() + 1);
+        Ok(AdminHold(hold))
+    }
+}
+
+/// An admin command's reference to its controller.
+#[doc(hidden)]
+pub struct AdminHold(Hold<NvmeControllerObject>);
+
+impl AdminHold {
+    /// The controller. It stays attached while the hold exists.
+    pub fn as_ptr(&self) -> *mut sys::spdk_nvme_ctrlr {
+        self.0.as_ptr()
+    }
+}
+
+impl Drop for AdminHold {
+    fn drop(&mut self) {
+        let commands = self.0.extra().driver.commands();
+        commands.set(commands.get() - 1);
+    }
+}
+
+impl AtHome for AdminHold {
+    fn home(&self) -> Home {
+        self.0.home()
+    }
+}
+
+impl Queue for AdminHold {
+    fn waiters(&self) -> &Waiters {
+        self.0.extra().driver.waiters()
+    }
+
+    fn commands(&self) -> usize {
+        self.0.extra().driver.commands().get()
+    }
+}
+
+impl QueueSubject for AdminHold {
+    fn is_as_it_was(&self) -> bool {
+        true
+    }
+}
+
+impl Subject for NvmeController {
+    type O = NvmeControllerObject;
+    fn handle(&self) -> &Handle<NvmeControllerObject> {
+        &self.0
+    }
+}
+
+impl Describe for NvmeController {
+    fn describe(&self) -> String {
+        NvmeControllerObject::label(self.0.extra())
+    }
+}
+
+impl Describe for TransportId {
+    fn describe(&self) -> String {
+        format!("NVMe controller {self}")
+    }
+}
+
+impl fmt::Debug for NvmeController {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let trid = self.transport_id().to_string();
+        f.debug_tuple("NvmeController").field(&trid).finish()
+    }
+}

@@ -1,0 +1,200 @@
+//! How a controller is connected.
+#![allow(unsafe_code)] // Has SPDK fill a struct with its defaults.
+
+use std::mem::MaybeUninit;
+
+use super::transport_id::{copy_text, wrong_text};
+use crate::error::Result;
+use crate::{options, sys};
+
+/// How a controller shares its attention between its queues.
+#[doc(alias = "spdk_nvme_cc_ams")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Arbitration {
+    /// In turn.
+    RoundRobin,
+    /// In turn among queues of one priority, and by the weights of these; urgent ones come first.
+    WeightedRoundRobin,
+    /// As its maker likes.
+    VendorSpecific,
+}
+
+/// Options that are numbers, booleans or bytes: those that are not set keep SPDK's defaults.
+macro_rules! options {
+    ($($(#[$doc:meta])* $field:ident: $ty:ty,)*) => {
+        /// How a controller is connected, and what its queue pairs have unless they are told otherwise. What is
+        /// not set has SPDK's default.
+        ///
+        /// ```no_run
+        /// # use spdk::nvme::{NvmeController, NvmeCtrlrOpts, TransportId};
+        /// # async fn example(trid: &TransportId) -> spdk::Result<()> {
+        /// let opts = NvmeCtrlrOpts::new()
+        ///     .hostnqn("nqn.2024-01.io.spdk:host1")
+        ///     .io_queue_size(256)
+        ///     .data_digest(true);
+        /// let controller = NvmeController::connect(trid, Some(&opts)).await?;
+        /// # Ok(())
+        /// # }
+        /// ```
+        ///
+        /// An option that cannot be used is refused by the connect.
+        #[doc(alias = "spdk_nvme_ctrlr_opts")]
+        #[derive(Clone, Debug, Default)]
+        pub struct NvmeCtrlrOpts {
+            $($field: Option<$ty>,)*
+            arbitration: Option<Arbitration>,
+            hostnqn: Option<String>,
+            src_addr: Option<String>,
+            src_svcid: Option<String>,
+        }
+
+        impl NvmeCtrlrOpts {
+            $(
+                $(#[$doc])*
+                #[must_use]
+                pub fn $field(mut self, value: $ty) -> Self {
+                    self.$field = Some(value);
+                    self
+                }
+            )*
+
+            fn set_plain(&self, raw: &mut sys::spdk_nvme_ctrlr_opts) {
+                $(if let Some(value) = self.$field {
+                    raw.$field = value.into();
+                })*
+            }
+        }
+    };
+}
+
+options! {
+    /// How many I/O queue pairs to ask the controller for: there can be no more at once.
+    num_io_queues: u32,
+    /// Keeps submission queues in the memory of the controller, where it has some. PCIe only.
+    use_cmb_sqs: bool,
+    /// Does not tell the controller to shut down when it is detached.
+    no_shn_notification: bool,
+    /// How many commands the controller takes from a queue at a time, as a power of two from 0 to 6; 7 for any
+    /// number.
+    arbitration_burst: u8,
+    /// How many commands of low priority it takes in a round, with [`Arbitration::WeightedRoundRobin`].
+    low_priority_weight: u8,
+    /// How many commands of medium priority it takes in a round, with [`Arbitration::WeightedRoundRobin`].
+    medium_priority_weight: u8,
+    /// How many commands of high priority it takes in a round, with [`Arbitration::WeightedRoundRobin`].
+    high_priority_weight: u8,
+    /// After how many milliseconds without a sign of life the controller gives this host up; 0 for never. SPDK
+    /// sends the signs.
+    keep_alive_timeout_ms: u32,
+    /// How often the transport retries what it could not send. RDMA only.
+    transport_retry_count: u8,
+    /// How many commands of a queue pair the controller can have at once.
+    io_queue_size: u32,
+    /// How many commands of a queue pair SPDK can have at once; what it splits counts by its parts. Others wait
+    /// until there are fewer.
+    io_queue_requests: u32,
+    /// The host identifier, for controllers that take one of 64 bits.
+    host_id: [u8; 8],
+    /// The host identifier, for controllers that take one of 128 bits.
+    extended_host_id: [u8; 16],
+    /// After how many milliseconds an admin command of the connect has failed; 0 for never.
+    admin_timeout_ms: u32,
+    /// Has the headers of packets checked by a CRC32C. TCP only.
+    header_digest: bool,
+    /// Has the data of packets checked by a CRC32C. TCP only.
+    data_digest: bool,
+    /// Does not log commands that failed.
+    disable_error_logging: bool,
+    /// For how long the transport waits for an acknowledgement, from 0 to 31: RDMA for 4.096 microseconds times
+    /// 2 to this power, TCP for 1 millisecond times 2 to this power, after which it closes the connection. 0
+    /// for the transport's default.
+    transport_ack_timeout: u8,
+    /// How many admin commands the controller can have at once.
+    admin_queue_size: u16,
+    /// After how many microseconds the connect of a queue pair has failed. Not for PCIe.
+    fabrics_connect_timeout_us: u64,
+    /// Does not read the ANA log page.
+    disable_read_ana_log_page: bool,
+    /// Does not read the list of namespaces that have changed when the controller tells that some have.
+    disable_read_changed_ns_list_log_page: bool,
+    /// The type of service of the packets. RDMA only.
+    transport_tos: u8,
+}
+
+impl NvmeCtrlrOpts {
+    /// SPDK's defaults.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// How the controller shares its attention between its queues.
+    #[doc(alias = "arb_mechanism")]
+    #[must_use]
+    pub fn arbitration(mut self, value: Arbitration) -> Self {
+        self.arbitration = Some(value);
+        self
+    }
+
+    /// The NVMe qualified name of this host, of at most 223 bytes. A controller of one process is connected
+    /// once for each of them.
+    #[must_use]
+    pub fn hostnqn(mut self, value: &str) -> Self {
+        self.hostnqn = Some(value.to_owned());
+        self
+    }
+
+    /// The address of this host's end of the connections.
+    #[must_use]
+    pub fn src_addr(mut self, value: &str) -> Self {
+        self.src_addr = Some(value.to_owned());
+        self
+    }
+
+    /// The port of this host's end of the connections.
+    #[must_use]
+    pub fn src_svcid(mut self, value: &str) -> Self {
+        self.src_svcid = Some(value.to_owned());
+        self
+    }
+
+    /// The C struct. SPDK is up, as its defaults need.
+    pub(super) fn to_c(&self) -> Result<sys::spdk_nvme_ctrlr_opts> {
+        let limits = [
+            ("arbitration_burst", self.arbitration_burst, 7),
+            ("transport_ack_timeout", self.transport_ack_timeout, 31),
+        ];
+        for (option, value, limit) in limits {
+            if value.is_some_and(|value| value > limit) {
+                return Err(options::refuse(option, format!("at most {limit}")));
+            }
+        }
+        let mut raw = MaybeUninit::<sys::spdk_nvme_ctrlr_opts>::zeroed();
+        // SAFETY: it writes at most the size that it is given; zeroes are a value of every field.
+        let mut raw = unsafe {
+            sys::spdk_nvme_ctrlr_get_default_ctrlr_opts(raw.as_mut_ptr(), size_of_val(&raw) as _);
+            raw.assume_init()
+        };
+        self.set_plain(&mut raw);
+        if let Some(arbitration) = self.arbitration {
+            raw.arb_mechanism = match arbitration {
+                Arbitration::RoundRobin => sys::SPDK_NVME_CC_AMS_RR,
+                Arbitration::WeightedRoundRobin => sys::SPDK_NVME_CC_AMS_WRR,
+                Arbitration::VendorSpecific => sys::SPDK_NVME_CC_AMS_VS,
+            };
+        }
+        let texts = [
+            ("hostnqn", &self.hostnqn, &mut raw.hostnqn[..]),
+            ("src_addr", &self.src_addr, &mut raw.src_addr[..]),
+            ("src_svcid", &self.src_svcid, &mut raw.src_svcid[..]),
+        ];
+        for (option, text, field) in texts {
+            let Some(text) = text else { continue };
+            wrong_text(text, field.len() as u32 - 1)
+                .map_err(|wrong| options::refuse(option, format!("it {wrong}")))?;
+            copy_text(field, text);
+        }
+        Ok(raw)
+    }
+}

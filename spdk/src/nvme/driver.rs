@@ -1,0 +1,324 @@
+//! The life of a controller, from its connect to its detach: what looks after it in each poll of its
+//! spdk_thread.
+//!
+//! ```text
+//! Starting ---> Connecting ---> Up ---> Leaving ---> Detaching ---> Gone
+//!     |             |     |             ^
+//!     |             |     +-------------+  it is somebody else's
+//!     +-------------+-----------------------------------------> Gone
+//!                          nothing was attached
+//! ```
+//!
+//! Nothing of it waits: each step asks SPDK how far it is, and returns. A connect whose future is gone
+//! goes on, since SPDK cannot end it, and the controller that it gives is detached.
+#![allow(unsafe_code)] // Passes an address as the context of a connect, and polls C objects.
+
+use std::cell::{Cell, RefCell};
+use std::ffi::c_void;
+use std::ptr::{self, NonNull};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use super::controller::NvmeController;
+use super::poller::{Drive, Step, drive};
+use super::qpair_group;
+use super::transport_id::TransportId;
+use crate::error::Fault;
+use crate::ticks;
+use crate::waiters::Waiters;
+use crate::{Errno, shutdown, sys};
+
+/// How often the admin queue is looked at when nobody waits for it: for keep-alive, and for what the
+/// controller tells by itself.
+const ADMIN_PERIOD: Duration = Duration::from_millis(1);
+
+#[derive(Clone, Copy)]
+enum Phase {
+    Starting,
+    Connecting(NonNull<sys::spdk_nvme_probe_ctx>),
+    Up(NonNull<sys::spdk_nvme_ctrlr>),
+    /// No handle is left.
+    Leaving(NonNull<sys::spdk_nvme_ctrlr>),
+    Detaching {
+        ctrlr: NonNull<sys::spdk_nvme_ctrlr>,
+        ctx: NonNull<sys::spdk_nvme_detach_ctx>,
+        /// When the answers of the controller are not waited for any longer; `None` if they are not.
+        limit: Option<Instant>,
+    },
+    Gone,
+}
+
+/// What C has the address of while it connects: `opts`, which come first, are its context too.
+#[repr(C)]
+struct Request {
+    opts: sys::spdk_nvme_ctrlr_opts,
+    trid: sys::spdk_nvme_transport_id,
+    attached: Cell<*mut sys::spdk_nvme_ctrlr>,
+    /// Whether C is in the call that starts the connect.
+    is_starting: Cell<bool>,
+    /// Whether the controller was there before.
+    is_of_another: Cell<bool>,
+}
+
+type Answer = Result<NvmeController, Fault>;
+
+pub(super) struct Driver {
+    phase: Cell<Phase>,
+    trid: TransportId,
+    /// Until the connect has ended.
+    request: RefCell<Option<Box<Request>>>,
+    asked: Cell<Option<oneshot::Sender<Answer>>>,
+    has_failed: Cell<bool>,
+    /// Whether it is to fail.
+    is_given_up: Cell<bool>,
+    next_look: Cell<u64>,
+    look_period: u64,
+    /// The admin commands that C has, and those that wait.
+    commands: Cell<usize>,
+    waiters: Waiters,
+    /// Who waits for the end.
+    leavers: RefCell<Vec<oneshot::Sender<()>>>,
+}
+
+/// Begins to connect, on the current spdk_thread.
+pub(super) fn connect(
+    trid: &TransportId,
+    opts: sys::spdk_nvme_ctrlr_opts,
+) -> Result<oneshot::AsyncReceiver<Answer>, Fault> {
+    let hz = ticks::ticks_hz().map_err(|_| Fault::not_initialised())?;
+    let (tx, rx) = oneshot::async_channel();
+    let request = Request {
+        opts,
+        trid: trid.to_c(),
+        attached: Cell::new(ptr::null_mut()),
+        is_starting: Cell::new(false),
+        is_of_another: Cell::new(false),
+    };
+    let driver = Driver {
+        phase: Cell::new(Phase::Starting),
+        trid: trid.clone(),
+        request: RefCell::new(Some(Box::new(request))),
+        asked: Cell::new(Some(tx)),
+        has_failed: Cell::new(false),
+        is_given_up: Cell::new(false),
+        next_look: Cell::new(0),
+        look_period: hz / 1000 * ADMIN_PERIOD.as_millis() as u64,
+        commands: Cell::new(0),
+        waiters: Waiters::default(),
+        leavers: RefCell::default(),
+    };
+    drive(Rc::new(driver), c"spdk-rs nvme")?;
+    Ok(rx)
+}
+
+unsafe extern "C" fn on_attach(
+    ctx: *mut c_void,
+    _: *const sys::spdk_nvme_transport_id,
+    ctrlr: *mut sys::spdk_nvme_ctrlr,
+    _: *const sys::spdk_nvme_ctrlr_opts,
+) {
+    // SAFETY: the context is the request, which is there until the connect has ended, and which nobody
+    // has a mutable reference to.
+    let request = unsafe { &*ctx.cast::<Request>().cast_const() };
+    request.attached.set(ctrlr);
+    request.is_of_another.set(request.is_starting.get());
+}
+
+impl Drive for Driver {
+    fn step(this: &Rc<Self>) -> Step {
+        match this.phase.get() {
+            Phase::Starting => this.start(),
+            Phase::Connecting(ctx) => this.go_on_connecting(ctx),
+            Phase::Up(ctrlr) => this.look_after(ctrlr),
+            Phase::Leaving(ctrlr) => this.begin_detach(ctrlr),
+            Phase::Detaching { ctrlr, ctx, limit } => this.go_on_detaching(ctrlr, ctx, limit),
+            Phase::Gone => Step::Done,
+        }
+    }
+}
+
+impl Driver {
+    fn start(&self) -> Step {
+        let request = self.request.borrow();
+        let Some(request) = request.as_deref() else {
+            unreachable!("it is there until the connect has ended");
+        };
+        let address = ptr::from_ref(request);
+        request.is_starting.set(true);
+        // SAFETY: SPDK copies what `trid` points to, during the call. The context of the callback is the
+        // address of the options, which is that of the request and stays until the connect has ended.
+        let ctx = unsafe {
+            sys::spdk_nvme_connect_async(
+                &raw const (*address).trid,
+                address.cast(),
+                Some(on_attach),
+            )
+        };
+        request.is_starting.set(false);
+        match NonNull::new(ctx) {
+            Some(ctx) => {
+                self.phase.set(Phase::Connecting(ctx));
+                Step::Busy
+            }
+            None => self.answer(Err(Fault::not_connected())),
+        }
+    }
+
+    fn go_on_connecting(self: &Rc<Self>, ctx: NonNull<sys::spdk_nvme_probe_ctx>) -> Step {
+        // SAFETY: the connect has not ended: another code than -EAGAIN says that it has, and C has then
+        // freed the context.
+        if unsafe { sys::spdk_nvme_probe_poll_async(ctx.as_ptr()) } == -libc::EAGAIN {
+            return Step::Busy;
+        }
+        let request = self.request.take();
+        let attached = request
+            .as_ref()
+            .and_then(|request| NonNull::new(request.attached.get()));
+        let Some(ctrlr) = attached else {
+            return self.answer(Err(Fault::not_connected()));
+        };
+        if request.is_some_and(|request| request.is_of_another.get()) {
+            // Its completions run wherever its owner polls, which is no place for ours.
+            self.phase.set(Phase::Leaving(ctrlr));
+            self.answer(Err(Fault::errno(Errno::EALREADY)));
+            return Step::Busy;
+        }
+        self.phase.set(Phase::Up(ctrlr));
+        // SAFETY: it was just attached, on this spdk_thread, for us alone.
+        let controller = unsafe { NvmeController::adopt(ctrlr, self.clone()) };
+        self.answer(controller);
+        Step::Busy
+    }
+
+    /// Tells who connects. A controller that nobody waits for is dropped, and leaves.
+    fn answer(&self, answer: Answer) -> Step {
+        if answer.is_err() && !matches!(self.phase.get(), Phase::Leaving(_)) {
+            self.phase.set(Phase::Gone);
+        }
+        if let Some(asked) = self.asked.take() {
+            let _ = asked.send(answer);
+        }
+        Step::Busy
+    }
+
+    fn look_after(&self, ctrlr: NonNull<sys::spdk_nvme_ctrlr>) -> Step {
+        if self.is_given_up.get() {
+            self.fail(ctrlr);
+        }
+        if self.has_failed.get() {
+            // What waits is refused.
+            return match self.waiters.go_on() {
+                true => Step::Busy,
+                false => Step::Idle,
+            };
+        }
+        let now = ticks::ticks();
+        if self.commands.get() == 0 && now < self.next_look.get() {
+            return Step::Idle;
+        }
+        self.next_look.set(now + self.look_period);
+        // SAFETY: the controller is attached, and polled by this spdk_thread alone.
+        let ended = unsafe { sys::spdk_nvme_ctrlr_process_admin_completions(ctrlr.as_ptr()) };
+        if ended < 0 {
+            self.fail(ctrlr);
+        }
+        match self.waiters.go_on() || ended > 0 {
+            true => Step::Busy,
+            false => Step::Idle,
+        }
+    }
+
+    /// The connection is gone: SPDK ends what the controller had, and refuses what comes.
+    #[cold]
+    fn fail(&self, ctrlr: NonNull<sys::spdk_nvme_ctrlr>) {
+        self.is_given_up.set(false);
+        if self.has_failed.replace(true) {
+            return;
+        }
+        // SAFETY: the controller is attached. Its admin commands end inside the call.
+        unsafe {
+            if !sys::spdk_nvme_ctrlr_is_failed(ctrlr.as_ptr()) {
+                sys::spdk_nvme_ctrlr_fail(ctrlr.as_ptr());
+            }
+        }
+        qpair_group::look();
+    }
+
+    fn begin_detach(&self, ctrlr: NonNull<sys::spdk_nvme_ctrlr>) -> Step {
+        let mut ctx = ptr::null_mut();
+        // SAFETY: no handle, no queue pair and no command of it is left, and it is detached once: on an
+        // error SPDK has done nothing.
+        let rc = unsafe { sys::spdk_nvme_detach_async(ctrlr.as_ptr(), &mut ctx) };
+        match NonNull::new(ctx) {
+            Some(ctx) => {
+                let limit = Instant::now().checked_add(shutdown::patience());
+                self.phase.set(Phase::Detaching { ctrlr, ctx, limit });
+            }
+            None if rc == 0 => self.end(), // another one of this process has it still
+            None => {}                     // no memory; the next step tries again
+        }
+        Step::Busy
+    }
+
+    fn go_on_detaching(
+        &self,
+        ctrlr: NonNull<sys::spdk_nvme_ctrlr>,
+        ctx: NonNull<sys::spdk_nvme_detach_ctx>,
+        limit: Option<Instant>,
+    ) -> Step {
+        // SAFETY: as for the connect.
+        if unsafe { sys::spdk_nvme_detach_poll_async(ctx.as_ptr()) } != -libc::EAGAIN {
+            self.end();
+        } else if limit.is_some_and(|limit| Instant::now() >= limit) {
+            // SAFETY: it exists until it is detached. What SPDK waits for then ends with an error.
+            unsafe { sys::spdk_nvme_ctrlr_fail(ctrlr.as_ptr()) };
+            let limit = None;
+            self.phase.set(Phase::Detaching { ctrlr, ctx, limit });
+        }
+        Step::Busy
+    }
+
+    fn end(&self) {
+        self.phase.set(Phase::Gone);
+        for leaver in self.leavers.take() {
+            let _ = leaver.send(());
+        }
+    }
+
+    /// No handle of the controller is left.
+    pub(super) fn leave(&self) {
+        if let Phase::Up(ctrlr) = self.phase.get() {
+            self.phase.set(Phase::Leaving(ctrlr));
+        }
+    }
+
+    /// Ready when the controller is detached.
+    pub(super) fn wait_for_end(&self) -> oneshot::AsyncReceiver<()> {
+        let (tx, rx) = oneshot::async_channel();
+        self.leavers.borrow_mut().push(tx);
+        rx
+    }
+
+    /// Where it is.
+    pub(super) fn trid(&self) -> &TransportId {
+        &self.trid
+    }
+
+    /// Whether the connection is gone.
+    pub(super) fn has_failed(&self) -> bool {
+        self.has_failed.get()
+    }
+
+    /// Has its commands end.
+    pub(super) fn give_up(&self) {
+        self.is_given_up.set(true);
+    }
+
+    pub(super) fn commands(&self) -> &Cell<usize> {
+        &self.commands
+    }
+
+    pub(super) fn waiters(&self) -> &Waiters {
+        &self.waiters
+    }
+}

@@ -1,0 +1,230 @@
+//! Namespaces.
+#![allow(unsafe_code)] // Reads the `spdk_nvme_ns`s of an attached controller.
+
+use std::cell::Cell;
+use std::fmt;
+use std::ptr::{self, NonNull};
+use std::rc::Rc;
+
+use super::controller::NvmeControllerObject;
+use super::qpair::{NvmeQpair, NvmeQpairObject};
+use super::queue::Subject as QueueSubject;
+use crate::error::{Describe, Fault};
+use crate::handle::{AtHome, Handle, Hold, Subject};
+use crate::local::{Caller, Home, begin};
+use crate::sys;
+
+/// A namespace of a controller: what its I/O commands are about.
+///
+/// It keeps the controller attached. Blocks are numbered from 0, and are what the specification calls logical
+/// blocks.
+///
+/// When the namespace becomes inactive, as when it is detached from the controller, its commands are refused or
+/// fail.
+///
+/// # Thread
+///
+/// `!Send` and `!Sync`: it belongs to the spdk_thread of its controller.
+#[doc(alias = "spdk_nvme_ns")]
+pub struct NvmeNamespace {
+    ctrlr: Handle<NvmeControllerObject>,
+    ns: NonNull<sys::spdk_nvme_ns>,
+    id: u32,
+    /// As they were seen last.
+    sector_size: Cell<u32>,
+    num_sectors: Cell<u64>,
+}
+
+impl NvmeNamespace {
+    pub(super) fn of(
+        handle: &Handle<NvmeControllerObject>,
+        ctrlr: NonNull<sys::spdk_nvme_ctrlr>,
+        id: u32,
+    ) -> Option<Self> {
+        // SAFETY: the controller is attached, and of this spdk_thread. A namespace stays as long as it does.
+        let ns = unsafe {
+            if !sys::spdk_nvme_ctrlr_is_active_ns(ctrlr.as_ptr(), id) {
+                return None;
+            }
+            sys::spdk_nvme_ctrlr_get_ns(ctrlr.as_ptr(), id)
+        };
+        let ns = NvmeNamespace {
+            ctrlr: handle.clone(),
+            ns: NonNull::new(ns)?,
+            id,
+            sector_size: Cell::new(0),
+            num_sectors: Cell::new(0),
+        };
+        ns.sector_size();
+        ns.num_sectors();
+        Some(ns)
+    }
+
+    /// Its ID, from 1.
+    #[doc(alias = "spdk_nvme_ns_get_id")]
+    pub fn id(&self) -> u32 {
+        self.id
+    }
+
+    /// The size of a block in bytes, without metadata; 0 when it is inactive. The last known one when the
+    /// controller is gone, and on another spdk_thread.
+    #[doc(alias = "spdk_nvme_ns_get_sector_size")]
+    pub fn sector_size(&self) -> u32 {
+        if let Ok(ns) = self.raw() {
+            // SAFETY: the controller is attached, and of this spdk_thread.
+            let size = unsafe { sys::spdk_nvme_ns_get_sector_size(ns.as_ptr()) };
+            self.sector_size.set(size);
+        }
+        self.sector_size.get()
+    }
+
+    /// How many blocks it has; 0 when it is inactive. The last known number when the controller is gone, and
+    /// on another spdk_thread.
+    #[doc(alias = "spdk_nvme_ns_get_num_sectors")]
+    pub fn num_sectors(&self) -> u64 {
+        if let Ok(ns) = self.raw() {
+            // SAFETY: as above.
+            let count = unsafe { sys::spdk_nvme_ns_get_num_sectors(ns.as_ptr()) };
+            self.num_sectors.set(count);
+        }
+        self.num_sectors.get()
+    }
+
+    /// Its size in bytes, without metadata.
+    #[doc(alias = "spdk_nvme_ns_get_size")]
+    pub fn size(&self) -> u64 {
+        self.num_sectors() * u64::from(self.sector_size())
+    }
+
+    /// Whether the controller has it now; not on another spdk_thread.
+    #[doc(alias = "spdk_nvme_ns_is_active")]
+    pub fn is_active(&self) -> bool {
+        // SAFETY: as above.
+        self.raw()
+            .is_ok_and(|ns| unsafe { sys::spdk_nvme_ns_is_active(ns.as_ptr()) })
+    }
+
+    /// The C object, for calls that this crate does not wrap; null when the controller is gone.
+    pub fn as_ptr(&self) -> *mut sys::spdk_nvme_ns {
+        match self.ctrlr.is_alive() {
+            true => self.ns.as_ptr(),
+            false => ptr::null_mut(),
+        }
+    }
+
+    /// The C object, for a call that returns at once.
+    #[doc(hidden)]
+    #[inline]
+    pub fn raw(&self) -> Result<NonNull<sys::spdk_nvme_ns>, Fault> {
+        begin(|caller| self.ctrlr.get(caller))?;
+        Ok(self.ns)
+    }
+
+    /// The namespace, for a command.
+    #[doc(hidden)]
+    #[inline]
+    pub fn hold_attached(&self, caller: Caller<'_>) -> Result<NamespaceHold, Fault> {
+        let ctrlr = self.ctrlr.hold(caller)?;
+        // SAFETY: the controller is attached, and of this spdk_thread.
+        let size = unsafe { sys::spdk_nvme_ns_get_extended_sector_size(self.ns.as_ptr()) };
+        Ok(NamespaceHold {
+            ctrlr,
+            ns: self.ns,
+            size,
+        })
+    }
+
+    /// The queue pair, for a command on this namespace.
+    #[doc(hidden)]
+    #[inline]
+    pub fn queue(
+        &self,
+        qpair: &NvmeQpair,
+        caller: Caller<'_>,
+    ) -> Result<Hold<NvmeQpairObject>, Fault> {
+        let hold = qpair.handle().hold(caller)?;
+        match Rc::ptr_eq(hold.extra().member().driver(), self.ctrlr.extra().driver()) {
+            true => Ok(hold),
+            false => Err(Fault::wrong_channel(qpair)),
+        }
+    }
+
+    /// What a block has in a buffer, for the check of its length: its data, and its metadata where these are
+    /// not apart.
+    #[doc(hidden)]
+    #[inline]
+    pub fn block_size_of(&self) -> Result<u32, Fault> {
+        let ns = self.raw()?;
+        // SAFETY: the controller is attached, and of this spdk_thread.
+        match unsafe { sys::spdk_nvme_ns_get_extended_sector_size(ns.as_ptr()) } {
+            0 => Err(Fault::invalid("the namespace is not active")),
+            size => Ok(size),
+        }
+    }
+
+    /// The size of the metadata of a block in a buffer of their own, for the check of its length.
+    #[doc(hidden)]
+    pub fn md_size_of(&self) -> Result<u32, Fault> {
+        let ns = self.raw()?.as_ptr();
+        // SAFETY: as above.
+        let (size, is_apart) = unsafe {
+            let is_extended = sys::spdk_nvme_ns_supports_extended_lba(ns);
+            (sys::spdk_nvme_ns_get_md_size(ns), !is_extended)
+        };
+        match size {
+            size if size > 0 && is_apart => Ok(size),
+            _ => Err(Fault::invalid(
+                "the namespace keeps no metadata apart from the data, so there is no buffer for them",
+            )),
+        }
+    }
+}
+
+/// A command's reference to a namespace.
+#[doc(hidden)]
+pub struct NamespaceHold {
+    ctrlr: Hold<NvmeControllerObject>,
+    ns: NonNull<sys::spdk_nvme_ns>,
+    /// That of a block when the buffers of the command were measured.
+    size: u32,
+}
+
+impl NamespaceHold {
+    /// The namespace. It stays while the hold exists.
+    #[inline]
+    pub fn as_ptr(&self) -> *mut sys::spdk_nvme_ns {
+        self.ns.as_ptr()
+    }
+}
+
+impl AtHome for NamespaceHold {
+    #[inline]
+    fn home(&self) -> Home {
+        self.ctrlr.home()
+    }
+}
+
+impl QueueSubject for NamespaceHold {
+    fn is_as_it_was(&self) -> bool {
+        // SAFETY: the controller is held, and this is its spdk_thread.
+        self.size == unsafe { sys::spdk_nvme_ns_get_extended_sector_size(self.ns.as_ptr()) }
+    }
+}
+
+impl Describe for NvmeNamespace {
+    fn describe(&self) -> String {
+        let trid = self.ctrlr.extra().driver().trid();
+        format!("namespace {} of NVMe controller {trid}", self.id)
+    }
+
+    fn extent(&self) -> Option<(u64, u32)> {
+        self.raw().ok()?;
+        Some((self.num_sectors(), self.sector_size()))
+    }
+}
+
+impl fmt::Debug for NvmeNamespace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("NvmeNamespace").field(&self.id).finish()
+    }
+}

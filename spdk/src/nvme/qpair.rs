@@ -1,0 +1,275 @@
+//! Queue pairs.
+#![allow(unsafe_code)] // Allocates `spdk_nvme_qpair`s, which their group frees.
+
+use std::fmt;
+use std::mem::MaybeUninit;
+use std::ptr::NonNull;
+use std::rc::Rc;
+
+use super::controller::NvmeControllerObject;
+use super::qpair_group::Member;
+use super::queue::Queue;
+use crate::error::{At, Describe, Fault, Result};
+use crate::handle::{Handle, Hold, Object, Subject};
+use crate::local::begin;
+use crate::waiters::Waiters;
+use crate::{Errno, sys};
+
+/// An I/O queue pair of a controller, for the commands of its spdk_thread.
+///
+/// A poller of this spdk_thread polls it: there is nothing to call. Commands beyond
+/// [`NvmeCtrlrOpts::io_queue_requests`](super::NvmeCtrlrOpts::io_queue_requests) wait until there are fewer,
+/// and are submitted in their order.
+///
+/// Dropping it frees it, once what is in flight on it has ended; [`NvmeQpair::close`] waits for that. When
+/// its connection breaks, its commands end with an error, and others are refused with `ENXIO`: another one
+/// takes its place, if the controller has not failed.
+///
+/// # Thread
+///
+/// `!Send` and `!Sync`: it belongs to the spdk_thread of its controller.
+#[doc(alias = "spdk_nvme_qpair")]
+pub struct NvmeQpair(Handle<NvmeQpairObject>);
+
+/// `spdk_nvme_qpair`, given back with `spdk_nvme_ctrlr_free_io_qpair`.
+#[doc(hidden)]
+pub enum NvmeQpairObject {}
+
+#[doc(hidden)]
+pub struct QpairExtra {
+    member: Rc<Member>,
+    id: u16,
+}
+
+// SAFETY: the group frees it after one of its next polls, and uses nothing of `Extra` but the member.
+unsafe impl Object for NvmeQpairObject {
+    type C = sys::spdk_nvme_qpair;
+    type Extra = QpairExtra;
+    const NAME: &'static str = "NvmeQpair";
+
+    unsafe fn release(_: NonNull<Self::C>, extra: &Self::Extra) {
+        extra.member.leave();
+    }
+
+    fn abort_operations(object: Hold<Self>, _: &mut Vec<*const ()>) {
+        object.extra().member.give_up();
+    }
+
+    fn label(extra: &Self::Extra) -> String {
+        let trid = extra.member.driver().trid();
+        format!("queue pair {} of NVMe controller {trid}", extra.id)
+    }
+}
+
+/// Whose commands a controller takes first, where it was asked for
+/// [`Arbitration::WeightedRoundRobin`](super::Arbitration::WeightedRoundRobin).
+#[doc(alias = "spdk_nvme_qprio")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum QueuePriority {
+    /// Before all others.
+    Urgent,
+    /// By the weight of high priority.
+    High,
+    /// By the weight of medium priority.
+    Medium,
+    /// By the weight of low priority.
+    Low,
+}
+
+/// How a queue pair is allocated. What is not set is as for the controller.
+#[doc(alias = "spdk_nvme_io_qpair_opts")]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NvmeQpairOpts {
+    io_queue_size: Option<u32>,
+    io_queue_requests: Option<u32>,
+    priority: Option<QueuePriority>,
+    delay_cmd_submit: Option<bool>,
+    disable_pcie_sgl_merge: Option<bool>,
+}
+
+impl NvmeQpairOpts {
+    /// Those of the controller.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// How many commands the controller can have at once.
+    #[must_use]
+    pub fn io_queue_size(mut self, value: u32) -> Self {
+        self.io_queue_size = Some(value);
+        self
+    }
+
+    /// How many commands SPDK can have at once; what it splits counts by its parts. Others wait until there
+    /// are fewer.
+    #[must_use]
+    pub fn io_queue_requests(mut self, value: u32) -> Self {
+        self.io_queue_requests = Some(value);
+        self
+    }
+
+    /// Whose commands come first. Needs
+    /// [`Arbitration::WeightedRoundRobin`](super::Arbitration::WeightedRoundRobin) if it is not
+    /// [`QueuePriority::Urgent`].
+    #[doc(alias = "qprio")]
+    #[must_use]
+    pub fn priority(mut self, value: QueuePriority) -> Self {
+        self.priority = Some(value);
+        self
+    }
+
+    /// Gives the controller its commands once in each poll, all together. PCIe and RDMA only.
+    #[must_use]
+    pub fn delay_cmd_submit(mut self, value: bool) -> Self {
+        self.delay_cmd_submit = Some(value);
+        self
+    }
+
+    /// Does not merge parts of a buffer that are neighbors in physical memory. PCIe only.
+    #[must_use]
+    pub fn disable_pcie_sgl_merge(mut self, value: bool) -> Self {
+        self.disable_pcie_sgl_merge = Some(value);
+        self
+    }
+
+    /// # Safety
+    /// The controller is attached.
+    unsafe fn to_c(self, ctrlr: *mut sys::spdk_nvme_ctrlr) -> sys::spdk_nvme_io_qpair_opts {
+        let mut raw = MaybeUninit::<sys::spdk_nvme_io_qpair_opts>::zeroed();
+        let size = size_of_val(&raw);
+        // SAFETY: it writes at most the size that it is given; zeroes are a value of every field.
+        let mut raw = unsafe {
+            sys::spdk_nvme_ctrlr_get_default_io_qpair_opts(ctrlr, raw.as_mut_ptr(), size as _);
+            raw.assume_init()
+        };
+        if let Some(value) = self.io_queue_size {
+            raw.io_queue_size = value;
+        }
+        if let Some(value) = self.io_queue_requests {
+            raw.io_queue_requests = value;
+        }
+        if let Some(value) = self.priority {
+            raw.qprio = match value {
+                QueuePriority::Urgent => sys::SPDK_NVME_QPRIO_URGENT,
+                QueuePriority::High => sys::SPDK_NVME_QPRIO_HIGH,
+                QueuePriority::Medium => sys::SPDK_NVME_QPRIO_MEDIUM,
+                QueuePriority::Low => sys::SPDK_NVME_QPRIO_LOW,
+            };
+        }
+        if let Some(value) = self.delay_cmd_submit {
+            raw.__bindgen_anon_1.delay_cmd_submit = value;
+        }
+        if let Some(value) = self.disable_pcie_sgl_merge {
+            raw.disable_pcie_sgl_merge = value;
+        }
+        raw.create_only = true;
+        raw.async_mode = true;
+        raw
+    }
+}
+
+impl NvmeQpair {
+    /// Allocates one, and begins to connect it.
+    pub(super) fn begin(
+        ctrlr: Hold<NvmeControllerObject>,
+        opts: NvmeQpairOpts,
+    ) -> Result<(Self, oneshot::AsyncReceiver<bool>), Fault> {
+        if ctrlr.extra().driver().has_failed() {
+            return Err(Fault::not_connected());
+        }
+        // SAFETY: the controller is held. The options are copied; they say that it is only made.
+        let qpair = unsafe {
+            let opts = opts.to_c(ctrlr.as_ptr());
+            let size = size_of_val(&opts);
+            sys::spdk_nvme_ctrlr_alloc_io_qpair(ctrlr.as_ptr(), &opts, size as _)
+        };
+        let qpair = NonNull::new(qpair).ok_or_else(|| Fault::errno(Errno::ENOMEM))?;
+        // SAFETY: it was just made.
+        let id = unsafe { sys::spdk_nvme_qpair_get_id(qpair.as_ptr()) };
+        // SAFETY: it was just made as the options say, for this controller.
+        let (member, connected) = unsafe { Member::begin(qpair, ctrlr) }?;
+        // SAFETY: the member frees it when it is released, on this spdk_thread.
+        let handle = unsafe { Handle::adopt(qpair, QpairExtra { member, id }) }?;
+        Ok((NvmeQpair(handle), connected))
+    }
+
+    /// Frees it, and waits for that: until what is in flight on it has ended, and it is disconnected.
+    ///
+    /// Wraps `spdk_nvme_ctrlr_free_io_qpair`. Dropping it does the same, without waiting.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::WrongThread`](crate::ErrorKind::WrongThread) on another spdk_thread, and
+    /// [`ErrorKind::Gone`](crate::ErrorKind::Gone) when its spdk_thread has ended. It is dropped then too.
+    #[doc(alias = "spdk_nvme_ctrlr_free_io_qpair")]
+    #[doc(alias = "spdk_nvme_ctrlr_disconnect_io_qpair")]
+    pub async fn close(self) -> Result<()> {
+        let at =
+            |fault: Fault, this: &Self| fault.at(At::new("spdk_nvme_ctrlr_free_io_qpair", this));
+        begin(|caller| self.0.get(caller)).map_err(|fault| at(fault, &self))?;
+        let end = self.0.extra().member.wait_for_end();
+        drop(self);
+        // Without an answer its group is gone, and the queue pair with it.
+        let _ = end.await;
+        Ok(())
+    }
+
+    /// Its number. 0 is the admin queue's.
+    #[doc(alias = "spdk_nvme_qpair_get_id")]
+    pub fn id(&self) -> u16 {
+        self.0.extra().id
+    }
+
+    /// Whether its commands reach the controller.
+    #[doc(alias = "spdk_nvme_qpair_is_connected")]
+    pub fn is_connected(&self) -> bool {
+        self.0.is_alive() && self.0.extra().member.is_connected()
+    }
+
+    /// The C object, for calls that this crate does not wrap; null when it is gone.
+    pub fn as_ptr(&self) -> *mut sys::spdk_nvme_qpair {
+        self.0.as_ptr()
+    }
+}
+
+impl QpairExtra {
+    pub(super) fn member(&self) -> &Rc<Member> {
+        &self.member
+    }
+}
+
+impl Queue for Hold<NvmeQpairObject> {
+    #[inline]
+    fn waiters(&self) -> &Waiters {
+        self.extra().member.waiters()
+    }
+
+    fn commands(&self) -> usize {
+        self.operations()
+    }
+
+    fn will_wait(&self) {
+        self.extra().member.has_waiter();
+    }
+}
+
+impl Subject for NvmeQpair {
+    type O = NvmeQpairObject;
+    fn handle(&self) -> &Handle<NvmeQpairObject> {
+        &self.0
+    }
+}
+
+impl Describe for NvmeQpair {
+    fn describe(&self) -> String {
+        NvmeQpairObject::label(self.0.extra())
+    }
+}
+
+impl fmt::Debug for NvmeQpair {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("NvmeQpair").field(&self.id()).finish()
+    }
+}

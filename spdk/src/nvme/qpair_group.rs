@@ -1,0 +1,328 @@
+//! The queue pairs of an spdk_thread, and what polls them.
+//!
+//! Commands complete inside of the poll, where the tasks that wait for them go on and may drop whatever they
+//! like. So all else that happens to a queue pair happens after the poll, in [`Member::tend`]:
+//!
+//! ```text
+//! Connecting ---> Up ---> Down         Leaving ---> Gone
+//!     |                    ^              ^
+//!     +--------------------+              +--- from each of the others, when its handle goes
+//! ```
+#![allow(unsafe_code)] // Owns poll groups, and the queue pairs in them.
+
+use std::cell::{Cell, RefCell};
+use std::ffi::c_void;
+use std::ptr::{self, NonNull};
+use std::rc::{Rc, Weak};
+
+use super::controller::NvmeControllerObject;
+use super::driver::Driver;
+use super::poller::{Drive, Step, drive};
+use crate::error::Fault;
+use crate::handle::Hold;
+use crate::local::Local;
+use crate::waiters::Waiters;
+use crate::{Errno, panic, sys};
+
+thread_local! {
+    /// Those of this OS thread.
+    static GROUPS: RefCell<Vec<Weak<Group>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// `spdk_nvme_poll_group` of an spdk_thread. It exists while it has members.
+pub(super) struct Group {
+    local: Rc<Local>,
+    /// Null until it is made.
+    ptr: Cell<*mut sys::spdk_nvme_poll_group>,
+    members: RefCell<Vec<Rc<Member>>>,
+    /// Whether something is to be done beside polling.
+    is_called: Cell<bool>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum State {
+    Connecting,
+    Up,
+    Down,
+    Leaving,
+    Gone,
+}
+
+/// A queue pair, until it is freed.
+pub(super) struct Member {
+    qpair: NonNull<sys::spdk_nvme_qpair>,
+    driver: Rc<Driver>,
+    /// Keeps the controller attached until the queue pair is freed.
+    ctrlr: Cell<Option<Hold<NvmeControllerObject>>>,
+    group: Weak<Group>,
+    state: Cell<State>,
+    /// Whether SPDK has said that it is disconnected.
+    is_disconnected: Cell<bool>,
+    /// Whether it is to be disconnected.
+    is_given_up: Cell<bool>,
+    /// Who waits for the connect, and who for the end.
+    asked: Cell<Option<oneshot::Sender<bool>>>,
+    leaver: Cell<Option<oneshot::Sender<()>>>,
+    waiters: Waiters,
+}
+
+/// Has the groups of this OS thread look at their members.
+pub(super) fn look() {
+    GROUPS.with_borrow(|groups| {
+        let groups = groups.iter().filter_map(Weak::upgrade);
+        groups.for_each(|group| group.is_called.set(true));
+    });
+}
+
+impl Group {
+    /// That of the current spdk_thread.
+    fn current() -> Result<Rc<Group>, Fault> {
+        let local = Local::current()?;
+        let found = GROUPS.with_borrow_mut(|groups| {
+            groups.retain(|group| group.strong_count() > 0);
+            let mut groups = groups.iter().filter_map(Weak::upgrade);
+            groups.find(|group| Rc::ptr_eq(&group.local, &local))
+        });
+        if let Some(group) = found {
+            return Ok(group);
+        }
+        let group = Rc::new(Group {
+            local,
+            ptr: Cell::new(ptr::null_mut()),
+            members: RefCell::default(),
+            is_called: Cell::new(false),
+        });
+        let ctx = Rc::as_ptr(&group).cast_mut().cast();
+        // SAFETY: the context lives as long as it, since whoever frees the one destroys the other. No table
+        // of functions means that it accelerates nothing.
+        let ptr = unsafe { sys::spdk_nvme_poll_group_create(ctx, ptr::null_mut()) };
+        if ptr.is_null() {
+            return Err(Fault::errno(Errno::ENOMEM));
+        }
+        group.ptr.set(ptr);
+        drive(group.clone(), c"spdk-rs nvme queue pairs")?;
+        GROUPS.with_borrow_mut(|groups| groups.push(Rc::downgrade(&group)));
+        Ok(group)
+    }
+
+    /// Looks after the members, and forgets those that are gone.
+    #[cold]
+    fn tend(&self) {
+        let mut is_called = false;
+        let mut index = 0;
+        loop {
+            // Not borrowed while a member is tended, where tasks go on that may begin another one.
+            let member = self.members.borrow().get(index).cloned();
+            let Some(member) = member else { break };
+            is_called |= member.tend();
+            index += 1;
+        }
+        let mut members = self.members.borrow_mut();
+        members.retain(|member| member.state.get() != State::Gone);
+        drop(members);
+        if is_called {
+            self.is_called.set(true);
+        }
+    }
+}
+
+impl Drive for Group {
+    #[inline]
+    fn step(this: &Rc<Self>) -> Step {
+        // SAFETY: it exists until the last step, and is polled on its spdk_thread alone.
+        let ended = unsafe {
+            sys::spdk_nvme_poll_group_process_completions(this.ptr.get(), 0, Some(on_disconnected))
+        };
+        if this.is_called.replace(false) {
+            this.tend();
+            if this.members.borrow().is_empty() && this.destroy() {
+                return Step::Done;
+            }
+            return Step::Busy;
+        }
+        match ended > 0 {
+            true => Step::Busy,
+            false => Step::Idle,
+        }
+    }
+}
+
+impl Group {
+    fn destroy(&self) -> bool {
+        // SAFETY: no queue pair is in it, and it is not polled; destroyed once, unless it is busy.
+        let is_gone = unsafe { sys::spdk_nvme_poll_group_destroy(self.ptr.get()) } == 0;
+        if is_gone {
+            GROUPS.with_borrow_mut(|groups| {
+                groups.retain(|group| !ptr::eq(group.as_ptr(), self));
+            });
+        } else {
+            self.is_called.set(true);
+        }
+        is_gone
+    }
+}
+
+/// SPDK has disconnected a queue pair, and says so in each poll.
+unsafe extern "C" fn on_disconnected(qpair: *mut sys::spdk_nvme_qpair, ctx: *mut c_void) {
+    panic::guard("disconnect of a queue pair", || {
+        // SAFETY: the context is the group that is polled.
+        let group = unsafe { &*ctx.cast::<Group>().cast_const() };
+        let members = group.members.borrow();
+        let mut members = members.iter();
+        if let Some(member) = members.find(|member| member.qpair.as_ptr() == qpair)
+            && !member.is_disconnected.replace(true)
+        {
+            group.is_called.set(true);
+        }
+    });
+}
+
+impl Member {
+    /// Puts a queue pair into the group of the current spdk_thread, and begins to connect it.
+    ///
+    /// # Safety
+    /// It was just made for the controller, unconnected, to be connected asynchronously, and is given up.
+    pub(super) unsafe fn begin(
+        qpair: NonNull<sys::spdk_nvme_qpair>,
+        ctrlr: Hold<NvmeControllerObject>,
+    ) -> Result<(Rc<Member>, oneshot::AsyncReceiver<bool>), Fault> {
+        let group = Group::current();
+        let added = group.and_then(|group| {
+            // SAFETY: both exist, and the queue pair is in no group.
+            let rc = unsafe { sys::spdk_nvme_poll_group_add(group.ptr.get(), qpair.as_ptr()) };
+            // A group that was made for it goes without it.
+            group.is_called.set(true);
+            crate::op::status(rc)?;
+            // SAFETY: both exist, and the queue pair is not connected.
+            let rc =
+                unsafe { sys::spdk_nvme_ctrlr_connect_io_qpair(ctrlr.as_ptr(), qpair.as_ptr()) };
+            match rc {
+                0 => Ok(group),
+                _ => Err(Fault::not_connected()),
+            }
+        });
+        let group = match added {
+            Ok(group) => group,
+            Err(fault) => {
+                // SAFETY: it has no command, and is used no more.
+                unsafe { sys::spdk_nvme_ctrlr_free_io_qpair(qpair.as_ptr()) };
+                return Err(fault);
+            }
+        };
+        let (tx, rx) = oneshot::async_channel();
+        let member = Rc::new(Member {
+            qpair,
+            driver: ctrlr.extra().driver().clone(),
+            ctrlr: Cell::new(Some(ctrlr)),
+            group: Rc::downgrade(&group),
+            state: Cell::new(State::Connecting),
+            is_disconnected: Cell::new(false),
+            is_given_up: Cell::new(false),
+            asked: Cell::new(Some(tx)),
+            leaver: Cell::new(None),
+            waiters: Waiters::default(),
+        });
+        group.members.borrow_mut().push(member.clone());
+        Ok((member, rx))
+    }
+
+    /// Outside of the poll: does what is to be done. Returns whether to look again after the next poll.
+    fn tend(&self) -> bool {
+        let must_go = self.driver.has_failed() || self.is_given_up.get();
+        let is_up = !self.is_disconnected.get();
+        if is_up && (must_go || self.state.get() == State::Leaving) {
+            // SAFETY: it is not freed yet. What it has in flight ends inside the call, or in the next polls.
+            unsafe { sys::spdk_nvme_ctrlr_disconnect_io_qpair(self.qpair.as_ptr()) };
+        }
+        let again = match (self.state.get(), self.is_disconnected.get()) {
+            (State::Connecting, true) => {
+                self.state.set(State::Down);
+                self.answer(false);
+                false
+            }
+            (State::Connecting, false) => {
+                // SAFETY: it is not freed yet.
+                if unsafe { sys::spdk_nvme_qpair_is_connected(self.qpair.as_ptr()) } {
+                    self.state.set(State::Up);
+                    self.answer(true);
+                }
+                true
+            }
+            (State::Up, true) => {
+                self.state.set(State::Down);
+                false
+            }
+            (State::Up, false) => must_go,
+            (State::Leaving, true) => {
+                self.free();
+                false
+            }
+            (State::Leaving, false) => true,
+            (State::Down | State::Gone, _) => false,
+        };
+        if self.waiters.count() > 0 {
+            self.waiters.go_on();
+        }
+        again || self.waiters.count() > 0
+    }
+
+    fn answer(&self, connected: bool) {
+        if let Some(asked) = self.asked.take() {
+            let _ = asked.send(connected); // whoever asked may have gone
+        }
+    }
+
+    fn free(&self) {
+        self.state.set(State::Gone);
+        // SAFETY: its handle is gone, and with it every command; it is disconnected, and freed once. This is
+        // no completion of one.
+        unsafe { sys::spdk_nvme_ctrlr_free_io_qpair(self.qpair.as_ptr()) };
+        drop(self.ctrlr.take());
+        if let Some(leaver) = self.leaver.take() {
+            let _ = leaver.send(());
+        }
+    }
+
+    fn call(&self) {
+        if let Some(group) = self.group.upgrade() {
+            group.is_called.set(true);
+        }
+    }
+
+    /// Its handle is gone.
+    pub(super) fn leave(&self) {
+        self.state.set(State::Leaving);
+        self.call();
+    }
+
+    /// Has its commands end.
+    pub(super) fn give_up(&self) {
+        self.is_given_up.set(true);
+        self.call();
+    }
+
+    /// Ready when it is freed.
+    pub(super) fn wait_for_end(&self) -> oneshot::AsyncReceiver<()> {
+        let (tx, rx) = oneshot::async_channel();
+        self.leaver.set(Some(tx));
+        rx
+    }
+
+    /// Whether commands reach the controller.
+    pub(super) fn is_connected(&self) -> bool {
+        self.state.get() == State::Up && !self.is_disconnected.get()
+    }
+
+    pub(super) fn driver(&self) -> &Rc<Driver> {
+        &self.driver
+    }
+
+    pub(super) fn waiters(&self) -> &Waiters {
+        &self.waiters
+    }
+
+    /// One waits, that has to be told when it can go on.
+    pub(super) fn has_waiter(&self) {
+        self.call();
+    }
+}

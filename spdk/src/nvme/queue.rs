@@ -1,0 +1,61 @@
+//! The submission of commands, and what waits when a queue is full.
+
+use std::ffi::c_int;
+use std::ptr;
+
+use crate::Errno;
+use crate::op::Submitted;
+use crate::waiters::Waiters;
+
+/// What commands are submitted to.
+pub trait Queue {
+    /// Those that wait for a request of it.
+    fn waiters(&self) -> &Waiters;
+
+    /// How many commands there are, those that wait among them.
+    fn commands(&self) -> usize;
+
+    /// A command is about to wait.
+    fn will_wait(&self) {}
+}
+
+/// What a command is about.
+pub trait Subject {
+    /// Whether what was seen of it, when its buffers were measured, is still so.
+    fn is_as_it_was(&self) -> bool;
+}
+
+/// Calls the C function that submits a command, unless others wait already. One that SPDK has no request
+/// for waits too.
+///
+/// `-ENOMEM` on a queue that has nothing to do is no lack of requests, and is reported.
+#[inline]
+pub fn submit(
+    queue: &impl Queue,
+    subject: &impl Subject,
+    call: impl FnOnce() -> c_int,
+) -> Submitted {
+    let waiters = queue.waiters();
+    if waiters.are_first() {
+        return Submitted::Full(waiters);
+    }
+    if waiters.is_trying() && !subject.is_as_it_was() {
+        return Submitted::Refused(Errno::EINVAL);
+    }
+    match call() {
+        rc if rc == -libc::ENOMEM => full(queue),
+        rc => Submitted::rc(rc),
+    }
+}
+
+#[cold]
+fn full(queue: &impl Queue) -> Submitted {
+    let waiters = queue.waiters();
+    // This command is one of them.
+    if queue.commands() > waiters.count() + 1 {
+        queue.will_wait();
+        Submitted::Full(ptr::from_ref(waiters))
+    } else {
+        Submitted::Refused(Errno::ENOMEM)
+    }
+}

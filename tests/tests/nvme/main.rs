@@ -1,0 +1,9 @@
+//! Controllers, namespaces and queue pairs, on a target in another process.
+#![allow(missing_docs)]
+
+mod connect;
+mod data;
+mod full;
+mod in_flight;
+mod lost;
+mod thread;
