@@ -195,6 +195,16 @@ impl Target {
         fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
     }
 
+    /// Calls a JSON-RPC method of the target.
+    ///
+    /// # Panics
+    ///
+    /// If that fails.
+    pub fn rpc(&self, method: &str, params: Value) -> Value {
+        let answer = rpc(&self.folder.path().join("rpc.sock"), method, params);
+        answer.unwrap_or_else(|error| panic!("{error}"))
+    }
+
     fn try_rpc(&self, method: &str, params: Value) -> Option<Value> {
         rpc(&self.folder.path().join("rpc.sock"), method, params).ok()
     }

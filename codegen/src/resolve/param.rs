@@ -25,12 +25,11 @@ pub(super) fn all<'a>(
     let mut has_receiver = false;
     let mut means: Vec<Option<Means<'a>>> = Vec::new();
     for param in &sig.params {
-        let role = entry
-            .params
-            .get(&param.name)
-            .or_else(|| section.names.get(&param.name));
         let receiver =
             owner.filter(|owner| !has_receiver && reader.target(param) == Some(owner.c()));
+        let names = || section.names.get(&param.name);
+        let role = entry.params.get(&param.name);
+        let role = role.or_else(|| names().filter(|_| receiver.is_none()));
         let found = match (role, receiver) {
             (None, Some(owner)) => {
                 has_receiver = true;

@@ -10,3 +10,5 @@ pub mod bdev_zone;
 #[rustfmt::skip]
 pub mod markers;
 pub mod nvme;
+#[rustfmt::skip]
+pub mod nvme_zns;

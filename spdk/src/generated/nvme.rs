@@ -6,7 +6,7 @@ use core::ffi::{c_int, c_void};
 use core::fmt;
 use core::mem::MaybeUninit;
 use core::ptr;
-use crate::__private::{self as rt, sys};
+use crate::__private::{self as rt, Subject as _, sys};
 use crate::nvme::NvmeController;
 use crate::nvme::NvmeQpair;
 use crate::nvme::NvmeNamespace;
@@ -454,6 +454,772 @@ impl fmt::Debug for NvmeExtIoOpts {
 impl Default for NvmeExtIoOpts {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+const _: unsafe extern "C" fn(
+    *mut sys::spdk_nvme_ctrlr,
+    u8,
+    u32,
+    *mut c_void,
+    u32,
+    u64,
+    sys::spdk_nvme_cmd_cb,
+    *mut c_void,
+) -> c_int = sys::spdk_nvme_ctrlr_cmd_get_log_page;
+
+impl NvmeController {
+    /// Reads a log page, or that of a namespace, from byte `offset` on into `payload`. Its size is
+    /// a multiple of 4 bytes. `nsid` is [`NvmeController::ALL_NAMESPACES`] for pages of the
+    /// controller.
+    ///
+    /// Wraps `spdk_nvme_ctrlr_cmd_get_log_page`.
+    ///
+    /// # Errors
+    ///
+    /// - `EINVAL`: `offset` is no multiple of 4, or the controller reads its log pages from their
+    ///   start only.
+    /// - `ENXIO`: the connection is gone.
+    /// - `ErrorKind::Device`: the device failed it, with the status that it reports.
+    /// - Refused before C sees it: a buffer of another length.
+    ///
+    /// # Cancellation
+    ///
+    /// Nothing happens before the first poll. A future that is dropped later abandons the operation
+    /// but does not stop it: SPDK writes into memory that the operation keeps, and the buffer gets
+    /// fresh, zeroed memory at its next mutable use.
+    ///
+    /// # Thread
+    ///
+    /// The home spdk_thread of the handle.
+    #[doc(alias = "spdk_nvme_ctrlr_cmd_get_log_page")]
+    pub fn get_log_page<'a>(
+        &'a self,
+        log_page: u8,
+        nsid: u32,
+        payload: &'a mut rt::DmaBuf,
+        offset: u64,
+    ) -> impl rt::Future<Output = rt::Result<()>> + use<'a> {
+        let payload_size = (payload.len() as u64) as u32;
+        let at = move |fault: rt::Fault| {
+            fault.at(rt::At::new("spdk_nvme_ctrlr_cmd_get_log_page", self))
+        };
+        let start = move |caller: rt::Caller<'_>| {
+            rt::check_multiple(payload.len(), 4u32)?;
+            // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
+            // keeps `ctrlr` and `payload` until then.
+            Ok(unsafe {
+                rt::op::<rt::nvme::AdminDone, _, _>(
+                    move |(ctrlr, payload), done, arg| {
+                        rt::nvme::submit(
+                            ctrlr,
+                            ctrlr,
+                            || sys::spdk_nvme_ctrlr_cmd_get_log_page(
+                                ctrlr.as_ptr(),
+                                log_page,
+                                nsid,
+                                payload.as_ptr(),
+                                payload_size,
+                                offset,
+                                done,
+                                arg,
+                            ),
+                        )
+                    },
+                    |_, done| done.map(|_| ()),
+                    (self.hold_admin(caller)?, payload.lend_mut()?),
+                )
+            })
+        };
+        rt::call(start, at)
+    }
+}
+
+const _: unsafe extern "C" fn(
+    *mut sys::spdk_nvme_ctrlr,
+    u8,
+    u32,
+    *mut c_void,
+    u32,
+    u64,
+    u32,
+    u32,
+    u32,
+    sys::spdk_nvme_cmd_cb,
+    *mut c_void,
+) -> c_int = sys::spdk_nvme_ctrlr_cmd_get_log_page_ext;
+
+impl NvmeController {
+    /// Reads a log page as [`NvmeController::get_log_page`], with other bits in the command: those
+    /// of `cdw10` and `cdw11` that do not say which page and how long, and `cdw14`.
+    ///
+    /// Wraps `spdk_nvme_ctrlr_cmd_get_log_page_ext`.
+    ///
+    /// # Errors
+    ///
+    /// - `EINVAL`: `offset` is no multiple of 4, or the controller reads its log pages from their
+    ///   start only.
+    /// - `ENXIO`: the connection is gone.
+    /// - `ErrorKind::Device`: the device failed it, with the status that it reports.
+    /// - Refused before C sees it: a buffer of another length.
+    ///
+    /// # Cancellation
+    ///
+    /// Nothing happens before the first poll. A future that is dropped later abandons the operation
+    /// but does not stop it: SPDK writes into memory that the operation keeps, and the buffer gets
+    /// fresh, zeroed memory at its next mutable use.
+    ///
+    /// # Thread
+    ///
+    /// The home spdk_thread of the handle.
+    #[doc(alias = "spdk_nvme_ctrlr_cmd_get_log_page_ext")]
+    pub fn get_log_page_ext<'a>(
+        &'a self,
+        log_page: u8,
+        nsid: u32,
+        payload: &'a mut rt::DmaBuf,
+        offset: u64,
+        cdw10: u32,
+        cdw11: u32,
+        cdw14: u32,
+    ) -> impl rt::Future<Output = rt::Result<()>> + use<'a> {
+        let payload_size = (payload.len() as u64) as u32;
+        let at = move |fault: rt::Fault| {
+            fault.at(rt::At::new("spdk_nvme_ctrlr_cmd_get_log_page_ext", self))
+        };
+        let start = move |caller: rt::Caller<'_>| {
+            rt::check_multiple(payload.len(), 4u32)?;
+            // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
+            // keeps `ctrlr` and `payload` until then.
+            Ok(unsafe {
+                rt::op::<rt::nvme::AdminDone, _, _>(
+                    move |(ctrlr, payload), done, arg| {
+                        rt::nvme::submit(
+                            ctrlr,
+                            ctrlr,
+                            || sys::spdk_nvme_ctrlr_cmd_get_log_page_ext(
+                                ctrlr.as_ptr(),
+                                log_page,
+                                nsid,
+                                payload.as_ptr(),
+                                payload_size,
+                                offset,
+                                cdw10,
+                                cdw11,
+                                cdw14,
+                                done,
+                                arg,
+                            ),
+                        )
+                    },
+                    |_, done| done.map(|_| ()),
+                    (self.hold_admin(caller)?, payload.lend_mut()?),
+                )
+            })
+        };
+        rt::call(start, at)
+    }
+}
+
+const _: unsafe extern "C" fn(
+    *mut sys::spdk_nvme_ctrlr,
+    u8,
+    u16,
+    u8,
+    *mut c_void,
+    u32,
+    sys::spdk_nvme_cmd_cb,
+    *mut c_void,
+) -> c_int = sys::spdk_nvme_ctrlr_cmd_security_receive;
+
+impl NvmeController {
+    /// Receives data of a security protocol into `payload`: `secp` and `spsp` say which, and `nssf`
+    /// what of it.
+    ///
+    /// Wraps `spdk_nvme_ctrlr_cmd_security_receive`.
+    ///
+    /// # Errors
+    ///
+    /// - `ENXIO`: the connection is gone.
+    /// - `ErrorKind::Device`: the device failed it, with the status that it reports.
+    /// - Refused before C sees it: a buffer of another length.
+    ///
+    /// # Cancellation
+    ///
+    /// Nothing happens before the first poll. A future that is dropped later abandons the operation
+    /// but does not stop it: SPDK writes into memory that the operation keeps, and the buffer gets
+    /// fresh, zeroed memory at its next mutable use.
+    ///
+    /// # Thread
+    ///
+    /// The home spdk_thread of the handle.
+    #[doc(alias = "spdk_nvme_ctrlr_cmd_security_receive")]
+    pub fn security_receive<'a>(
+        &'a self,
+        secp: u8,
+        spsp: u16,
+        nssf: u8,
+        payload: &'a mut rt::DmaBuf,
+    ) -> impl rt::Future<Output = rt::Result<()>> + use<'a> {
+        let payload_size = (payload.len() as u64) as u32;
+        let at = move |fault: rt::Fault| {
+            fault.at(rt::At::new("spdk_nvme_ctrlr_cmd_security_receive", self))
+        };
+        let start = move |caller: rt::Caller<'_>| {
+            rt::check_multiple(payload.len(), 1u32)?;
+            // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
+            // keeps `ctrlr` and `payload` until then.
+            Ok(unsafe {
+                rt::op::<rt::nvme::AdminDone, _, _>(
+                    move |(ctrlr, payload), done, arg| {
+                        rt::nvme::submit(
+                            ctrlr,
+                            ctrlr,
+                            || sys::spdk_nvme_ctrlr_cmd_security_receive(
+                                ctrlr.as_ptr(),
+                                secp,
+                                spsp,
+                                nssf,
+                                payload.as_ptr(),
+                                payload_size,
+                                done,
+                                arg,
+                            ),
+                        )
+                    },
+                    |_, done| done.map(|_| ()),
+                    (self.hold_admin(caller)?, payload.lend_mut()?),
+                )
+            })
+        };
+        rt::call(start, at)
+    }
+}
+
+const _: unsafe extern "C" fn(
+    *mut sys::spdk_nvme_ctrlr,
+    u8,
+    u16,
+    u8,
+    *mut c_void,
+    u32,
+    sys::spdk_nvme_cmd_cb,
+    *mut c_void,
+) -> c_int = sys::spdk_nvme_ctrlr_cmd_security_send;
+
+impl NvmeController {
+    /// Sends the data of a security protocol in `payload`: `secp` and `spsp` say which, and `nssf`
+    /// what of it.
+    ///
+    /// Wraps `spdk_nvme_ctrlr_cmd_security_send`.
+    ///
+    /// # Errors
+    ///
+    /// - `ENXIO`: the connection is gone.
+    /// - `ErrorKind::Device`: the device failed it, with the status that it reports.
+    /// - Refused before C sees it: a buffer of another length.
+    ///
+    /// # Cancellation
+    ///
+    /// Nothing happens before the first poll. A future that is dropped later abandons the operation
+    /// but does not stop it: SPDK reads memory that the operation keeps, and the buffer moves to a
+    /// copy at its next mutable use.
+    ///
+    /// # Thread
+    ///
+    /// The home spdk_thread of the handle.
+    #[doc(alias = "spdk_nvme_ctrlr_cmd_security_send")]
+    pub fn security_send<'a>(
+        &'a self,
+        secp: u8,
+        spsp: u16,
+        nssf: u8,
+        payload: &'a rt::DmaBuf,
+    ) -> impl rt::Future<Output = rt::Result<()>> + use<'a> {
+        let payload_size = (payload.len() as u64) as u32;
+        let at = move |fault: rt::Fault| {
+            fault.at(rt::At::new("spdk_nvme_ctrlr_cmd_security_send", self))
+        };
+        let start = move |caller: rt::Caller<'_>| {
+            rt::check_multiple(payload.len(), 1u32)?;
+            // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
+            // keeps `ctrlr` and `payload` until then.
+            Ok(unsafe {
+                rt::op::<rt::nvme::AdminDone, _, _>(
+                    move |(ctrlr, payload), done, arg| {
+                        rt::nvme::submit(
+                            ctrlr,
+                            ctrlr,
+                            || sys::spdk_nvme_ctrlr_cmd_security_send(
+                                ctrlr.as_ptr(),
+                                secp,
+                                spsp,
+                                nssf,
+                                payload.as_ptr(),
+                                payload_size,
+                                done,
+                                arg,
+                            ),
+                        )
+                    },
+                    |_, done| done.map(|_| ()),
+                    (self.hold_admin(caller)?, payload.lend()?),
+                )
+            })
+        };
+        rt::call(start, at)
+    }
+}
+
+const _: unsafe extern "C" fn(
+    *mut sys::spdk_nvme_ctrlr,
+    u32,
+    u32,
+    u32,
+    u32,
+    *mut c_void,
+    u32,
+    u32,
+    u32,
+    sys::spdk_nvme_cmd_cb,
+    *mut c_void,
+) -> c_int = sys::spdk_nvme_ctrlr_cmd_directive_receive;
+
+impl NvmeController {
+    /// Does the operation `doper` of a directive of the type `dtype`, which returns data into
+    /// `payload`, and returns dword 0 of the completion. The size of `payload` is a multiple of 4
+    /// bytes.
+    ///
+    /// Wraps `spdk_nvme_ctrlr_cmd_directive_receive`.
+    ///
+    /// # Errors
+    ///
+    /// - `ENXIO`: the connection is gone.
+    /// - `ErrorKind::Device`: the device failed it, with the status that it reports.
+    /// - Refused before C sees it: a buffer of another length.
+    ///
+    /// # Cancellation
+    ///
+    /// Nothing happens before the first poll. A future that is dropped later abandons the operation
+    /// but does not stop it: SPDK writes into memory that the operation keeps, and the buffer gets
+    /// fresh, zeroed memory at its next mutable use.
+    ///
+    /// # Thread
+    ///
+    /// The home spdk_thread of the handle.
+    #[doc(alias = "spdk_nvme_ctrlr_cmd_directive_receive")]
+    pub fn directive_receive<'a>(
+        &'a self,
+        nsid: u32,
+        doper: u32,
+        dtype: u32,
+        dspec: u32,
+        payload: &'a mut rt::DmaBuf,
+        cdw12: u32,
+        cdw13: u32,
+    ) -> impl rt::Future<Output = rt::Result<u32>> + use<'a> {
+        let payload_size = (payload.len() as u64) as u32;
+        let at = move |fault: rt::Fault| {
+            fault.at(rt::At::new("spdk_nvme_ctrlr_cmd_directive_receive", self))
+        };
+        let start = move |caller: rt::Caller<'_>| {
+            rt::check_multiple(payload.len(), 4u32)?;
+            // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
+            // keeps `ctrlr` and `payload` until then. The `spdk_bdev_io` is ours in the callback,
+            // until `io` is dropped.
+            Ok(unsafe {
+                rt::op::<rt::nvme::AdminDone, _, _>(
+                    move |(ctrlr, payload), done, arg| {
+                        rt::nvme::submit(
+                            ctrlr,
+                            ctrlr,
+                            || sys::spdk_nvme_ctrlr_cmd_directive_receive(
+                                ctrlr.as_ptr(),
+                                nsid,
+                                doper,
+                                dtype,
+                                dspec,
+                                payload.as_ptr(),
+                                payload_size,
+                                cdw12,
+                                cdw13,
+                                done,
+                                arg,
+                            ),
+                        )
+                    },
+                    |_, done| done.map(rt::nvme::Dwords::first),
+                    (self.hold_admin(caller)?, payload.lend_mut()?),
+                )
+            })
+        };
+        rt::call(start, at)
+    }
+}
+
+const _: unsafe extern "C" fn(
+    *mut sys::spdk_nvme_ctrlr,
+    u32,
+    u32,
+    u32,
+    u32,
+    *mut c_void,
+    u32,
+    u32,
+    u32,
+    sys::spdk_nvme_cmd_cb,
+    *mut c_void,
+) -> c_int = sys::spdk_nvme_ctrlr_cmd_directive_send;
+
+impl NvmeController {
+    /// Does the operation `doper` of a directive of the type `dtype`, which takes the data in
+    /// `payload`, and returns dword 0 of the completion. The size of `payload` is a multiple of 4
+    /// bytes.
+    ///
+    /// Wraps `spdk_nvme_ctrlr_cmd_directive_send`.
+    ///
+    /// # Errors
+    ///
+    /// - `ENXIO`: the connection is gone.
+    /// - `ErrorKind::Device`: the device failed it, with the status that it reports.
+    /// - Refused before C sees it: a buffer of another length.
+    ///
+    /// # Cancellation
+    ///
+    /// Nothing happens before the first poll. A future that is dropped later abandons the operation
+    /// but does not stop it: SPDK reads memory that the operation keeps, and the buffer moves to a
+    /// copy at its next mutable use.
+    ///
+    /// # Thread
+    ///
+    /// The home spdk_thread of the handle.
+    #[doc(alias = "spdk_nvme_ctrlr_cmd_directive_send")]
+    pub fn directive_send<'a>(
+        &'a self,
+        nsid: u32,
+        doper: u32,
+        dtype: u32,
+        dspec: u32,
+        payload: &'a rt::DmaBuf,
+        cdw12: u32,
+        cdw13: u32,
+    ) -> impl rt::Future<Output = rt::Result<u32>> + use<'a> {
+        let payload_size = (payload.len() as u64) as u32;
+        let at = move |fault: rt::Fault| {
+            fault.at(rt::At::new("spdk_nvme_ctrlr_cmd_directive_send", self))
+        };
+        let start = move |caller: rt::Caller<'_>| {
+            rt::check_multiple(payload.len(), 4u32)?;
+            // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
+            // keeps `ctrlr` and `payload` until then. The `spdk_bdev_io` is ours in the callback,
+            // until `io` is dropped.
+            Ok(unsafe {
+                rt::op::<rt::nvme::AdminDone, _, _>(
+                    move |(ctrlr, payload), done, arg| {
+                        rt::nvme::submit(
+                            ctrlr,
+                            ctrlr,
+                            || sys::spdk_nvme_ctrlr_cmd_directive_send(
+                                ctrlr.as_ptr(),
+                                nsid,
+                                doper,
+                                dtype,
+                                dspec,
+                                payload.as_ptr(),
+                                payload_size,
+                                cdw12,
+                                cdw13,
+                                done,
+                                arg,
+                            ),
+                        )
+                    },
+                    |_, done| done.map(rt::nvme::Dwords::first),
+                    (self.hold_admin(caller)?, payload.lend()?),
+                )
+            })
+        };
+        rt::call(start, at)
+    }
+}
+
+const _: unsafe extern "C" fn(
+    *mut sys::spdk_nvme_ctrlr,
+    *mut c_void,
+    u32,
+    u32,
+    sys::spdk_nvme_cmd_cb,
+    *mut c_void,
+) -> c_int = sys::spdk_nvme_ctrlr_write_boot_partition;
+
+impl NvmeController {
+    /// Writes the whole of the boot partition `bpid`, part by part, and makes it the active one.
+    /// The size of `payload` is that of the partition.
+    ///
+    /// Wraps `spdk_nvme_ctrlr_write_boot_partition`.
+    ///
+    /// # Errors
+    ///
+    /// - `ENOTSUP`: the controller has no boot partitions.
+    /// - `EALREADY`: another one is being written.
+    /// - `ENXIO`: the connection is gone.
+    /// - `ErrorKind::Device`: the device failed it, with the status that it reports.
+    /// - Refused before C sees it: a buffer of another length.
+    ///
+    /// # Cancellation
+    ///
+    /// Nothing happens before the first poll. A future that is dropped later abandons the operation
+    /// but does not stop it: SPDK reads memory that the operation keeps, and the buffer moves to a
+    /// copy at its next mutable use.
+    ///
+    /// # Thread
+    ///
+    /// The home spdk_thread of the handle.
+    #[doc(alias = "spdk_nvme_ctrlr_write_boot_partition")]
+    pub fn write_boot_partition<'a>(
+        &'a self,
+        payload: &'a rt::DmaBuf,
+        bpid: u32,
+    ) -> impl rt::Future<Output = rt::Result<()>> + use<'a> {
+        let size = (payload.len() as u64) as u32;
+        let at = move |fault: rt::Fault| {
+            fault.at(rt::At::new("spdk_nvme_ctrlr_write_boot_partition", self))
+        };
+        let start = move |caller: rt::Caller<'_>| {
+            rt::check_multiple(payload.len(), 4u32)?;
+            // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
+            // keeps `ctrlr` and `payload` until then.
+            Ok(unsafe {
+                rt::op::<rt::nvme::AdminDone, _, _>(
+                    move |(ctrlr, payload), done, arg| {
+                        rt::nvme::submit(
+                            ctrlr,
+                            ctrlr,
+                            || sys::spdk_nvme_ctrlr_write_boot_partition(
+                                ctrlr.as_ptr(),
+                                payload.as_ptr(),
+                                size,
+                                bpid,
+                                done,
+                                arg,
+                            ),
+                        )
+                    },
+                    |_, done| done.map(|_| ()),
+                    (self.hold_admin(caller)?, payload.lend()?),
+                )
+            })
+        };
+        rt::call(start, at)
+    }
+}
+
+const _: unsafe extern "C" fn(
+    *mut sys::spdk_nvme_ctrlr,
+    *mut sys::spdk_nvme_cmd,
+    *mut c_void,
+    u32,
+    sys::spdk_nvme_cmd_cb,
+    *mut c_void,
+) -> c_int = sys::spdk_nvme_ctrlr_cmd_admin_raw;
+
+impl NvmeController {
+    /// Passes an admin command through, and returns dword 0 of its completion.
+    ///
+    /// `buf` is what it reads or writes, as its opcode says.
+    ///
+    /// Wraps `spdk_nvme_ctrlr_cmd_admin_raw`.
+    ///
+    /// # Safety
+    ///
+    /// The command reads and writes no memory of this host beyond `buf`, and does not disturb what
+    /// SPDK does with the controller: it makes or deletes no queues, and gives it no other memory.
+    ///
+    /// # Errors
+    ///
+    /// - `ENXIO`: the connection is gone.
+    /// - `ErrorKind::Device`: the device failed it, with the status that it reports.
+    ///
+    /// # Cancellation
+    ///
+    /// Nothing happens before the first poll. A future that is dropped later abandons the operation
+    /// but does not stop it: SPDK writes into memory that the operation keeps, and the buffer gets
+    /// fresh, zeroed memory at its next mutable use.
+    ///
+    /// # Thread
+    ///
+    /// The home spdk_thread of the handle.
+    #[doc(alias = "spdk_nvme_ctrlr_cmd_admin_raw")]
+    pub unsafe fn admin_raw<'a>(
+        &'a self,
+        cmd: &'a crate::nvme_cmd::NvmeCmd,
+        buf: Option<&'a mut rt::DmaBuf>,
+    ) -> impl rt::Future<Output = rt::Result<u32>> + use<'a> {
+        let len = buf.as_ref().map_or(0, |buf| buf.len()) as u32;
+        let at = move |fault: rt::Fault| {
+            fault.at(rt::At::new("spdk_nvme_ctrlr_cmd_admin_raw", self))
+        };
+        let start = move |caller: rt::Caller<'_>| {
+            // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
+            // keeps `ctrlr`, `cmd` and `buf` until then. The `spdk_bdev_io` is ours in the
+            // callback, until `io` is dropped. The rest is the caller's promise.
+            Ok(unsafe {
+                rt::op::<rt::nvme::AdminDone, _, _>(
+                    move |(ctrlr, cmd, buf), done, arg| {
+                        rt::nvme::submit(
+                            ctrlr,
+                            ctrlr,
+                            || sys::spdk_nvme_ctrlr_cmd_admin_raw(
+                                ctrlr.as_ptr(),
+                                ptr::from_mut(cmd),
+                                buf.as_ref().map_or(ptr::null_mut(), rt::Loan::as_ptr),
+                                len,
+                                done,
+                                arg,
+                            ),
+                        )
+                    },
+                    |_, done| done.map(rt::nvme::Dwords::first),
+                    (
+                        self.hold_admin(caller)?,
+                        cmd.to_c(),
+                        buf.map(rt::DmaBuf::lend_mut).transpose()?,
+                    ),
+                )
+            })
+        };
+        rt::call(start, at)
+    }
+}
+
+/// What `spdk_nvme_authenticate_cb` reports.
+#[doc(hidden)]
+pub enum NvmeAuthenticateCb {}
+
+// SAFETY: the function passes its context on, once, and does nothing else.
+unsafe impl rt::Callback for NvmeAuthenticateCb {
+    type Fn = sys::spdk_nvme_authenticate_cb;
+    type Raw = c_int;
+    fn of<K: rt::Complete<Self::Raw>>() -> Self::Fn {
+        unsafe extern "C" fn call<K: rt::Complete<c_int>>(
+            ctx: *mut c_void,
+            status: c_int,
+        ) {
+            // SAFETY: C gives back the context of the operation that it ends.
+            unsafe { rt::complete::<K, _>(ctx, status) }
+        }
+        Some(call::<K>)
+    }
+    fn done() -> Option<Self::Raw> {
+        Some(0)
+    }
+}
+
+#[cfg(spdk_has_spdk_nvme_ctrlr_authenticate)]
+const _: unsafe extern "C" fn(
+    *mut sys::spdk_nvme_ctrlr,
+    sys::spdk_nvme_authenticate_cb,
+    *mut c_void,
+) -> c_int = sys::spdk_nvme_ctrlr_authenticate;
+
+#[cfg(spdk_has_spdk_nvme_ctrlr_authenticate)]
+impl NvmeController {
+    /// Has the controller authenticate this host again, on the admin queue, with the keys that it
+    /// was connected with.
+    ///
+    /// Wraps `spdk_nvme_ctrlr_authenticate`, which SPDK has since 24.09.
+    ///
+    /// # Errors
+    ///
+    /// - `EACCES`: the controller does not know this host, or the other way round.
+    /// - `ENOTSUP`: there is no key for it.
+    /// - `ENXIO`: the connection is gone.
+    ///
+    /// # Cancellation
+    ///
+    /// Nothing happens before the first poll. A future that is dropped later abandons the operation
+    /// but does not stop it.
+    ///
+    /// # Thread
+    ///
+    /// The home spdk_thread of the handle.
+    #[doc(alias = "spdk_nvme_ctrlr_authenticate")]
+    pub fn authenticate<'a>(
+        &'a self,
+    ) -> impl rt::Future<Output = rt::Result<()>> + use<'a> {
+        let at = move |fault: rt::Fault| {
+            fault.at(rt::At::new("spdk_nvme_ctrlr_authenticate", self))
+        };
+        let start = move |caller: rt::Caller<'_>| {
+            // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
+            // keeps `ctrlr` until then.
+            Ok(unsafe {
+                rt::op::<NvmeAuthenticateCb, _, _>(
+                    move |(ctrlr,), done, arg| {
+                        rt::Submitted::rc(
+                            sys::spdk_nvme_ctrlr_authenticate(ctrlr.as_ptr(), done, arg),
+                        )
+                    },
+                    |_, status| rt::status(status),
+                    (self.hold_admin(caller)?,),
+                )
+            })
+        };
+        rt::call(start, at)
+    }
+}
+
+#[cfg(spdk_has_spdk_nvme_qpair_authenticate)]
+const _: unsafe extern "C" fn(
+    *mut sys::spdk_nvme_qpair,
+    sys::spdk_nvme_authenticate_cb,
+    *mut c_void,
+) -> c_int = sys::spdk_nvme_qpair_authenticate;
+
+#[cfg(spdk_has_spdk_nvme_qpair_authenticate)]
+impl NvmeQpair {
+    /// Has the controller authenticate this host again, on this queue pair, with the keys that it
+    /// was connected with.
+    ///
+    /// Wraps `spdk_nvme_qpair_authenticate`, which SPDK has since 24.09.
+    ///
+    /// # Errors
+    ///
+    /// - `EACCES`: the controller does not know this host, or the other way round.
+    /// - `ENOTSUP`: there is no key for it.
+    /// - `ENXIO`: the connection is gone.
+    ///
+    /// # Cancellation
+    ///
+    /// Nothing happens before the first poll. A future that is dropped later abandons the operation
+    /// but does not stop it.
+    ///
+    /// # Thread
+    ///
+    /// The home spdk_thread of the handle.
+    #[doc(alias = "spdk_nvme_qpair_authenticate")]
+    pub fn authenticate<'a>(
+        &'a self,
+    ) -> impl rt::Future<Output = rt::Result<()>> + use<'a> {
+        let at = move |fault: rt::Fault| {
+            fault.at(rt::At::new("spdk_nvme_qpair_authenticate", self))
+        };
+        let start = move |caller: rt::Caller<'_>| {
+            // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
+            // keeps `qpair` until then.
+            Ok(unsafe {
+                rt::op::<NvmeAuthenticateCb, _, _>(
+                    move |(qpair,), done, arg| {
+                        rt::Submitted::rc(
+                            sys::spdk_nvme_qpair_authenticate(qpair.as_ptr(), done, arg),
+                        )
+                    },
+                    |_, status| rt::status(status),
+                    (self.handle().hold(caller)?,),
+                )
+            })
+        };
+        rt::call(start, at)
     }
 }
 

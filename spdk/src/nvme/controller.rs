@@ -69,6 +69,10 @@ unsafe impl Object for NvmeControllerObject {
 }
 
 impl NvmeController {
+    /// The ID that stands for all namespaces, and for the controller.
+    #[doc(alias = "SPDK_NVME_GLOBAL_NS_TAG")]
+    pub const ALL_NAMESPACES: u32 = u32::MAX;
+
     /// Connects to a controller; without `opts`, with SPDK's defaults.
     ///
     /// How long it may take is said by [`NvmeCtrlrOpts::admin_timeout_ms`] and

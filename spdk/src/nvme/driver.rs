@@ -20,10 +20,12 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::controller::NvmeController;
+use super::events::{self, NvmeEvent};
 use super::poller::{Drive, Step, drive};
 use super::qpair_group;
 use super::transport_id::TransportId;
 use crate::error::Fault;
+use crate::events::EventHub;
 use crate::ticks;
 use crate::waiters::Waiters;
 use crate::{Errno, shutdown, sys};
@@ -76,6 +78,7 @@ pub(super) struct Driver {
     /// The admin commands that C has, and those that wait.
     commands: Cell<usize>,
     waiters: Waiters,
+    events: EventHub<NvmeEvent>,
     /// Who waits for the end.
     leavers: RefCell<Vec<oneshot::Sender<()>>>,
 }
@@ -105,6 +108,7 @@ pub(super) fn connect(
         look_period: hz / 1000 * ADMIN_PERIOD.as_millis() as u64,
         commands: Cell::new(0),
         waiters: Waiters::default(),
+        events: EventHub::new(),
         leavers: RefCell::default(),
     };
     drive(Rc::new(driver), c"spdk-rs nvme")?;
@@ -184,6 +188,8 @@ impl Driver {
             return Step::Busy;
         }
         self.phase.set(Phase::Up(ctrlr));
+        // SAFETY: it was just attached, and this driver detaches it.
+        unsafe { events::register(ctrlr, &self.events) };
         // SAFETY: it was just attached, on this spdk_thread, for us alone.
         let controller = unsafe { NvmeController::adopt(ctrlr, self.clone()) };
         self.answer(controller);
@@ -280,6 +286,7 @@ impl Driver {
 
     fn end(&self) {
         self.phase.set(Phase::Gone);
+        self.events.close();
         for leaver in self.leavers.take() {
             let _ = leaver.send(());
         }
@@ -302,6 +309,11 @@ impl Driver {
     /// Where it is.
     pub(super) fn trid(&self) -> &TransportId {
         &self.trid
+    }
+
+    /// What it tells by itself.
+    pub(super) fn events(&self) -> &EventHub<NvmeEvent> {
+        &self.events
     }
 
     /// Whether the connection is gone.

@@ -2,7 +2,7 @@
 //!
 //! Each of these faults was put into the crate, and these tests failed:
 //!
-//! - A failed command reports success: `comparing`, `errors_are_told`.
+//! - A failed command reports success: `comparing`, `vectors`, `errors_are_told`.
 //! - A scatter list begins one buffer late: `vectors`.
 //! - The length of a buffer is not compared: `errors_are_told`.
 

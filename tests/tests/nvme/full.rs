@@ -2,9 +2,9 @@
 //!
 //! Each of these faults was put into the crate, and these tests failed:
 //!
-//! - A full queue is reported: all.
+//! - A full queue is reported: `in_their_order`, `dropped_while_they_wait`.
 //! - The last one goes on first: `in_their_order`.
-//! - A future that is dropped while it waits stays in the queue: `dropped_while_they_wait`.
+//! - A command waits although nothing is in flight: `one_that_never_fits`.
 
 use std::cell::RefCell;
 use std::rc::Rc;

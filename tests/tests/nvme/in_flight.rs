@@ -2,8 +2,9 @@
 //!
 //! Each of these faults was put into the crate, and these tests failed:
 //!
-//! - The drop of a future drops what its command holds: `reads_abandoned`, `vectors_abandoned`.
-//! - A queue pair is freed with its handle: `handles_dropped`.
+//! - The drop of a future drops what its command holds: all.
+//! - A controller is detached although it has a queue pair: `handles_dropped`.
+//! - Queue pairs of a controller that is given up are not disconnected: `the_end_of_the_application`.
 
 use spdk::DmaBuf;
 use spdk::task::yield_now;

@@ -2,7 +2,7 @@
 //!
 //! Each of these faults was put into the crate, and these tests failed:
 //!
-//! - Queue pairs of a controller that has failed are not disconnected: `killed`.
+//! - A failed command reports success: `killed`.
 //! - A controller that does not answer is waited for without end: `detached_from_a_stopped_target`.
 
 use std::time::{Duration, Instant};

@@ -1,6 +1,7 @@
 //! Controllers, namespaces and queue pairs, on a target in another process.
 #![allow(missing_docs)]
 
+mod admin;
 mod connect;
 mod data;
 mod full;

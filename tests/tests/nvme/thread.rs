@@ -1,9 +1,8 @@
 //! Handles on another spdk_thread of the same OS thread.
 //!
-//! Each of these faults was put into the crate, and this test failed:
+//! This fault was put into the crate, and the test failed:
 //!
-//! - A command asks no thread: the first assertion.
-//! - A queue pair that is dropped elsewhere is freed there: the end, in a debug build of SPDK.
+//! - A handle does not ask which spdk_thread it is on.
 
 use std::cell::RefCell;
 use std::time::Instant;
