@@ -203,8 +203,8 @@ pub(crate) struct Function {
     pub(crate) safety: String,
     /// Whether the caller has to see to something.
     pub(crate) is_unsafe: bool,
-    /// Whether SPDK can be asked to abort it.
-    pub(crate) is_bdev_io: bool,
+    /// The trait of an operation's future, which says whether SPDK can be asked to abort it.
+    pub(crate) future: Ident,
     pub(crate) body: Body,
 }
 

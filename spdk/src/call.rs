@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use crate::error::{Error, Fault, Place};
-use crate::io_id::{BdevIo, IoId};
+use crate::io_id::{BdevIo, IoId, NvmeIo};
 use crate::local::{Caller, begin};
 use crate::op::{Begun, Operation};
 use crate::span::{self, Watch};
@@ -31,7 +31,10 @@ enum Stage<B, O> {
 /// `start` runs no code of the user's between the begin of the operation and its return, such as the drop
 /// of what it has captured: an operation that ended there would not be seen as ended.
 #[inline(always)]
-pub fn call<'a, B, O, E, T>(start: B, at: E) -> impl BdevIo<Output = Result<T, Error>>
+pub fn call<'a, B, O, E, T>(
+    start: B,
+    at: E,
+) -> impl BdevIo<Output = Result<T, Error>> + NvmeIo<Output = Result<T, Error>>
 where
     B: FnOnce(Caller<'_>) -> Result<Begun<O>, Fault>,
     O: Operation<Output = T>,
@@ -102,6 +105,15 @@ where
     }
 }
 
+impl<B, O: Operation, E> Call<B, O, E> {
+    fn id(&self) -> Option<IoId> {
+        match self.stage {
+            Stage::Begun(op) => IoId::of(op.context()),
+            Stage::New(_) | Stage::Ended => None,
+        }
+    }
+}
+
 impl<'a, B, O, E> BdevIo for Call<B, O, E>
 where
     B: FnOnce(Caller<'_>) -> Result<Begun<O>, Fault>,
@@ -109,10 +121,18 @@ where
     E: Place<'a>,
 {
     fn id(&self) -> Option<IoId> {
-        match self.stage {
-            Stage::Begun(op) => IoId::of(op.context()),
-            Stage::New(_) | Stage::Ended => None,
-        }
+        self.id()
+    }
+}
+
+impl<'a, B, O, E> NvmeIo for Call<B, O, E>
+where
+    B: FnOnce(Caller<'_>) -> Result<Begun<O>, Fault>,
+    O: Operation,
+    E: Place<'a>,
+{
+    fn id(&self) -> Option<IoId> {
+        self.id()
     }
 }
 

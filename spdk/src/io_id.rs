@@ -14,6 +14,15 @@ pub trait BdevIo: Future {
     fn id(&self) -> Option<IoId>;
 }
 
+/// The future of an I/O command of an NVMe controller.
+///
+/// It is awaited as any future. [`NvmeController::abort`](crate::nvme::NvmeController::abort) asks the controller
+/// to end the command early.
+pub trait NvmeIo: Future {
+    /// Which command it is, from its first poll until it has ended.
+    fn id(&self) -> Option<IoId>;
+}
+
 /// Names an operation that is in flight, as in [`IoTimeout::id`](crate::IoTimeout::id).
 ///
 /// Two operations in flight at the same time never have the same one. A later operation may have one

@@ -10,6 +10,9 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use futures_util::join;
 use spdk::{Error, IoQueue, spawn_local};
+use spdk_tests::nvme::{Link, beside_target};
+use spdk_tests::nvmf::BLOCK_SIZE;
+use spdk_tests::nvmf::disk::{Bystanders, buffer};
 use spdk_tests::{Device, dma, pattern};
 
 const BLOCK: usize = 512;
@@ -51,6 +54,29 @@ async fn allocations(mut io: impl AsyncFnMut() -> spdk::Result<()>) -> spdk::Res
         io().await?;
     }
     Ok(ALLOCATIONS.load(Relaxed) - before)
+}
+
+/// The same of commands on a queue pair of an NVMe controller.
+#[spdk::test(no_app, deadline = 60)]
+fn an_nvme_command_allocates_nothing() {
+    beside_target(|target| async move {
+        let link = Link::to(&target).await;
+        let (ns, qpair) = (&link.ns, &link.qpair);
+        let mut buf = buffer();
+        let block = || spdk::DmaBuf::alloc(BLOCK_SIZE, BLOCK_SIZE).expect("DMA memory");
+        let mut bufs = [block(), block(), block(), block()];
+        let counts = [
+            allocations(async || ns.read(qpair, &mut buf, 0, 4).await).await,
+            allocations(async || ns.write(qpair, &buf, 0, 4).await).await,
+            allocations(async || ns.readv(qpair, &mut bufs, 0, 4).await).await,
+            allocations(async || ns.writev(qpair, &bufs, 0, 4).await).await,
+            allocations(async || ns.write_zeroes(qpair, 0, 4, 0).await).await,
+        ];
+        let counts = counts.map(|count| count.expect("the target runs"));
+        assert_eq!(counts, [0; 5]);
+        link.close().await;
+        Bystanders::new()
+    });
 }
 
 /// Fails if an operation allocates: a slot that is not pooled, an iovec array that is not inline, a

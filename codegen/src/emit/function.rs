@@ -26,11 +26,8 @@ fn wrapper(function: &Function) -> TokenStream {
     let captured = borrows.map(|lifetime| quote!(+ use<#lifetime>));
     let ret = match (&function.at, output.to_string().as_str()) {
         (Some(_), _) if is_op => {
-            let future = match function.is_bdev_io {
-                true => quote!(rt::BdevIo),
-                false => quote!(rt::Future),
-            };
-            quote!(-> impl #future<Output = rt::Result<#output>> #captured)
+            let future = &function.future;
+            quote!(-> impl rt::#future<Output = rt::Result<#output>> #captured)
         }
         (Some(_), _) => quote!(-> rt::Result<#output>),
         (None, "()") => quote!(),

@@ -18,7 +18,7 @@ use crate::headers::CType;
 use crate::manifest::{Arg, Class, Range, Thread};
 use crate::model::{self, Body};
 use crate::resolve::{Func, Means};
-use crate::world::World;
+use crate::world::{CallbackInfo, World};
 
 /// What a wrapper returns, its body, and whether it can fail.
 type Planned = (TokenStream, Body, bool);
@@ -72,9 +72,22 @@ pub(super) fn function(
         args: parts.args,
         safety: docs::safety(func),
         is_unsafe: func.entry.safety.is_some(),
-        is_bdev_io: first.is_some_and(|(_, info)| info.entry.args.contains(&Arg::BdevIo)),
+        future: format_ident!("{}", future(func, first.map(|(_, info)| info))),
         body,
     })
+}
+
+/// Whether an operation has a name that SPDK knows it by: its context, unless that is a scatter list.
+fn future(func: &Func<'_>, info: Option<CallbackInfo<'_>>) -> &'static str {
+    let reports = |arg: &Arg| info.is_some_and(|info| info.entry.args.contains(arg));
+    let has = |wanted: fn(&Means<'_>) -> bool| func.params.iter().any(wanted);
+    let is_on_queue = has(|means| matches!(means, Means::Channel { .. }));
+    let has_sgl = has(|means| matches!(means, Means::Sgl { .. }));
+    match () {
+        () if reports(&Arg::BdevIo) => "BdevIo",
+        () if reports(&Arg::Completion) && is_on_queue && !has_sgl => "NvmeIo",
+        () => "Future",
+    }
 }
 
 /// Names the lifetime of all that is borrowed, since the future that is returned says what it borrows.

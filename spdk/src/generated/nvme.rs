@@ -6,7 +6,7 @@ use core::ffi::{c_int, c_void};
 use core::fmt;
 use core::mem::MaybeUninit;
 use core::ptr;
-use crate::__private::{self as rt, Subject as _, sys};
+use crate::__private::{self as rt, sys};
 use crate::nvme::NvmeController;
 use crate::nvme::NvmeQpair;
 use crate::nvme::NvmeNamespace;
@@ -945,77 +945,6 @@ impl NvmeController {
 
 const _: unsafe extern "C" fn(
     *mut sys::spdk_nvme_ctrlr,
-    *mut c_void,
-    u32,
-    u32,
-    sys::spdk_nvme_cmd_cb,
-    *mut c_void,
-) -> c_int = sys::spdk_nvme_ctrlr_write_boot_partition;
-
-impl NvmeController {
-    /// Writes the whole of the boot partition `bpid`, part by part, and makes it the active one.
-    /// The size of `payload` is that of the partition.
-    ///
-    /// Wraps `spdk_nvme_ctrlr_write_boot_partition`.
-    ///
-    /// # Errors
-    ///
-    /// - `ENOTSUP`: the controller has no boot partitions.
-    /// - `EALREADY`: another one is being written.
-    /// - `ENXIO`: the connection is gone.
-    /// - `ErrorKind::Device`: the device failed it, with the status that it reports.
-    /// - Refused before C sees it: a buffer of another length.
-    ///
-    /// # Cancellation
-    ///
-    /// Nothing happens before the first poll. A future that is dropped later abandons the operation
-    /// but does not stop it: SPDK reads memory that the operation keeps, and the buffer moves to a
-    /// copy at its next mutable use.
-    ///
-    /// # Thread
-    ///
-    /// The home spdk_thread of the handle.
-    #[doc(alias = "spdk_nvme_ctrlr_write_boot_partition")]
-    pub fn write_boot_partition<'a>(
-        &'a self,
-        payload: &'a rt::DmaBuf,
-        bpid: u32,
-    ) -> impl rt::Future<Output = rt::Result<()>> + use<'a> {
-        let size = (payload.len() as u64) as u32;
-        let at = move |fault: rt::Fault| {
-            fault.at(rt::At::new("spdk_nvme_ctrlr_write_boot_partition", self))
-        };
-        let start = move |caller: rt::Caller<'_>| {
-            rt::check_multiple(payload.len(), 4u32)?;
-            // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
-            // keeps `ctrlr` and `payload` until then.
-            Ok(unsafe {
-                rt::op::<rt::nvme::AdminDone, _, _>(
-                    move |(ctrlr, payload), done, arg| {
-                        rt::nvme::submit(
-                            ctrlr,
-                            ctrlr,
-                            || sys::spdk_nvme_ctrlr_write_boot_partition(
-                                ctrlr.as_ptr(),
-                                payload.as_ptr(),
-                                size,
-                                bpid,
-                                done,
-                                arg,
-                            ),
-                        )
-                    },
-                    |_, done| done.map(|_| ()),
-                    (self.hold_admin(caller)?, payload.lend()?),
-                )
-            })
-        };
-        rt::call(start, at)
-    }
-}
-
-const _: unsafe extern "C" fn(
-    *mut sys::spdk_nvme_ctrlr,
     *mut sys::spdk_nvme_cmd,
     *mut c_void,
     u32,
@@ -1085,137 +1014,6 @@ impl NvmeController {
                         cmd.to_c(),
                         buf.map(rt::DmaBuf::lend_mut).transpose()?,
                     ),
-                )
-            })
-        };
-        rt::call(start, at)
-    }
-}
-
-/// What `spdk_nvme_authenticate_cb` reports.
-#[doc(hidden)]
-pub enum NvmeAuthenticateCb {}
-
-// SAFETY: the function passes its context on, once, and does nothing else.
-unsafe impl rt::Callback for NvmeAuthenticateCb {
-    type Fn = sys::spdk_nvme_authenticate_cb;
-    type Raw = c_int;
-    fn of<K: rt::Complete<Self::Raw>>() -> Self::Fn {
-        unsafe extern "C" fn call<K: rt::Complete<c_int>>(
-            ctx: *mut c_void,
-            status: c_int,
-        ) {
-            // SAFETY: C gives back the context of the operation that it ends.
-            unsafe { rt::complete::<K, _>(ctx, status) }
-        }
-        Some(call::<K>)
-    }
-    fn done() -> Option<Self::Raw> {
-        Some(0)
-    }
-}
-
-#[cfg(spdk_has_spdk_nvme_ctrlr_authenticate)]
-const _: unsafe extern "C" fn(
-    *mut sys::spdk_nvme_ctrlr,
-    sys::spdk_nvme_authenticate_cb,
-    *mut c_void,
-) -> c_int = sys::spdk_nvme_ctrlr_authenticate;
-
-#[cfg(spdk_has_spdk_nvme_ctrlr_authenticate)]
-impl NvmeController {
-    /// Has the controller authenticate this host again, on the admin queue, with the keys that it
-    /// was connected with.
-    ///
-    /// Wraps `spdk_nvme_ctrlr_authenticate`, which SPDK has since 24.09.
-    ///
-    /// # Errors
-    ///
-    /// - `EACCES`: the controller does not know this host, or the other way round.
-    /// - `ENOTSUP`: there is no key for it.
-    /// - `ENXIO`: the connection is gone.
-    ///
-    /// # Cancellation
-    ///
-    /// Nothing happens before the first poll. A future that is dropped later abandons the operation
-    /// but does not stop it.
-    ///
-    /// # Thread
-    ///
-    /// The home spdk_thread of the handle.
-    #[doc(alias = "spdk_nvme_ctrlr_authenticate")]
-    pub fn authenticate<'a>(
-        &'a self,
-    ) -> impl rt::Future<Output = rt::Result<()>> + use<'a> {
-        let at = move |fault: rt::Fault| {
-            fault.at(rt::At::new("spdk_nvme_ctrlr_authenticate", self))
-        };
-        let start = move |caller: rt::Caller<'_>| {
-            // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
-            // keeps `ctrlr` until then.
-            Ok(unsafe {
-                rt::op::<NvmeAuthenticateCb, _, _>(
-                    move |(ctrlr,), done, arg| {
-                        rt::Submitted::rc(
-                            sys::spdk_nvme_ctrlr_authenticate(ctrlr.as_ptr(), done, arg),
-                        )
-                    },
-                    |_, status| rt::status(status),
-                    (self.hold_admin(caller)?,),
-                )
-            })
-        };
-        rt::call(start, at)
-    }
-}
-
-#[cfg(spdk_has_spdk_nvme_qpair_authenticate)]
-const _: unsafe extern "C" fn(
-    *mut sys::spdk_nvme_qpair,
-    sys::spdk_nvme_authenticate_cb,
-    *mut c_void,
-) -> c_int = sys::spdk_nvme_qpair_authenticate;
-
-#[cfg(spdk_has_spdk_nvme_qpair_authenticate)]
-impl NvmeQpair {
-    /// Has the controller authenticate this host again, on this queue pair, with the keys that it
-    /// was connected with.
-    ///
-    /// Wraps `spdk_nvme_qpair_authenticate`, which SPDK has since 24.09.
-    ///
-    /// # Errors
-    ///
-    /// - `EACCES`: the controller does not know this host, or the other way round.
-    /// - `ENOTSUP`: there is no key for it.
-    /// - `ENXIO`: the connection is gone.
-    ///
-    /// # Cancellation
-    ///
-    /// Nothing happens before the first poll. A future that is dropped later abandons the operation
-    /// but does not stop it.
-    ///
-    /// # Thread
-    ///
-    /// The home spdk_thread of the handle.
-    #[doc(alias = "spdk_nvme_qpair_authenticate")]
-    pub fn authenticate<'a>(
-        &'a self,
-    ) -> impl rt::Future<Output = rt::Result<()>> + use<'a> {
-        let at = move |fault: rt::Fault| {
-            fault.at(rt::At::new("spdk_nvme_qpair_authenticate", self))
-        };
-        let start = move |caller: rt::Caller<'_>| {
-            // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
-            // keeps `qpair` until then.
-            Ok(unsafe {
-                rt::op::<NvmeAuthenticateCb, _, _>(
-                    move |(qpair,), done, arg| {
-                        rt::Submitted::rc(
-                            sys::spdk_nvme_qpair_authenticate(qpair.as_ptr(), done, arg),
-                        )
-                    },
-                    |_, status| rt::status(status),
-                    (self.handle().hold(caller)?,),
                 )
             })
         };
@@ -1435,7 +1233,7 @@ impl NvmeNamespace {
         payload: &'a mut rt::DmaBuf,
         lba: u64,
         lba_count: u32,
-    ) -> impl rt::Future<Output = rt::Result<()>> + use<'a> {
+    ) -> impl rt::NvmeIo<Output = rt::Result<()>> + use<'a> {
         let at = move |fault: rt::Fault| {
             fault
                 .at(
@@ -1628,7 +1426,7 @@ impl NvmeNamespace {
         io_flags: u32,
         apptag_mask: u16,
         apptag: u16,
-    ) -> impl rt::Future<Output = rt::Result<()>> + use<'a> {
+    ) -> impl rt::NvmeIo<Output = rt::Result<()>> + use<'a> {
         let at = move |fault: rt::Fault| {
             fault
                 .at(
@@ -1843,7 +1641,7 @@ impl NvmeNamespace {
         lba_count: u32,
         opts: &'a NvmeExtIoOpts,
         metadata: Option<&'a mut rt::DmaBuf>,
-    ) -> impl rt::Future<Output = rt::Result<()>> + use<'a> {
+    ) -> impl rt::NvmeIo<Output = rt::Result<()>> + use<'a> {
         let at = move |fault: rt::Fault| {
             fault
                 .at(
@@ -2057,7 +1855,7 @@ impl NvmeNamespace {
         payload: &'a rt::DmaBuf,
         lba: u64,
         lba_count: u32,
-    ) -> impl rt::Future<Output = rt::Result<()>> + use<'a> {
+    ) -> impl rt::NvmeIo<Output = rt::Result<()>> + use<'a> {
         let at = move |fault: rt::Fault| {
             fault
                 .at(
@@ -2250,7 +2048,7 @@ impl NvmeNamespace {
         io_flags: u32,
         apptag_mask: u16,
         apptag: u16,
-    ) -> impl rt::Future<Output = rt::Result<()>> + use<'a> {
+    ) -> impl rt::NvmeIo<Output = rt::Result<()>> + use<'a> {
         let at = move |fault: rt::Fault| {
             fault
                 .at(
@@ -2465,7 +2263,7 @@ impl NvmeNamespace {
         lba_count: u32,
         opts: &'a NvmeExtIoOpts,
         metadata: Option<&'a rt::DmaBuf>,
-    ) -> impl rt::Future<Output = rt::Result<()>> + use<'a> {
+    ) -> impl rt::NvmeIo<Output = rt::Result<()>> + use<'a> {
         let at = move |fault: rt::Fault| {
             fault
                 .at(
@@ -2680,7 +2478,7 @@ impl NvmeNamespace {
         payload: &'a rt::DmaBuf,
         lba: u64,
         lba_count: u32,
-    ) -> impl rt::Future<Output = rt::Result<()>> + use<'a> {
+    ) -> impl rt::NvmeIo<Output = rt::Result<()>> + use<'a> {
         let at = move |fault: rt::Fault| {
             fault
                 .at(
@@ -2876,7 +2674,7 @@ impl NvmeNamespace {
         io_flags: u32,
         apptag_mask: u16,
         apptag: u16,
-    ) -> impl rt::Future<Output = rt::Result<()>> + use<'a> {
+    ) -> impl rt::NvmeIo<Output = rt::Result<()>> + use<'a> {
         let at = move |fault: rt::Fault| {
             fault
                 .at(
@@ -3085,7 +2883,7 @@ impl NvmeNamespace {
         lba: u64,
         lba_count: u32,
         io_flags: u32,
-    ) -> impl rt::Future<Output = rt::Result<()>> + use<'a> {
+    ) -> impl rt::NvmeIo<Output = rt::Result<()>> + use<'a> {
         let at = move |fault: rt::Fault| {
             fault
                 .at(
@@ -3162,7 +2960,7 @@ impl NvmeNamespace {
         lba: u64,
         lba_count: u32,
         io_flags: u32,
-    ) -> impl rt::Future<Output = rt::Result<()>> + use<'a> {
+    ) -> impl rt::NvmeIo<Output = rt::Result<()>> + use<'a> {
         let at = move |fault: rt::Fault| {
             fault
                 .at(
@@ -3234,7 +3032,7 @@ impl NvmeNamespace {
         qpair: &'a NvmeQpair,
         lba: u64,
         lba_count: u32,
-    ) -> impl rt::Future<Output = rt::Result<()>> + use<'a> {
+    ) -> impl rt::NvmeIo<Output = rt::Result<()>> + use<'a> {
         let at = move |fault: rt::Fault| {
             fault
                 .at(
@@ -3300,7 +3098,7 @@ impl NvmeNamespace {
     pub fn flush<'a>(
         &'a self,
         qpair: &'a NvmeQpair,
-    ) -> impl rt::Future<Output = rt::Result<()>> + use<'a> {
+    ) -> impl rt::NvmeIo<Output = rt::Result<()>> + use<'a> {
         let at = move |fault: rt::Fault| {
             fault.at(rt::At::new("spdk_nvme_ns_cmd_flush", self))
         };
@@ -3367,7 +3165,7 @@ impl NvmeNamespace {
         qpair: &'a NvmeQpair,
         type_: u32,
         ranges: &'a [crate::nvme::DsmRange],
-    ) -> impl rt::Future<Output = rt::Result<()>> + use<'a> {
+    ) -> impl rt::NvmeIo<Output = rt::Result<()>> + use<'a> {
         let at = move |fault: rt::Fault| {
             fault.at(rt::At::new("spdk_nvme_ns_cmd_dataset_management", self))
         };
@@ -3443,7 +3241,7 @@ impl NvmeNamespace {
         qpair: &'a NvmeQpair,
         ranges: &'a [crate::nvme::CopyRange],
         dest_lba: u64,
-    ) -> impl rt::Future<Output = rt::Result<()>> + use<'a> {
+    ) -> impl rt::NvmeIo<Output = rt::Result<()>> + use<'a> {
         let at = move |fault: rt::Fault| {
             fault.at(rt::At::new("spdk_nvme_ns_cmd_copy", self))
         };
@@ -3522,7 +3320,7 @@ impl NvmeNamespace {
         ignore_key: bool,
         action: RegisterAction,
         cptpl: PersistThroughPowerLoss,
-    ) -> impl rt::Future<Output = rt::Result<()>> + use<'a> {
+    ) -> impl rt::NvmeIo<Output = rt::Result<()>> + use<'a> {
         let at = move |fault: rt::Fault| {
             fault.at(rt::At::new("spdk_nvme_ns_cmd_reservation_register", self))
         };
@@ -3600,7 +3398,7 @@ impl NvmeNamespace {
         ignore_key: bool,
         action: AcquireAction,
         type_: ReservationType,
-    ) -> impl rt::Future<Output = rt::Result<()>> + use<'a> {
+    ) -> impl rt::NvmeIo<Output = rt::Result<()>> + use<'a> {
         let at = move |fault: rt::Fault| {
             fault.at(rt::At::new("spdk_nvme_ns_cmd_reservation_acquire", self))
         };
@@ -3678,7 +3476,7 @@ impl NvmeNamespace {
         ignore_key: bool,
         action: ReleaseAction,
         type_: ReservationType,
-    ) -> impl rt::Future<Output = rt::Result<()>> + use<'a> {
+    ) -> impl rt::NvmeIo<Output = rt::Result<()>> + use<'a> {
         let at = move |fault: rt::Fault| {
             fault.at(rt::At::new("spdk_nvme_ns_cmd_reservation_release", self))
         };
@@ -3751,7 +3549,7 @@ impl NvmeNamespace {
         &'a self,
         qpair: &'a NvmeQpair,
         payload: &'a mut rt::DmaBuf,
-    ) -> impl rt::Future<Output = rt::Result<()>> + use<'a> {
+    ) -> impl rt::NvmeIo<Output = rt::Result<()>> + use<'a> {
         let len = (payload.len() as u64) as u32;
         let at = move |fault: rt::Fault| {
             fault.at(rt::At::new("spdk_nvme_ns_cmd_reservation_report", self))
@@ -3828,7 +3626,7 @@ impl NvmeNamespace {
         payload: &'a mut rt::DmaBuf,
         mo: u8,
         mos: u16,
-    ) -> impl rt::Future<Output = rt::Result<()>> + use<'a> {
+    ) -> impl rt::NvmeIo<Output = rt::Result<()>> + use<'a> {
         let len = (payload.len() as u64) as u32;
         let at = move |fault: rt::Fault| {
             fault.at(rt::At::new("spdk_nvme_ns_cmd_io_mgmt_recv", self))

@@ -137,7 +137,7 @@ impl NvmeNamespace {
         buffer: &'a rt::DmaBuf,
         zslba: u64,
         lba_count: u32,
-    ) -> impl rt::Future<Output = rt::Result<u64>> + use<'a> {
+    ) -> impl rt::NvmeIo<Output = rt::Result<u64>> + use<'a> {
         let at = move |fault: rt::Fault| {
             fault
                 .at(
@@ -238,7 +238,7 @@ impl NvmeNamespace {
         io_flags: u32,
         apptag_mask: u16,
         apptag: u16,
-    ) -> impl rt::Future<Output = rt::Result<u64>> + use<'a> {
+    ) -> impl rt::NvmeIo<Output = rt::Result<u64>> + use<'a> {
         let at = move |fault: rt::Fault| {
             fault
                 .at(
@@ -534,7 +534,7 @@ impl NvmeNamespace {
         qpair: &'a NvmeQpair,
         slba: u64,
         select_all: bool,
-    ) -> impl rt::Future<Output = rt::Result<()>> + use<'a> {
+    ) -> impl rt::NvmeIo<Output = rt::Result<()>> + use<'a> {
         let at = move |fault: rt::Fault| {
             fault.at(rt::At::new("spdk_nvme_zns_close_zone", self))
         };
@@ -601,7 +601,7 @@ impl NvmeNamespace {
         qpair: &'a NvmeQpair,
         slba: u64,
         select_all: bool,
-    ) -> impl rt::Future<Output = rt::Result<()>> + use<'a> {
+    ) -> impl rt::NvmeIo<Output = rt::Result<()>> + use<'a> {
         let at = move |fault: rt::Fault| {
             fault.at(rt::At::new("spdk_nvme_zns_finish_zone", self))
         };
@@ -668,7 +668,7 @@ impl NvmeNamespace {
         qpair: &'a NvmeQpair,
         slba: u64,
         select_all: bool,
-    ) -> impl rt::Future<Output = rt::Result<()>> + use<'a> {
+    ) -> impl rt::NvmeIo<Output = rt::Result<()>> + use<'a> {
         let at = move |fault: rt::Fault| {
             fault.at(rt::At::new("spdk_nvme_zns_open_zone", self))
         };
@@ -735,7 +735,7 @@ impl NvmeNamespace {
         qpair: &'a NvmeQpair,
         slba: u64,
         select_all: bool,
-    ) -> impl rt::Future<Output = rt::Result<()>> + use<'a> {
+    ) -> impl rt::NvmeIo<Output = rt::Result<()>> + use<'a> {
         let at = move |fault: rt::Fault| {
             fault.at(rt::At::new("spdk_nvme_zns_reset_zone", self))
         };
@@ -802,7 +802,7 @@ impl NvmeNamespace {
         qpair: &'a NvmeQpair,
         slba: u64,
         select_all: bool,
-    ) -> impl rt::Future<Output = rt::Result<()>> + use<'a> {
+    ) -> impl rt::NvmeIo<Output = rt::Result<()>> + use<'a> {
         let at = move |fault: rt::Fault| {
             fault.at(rt::At::new("spdk_nvme_zns_offline_zone", self))
         };
@@ -871,7 +871,7 @@ impl NvmeNamespace {
         qpair: &'a NvmeQpair,
         slba: u64,
         buffer: &'a rt::DmaBuf,
-    ) -> impl rt::Future<Output = rt::Result<()>> + use<'a> {
+    ) -> impl rt::NvmeIo<Output = rt::Result<()>> + use<'a> {
         let payload_size = (buffer.len() as u64) as u32;
         let at = move |fault: rt::Fault| {
             fault.at(rt::At::new("spdk_nvme_zns_set_zone_desc_ext", self))
@@ -953,7 +953,7 @@ impl NvmeNamespace {
         slba: u64,
         report_opts: ReportZones,
         partial_report: bool,
-    ) -> impl rt::Future<Output = rt::Result<()>> + use<'a> {
+    ) -> impl rt::NvmeIo<Output = rt::Result<()>> + use<'a> {
         let payload_size = (payload.len() as u64) as u32;
         let at = move |fault: rt::Fault| {
             fault.at(rt::At::new("spdk_nvme_zns_report_zones", self))
@@ -1034,7 +1034,7 @@ impl NvmeNamespace {
         slba: u64,
         report_opts: ReportZones,
         partial_report: bool,
-    ) -> impl rt::Future<Output = rt::Result<()>> + use<'a> {
+    ) -> impl rt::NvmeIo<Output = rt::Result<()>> + use<'a> {
         let payload_size = (payload.len() as u64) as u32;
         let at = move |fault: rt::Fault| {
             fault.at(rt::At::new("spdk_nvme_zns_ext_report_zones", self))

@@ -13,6 +13,14 @@ use crate::sys;
 pub struct Dwords(u32, u32);
 
 impl Dwords {
+    /// What the completion of an abort says that ended nothing.
+    pub(super) const NOT_ABORTED: Dwords = Dwords(1, 0);
+
+    /// Of the completion of an abort: whether it ended nothing.
+    pub(super) fn is_not_aborted(self) -> bool {
+        self.0 & Self::NOT_ABORTED.0 != 0
+    }
+
     /// Dword 0.
     pub fn first(self) -> u32 {
         self.0

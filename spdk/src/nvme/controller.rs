@@ -8,14 +8,14 @@ use std::rc::Rc;
 use super::controller_opts::NvmeCtrlrOpts;
 use super::driver::{self, Driver};
 use super::namespace::NvmeNamespace;
-use super::qpair::{NvmeQpair, NvmeQpairOpts};
+use super::qpair::{NvmeQpair, NvmeQpairObject, NvmeQpairOpts};
 use super::queue::{Queue, Subject as QueueSubject};
 use super::transport_id::TransportId;
 use crate::error::{At, Describe, Fault, Gone, Result};
 use crate::handle::{AtHome, Handle, Hold, Object, Subject};
 use crate::local::{Caller, Home, begin};
-use crate::sys;
 use crate::waiters::Waiters;
+use crate::{Errno, sys};
 
 /// A connected NVMe controller.
 ///
@@ -232,6 +232,28 @@ impl NvmeController {
         self.0.as_ptr()
     }
 
+    /// The queue pair, for a command about it.
+    pub(super) fn queue(
+        &self,
+        qpair: &NvmeQpair,
+        caller: Caller<'_>,
+    ) -> Result<Hold<NvmeQpairObject>, Fault> {
+        let hold = qpair.handle().hold(caller)?;
+        match Rc::ptr_eq(hold.extra().member().driver(), &self.0.extra().driver) {
+            true => Ok(hold),
+            false => Err(Fault::wrong_channel(qpair)),
+        }
+    }
+
+    /// The one place that SPDK has for the write of a boot partition.
+    pub(super) fn claim_boot(&self) -> Result<BootClaim, Fault> {
+        let driver = &self.0.extra().driver;
+        match driver.boot_claim().replace(true) {
+            true => Err(Fault::errno(Errno::EALREADY)),
+            false => Ok(BootClaim(driver.clone())),
+        }
+    }
+
     /// The controller, for an admin command.
     #[doc(hidden)]
     pub fn hold_admin(&self, caller: Caller<'_>) -> Result<AdminHold, Fault> {
@@ -239,6 +261,15 @@ impl NvmeController {
         let commands = hold.extra().driver.commands();
         commands.set(commands.get() + 1);
         Ok(AdminHold(hold))
+    }
+}
+
+/// The write of a boot partition has its one place.
+pub(super) struct BootClaim(Rc<Driver>);
+
+impl Drop for BootClaim {
+    fn drop(&mut self) {
+        self.0.boot_claim().set(false);
     }
 }
 

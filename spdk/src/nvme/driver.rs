@@ -78,6 +78,8 @@ pub(super) struct Driver {
     /// The admin commands that C has, and those that wait.
     commands: Cell<usize>,
     waiters: Waiters,
+    /// Whether a boot partition is being written.
+    boot_claim: Cell<bool>,
     events: EventHub<NvmeEvent>,
     /// Who waits for the end.
     leavers: RefCell<Vec<oneshot::Sender<()>>>,
@@ -108,6 +110,7 @@ pub(super) fn connect(
         look_period: hz / 1000 * ADMIN_PERIOD.as_millis() as u64,
         commands: Cell::new(0),
         waiters: Waiters::default(),
+        boot_claim: Cell::new(false),
         events: EventHub::new(),
         leavers: RefCell::default(),
     };
@@ -328,6 +331,10 @@ impl Driver {
 
     pub(super) fn commands(&self) -> &Cell<usize> {
         &self.commands
+    }
+
+    pub(super) fn boot_claim(&self) -> &Cell<bool> {
+        &self.boot_claim
     }
 
     pub(super) fn waiters(&self) -> &Waiters {

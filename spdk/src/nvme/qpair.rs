@@ -8,7 +8,7 @@ use std::rc::Rc;
 
 use super::controller::NvmeControllerObject;
 use super::qpair_group::Member;
-use super::queue::Queue;
+use super::queue::{Queue, Subject as QueueSubject};
 use crate::error::{At, Describe, Fault, Result};
 use crate::handle::{Handle, Hold, Object, Subject};
 use crate::local::begin;
@@ -237,6 +237,19 @@ impl NvmeQpair {
 impl QpairExtra {
     pub(super) fn member(&self) -> &Rc<Member> {
         &self.member
+    }
+}
+
+impl Hold<NvmeQpairObject> {
+    /// The controller. It stays attached while the hold exists.
+    pub(super) fn ctrlr(&self) -> *mut sys::spdk_nvme_ctrlr {
+        self.extra().member.ctrlr()
+    }
+}
+
+impl QueueSubject for Hold<NvmeQpairObject> {
+    fn is_as_it_was(&self) -> bool {
+        true
     }
 }
 

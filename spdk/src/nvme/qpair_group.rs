@@ -52,6 +52,7 @@ enum State {
 pub(super) struct Member {
     qpair: NonNull<sys::spdk_nvme_qpair>,
     driver: Rc<Driver>,
+    ctrlr_ptr: *mut sys::spdk_nvme_ctrlr,
     /// Keeps the controller attached until the queue pair is freed.
     ctrlr: Cell<Option<Hold<NvmeControllerObject>>>,
     group: Weak<Group>,
@@ -213,6 +214,7 @@ impl Member {
         let member = Rc::new(Member {
             qpair,
             driver: ctrlr.extra().driver().clone(),
+            ctrlr_ptr: ctrlr.as_ptr(),
             ctrlr: Cell::new(Some(ctrlr)),
             group: Rc::downgrade(&group),
             state: Cell::new(State::Connecting),
@@ -311,6 +313,11 @@ impl Member {
     /// Whether commands reach the controller.
     pub(super) fn is_connected(&self) -> bool {
         self.state.get() == State::Up && !self.is_disconnected.get()
+    }
+
+    /// The controller, which is attached until the queue pair is freed.
+    pub(super) fn ctrlr(&self) -> *mut sys::spdk_nvme_ctrlr {
+        self.ctrlr_ptr
     }
 
     pub(super) fn driver(&self) -> &Rc<Driver> {

@@ -49,6 +49,11 @@ impl Sgl {
         })
     }
 
+    /// How many bytes the buffers have together.
+    pub(super) fn len(&self) -> u32 {
+        self.iovs.len() as u32 // which `of` has seen to be so
+    }
+
     /// The context for C, of the operation with this one. The list stays where it is until it has ended.
     pub fn start(&mut self, op: *mut c_void) -> *mut c_void {
         self.op = op;

@@ -246,7 +246,7 @@ impl TransportId {
         Self::new(transport, Some(family), address, port, nqn)
     }
 
-    fn new(
+    pub(super) fn new(
         transport: TransportType,
         family: Option<AddressFamily>,
         address: &str,

@@ -7,4 +7,5 @@ mod data;
 mod full;
 mod in_flight;
 mod lost;
+mod raw;
 mod thread;

@@ -76,7 +76,7 @@ impl NvmeNamespace {
         payload: &'a mut rt::DmaBuf,
         lba: u64,
         lba_count: u32,
-    ) -> impl rt::Future<Output = rt::Result<()>> + use<'a> {
+    ) -> impl rt::NvmeIo<Output = rt::Result<()>> + use<'a> {
         let at = move |fault: rt::Fault| {
             fault
                 .at(
@@ -254,7 +254,7 @@ impl NvmeNamespace {
         qpair: &'a NvmeQpair,
         type_: u32,
         ranges: &'a [crate::nvme::DsmRange],
-    ) -> impl rt::Future<Output = rt::Result<()>> + use<'a> {
+    ) -> impl rt::NvmeIo<Output = rt::Result<()>> + use<'a> {
         let at = move |fault: rt::Fault| {
             fault.at(rt::At::new("spdk_nvme_ns_cmd_dataset_management", self))
         };
