@@ -102,6 +102,8 @@ pub enum Gone {
     ThreadEnded,
     /// The object was closed or given away by an earlier call.
     Closed,
+    /// The controller that it belongs to was reset.
+    Reset,
 }
 
 impl fmt::Display for Gone {
@@ -110,6 +112,7 @@ impl fmt::Display for Gone {
             Gone::Removed => "the device has been removed",
             Gone::ThreadEnded => "its spdk_thread has ended",
             Gone::Closed => "it has been closed",
+            Gone::Reset => "its controller has been reset",
         })
     }
 }

@@ -29,6 +29,8 @@
 //! Every command in flight then ends with an error: [`ErrorKind::Device`](crate::ErrorKind::Device) with
 //! the status `ABORTED - SQ DELETION` for what the controller had, and `ENXIO` for what is submitted
 //! afterwards. What it did is not known, so a write may have been done, or may not.
+//! [`NvmeController::reset`] connects the controller again, and other queue pairs take the place of those
+//! that are gone.
 
 mod commands;
 mod completion;

@@ -51,10 +51,23 @@ impl Target {
     ///
     /// With the target's own words, if it does not come up.
     pub fn start() -> Target {
+        Self::start_at(free_port)
+    }
+
+    /// Starts another one on the port of this one, which was killed.
+    ///
+    /// # Panics
+    ///
+    /// As for [`Target::start`].
+    pub fn start_again(&self) -> Target {
+        Self::start_at(|| self.port)
+    }
+
+    fn start_at(port: impl Fn() -> u16) -> Target {
         // Another process can take the port between the look and the target's own bind.
         let mut last = String::new();
         for _ in 0..3 {
-            match Self::try_start() {
+            match Self::try_start(port()) {
                 Ok(target) => return target,
                 Err(said) => last = said,
             }
@@ -62,9 +75,8 @@ impl Target {
         panic!("nvmf_tgt does not start; its last words:\n{last}");
     }
 
-    fn try_start() -> Result<Target, String> {
+    fn try_start(port: u16) -> Result<Target, String> {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let port = free_port();
         let config = folder.path().join("target.json");
         let disk = fs::File::create(folder.path().join(FILE)).expect("the target's file");
         disk.set_len(BLOCKS * BLOCK_SIZE as u64)

@@ -3139,8 +3139,9 @@ const _: unsafe extern "C" fn(
 ) -> c_int = sys::spdk_nvme_ns_cmd_dataset_management;
 
 impl NvmeNamespace {
-    /// Tells the controller how ranges of blocks are used: `type_` are bits of [`DsmAttributes`].
-    /// With [`DsmAttributes::DEALLOCATE`] their data are not needed any more.
+    /// Tells the controller how ranges of blocks are used: `type_` are bits of
+    /// [`DsmAttributes`](crate::nvme::DsmAttributes). With
+    /// [`DEALLOCATE`](crate::nvme::DsmAttributes::DEALLOCATE) their data are not needed any more.
     ///
     /// Wraps `spdk_nvme_ns_cmd_dataset_management`.
     ///

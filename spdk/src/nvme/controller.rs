@@ -24,7 +24,7 @@ use crate::{Errno, sys};
 /// [`NvmeController::detach`] waits for that. A controller that does not answer is waited for as long as
 /// operations in flight are at the end of an application, and given up then.
 ///
-/// See the [module](self) for what happens when the connection breaks.
+/// See the [module](crate::nvme) for what happens when the connection breaks.
 ///
 /// # Thread
 ///
@@ -130,6 +130,42 @@ impl NvmeController {
         Ok(NvmeController(unsafe {
             Handle::adopt(ctrlr, ControllerExtra { driver })
         }?))
+    }
+
+    /// Resets the controller; or connects it again, when the connection was gone.
+    ///
+    /// Every command in flight ends with the status of an aborted one, on the admin queue too. The queue pairs
+    /// are gone then: their handles report [`Gone::Reset`], and others take their place. Namespaces
+    /// and the stream of events stay.
+    ///
+    /// Several resets at a time are one. Wraps `spdk_nvme_ctrlr_disconnect`, `spdk_nvme_ctrlr_reconnect_async` and
+    /// `spdk_nvme_ctrlr_reconnect_poll_async`, and takes the place of `spdk_nvme_ctrlr_reset`, which polls SPDK from
+    /// inside of it.
+    ///
+    /// # Errors
+    ///
+    /// - [`ErrorKind::NotConnected`](crate::ErrorKind::NotConnected): it could not be connected again. It has
+    ///   failed then, and another reset may bring it back.
+    /// - [`ErrorKind::WrongThread`](crate::ErrorKind::WrongThread) on another spdk_thread,
+    ///   [`ErrorKind::Gone`](crate::ErrorKind::Gone) when that has ended.
+    ///
+    /// # Cancellation
+    ///
+    /// Nothing happens before the first poll. A future that is dropped later abandons the reset but does not
+    /// stop it.
+    #[doc(alias = "spdk_nvme_ctrlr_reset")]
+    #[doc(alias = "spdk_nvme_ctrlr_disconnect")]
+    #[doc(alias = "spdk_nvme_ctrlr_reconnect_async")]
+    #[doc(alias = "spdk_nvme_ctrlr_reconnect_poll_async")]
+    pub async fn reset(&self) -> Result<()> {
+        let at = At::new("spdk_nvme_ctrlr_reconnect_async", self);
+        begin(|caller| self.0.get(caller)).map_err(|fault| fault.at(at))?;
+        match self.0.extra().driver.reset().await {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(Fault::not_connected().at(at)),
+            // Without an answer its driver has ended.
+            Err(_) => Err(Fault::gone(Gone::ThreadEnded).at(at)),
+        }
     }
 
     /// Gives the controller up, and waits until it is detached: until its namespaces and queue pairs have

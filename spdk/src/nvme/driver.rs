@@ -3,8 +3,10 @@
 //!
 //! ```text
 //! Starting ---> Connecting ---> Up ---> Leaving ---> Detaching ---> Gone
-//!     |             |     |             ^
-//!     |             |     +-------------+  it is somebody else's
+//!     |             |     |    |  ^      ^
+//!     |             |     +----|--|------+  it is somebody else's
+//!     |             |          v  |
+//!     |             |     Draining ---> Disconnecting ---> Reconnecting   a reset
 //!     +-------------+-----------------------------------------> Gone
 //!                          nothing was attached
 //! ```
@@ -39,6 +41,10 @@ enum Phase {
     Starting,
     Connecting(NonNull<sys::spdk_nvme_probe_ctx>),
     Up(NonNull<sys::spdk_nvme_ctrlr>),
+    /// Its queue pairs go.
+    Draining(NonNull<sys::spdk_nvme_ctrlr>),
+    Disconnecting(NonNull<sys::spdk_nvme_ctrlr>),
+    Reconnecting(NonNull<sys::spdk_nvme_ctrlr>),
     /// No handle is left.
     Leaving(NonNull<sys::spdk_nvme_ctrlr>),
     Detaching {
@@ -80,6 +86,12 @@ pub(super) struct Driver {
     waiters: Waiters,
     /// Whether a boot partition is being written.
     boot_claim: Cell<bool>,
+    /// How often it was connected again: what SPDK knows of namespaces is elsewhere then.
+    resets: Cell<u32>,
+    /// Who waits for a reset.
+    resetters: RefCell<Vec<oneshot::Sender<bool>>>,
+    /// Whether no handle is left, which a reset does not look at.
+    is_left: Cell<bool>,
     events: EventHub<NvmeEvent>,
     /// Who waits for the end.
     leavers: RefCell<Vec<oneshot::Sender<()>>>,
@@ -111,6 +123,9 @@ pub(super) fn connect(
         commands: Cell::new(0),
         waiters: Waiters::default(),
         boot_claim: Cell::new(false),
+        resets: Cell::new(0),
+        resetters: RefCell::default(),
+        is_left: Cell::new(false),
         events: EventHub::new(),
         leavers: RefCell::default(),
     };
@@ -137,6 +152,9 @@ impl Drive for Driver {
             Phase::Starting => this.start(),
             Phase::Connecting(ctx) => this.go_on_connecting(ctx),
             Phase::Up(ctrlr) => this.look_after(ctrlr),
+            Phase::Draining(ctrlr) => this.begin_reset(ctrlr),
+            Phase::Disconnecting(ctrlr) => this.go_on_disconnecting(ctrlr),
+            Phase::Reconnecting(ctrlr) => this.go_on_reconnecting(ctrlr),
             Phase::Leaving(ctrlr) => this.begin_detach(ctrlr),
             Phase::Detaching { ctrlr, ctx, limit } => this.go_on_detaching(ctrlr, ctx, limit),
             Phase::Gone => Step::Done,
@@ -211,6 +229,11 @@ impl Driver {
     }
 
     fn look_after(&self, ctrlr: NonNull<sys::spdk_nvme_ctrlr>) -> Step {
+        if !self.resetters.borrow().is_empty() {
+            self.phase.set(Phase::Draining(ctrlr));
+            qpair_group::look();
+            return Step::Busy;
+        }
         if self.is_given_up.get() {
             self.fail(ctrlr);
         }
@@ -251,6 +274,57 @@ impl Driver {
             }
         }
         qpair_group::look();
+    }
+
+    fn begin_reset(&self, ctrlr: NonNull<sys::spdk_nvme_ctrlr>) -> Step {
+        self.waiters.go_on();
+        if qpair_group::has_members_of(self) {
+            return Step::Busy; // which are disconnected in this state, and freed
+        }
+        // SAFETY: the controller is attached. Its admin commands end inside the call.
+        let rc = unsafe { sys::spdk_nvme_ctrlr_disconnect(ctrlr.as_ptr()) };
+        if rc == 0 {
+            self.phase.set(Phase::Disconnecting(ctrlr));
+        } else {
+            self.end_reset(ctrlr, false);
+        }
+        Step::Busy
+    }
+
+    fn go_on_disconnecting(&self, ctrlr: NonNull<sys::spdk_nvme_ctrlr>) -> Step {
+        // SAFETY: the controller is attached, and polled by this spdk_thread alone. An error says that it is
+        // disconnected.
+        unsafe {
+            if sys::spdk_nvme_ctrlr_process_admin_completions(ctrlr.as_ptr()) < 0 {
+                sys::spdk_nvme_ctrlr_reconnect_async(ctrlr.as_ptr());
+                self.phase.set(Phase::Reconnecting(ctrlr));
+            }
+        }
+        self.waiters.go_on();
+        Step::Busy
+    }
+
+    fn go_on_reconnecting(&self, ctrlr: NonNull<sys::spdk_nvme_ctrlr>) -> Step {
+        // SAFETY: it was disconnected, and is connected again until another code than -EAGAIN is told. It has
+        // no queue pair. It may forget namespaces, which are looked up again after that.
+        let rc = unsafe { sys::spdk_nvme_ctrlr_reconnect_poll_async(ctrlr.as_ptr()) };
+        if rc != -libc::EAGAIN {
+            self.resets.set(self.resets.get().wrapping_add(1));
+            self.end_reset(ctrlr, rc == 0);
+        }
+        self.waiters.go_on();
+        Step::Busy
+    }
+
+    fn end_reset(&self, ctrlr: NonNull<sys::spdk_nvme_ctrlr>, is_connected: bool) {
+        self.has_failed.set(!is_connected);
+        self.phase.set(match self.is_left.get() {
+            true => Phase::Leaving(ctrlr),
+            false => Phase::Up(ctrlr),
+        });
+        for resetter in self.resetters.take() {
+            let _ = resetter.send(is_connected); // whoever asked may have gone
+        }
     }
 
     fn begin_detach(&self, ctrlr: NonNull<sys::spdk_nvme_ctrlr>) -> Step {
@@ -297,9 +371,32 @@ impl Driver {
 
     /// No handle of the controller is left.
     pub(super) fn leave(&self) {
+        self.is_left.set(true);
         if let Phase::Up(ctrlr) = self.phase.get() {
             self.phase.set(Phase::Leaving(ctrlr));
         }
+    }
+
+    /// Resets it. Ready when that has ended, with whether it is connected.
+    pub(super) fn reset(&self) -> oneshot::AsyncReceiver<bool> {
+        let (tx, rx) = oneshot::async_channel();
+        self.resetters.borrow_mut().push(tx);
+        rx
+    }
+
+    /// Whether a reset has begun and not ended.
+    pub(super) fn is_resetting(&self) -> bool {
+        use Phase::{Disconnecting, Draining, Reconnecting};
+        matches!(
+            self.phase.get(),
+            Draining(_) | Disconnecting(_) | Reconnecting(_)
+        )
+    }
+
+    /// How often it was connected again.
+    #[inline]
+    pub(super) fn resets(&self) -> u32 {
+        self.resets.get()
     }
 
     /// Ready when the controller is detached.

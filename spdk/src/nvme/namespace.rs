@@ -28,7 +28,9 @@ use crate::sys;
 #[doc(alias = "spdk_nvme_ns")]
 pub struct NvmeNamespace {
     ctrlr: Handle<NvmeControllerObject>,
-    ns: NonNull<sys::spdk_nvme_ns>,
+    /// As of this many resets, after which it may be elsewhere.
+    ns: Cell<NonNull<sys::spdk_nvme_ns>>,
+    resets: Cell<u32>,
     id: u32,
     /// As they were seen last.
     sector_size: Cell<u32>,
@@ -41,7 +43,7 @@ impl NvmeNamespace {
         ctrlr: NonNull<sys::spdk_nvme_ctrlr>,
         id: u32,
     ) -> Option<Self> {
-        // SAFETY: the controller is attached, and of this spdk_thread. A namespace stays as long as it does.
+        // SAFETY: the controller is attached, and of this spdk_thread. A namespace stays until it is reset.
         let ns = unsafe {
             if !sys::spdk_nvme_ctrlr_is_active_ns(ctrlr.as_ptr(), id) {
                 return None;
@@ -50,7 +52,8 @@ impl NvmeNamespace {
         };
         let ns = NvmeNamespace {
             ctrlr: handle.clone(),
-            ns: NonNull::new(ns)?,
+            ns: Cell::new(NonNull::new(ns)?),
+            resets: Cell::new(handle.extra().driver().resets()),
             id,
             sector_size: Cell::new(0),
             num_sectors: Cell::new(0),
@@ -106,18 +109,34 @@ impl NvmeNamespace {
 
     /// The C object, for calls that this crate does not wrap; null when the controller is gone.
     pub fn as_ptr(&self) -> *mut sys::spdk_nvme_ns {
-        match self.ctrlr.is_alive() {
-            true => self.ns.as_ptr(),
-            false => ptr::null_mut(),
+        self.raw().map_or(ptr::null_mut(), NonNull::as_ptr)
+    }
+
+    /// Where it is, for this spdk_thread.
+    #[inline]
+    fn place(&self, ctrlr: *mut sys::spdk_nvme_ctrlr) -> Result<NonNull<sys::spdk_nvme_ns>, Fault> {
+        if self.resets.get() != self.ctrlr.extra().driver().resets() {
+            self.look_up(ctrlr)?;
         }
+        Ok(self.ns.get())
+    }
+
+    #[cold]
+    fn look_up(&self, ctrlr: *mut sys::spdk_nvme_ctrlr) -> Result<(), Fault> {
+        // SAFETY: the caller has a controller that is attached, on its spdk_thread.
+        let ns = unsafe { sys::spdk_nvme_ctrlr_get_ns(ctrlr, self.id) };
+        let ns = NonNull::new(ns).ok_or_else(not_active)?;
+        self.ns.set(ns);
+        self.resets.set(self.ctrlr.extra().driver().resets());
+        Ok(())
     }
 
     /// The C object, for a call that returns at once.
     #[doc(hidden)]
     #[inline]
     pub fn raw(&self) -> Result<NonNull<sys::spdk_nvme_ns>, Fault> {
-        begin(|caller| self.ctrlr.get(caller))?;
-        Ok(self.ns)
+        let ctrlr = begin(|caller| self.ctrlr.get(caller))?;
+        self.place(ctrlr.as_ptr())
     }
 
     /// The namespace, for a command.
@@ -125,13 +144,10 @@ impl NvmeNamespace {
     #[inline]
     pub fn hold_attached(&self, caller: Caller<'_>) -> Result<NamespaceHold, Fault> {
         let ctrlr = self.ctrlr.hold(caller)?;
+        let ns = self.place(ctrlr.as_ptr())?;
         // SAFETY: the controller is attached, and of this spdk_thread.
-        let size = unsafe { sys::spdk_nvme_ns_get_extended_sector_size(self.ns.as_ptr()) };
-        Ok(NamespaceHold {
-            ctrlr,
-            ns: self.ns,
-            size,
-        })
+        let size = unsafe { sys::spdk_nvme_ns_get_extended_sector_size(ns.as_ptr()) };
+        Ok(NamespaceHold { ctrlr, ns, size })
     }
 
     /// The queue pair, for a command on this namespace.
@@ -157,7 +173,7 @@ impl NvmeNamespace {
         let ns = self.raw()?;
         // SAFETY: the controller is attached, and of this spdk_thread.
         match unsafe { sys::spdk_nvme_ns_get_extended_sector_size(ns.as_ptr()) } {
-            0 => Err(Fault::invalid("the namespace is not active")),
+            0 => Err(not_active()),
             size => Ok(size),
         }
     }
@@ -180,6 +196,11 @@ impl NvmeNamespace {
     }
 }
 
+#[cold]
+fn not_active() -> Fault {
+    Fault::invalid("the namespace is not active")
+}
+
 /// A command's reference to a namespace.
 #[doc(hidden)]
 pub struct NamespaceHold {
@@ -190,7 +211,7 @@ pub struct NamespaceHold {
 }
 
 impl NamespaceHold {
-    /// The namespace. It stays while the hold exists.
+    /// The namespace. A reset, after which it may be elsewhere, waits for the queue pair of the command.
     #[inline]
     pub fn as_ptr(&self) -> *mut sys::spdk_nvme_ns {
         self.ns.as_ptr()

@@ -23,7 +23,7 @@ use crate::{Errno, sys};
 ///
 /// Dropping it frees it, once what is in flight on it has ended; [`NvmeQpair::close`] waits for that. When
 /// its connection breaks, its commands end with an error, and others are refused with `ENXIO`: another one
-/// takes its place, if the controller has not failed.
+/// takes its place, if the controller has not failed. After a reset of the controller it is gone.
 ///
 /// # Thread
 ///
@@ -176,7 +176,8 @@ impl NvmeQpair {
         ctrlr: Hold<NvmeControllerObject>,
         opts: NvmeQpairOpts,
     ) -> Result<(Self, oneshot::AsyncReceiver<bool>), Fault> {
-        if ctrlr.extra().driver().has_failed() {
+        let driver = ctrlr.extra().driver();
+        if driver.has_failed() || driver.is_resetting() {
             return Err(Fault::not_connected());
         }
         // SAFETY: the controller is held. The options are copied; they say that it is only made.
@@ -191,7 +192,9 @@ impl NvmeQpair {
         // SAFETY: it was just made as the options say, for this controller.
         let (member, connected) = unsafe { Member::begin(qpair, ctrlr) }?;
         // SAFETY: the member frees it when it is released, on this spdk_thread.
-        let handle = unsafe { Handle::adopt(qpair, QpairExtra { member, id }) }?;
+        let handle: Handle<NvmeQpairObject> =
+            unsafe { Handle::adopt(qpair, QpairExtra { member, id }) }?;
+        handle.extra().member.set_handle(handle.downgrade());
         Ok((NvmeQpair(handle), connected))
     }
 

@@ -10,7 +10,7 @@
 //! ```
 #![allow(unsafe_code)] // Owns poll groups, and the queue pairs in them.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::ffi::c_void;
 use std::ptr::{self, NonNull};
 use std::rc::{Rc, Weak};
@@ -18,8 +18,9 @@ use std::rc::{Rc, Weak};
 use super::controller::NvmeControllerObject;
 use super::driver::Driver;
 use super::poller::{Drive, Step, drive};
-use crate::error::Fault;
-use crate::handle::Hold;
+use super::qpair::NvmeQpairObject;
+use crate::error::{Fault, Gone};
+use crate::handle::{Hold, WeakHandle};
 use crate::local::Local;
 use crate::waiters::Waiters;
 use crate::{Errno, panic, sys};
@@ -56,6 +57,7 @@ pub(super) struct Member {
     /// Keeps the controller attached until the queue pair is freed.
     ctrlr: Cell<Option<Hold<NvmeControllerObject>>>,
     group: Weak<Group>,
+    handle: OnceCell<WeakHandle<NvmeQpairObject>>,
     state: Cell<State>,
     /// Whether SPDK has said that it is disconnected.
     is_disconnected: Cell<bool>,
@@ -73,6 +75,19 @@ pub(super) fn look() {
         let groups = groups.iter().filter_map(Weak::upgrade);
         groups.for_each(|group| group.is_called.set(true));
     });
+}
+
+/// Whether a controller has queue pairs, on this OS thread.
+pub(super) fn has_members_of(driver: &Driver) -> bool {
+    GROUPS.with_borrow(|groups| {
+        let mut groups = groups.iter().filter_map(Weak::upgrade);
+        groups.any(|group| {
+            let members = group.members.borrow();
+            members
+                .iter()
+                .any(|member| ptr::eq(&*member.driver, driver))
+        })
+    })
 }
 
 impl Group {
@@ -217,6 +232,7 @@ impl Member {
             ctrlr_ptr: ctrlr.as_ptr(),
             ctrlr: Cell::new(Some(ctrlr)),
             group: Rc::downgrade(&group),
+            handle: OnceCell::new(),
             state: Cell::new(State::Connecting),
             is_disconnected: Cell::new(false),
             is_given_up: Cell::new(false),
@@ -230,7 +246,8 @@ impl Member {
 
     /// Outside of the poll: does what is to be done. Returns whether to look again after the next poll.
     fn tend(&self) -> bool {
-        let must_go = self.driver.has_failed() || self.is_given_up.get();
+        let is_reset = self.driver.is_resetting();
+        let must_go = self.driver.has_failed() || self.is_given_up.get() || is_reset;
         let is_up = !self.is_disconnected.get();
         if is_up && (must_go || self.state.get() == State::Leaving) {
             // SAFETY: it is not freed yet. What it has in flight ends inside the call, or in the next polls.
@@ -265,7 +282,23 @@ impl Member {
         if self.waiters.count() > 0 {
             self.waiters.go_on();
         }
-        again || self.waiters.count() > 0
+        if is_reset && self.is_disconnected.get() {
+            self.revoke(Gone::Reset);
+        }
+        again || self.waiters.count() > 0 || (is_reset && self.state.get() != State::Gone)
+    }
+
+    /// Its handle reaches it no more. It is released when no command uses it.
+    fn revoke(&self, why: Gone) {
+        if let Some(handle) = self.handle.get() {
+            handle.shut(why);
+            handle.revoke_if_idle(why);
+        }
+    }
+
+    /// What its handle is.
+    pub(super) fn set_handle(&self, handle: WeakHandle<NvmeQpairObject>) {
+        let _ = self.handle.set(handle); // it was empty
     }
 
     fn answer(&self, connected: bool) {

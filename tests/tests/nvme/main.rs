@@ -8,4 +8,5 @@ mod full;
 mod in_flight;
 mod lost;
 mod raw;
+mod reset;
 mod thread;
