@@ -986,7 +986,11 @@ impl NvmeController {
     ) -> impl rt::Future<Output = rt::Result<u32>> + use<'a> {
         let len = buf.as_ref().map_or(0, |buf| buf.len()) as u32;
         let at = move |fault: rt::Fault| {
-            fault.at(rt::At::new("spdk_nvme_ctrlr_cmd_admin_raw", self))
+            fault
+                .at(
+                    rt::At::new("spdk_nvme_ctrlr_cmd_admin_raw", self)
+                        .command(cmd, len as u64),
+                )
         };
         let start = move |caller: rt::Caller<'_>| {
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`

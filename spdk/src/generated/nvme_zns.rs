@@ -536,7 +536,7 @@ impl NvmeNamespace {
         select_all: bool,
     ) -> impl rt::NvmeIo<Output = rt::Result<()>> + use<'a> {
         let at = move |fault: rt::Fault| {
-            fault.at(rt::At::new("spdk_nvme_zns_close_zone", self))
+            fault.at(rt::At::new("spdk_nvme_zns_close_zone", self).block(slba))
         };
         let start = move |caller: rt::Caller<'_>| {
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
@@ -603,7 +603,7 @@ impl NvmeNamespace {
         select_all: bool,
     ) -> impl rt::NvmeIo<Output = rt::Result<()>> + use<'a> {
         let at = move |fault: rt::Fault| {
-            fault.at(rt::At::new("spdk_nvme_zns_finish_zone", self))
+            fault.at(rt::At::new("spdk_nvme_zns_finish_zone", self).block(slba))
         };
         let start = move |caller: rt::Caller<'_>| {
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
@@ -670,7 +670,7 @@ impl NvmeNamespace {
         select_all: bool,
     ) -> impl rt::NvmeIo<Output = rt::Result<()>> + use<'a> {
         let at = move |fault: rt::Fault| {
-            fault.at(rt::At::new("spdk_nvme_zns_open_zone", self))
+            fault.at(rt::At::new("spdk_nvme_zns_open_zone", self).block(slba))
         };
         let start = move |caller: rt::Caller<'_>| {
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
@@ -737,7 +737,7 @@ impl NvmeNamespace {
         select_all: bool,
     ) -> impl rt::NvmeIo<Output = rt::Result<()>> + use<'a> {
         let at = move |fault: rt::Fault| {
-            fault.at(rt::At::new("spdk_nvme_zns_reset_zone", self))
+            fault.at(rt::At::new("spdk_nvme_zns_reset_zone", self).block(slba))
         };
         let start = move |caller: rt::Caller<'_>| {
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
@@ -804,7 +804,7 @@ impl NvmeNamespace {
         select_all: bool,
     ) -> impl rt::NvmeIo<Output = rt::Result<()>> + use<'a> {
         let at = move |fault: rt::Fault| {
-            fault.at(rt::At::new("spdk_nvme_zns_offline_zone", self))
+            fault.at(rt::At::new("spdk_nvme_zns_offline_zone", self).block(slba))
         };
         let start = move |caller: rt::Caller<'_>| {
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
@@ -874,7 +874,7 @@ impl NvmeNamespace {
     ) -> impl rt::NvmeIo<Output = rt::Result<()>> + use<'a> {
         let payload_size = (buffer.len() as u64) as u32;
         let at = move |fault: rt::Fault| {
-            fault.at(rt::At::new("spdk_nvme_zns_set_zone_desc_ext", self))
+            fault.at(rt::At::new("spdk_nvme_zns_set_zone_desc_ext", self).block(slba))
         };
         let start = move |caller: rt::Caller<'_>| {
             rt::check_multiple(buffer.len(), 1u32)?;
@@ -956,7 +956,7 @@ impl NvmeNamespace {
     ) -> impl rt::NvmeIo<Output = rt::Result<()>> + use<'a> {
         let payload_size = (payload.len() as u64) as u32;
         let at = move |fault: rt::Fault| {
-            fault.at(rt::At::new("spdk_nvme_zns_report_zones", self))
+            fault.at(rt::At::new("spdk_nvme_zns_report_zones", self).block(slba))
         };
         let start = move |caller: rt::Caller<'_>| {
             rt::check_multiple(payload.len(), 4u32)?;
@@ -1037,7 +1037,7 @@ impl NvmeNamespace {
     ) -> impl rt::NvmeIo<Output = rt::Result<()>> + use<'a> {
         let payload_size = (payload.len() as u64) as u32;
         let at = move |fault: rt::Fault| {
-            fault.at(rt::At::new("spdk_nvme_zns_ext_report_zones", self))
+            fault.at(rt::At::new("spdk_nvme_zns_ext_report_zones", self).block(slba))
         };
         let start = move |caller: rt::Caller<'_>| {
             rt::check_multiple(payload.len(), 4u32)?;

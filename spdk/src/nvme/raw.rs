@@ -69,6 +69,7 @@ impl NvmeQpair {
         cmd: &'a NvmeCmd,
         buf: Option<&'a mut DmaBuf>,
     ) -> impl NvmeIo<Output = Result<u64>> + use<'a> {
+        let bytes = buf.as_ref().map_or(0, |buf| buf.len() as u64);
         let start = move |caller: Caller<'_>| {
             let len = length(buf.as_deref())?;
             let held = (self.handle().hold(caller)?, lend(buf)?, cmd.to_c());
@@ -89,7 +90,7 @@ impl NvmeQpair {
             })
         };
         call(start, move |fault| {
-            fault.at(At::new("spdk_nvme_ctrlr_cmd_io_raw", self))
+            fault.at(At::new("spdk_nvme_ctrlr_cmd_io_raw", self).command(cmd, bytes))
         })
     }
 
@@ -113,6 +114,7 @@ impl NvmeQpair {
         buf: &'a mut DmaBuf,
         md: &'a mut DmaBuf,
     ) -> impl NvmeIo<Output = Result<u64>> + use<'a> {
+        let bytes = buf.len() as u64;
         let start = move |caller: Caller<'_>| {
             let len = length(Some(buf))?;
             let qpair = self.handle().hold(caller)?;
@@ -141,7 +143,7 @@ impl NvmeQpair {
             })
         };
         call(start, move |fault| {
-            fault.at(At::new("spdk_nvme_ctrlr_cmd_io_raw_with_md", self))
+            fault.at(At::new("spdk_nvme_ctrlr_cmd_io_raw_with_md", self).command(cmd, bytes))
         })
     }
 
@@ -165,6 +167,7 @@ impl NvmeQpair {
         bufs: &'a mut [DmaBuf],
         md: Option<&'a mut DmaBuf>,
     ) -> impl Future<Output = Result<u64>> + use<'a> {
+        let bytes = crate::iovecs::total_len(bufs);
         let start = move |caller: Caller<'_>| {
             let qpair = self.handle().hold(caller)?;
             if md.is_some() {
@@ -195,7 +198,7 @@ impl NvmeQpair {
             })
         };
         call(start, move |fault| {
-            fault.at(At::new("spdk_nvme_ctrlr_cmd_iov_raw_with_md", self))
+            fault.at(At::new("spdk_nvme_ctrlr_cmd_iov_raw_with_md", self).command(cmd, bytes))
         })
     }
 }

@@ -8,7 +8,6 @@
 //! - The drop of a future drops what its command holds: `abandoned`.
 #![allow(unsafe_code)] // Passes a command through that stays in its buffer.
 
-use futures_util::StreamExt;
 use futures_util::future::join_all;
 use serde_json::json;
 use spdk::nvme::{NvmeController, NvmeCtrlrOpts, NvmeEvent, ReportZones};

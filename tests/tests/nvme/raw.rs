@@ -15,7 +15,6 @@ use spdk_tests::nvmf::disk::{Bystanders, SPAN_BLOCKS, assert_is, buffer, filled,
 use spdk_tests::nvmf::{BLOCK_SIZE, Target};
 use spdk_tests::wait::timeout;
 
-use futures_util::StreamExt;
 use std::time::Duration;
 
 const WRITE: u8 = 1;
