@@ -687,6 +687,7 @@ impl fmt::Display for Fault {
                 )
             }
             Kind::WrongChannel(channel) => write!(f, "it was given the {channel}"),
+            Kind::NotConnected => f.write_str("it could not be connected"),
             Kind::Gone(why) => why.fmt(f),
             Kind::Invalid(reason) => f.write_str(reason),
             Kind::NoDmaMemory { size, align } => {

@@ -227,7 +227,8 @@ pub(crate) fn beside<R>(f: impl FnOnce() -> R) -> R {
     f()
 }
 
-/// Counts an operation of the current spdk_thread that is told to wait for a free `spdk_bdev_io`.
+/// Counts an operation of the current spdk_thread that is told to wait for a free `spdk_bdev_io`, or for a
+/// request of its queue.
 #[cold]
 pub(crate) fn count_retry() {
     if let Some(local) = Local::here() {

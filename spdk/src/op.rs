@@ -326,11 +326,7 @@ where
                 return true;
             }
             Submitted::NoMemory { desc, ch } => self.wait(desc, ch),
-            Submitted::Full(waiters) => {
-                slot.state.set(State::Waiting);
-                // SAFETY: `held` keeps the queue, whose they are.
-                unsafe { (*waiters).push(Self::go_on, self.to_arg()) }
-            }
+            Submitted::Full(waiters) => self.wait_among(waiters),
             Submitted::Refused(errno) => self.refuse(Fault::errno(errno)),
             Submitted::Done => match C::done() {
                 Some(raw) => self.finish_and_wake(raw),
@@ -338,6 +334,19 @@ where
             },
         }
         false
+    }
+
+    /// Queues the operation for a request of its queue.
+    #[cold]
+    fn wait_among(self, waiters: *const Waiters) {
+        count_retry();
+        let slot = self.slot();
+        if let Some(watch) = slot.watch() {
+            watch.retried();
+        }
+        slot.state.set(State::Waiting);
+        // SAFETY: `held` keeps the queue, whose waiters they are.
+        unsafe { (*waiters).push(Self::go_on, self.to_arg()) }
     }
 
     /// Queues the operation for the next `spdk_bdev_io` that this thread frees.

@@ -38,6 +38,12 @@ fn types() {
     sync::<spdk::bdev::Bdev>(); //~ E0277 `Sync` Bdev
     send::<spdk::bdev::BdevDesc>(); //~ E0277 `Send` BdevDesc
     sync::<spdk::bdev::BdevDesc>(); //~ E0277 `Sync` BdevDesc
+    send::<spdk::nvme::NvmeController>(); //~ E0277 `Send` NvmeController
+    sync::<spdk::nvme::NvmeController>(); //~ E0277 `Sync` NvmeController
+    send::<spdk::nvme::NvmeQpair>(); //~ E0277 `Send` NvmeQpair
+    sync::<spdk::nvme::NvmeQpair>(); //~ E0277 `Sync` NvmeQpair
+    send::<spdk::nvme::NvmeNamespace>(); //~ E0277 `Send` NvmeNamespace
+    sync::<spdk::nvme::NvmeNamespace>(); //~ E0277 `Sync` NvmeNamespace
     send::<spdk::CurrentThread>(); //~ E0277 `Send` CurrentThread
     sync::<spdk::CurrentThread>(); //~ E0277 `Sync` CurrentThread
     send::<spdk::EndedIo<'static, u8>>(); //~ E0277 `Send` EndedIo
@@ -198,6 +204,51 @@ fn operations() {
     send_future(spdk::bdev::BdevDesc::zone_appendv); //~ E0277 `Send`
     send_future(spdk::bdev::BdevDesc::zone_append_with_md); //~ E0277 `Send`
     send_future(spdk::bdev::BdevDesc::zone_appendv_with_md); //~ E0277 `Send`
+    send_future(spdk::nvme::NvmeController::get_log_page); //~ E0277 `Send`
+    send_future(spdk::nvme::NvmeController::get_log_page_ext); //~ E0277 `Send`
+    send_future(spdk::nvme::NvmeController::security_receive); //~ E0277 `Send`
+    send_future(spdk::nvme::NvmeController::security_send); //~ E0277 `Send`
+    send_future(spdk::nvme::NvmeController::directive_receive); //~ E0277 `Send`
+    send_future(spdk::nvme::NvmeController::directive_send); //~ E0277 `Send`
+    send_future(spdk::nvme::NvmeNamespace::read); //~ E0277 `Send`
+    send_future(spdk::nvme::NvmeNamespace::readv); //~ E0277 `Send`
+    send_future(spdk::nvme::NvmeNamespace::read_with_md); //~ E0277 `Send`
+    send_future(spdk::nvme::NvmeNamespace::readv_with_md); //~ E0277 `Send`
+    send_future(spdk::nvme::NvmeNamespace::read_ext); //~ E0277 `Send`
+    send_future(spdk::nvme::NvmeNamespace::readv_ext); //~ E0277 `Send`
+    send_future(spdk::nvme::NvmeNamespace::write); //~ E0277 `Send`
+    send_future(spdk::nvme::NvmeNamespace::writev); //~ E0277 `Send`
+    send_future(spdk::nvme::NvmeNamespace::write_with_md); //~ E0277 `Send`
+    send_future(spdk::nvme::NvmeNamespace::writev_with_md); //~ E0277 `Send`
+    send_future(spdk::nvme::NvmeNamespace::write_ext); //~ E0277 `Send`
+    send_future(spdk::nvme::NvmeNamespace::writev_ext); //~ E0277 `Send`
+    send_future(spdk::nvme::NvmeNamespace::compare); //~ E0277 `Send`
+    send_future(spdk::nvme::NvmeNamespace::comparev); //~ E0277 `Send`
+    send_future(spdk::nvme::NvmeNamespace::compare_with_md); //~ E0277 `Send`
+    send_future(spdk::nvme::NvmeNamespace::comparev_with_md); //~ E0277 `Send`
+    send_future(spdk::nvme::NvmeNamespace::write_zeroes); //~ E0277 `Send`
+    send_future(spdk::nvme::NvmeNamespace::verify); //~ E0277 `Send`
+    send_future(spdk::nvme::NvmeNamespace::write_uncorrectable); //~ E0277 `Send`
+    send_future(spdk::nvme::NvmeNamespace::flush); //~ E0277 `Send`
+    send_future(spdk::nvme::NvmeNamespace::dataset_management); //~ E0277 `Send`
+    send_future(spdk::nvme::NvmeNamespace::copy); //~ E0277 `Send`
+    send_future(spdk::nvme::NvmeNamespace::reservation_register); //~ E0277 `Send`
+    send_future(spdk::nvme::NvmeNamespace::reservation_acquire); //~ E0277 `Send`
+    send_future(spdk::nvme::NvmeNamespace::reservation_release); //~ E0277 `Send`
+    send_future(spdk::nvme::NvmeNamespace::reservation_report); //~ E0277 `Send`
+    send_future(spdk::nvme::NvmeNamespace::io_mgmt_recv); //~ E0277 `Send`
+    send_future(spdk::nvme::NvmeNamespace::zone_append); //~ E0277 `Send`
+    send_future(spdk::nvme::NvmeNamespace::zone_append_with_md); //~ E0277 `Send`
+    send_future(spdk::nvme::NvmeNamespace::zone_appendv); //~ E0277 `Send`
+    send_future(spdk::nvme::NvmeNamespace::zone_appendv_with_md); //~ E0277 `Send`
+    send_future(spdk::nvme::NvmeNamespace::close_zone); //~ E0277 `Send`
+    send_future(spdk::nvme::NvmeNamespace::finish_zone); //~ E0277 `Send`
+    send_future(spdk::nvme::NvmeNamespace::open_zone); //~ E0277 `Send`
+    send_future(spdk::nvme::NvmeNamespace::reset_zone); //~ E0277 `Send`
+    send_future(spdk::nvme::NvmeNamespace::offline_zone); //~ E0277 `Send`
+    send_future(spdk::nvme::NvmeNamespace::set_zone_desc_ext); //~ E0277 `Send`
+    send_future(spdk::nvme::NvmeNamespace::report_zones); //~ E0277 `Send`
+    send_future(spdk::nvme::NvmeNamespace::ext_report_zones); //~ E0277 `Send`
 }
 
 fn main() {}

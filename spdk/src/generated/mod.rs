@@ -8,7 +8,8 @@ pub mod bdev;
 #[rustfmt::skip]
 pub mod bdev_zone;
 #[rustfmt::skip]
-pub mod markers;
 pub mod nvme;
 #[rustfmt::skip]
 pub mod nvme_zns;
+#[rustfmt::skip]
+pub mod markers;

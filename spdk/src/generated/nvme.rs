@@ -501,9 +501,7 @@ impl NvmeController {
         offset: u64,
     ) -> impl rt::Future<Output = rt::Result<()>> + use<'a> {
         let payload_size = (payload.len() as u64) as u32;
-        let at = move |fault: rt::Fault| {
-            fault.at(rt::At::new("spdk_nvme_ctrlr_cmd_get_log_page", self))
-        };
+        let at = move || rt::At::new("spdk_nvme_ctrlr_cmd_get_log_page", self);
         let start = move |caller: rt::Caller<'_>| {
             rt::check_multiple(payload.len(), 4u32)?;
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
@@ -584,9 +582,7 @@ impl NvmeController {
         cdw14: u32,
     ) -> impl rt::Future<Output = rt::Result<()>> + use<'a> {
         let payload_size = (payload.len() as u64) as u32;
-        let at = move |fault: rt::Fault| {
-            fault.at(rt::At::new("spdk_nvme_ctrlr_cmd_get_log_page_ext", self))
-        };
+        let at = move || rt::At::new("spdk_nvme_ctrlr_cmd_get_log_page_ext", self);
         let start = move |caller: rt::Caller<'_>| {
             rt::check_multiple(payload.len(), 4u32)?;
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
@@ -662,9 +658,7 @@ impl NvmeController {
         payload: &'a mut rt::DmaBuf,
     ) -> impl rt::Future<Output = rt::Result<()>> + use<'a> {
         let payload_size = (payload.len() as u64) as u32;
-        let at = move |fault: rt::Fault| {
-            fault.at(rt::At::new("spdk_nvme_ctrlr_cmd_security_receive", self))
-        };
+        let at = move || rt::At::new("spdk_nvme_ctrlr_cmd_security_receive", self);
         let start = move |caller: rt::Caller<'_>| {
             rt::check_multiple(payload.len(), 1u32)?;
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
@@ -737,9 +731,7 @@ impl NvmeController {
         payload: &'a rt::DmaBuf,
     ) -> impl rt::Future<Output = rt::Result<()>> + use<'a> {
         let payload_size = (payload.len() as u64) as u32;
-        let at = move |fault: rt::Fault| {
-            fault.at(rt::At::new("spdk_nvme_ctrlr_cmd_security_send", self))
-        };
+        let at = move || rt::At::new("spdk_nvme_ctrlr_cmd_security_send", self);
         let start = move |caller: rt::Caller<'_>| {
             rt::check_multiple(payload.len(), 1u32)?;
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
@@ -819,9 +811,7 @@ impl NvmeController {
         cdw13: u32,
     ) -> impl rt::Future<Output = rt::Result<u32>> + use<'a> {
         let payload_size = (payload.len() as u64) as u32;
-        let at = move |fault: rt::Fault| {
-            fault.at(rt::At::new("spdk_nvme_ctrlr_cmd_directive_receive", self))
-        };
+        let at = move || rt::At::new("spdk_nvme_ctrlr_cmd_directive_receive", self);
         let start = move |caller: rt::Caller<'_>| {
             rt::check_multiple(payload.len(), 4u32)?;
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
@@ -905,9 +895,7 @@ impl NvmeController {
         cdw13: u32,
     ) -> impl rt::Future<Output = rt::Result<u32>> + use<'a> {
         let payload_size = (payload.len() as u64) as u32;
-        let at = move |fault: rt::Fault| {
-            fault.at(rt::At::new("spdk_nvme_ctrlr_cmd_directive_send", self))
-        };
+        let at = move || rt::At::new("spdk_nvme_ctrlr_cmd_directive_send", self);
         let start = move |caller: rt::Caller<'_>| {
             rt::check_multiple(payload.len(), 4u32)?;
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
@@ -985,12 +973,8 @@ impl NvmeController {
         buf: Option<&'a mut rt::DmaBuf>,
     ) -> impl rt::Future<Output = rt::Result<u32>> + use<'a> {
         let len = buf.as_ref().map_or(0, |buf| buf.len()) as u32;
-        let at = move |fault: rt::Fault| {
-            fault
-                .at(
-                    rt::At::new("spdk_nvme_ctrlr_cmd_admin_raw", self)
-                        .command(cmd, len as u64),
-                )
+        let at = move || {
+            rt::At::new("spdk_nvme_ctrlr_cmd_admin_raw", self).command(cmd, len as u64)
         };
         let start = move |caller: rt::Caller<'_>| {
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
@@ -1238,12 +1222,8 @@ impl NvmeNamespace {
         lba: u64,
         lba_count: u32,
     ) -> impl rt::NvmeIo<Output = rt::Result<()>> + use<'a> {
-        let at = move |fault: rt::Fault| {
-            fault
-                .at(
-                    rt::At::new("spdk_nvme_ns_cmd_read", self)
-                        .blocks(lba, lba_count as u64),
-                )
+        let at = move || {
+            rt::At::new("spdk_nvme_ns_cmd_read", self).blocks(lba, lba_count as u64)
         };
         let start = move |caller: rt::Caller<'_>| {
             rt::check_len(
@@ -1329,12 +1309,8 @@ impl NvmeNamespace {
         lba: u64,
         lba_count: u32,
     ) -> impl rt::Future<Output = rt::Result<()>> + use<'a> {
-        let at = move |fault: rt::Fault| {
-            fault
-                .at(
-                    rt::At::new("spdk_nvme_ns_cmd_readv", self)
-                        .blocks(lba, lba_count as u64),
-                )
+        let at = move || {
+            rt::At::new("spdk_nvme_ns_cmd_readv", self).blocks(lba, lba_count as u64)
         };
         let start = move |caller: rt::Caller<'_>| {
             rt::check_len(
@@ -1431,12 +1407,9 @@ impl NvmeNamespace {
         apptag_mask: u16,
         apptag: u16,
     ) -> impl rt::NvmeIo<Output = rt::Result<()>> + use<'a> {
-        let at = move |fault: rt::Fault| {
-            fault
-                .at(
-                    rt::At::new("spdk_nvme_ns_cmd_read_with_md", self)
-                        .blocks(lba, lba_count as u64),
-                )
+        let at = move || {
+            rt::At::new("spdk_nvme_ns_cmd_read_with_md", self)
+                .blocks(lba, lba_count as u64)
         };
         let start = move |caller: rt::Caller<'_>| {
             rt::check_len(
@@ -1542,12 +1515,9 @@ impl NvmeNamespace {
         apptag_mask: u16,
         apptag: u16,
     ) -> impl rt::Future<Output = rt::Result<()>> + use<'a> {
-        let at = move |fault: rt::Fault| {
-            fault
-                .at(
-                    rt::At::new("spdk_nvme_ns_cmd_readv_with_md", self)
-                        .blocks(lba, lba_count as u64),
-                )
+        let at = move || {
+            rt::At::new("spdk_nvme_ns_cmd_readv_with_md", self)
+                .blocks(lba, lba_count as u64)
         };
         let start = move |caller: rt::Caller<'_>| {
             rt::check_len(
@@ -1646,12 +1616,8 @@ impl NvmeNamespace {
         opts: &'a NvmeExtIoOpts,
         metadata: Option<&'a mut rt::DmaBuf>,
     ) -> impl rt::NvmeIo<Output = rt::Result<()>> + use<'a> {
-        let at = move |fault: rt::Fault| {
-            fault
-                .at(
-                    rt::At::new("spdk_nvme_ns_cmd_read_ext", self)
-                        .blocks(lba, lba_count as u64),
-                )
+        let at = move || {
+            rt::At::new("spdk_nvme_ns_cmd_read_ext", self).blocks(lba, lba_count as u64)
         };
         let start = move |caller: rt::Caller<'_>| {
             rt::check_len(
@@ -1755,12 +1721,8 @@ impl NvmeNamespace {
         opts: &'a NvmeExtIoOpts,
         metadata: Option<&'a mut rt::DmaBuf>,
     ) -> impl rt::Future<Output = rt::Result<()>> + use<'a> {
-        let at = move |fault: rt::Fault| {
-            fault
-                .at(
-                    rt::At::new("spdk_nvme_ns_cmd_readv_ext", self)
-                        .blocks(lba, lba_count as u64),
-                )
+        let at = move || {
+            rt::At::new("spdk_nvme_ns_cmd_readv_ext", self).blocks(lba, lba_count as u64)
         };
         let start = move |caller: rt::Caller<'_>| {
             rt::check_len(
@@ -1860,12 +1822,8 @@ impl NvmeNamespace {
         lba: u64,
         lba_count: u32,
     ) -> impl rt::NvmeIo<Output = rt::Result<()>> + use<'a> {
-        let at = move |fault: rt::Fault| {
-            fault
-                .at(
-                    rt::At::new("spdk_nvme_ns_cmd_write", self)
-                        .blocks(lba, lba_count as u64),
-                )
+        let at = move || {
+            rt::At::new("spdk_nvme_ns_cmd_write", self).blocks(lba, lba_count as u64)
         };
         let start = move |caller: rt::Caller<'_>| {
             rt::check_len(
@@ -1951,12 +1909,8 @@ impl NvmeNamespace {
         lba: u64,
         lba_count: u32,
     ) -> impl rt::Future<Output = rt::Result<()>> + use<'a> {
-        let at = move |fault: rt::Fault| {
-            fault
-                .at(
-                    rt::At::new("spdk_nvme_ns_cmd_writev", self)
-                        .blocks(lba, lba_count as u64),
-                )
+        let at = move || {
+            rt::At::new("spdk_nvme_ns_cmd_writev", self).blocks(lba, lba_count as u64)
         };
         let start = move |caller: rt::Caller<'_>| {
             rt::check_len(
@@ -2053,12 +2007,9 @@ impl NvmeNamespace {
         apptag_mask: u16,
         apptag: u16,
     ) -> impl rt::NvmeIo<Output = rt::Result<()>> + use<'a> {
-        let at = move |fault: rt::Fault| {
-            fault
-                .at(
-                    rt::At::new("spdk_nvme_ns_cmd_write_with_md", self)
-                        .blocks(lba, lba_count as u64),
-                )
+        let at = move || {
+            rt::At::new("spdk_nvme_ns_cmd_write_with_md", self)
+                .blocks(lba, lba_count as u64)
         };
         let start = move |caller: rt::Caller<'_>| {
             rt::check_len(
@@ -2164,12 +2115,9 @@ impl NvmeNamespace {
         apptag_mask: u16,
         apptag: u16,
     ) -> impl rt::Future<Output = rt::Result<()>> + use<'a> {
-        let at = move |fault: rt::Fault| {
-            fault
-                .at(
-                    rt::At::new("spdk_nvme_ns_cmd_writev_with_md", self)
-                        .blocks(lba, lba_count as u64),
-                )
+        let at = move || {
+            rt::At::new("spdk_nvme_ns_cmd_writev_with_md", self)
+                .blocks(lba, lba_count as u64)
         };
         let start = move |caller: rt::Caller<'_>| {
             rt::check_len(
@@ -2268,12 +2216,8 @@ impl NvmeNamespace {
         opts: &'a NvmeExtIoOpts,
         metadata: Option<&'a rt::DmaBuf>,
     ) -> impl rt::NvmeIo<Output = rt::Result<()>> + use<'a> {
-        let at = move |fault: rt::Fault| {
-            fault
-                .at(
-                    rt::At::new("spdk_nvme_ns_cmd_write_ext", self)
-                        .blocks(lba, lba_count as u64),
-                )
+        let at = move || {
+            rt::At::new("spdk_nvme_ns_cmd_write_ext", self).blocks(lba, lba_count as u64)
         };
         let start = move |caller: rt::Caller<'_>| {
             rt::check_len(
@@ -2377,12 +2321,9 @@ impl NvmeNamespace {
         opts: &'a NvmeExtIoOpts,
         metadata: Option<&'a rt::DmaBuf>,
     ) -> impl rt::Future<Output = rt::Result<()>> + use<'a> {
-        let at = move |fault: rt::Fault| {
-            fault
-                .at(
-                    rt::At::new("spdk_nvme_ns_cmd_writev_ext", self)
-                        .blocks(lba, lba_count as u64),
-                )
+        let at = move || {
+            rt::At::new("spdk_nvme_ns_cmd_writev_ext", self)
+                .blocks(lba, lba_count as u64)
         };
         let start = move |caller: rt::Caller<'_>| {
             rt::check_len(
@@ -2483,12 +2424,8 @@ impl NvmeNamespace {
         lba: u64,
         lba_count: u32,
     ) -> impl rt::NvmeIo<Output = rt::Result<()>> + use<'a> {
-        let at = move |fault: rt::Fault| {
-            fault
-                .at(
-                    rt::At::new("spdk_nvme_ns_cmd_compare", self)
-                        .blocks(lba, lba_count as u64),
-                )
+        let at = move || {
+            rt::At::new("spdk_nvme_ns_cmd_compare", self).blocks(lba, lba_count as u64)
         };
         let start = move |caller: rt::Caller<'_>| {
             rt::check_len(
@@ -2576,12 +2513,8 @@ impl NvmeNamespace {
         lba: u64,
         lba_count: u32,
     ) -> impl rt::Future<Output = rt::Result<()>> + use<'a> {
-        let at = move |fault: rt::Fault| {
-            fault
-                .at(
-                    rt::At::new("spdk_nvme_ns_cmd_comparev", self)
-                        .blocks(lba, lba_count as u64),
-                )
+        let at = move || {
+            rt::At::new("spdk_nvme_ns_cmd_comparev", self).blocks(lba, lba_count as u64)
         };
         let start = move |caller: rt::Caller<'_>| {
             rt::check_len(
@@ -2679,12 +2612,9 @@ impl NvmeNamespace {
         apptag_mask: u16,
         apptag: u16,
     ) -> impl rt::NvmeIo<Output = rt::Result<()>> + use<'a> {
-        let at = move |fault: rt::Fault| {
-            fault
-                .at(
-                    rt::At::new("spdk_nvme_ns_cmd_compare_with_md", self)
-                        .blocks(lba, lba_count as u64),
-                )
+        let at = move || {
+            rt::At::new("spdk_nvme_ns_cmd_compare_with_md", self)
+                .blocks(lba, lba_count as u64)
         };
         let start = move |caller: rt::Caller<'_>| {
             rt::check_len(
@@ -2792,12 +2722,9 @@ impl NvmeNamespace {
         apptag_mask: u16,
         apptag: u16,
     ) -> impl rt::Future<Output = rt::Result<()>> + use<'a> {
-        let at = move |fault: rt::Fault| {
-            fault
-                .at(
-                    rt::At::new("spdk_nvme_ns_cmd_comparev_with_md", self)
-                        .blocks(lba, lba_count as u64),
-                )
+        let at = move || {
+            rt::At::new("spdk_nvme_ns_cmd_comparev_with_md", self)
+                .blocks(lba, lba_count as u64)
         };
         let start = move |caller: rt::Caller<'_>| {
             rt::check_len(
@@ -2888,12 +2815,9 @@ impl NvmeNamespace {
         lba_count: u32,
         io_flags: u32,
     ) -> impl rt::NvmeIo<Output = rt::Result<()>> + use<'a> {
-        let at = move |fault: rt::Fault| {
-            fault
-                .at(
-                    rt::At::new("spdk_nvme_ns_cmd_write_zeroes", self)
-                        .blocks(lba, lba_count as u64),
-                )
+        let at = move || {
+            rt::At::new("spdk_nvme_ns_cmd_write_zeroes", self)
+                .blocks(lba, lba_count as u64)
         };
         let start = move |caller: rt::Caller<'_>| {
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
@@ -2965,12 +2889,8 @@ impl NvmeNamespace {
         lba_count: u32,
         io_flags: u32,
     ) -> impl rt::NvmeIo<Output = rt::Result<()>> + use<'a> {
-        let at = move |fault: rt::Fault| {
-            fault
-                .at(
-                    rt::At::new("spdk_nvme_ns_cmd_verify", self)
-                        .blocks(lba, lba_count as u64),
-                )
+        let at = move || {
+            rt::At::new("spdk_nvme_ns_cmd_verify", self).blocks(lba, lba_count as u64)
         };
         let start = move |caller: rt::Caller<'_>| {
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
@@ -3037,12 +2957,9 @@ impl NvmeNamespace {
         lba: u64,
         lba_count: u32,
     ) -> impl rt::NvmeIo<Output = rt::Result<()>> + use<'a> {
-        let at = move |fault: rt::Fault| {
-            fault
-                .at(
-                    rt::At::new("spdk_nvme_ns_cmd_write_uncorrectable", self)
-                        .blocks(lba, lba_count as u64),
-                )
+        let at = move || {
+            rt::At::new("spdk_nvme_ns_cmd_write_uncorrectable", self)
+                .blocks(lba, lba_count as u64)
         };
         let start = move |caller: rt::Caller<'_>| {
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
@@ -3103,9 +3020,7 @@ impl NvmeNamespace {
         &'a self,
         qpair: &'a NvmeQpair,
     ) -> impl rt::NvmeIo<Output = rt::Result<()>> + use<'a> {
-        let at = move |fault: rt::Fault| {
-            fault.at(rt::At::new("spdk_nvme_ns_cmd_flush", self))
-        };
+        let at = move || rt::At::new("spdk_nvme_ns_cmd_flush", self);
         let start = move |caller: rt::Caller<'_>| {
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
             // keeps `ns` and `qpair` until then.
@@ -3171,9 +3086,7 @@ impl NvmeNamespace {
         type_: u32,
         ranges: &'a [crate::nvme::DsmRange],
     ) -> impl rt::NvmeIo<Output = rt::Result<()>> + use<'a> {
-        let at = move |fault: rt::Fault| {
-            fault.at(rt::At::new("spdk_nvme_ns_cmd_dataset_management", self))
-        };
+        let at = move || rt::At::new("spdk_nvme_ns_cmd_dataset_management", self);
         let start = move |caller: rt::Caller<'_>| {
             let num_ranges = u16::try_from(ranges.len())
                 .map_err(|_| rt::Fault::invalid("`ranges` is too long for the call"))?;
@@ -3247,9 +3160,7 @@ impl NvmeNamespace {
         ranges: &'a [crate::nvme::CopyRange],
         dest_lba: u64,
     ) -> impl rt::NvmeIo<Output = rt::Result<()>> + use<'a> {
-        let at = move |fault: rt::Fault| {
-            fault.at(rt::At::new("spdk_nvme_ns_cmd_copy", self))
-        };
+        let at = move || rt::At::new("spdk_nvme_ns_cmd_copy", self);
         let start = move |caller: rt::Caller<'_>| {
             let num_ranges = u16::try_from(ranges.len())
                 .map_err(|_| rt::Fault::invalid("`ranges` is too long for the call"))?;
@@ -3326,9 +3237,7 @@ impl NvmeNamespace {
         action: RegisterAction,
         cptpl: PersistThroughPowerLoss,
     ) -> impl rt::NvmeIo<Output = rt::Result<()>> + use<'a> {
-        let at = move |fault: rt::Fault| {
-            fault.at(rt::At::new("spdk_nvme_ns_cmd_reservation_register", self))
-        };
+        let at = move || rt::At::new("spdk_nvme_ns_cmd_reservation_register", self);
         let start = move |caller: rt::Caller<'_>| {
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
             // keeps `ns`, `qpair` and `payload` until then.
@@ -3404,9 +3313,7 @@ impl NvmeNamespace {
         action: AcquireAction,
         type_: ReservationType,
     ) -> impl rt::NvmeIo<Output = rt::Result<()>> + use<'a> {
-        let at = move |fault: rt::Fault| {
-            fault.at(rt::At::new("spdk_nvme_ns_cmd_reservation_acquire", self))
-        };
+        let at = move || rt::At::new("spdk_nvme_ns_cmd_reservation_acquire", self);
         let start = move |caller: rt::Caller<'_>| {
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
             // keeps `ns`, `qpair` and `payload` until then.
@@ -3482,9 +3389,7 @@ impl NvmeNamespace {
         action: ReleaseAction,
         type_: ReservationType,
     ) -> impl rt::NvmeIo<Output = rt::Result<()>> + use<'a> {
-        let at = move |fault: rt::Fault| {
-            fault.at(rt::At::new("spdk_nvme_ns_cmd_reservation_release", self))
-        };
+        let at = move || rt::At::new("spdk_nvme_ns_cmd_reservation_release", self);
         let start = move |caller: rt::Caller<'_>| {
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
             // keeps `ns`, `qpair` and `payload` until then.
@@ -3556,9 +3461,7 @@ impl NvmeNamespace {
         payload: &'a mut rt::DmaBuf,
     ) -> impl rt::NvmeIo<Output = rt::Result<()>> + use<'a> {
         let len = (payload.len() as u64) as u32;
-        let at = move |fault: rt::Fault| {
-            fault.at(rt::At::new("spdk_nvme_ns_cmd_reservation_report", self))
-        };
+        let at = move || rt::At::new("spdk_nvme_ns_cmd_reservation_report", self);
         let start = move |caller: rt::Caller<'_>| {
             rt::check_multiple(payload.len(), 4u32)?;
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
@@ -3633,9 +3536,7 @@ impl NvmeNamespace {
         mos: u16,
     ) -> impl rt::NvmeIo<Output = rt::Result<()>> + use<'a> {
         let len = (payload.len() as u64) as u32;
-        let at = move |fault: rt::Fault| {
-            fault.at(rt::At::new("spdk_nvme_ns_cmd_io_mgmt_recv", self))
-        };
+        let at = move || rt::At::new("spdk_nvme_ns_cmd_io_mgmt_recv", self);
         let start = move |caller: rt::Caller<'_>| {
             rt::check_multiple(payload.len(), 4u32)?;
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`

@@ -138,12 +138,9 @@ impl NvmeNamespace {
         zslba: u64,
         lba_count: u32,
     ) -> impl rt::NvmeIo<Output = rt::Result<u64>> + use<'a> {
-        let at = move |fault: rt::Fault| {
-            fault
-                .at(
-                    rt::At::new("spdk_nvme_zns_zone_append", self)
-                        .blocks(zslba, lba_count as u64),
-                )
+        let at = move || {
+            rt::At::new("spdk_nvme_zns_zone_append", self)
+                .blocks(zslba, lba_count as u64)
         };
         let start = move |caller: rt::Caller<'_>| {
             rt::check_len(
@@ -239,12 +236,9 @@ impl NvmeNamespace {
         apptag_mask: u16,
         apptag: u16,
     ) -> impl rt::NvmeIo<Output = rt::Result<u64>> + use<'a> {
-        let at = move |fault: rt::Fault| {
-            fault
-                .at(
-                    rt::At::new("spdk_nvme_zns_zone_append_with_md", self)
-                        .blocks(zslba, lba_count as u64),
-                )
+        let at = move || {
+            rt::At::new("spdk_nvme_zns_zone_append_with_md", self)
+                .blocks(zslba, lba_count as u64)
         };
         let start = move |caller: rt::Caller<'_>| {
             rt::check_len(
@@ -339,12 +333,9 @@ impl NvmeNamespace {
         zslba: u64,
         lba_count: u32,
     ) -> impl rt::Future<Output = rt::Result<u64>> + use<'a> {
-        let at = move |fault: rt::Fault| {
-            fault
-                .at(
-                    rt::At::new("spdk_nvme_zns_zone_appendv", self)
-                        .blocks(zslba, lba_count as u64),
-                )
+        let at = move || {
+            rt::At::new("spdk_nvme_zns_zone_appendv", self)
+                .blocks(zslba, lba_count as u64)
         };
         let start = move |caller: rt::Caller<'_>| {
             rt::check_len(
@@ -442,12 +433,9 @@ impl NvmeNamespace {
         apptag_mask: u16,
         apptag: u16,
     ) -> impl rt::Future<Output = rt::Result<u64>> + use<'a> {
-        let at = move |fault: rt::Fault| {
-            fault
-                .at(
-                    rt::At::new("spdk_nvme_zns_zone_appendv_with_md", self)
-                        .blocks(zslba, lba_count as u64),
-                )
+        let at = move || {
+            rt::At::new("spdk_nvme_zns_zone_appendv_with_md", self)
+                .blocks(zslba, lba_count as u64)
         };
         let start = move |caller: rt::Caller<'_>| {
             rt::check_len(
@@ -535,9 +523,7 @@ impl NvmeNamespace {
         slba: u64,
         select_all: bool,
     ) -> impl rt::NvmeIo<Output = rt::Result<()>> + use<'a> {
-        let at = move |fault: rt::Fault| {
-            fault.at(rt::At::new("spdk_nvme_zns_close_zone", self).block(slba))
-        };
+        let at = move || rt::At::new("spdk_nvme_zns_close_zone", self).block(slba);
         let start = move |caller: rt::Caller<'_>| {
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
             // keeps `ns` and `qpair` until then.
@@ -602,9 +588,7 @@ impl NvmeNamespace {
         slba: u64,
         select_all: bool,
     ) -> impl rt::NvmeIo<Output = rt::Result<()>> + use<'a> {
-        let at = move |fault: rt::Fault| {
-            fault.at(rt::At::new("spdk_nvme_zns_finish_zone", self).block(slba))
-        };
+        let at = move || rt::At::new("spdk_nvme_zns_finish_zone", self).block(slba);
         let start = move |caller: rt::Caller<'_>| {
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
             // keeps `ns` and `qpair` until then.
@@ -669,9 +653,7 @@ impl NvmeNamespace {
         slba: u64,
         select_all: bool,
     ) -> impl rt::NvmeIo<Output = rt::Result<()>> + use<'a> {
-        let at = move |fault: rt::Fault| {
-            fault.at(rt::At::new("spdk_nvme_zns_open_zone", self).block(slba))
-        };
+        let at = move || rt::At::new("spdk_nvme_zns_open_zone", self).block(slba);
         let start = move |caller: rt::Caller<'_>| {
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
             // keeps `ns` and `qpair` until then.
@@ -736,9 +718,7 @@ impl NvmeNamespace {
         slba: u64,
         select_all: bool,
     ) -> impl rt::NvmeIo<Output = rt::Result<()>> + use<'a> {
-        let at = move |fault: rt::Fault| {
-            fault.at(rt::At::new("spdk_nvme_zns_reset_zone", self).block(slba))
-        };
+        let at = move || rt::At::new("spdk_nvme_zns_reset_zone", self).block(slba);
         let start = move |caller: rt::Caller<'_>| {
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
             // keeps `ns` and `qpair` until then.
@@ -803,9 +783,7 @@ impl NvmeNamespace {
         slba: u64,
         select_all: bool,
     ) -> impl rt::NvmeIo<Output = rt::Result<()>> + use<'a> {
-        let at = move |fault: rt::Fault| {
-            fault.at(rt::At::new("spdk_nvme_zns_offline_zone", self).block(slba))
-        };
+        let at = move || rt::At::new("spdk_nvme_zns_offline_zone", self).block(slba);
         let start = move |caller: rt::Caller<'_>| {
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
             // keeps `ns` and `qpair` until then.
@@ -873,8 +851,8 @@ impl NvmeNamespace {
         buffer: &'a rt::DmaBuf,
     ) -> impl rt::NvmeIo<Output = rt::Result<()>> + use<'a> {
         let payload_size = (buffer.len() as u64) as u32;
-        let at = move |fault: rt::Fault| {
-            fault.at(rt::At::new("spdk_nvme_zns_set_zone_desc_ext", self).block(slba))
+        let at = move || {
+            rt::At::new("spdk_nvme_zns_set_zone_desc_ext", self).block(slba)
         };
         let start = move |caller: rt::Caller<'_>| {
             rt::check_multiple(buffer.len(), 1u32)?;
@@ -955,9 +933,7 @@ impl NvmeNamespace {
         partial_report: bool,
     ) -> impl rt::NvmeIo<Output = rt::Result<()>> + use<'a> {
         let payload_size = (payload.len() as u64) as u32;
-        let at = move |fault: rt::Fault| {
-            fault.at(rt::At::new("spdk_nvme_zns_report_zones", self).block(slba))
-        };
+        let at = move || rt::At::new("spdk_nvme_zns_report_zones", self).block(slba);
         let start = move |caller: rt::Caller<'_>| {
             rt::check_multiple(payload.len(), 4u32)?;
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
@@ -1036,9 +1012,7 @@ impl NvmeNamespace {
         partial_report: bool,
     ) -> impl rt::NvmeIo<Output = rt::Result<()>> + use<'a> {
         let payload_size = (payload.len() as u64) as u32;
-        let at = move |fault: rt::Fault| {
-            fault.at(rt::At::new("spdk_nvme_zns_ext_report_zones", self).block(slba))
-        };
+        let at = move || rt::At::new("spdk_nvme_zns_ext_report_zones", self).block(slba);
         let start = move |caller: rt::Caller<'_>| {
             rt::check_multiple(payload.len(), 4u32)?;
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`

@@ -162,8 +162,8 @@ impl NvmeController {
                 )
             })
         };
-        call(start, move |fault| {
-            fault.at(At::new("spdk_nvme_ctrlr_get_discovery_log_page", self))
+        call(start, move || {
+            At::new("spdk_nvme_ctrlr_get_discovery_log_page", self)
         })
     }
 }

@@ -109,8 +109,8 @@ impl NvmeController {
                 )
             })
         };
-        call(start, move |fault| {
-            fault.at(At::new("spdk_nvme_ctrlr_cmd_get_feature_ns", self))
+        call(start, move || {
+            At::new("spdk_nvme_ctrlr_cmd_get_feature_ns", self)
         })
     }
 
@@ -175,8 +175,8 @@ impl NvmeController {
                 )
             })
         };
-        call(start, move |fault| {
-            fault.at(At::new("spdk_nvme_ctrlr_cmd_set_feature_ns", self))
+        call(start, move || {
+            At::new("spdk_nvme_ctrlr_cmd_set_feature_ns", self)
         })
     }
 }

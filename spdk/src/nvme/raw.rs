@@ -89,8 +89,8 @@ impl NvmeQpair {
                 )
             })
         };
-        call(start, move |fault| {
-            fault.at(At::new("spdk_nvme_ctrlr_cmd_io_raw", self).command(cmd, bytes))
+        call(start, move || {
+            At::new("spdk_nvme_ctrlr_cmd_io_raw", self).command(cmd, bytes)
         })
     }
 
@@ -142,8 +142,8 @@ impl NvmeQpair {
                 )
             })
         };
-        call(start, move |fault| {
-            fault.at(At::new("spdk_nvme_ctrlr_cmd_io_raw_with_md", self).command(cmd, bytes))
+        call(start, move || {
+            At::new("spdk_nvme_ctrlr_cmd_io_raw_with_md", self).command(cmd, bytes)
         })
     }
 
@@ -197,8 +197,8 @@ impl NvmeQpair {
                 )
             })
         };
-        call(start, move |fault| {
-            fault.at(At::new("spdk_nvme_ctrlr_cmd_iov_raw_with_md", self).command(cmd, bytes))
+        call(start, move || {
+            At::new("spdk_nvme_ctrlr_cmd_iov_raw_with_md", self).command(cmd, bytes)
         })
     }
 }
@@ -274,8 +274,8 @@ impl NvmeNamespace {
                 )
             })
         };
-        call(start, move |fault| {
-            fault.at(At::new("spdk_nvme_ns_cmd_io_mgmt_send", self))
+        call(start, move || {
+            At::new("spdk_nvme_ns_cmd_io_mgmt_send", self)
         })
     }
 }
@@ -370,8 +370,8 @@ impl NvmeController {
                 )
             })
         };
-        call(start, move |fault| {
-            fault.at(At::new("spdk_nvme_ctrlr_cmd_abort_ext", self))
+        call(start, move || {
+            At::new("spdk_nvme_ctrlr_cmd_abort_ext", self)
         })
     }
 
@@ -425,8 +425,8 @@ impl NvmeController {
                 )
             })
         };
-        call(start, move |fault| {
-            fault.at(At::new("spdk_nvme_ctrlr_write_boot_partition", self))
+        call(start, move || {
+            At::new("spdk_nvme_ctrlr_write_boot_partition", self)
         })
     }
 }
