@@ -32,7 +32,7 @@ use crate::unpinned::unpinned;
 /// Runs a future on smol's global executor beside SPDK's reactors, and returns what it returned.
 ///
 /// The first task of the executor starts its OS threads, as many as the environment variable `SMOL_THREADS` says, else
-/// one. Started here they may run on every core; started by [`smol::spawn`](::smol::spawn) on a reactor, they would
+/// one. Started here they may run on every core; started by [`smol::spawn`] on a reactor, they would
 /// share its one core with it, which it never leaves. The same is true of the thread that waits for smol's timers and
 /// sockets.
 ///
@@ -66,7 +66,7 @@ where
     task.await.map_err(task::panicked)
 }
 
-/// Runs a future to its end, as [`smol::block_on`](::smol::block_on) does, and polls `thread` meanwhile.
+/// Runs a future to its end, as [`smol::block_on`] does, and polls `thread` meanwhile.
 ///
 /// Tasks come with a [`LocalExecutor`](::smol::LocalExecutor), whose `run` is the future then. It never waits: as a
 /// reactor of SPDK does, it takes all of one core.

@@ -85,11 +85,11 @@ where
 
 /// Runs a future here, in a [`LocalSet`] and with a Tokio runtime around it, and returns what it returned.
 ///
-/// The future, and what it passes to [`tokio::task::spawn_local`](::tokio::task::spawn_local), are polled by the
+/// The future, and what it passes to [`tokio::task::spawn_local`], are polled by the
 /// executor of the current spdk_thread. They may hold SPDK's handles across an `.await`, and use timers and sockets of
 /// Tokio: the threads of the runtime, which `builder` makes as in [`run`], wait for these and wake them. So an idle
 /// future takes no CPU time of the reactor, and in [interrupt mode](crate::SpdkAppBuilder::interrupt_mode) it sleeps.
-/// What the future passes to [`tokio::spawn`](::tokio::spawn) runs on those threads.
+/// What the future passes to [`tokio::spawn`] runs on those threads.
 ///
 /// # Errors
 ///
