@@ -77,12 +77,8 @@ impl NvmeNamespace {
         lba: u64,
         lba_count: u32,
     ) -> impl rt::NvmeIo<Output = rt::Result<()>> + use<'a> {
-        let at = move |fault: rt::Fault| {
-            fault
-                .at(
-                    rt::At::new("spdk_nvme_ns_cmd_read", self)
-                        .blocks(lba, lba_count as u64),
-                )
+        let at = move || {
+            rt::At::new("spdk_nvme_ns_cmd_read", self).blocks(lba, lba_count as u64)
         };
         let start = move |caller: rt::Caller<'_>| {
             rt::check_len(
@@ -170,9 +166,7 @@ impl NvmeNamespace {
         apptag_mask: u16,
         apptag: u16,
     ) -> impl rt::Future<Output = rt::Result<()>> + use<'a> {
-        let at = move |fault: rt::Fault| {
-            fault.at(rt::At::new("spdk_nvme_ns_cmd_writev_with_md", self))
-        };
+        let at = move || rt::At::new("spdk_nvme_ns_cmd_writev_with_md", self);
         let start = move |caller: rt::Caller<'_>| {
             rt::check_len(
                 rt::total_len(bufs),
@@ -255,9 +249,7 @@ impl NvmeNamespace {
         type_: u32,
         ranges: &'a [crate::nvme::DsmRange],
     ) -> impl rt::NvmeIo<Output = rt::Result<()>> + use<'a> {
-        let at = move |fault: rt::Fault| {
-            fault.at(rt::At::new("spdk_nvme_ns_cmd_dataset_management", self))
-        };
+        let at = move || rt::At::new("spdk_nvme_ns_cmd_dataset_management", self);
         let start = move |caller: rt::Caller<'_>| {
             let num_ranges = u16::try_from(ranges.len())
                 .map_err(|_| rt::Fault::invalid("`ranges` is too long for the call"))?;
@@ -332,9 +324,7 @@ impl NvmeController {
         offset: u64,
     ) -> impl rt::Future<Output = rt::Result<u32>> + use<'a> {
         let payload_size = (payload.len() as u64) as u32;
-        let at = move |fault: rt::Fault| {
-            fault.at(rt::At::new("spdk_nvme_ctrlr_cmd_get_log_page", self))
-        };
+        let at = move || rt::At::new("spdk_nvme_ctrlr_cmd_get_log_page", self);
         let start = move |caller: rt::Caller<'_>| {
             rt::check_multiple(payload.len(), 4u32)?;
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
