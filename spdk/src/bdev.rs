@@ -6,6 +6,7 @@ use std::fmt;
 use std::ptr::NonNull;
 
 pub use crate::bdev_channels::BdevChannel;
+pub use crate::bdev_claim::Claim;
 use crate::bdev_desc::open;
 pub(crate) use crate::bdev_desc::{DescExtra, hides_metadata, opened};
 #[cfg(spdk_since_25_05)]

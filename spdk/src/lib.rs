@@ -72,6 +72,7 @@ mod app_builder;
 pub mod bdev;
 mod bdev_abort;
 mod bdev_channels;
+mod bdev_claim;
 mod bdev_desc;
 mod bdev_events;
 mod bdev_histogram;

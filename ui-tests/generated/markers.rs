@@ -132,6 +132,8 @@ fn types() {
     sync::<spdk::ThreadStats>();
     send::<spdk::bdev::Bucket>();
     sync::<spdk::bdev::Bucket>();
+    send::<spdk::bdev::Claim>();
+    sync::<spdk::bdev::Claim>();
     send::<spdk::bdev::Histogram>();
     sync::<spdk::bdev::Histogram>();
     send::<spdk::bdev::QosLimits>();

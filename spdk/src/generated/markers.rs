@@ -77,6 +77,8 @@ rt::assert_send!(crate::ThreadStats);
 rt::assert_sync!(crate::ThreadStats);
 rt::assert_send!(crate::bdev::Bucket);
 rt::assert_sync!(crate::bdev::Bucket);
+rt::assert_send!(crate::bdev::Claim);
+rt::assert_sync!(crate::bdev::Claim);
 rt::assert_send!(crate::bdev::Histogram);
 rt::assert_sync!(crate::bdev::Histogram);
 rt::assert_send!(crate::bdev::QosLimits);
