@@ -603,10 +603,29 @@ async fn a_host_of_the_same_spdk_thread() -> spdk::Result<()> {
     let times: u32 =
         std::env::var("SPDK_RS_LOOPBACK").map_or(10, |times| times.parse().expect("a number"));
     for n in 0..times {
-        let server = closes("Malloc0").await;
-        let at = server.address().socket_addr();
+        // The one before closes while this waits for its name.
+        let target = loop {
+            match NvmfTarget::create(&NvmfTargetOpts::new("loop")).await {
+                Err(error) if error.errno() == Some(Errno::EEXIST) => {
+                    spdk::task::yield_now().await;
+                }
+                target => break target?,
+            }
+        };
+        target.add_transport(&NvmfTransportOpts::tcp()).await?;
+        let nqn = format!("nqn.2016-06.io.spdk:loop{n}");
+        let opts = NvmfSubsystemOpts::new(&nqn).allow_any_host(true);
+        let subsystem = target.create_subsystem(&opts).await?;
+        // With the identifiers of the bdev, the process would have two bdevs of one name.
+        let id = [n as u8 + 1; 16];
+        let opts = NvmfNamespaceOpts::new().uuid(id).nguid(id);
+        subsystem.add_namespace_with("Malloc0", &opts).await?;
+        let at = address();
+        subsystem.listen(at).await?;
+        subsystem.start().await?;
+        let at = at.socket_addr();
         let params = json!({
-            "name": "Nvme0", "trtype": "TCP", "adrfam": "IPv4", "subnqn": server.nqn(),
+            "name": "Nvme0", "trtype": "TCP", "adrfam": "IPv4", "subnqn": nqn,
             "traddr": at.ip().to_string(), "trsvcid": at.port().to_string(),
         });
         let _: serde_json::Value = spdk::rpc::call("bdev_nvme_attach_controller", &params).await?;
@@ -622,8 +641,8 @@ async fn a_host_of_the_same_spdk_thread() -> spdk::Result<()> {
         let _: serde_json::Value = spdk::rpc::call("bdev_nvme_detach_controller", &params).await?;
         // Closed in every way.
         match n % 2 {
-            0 => server.close().await?,
-            _ => drop(server),
+            0 => target.close().await?,
+            _ => drop(target),
         }
     }
     Ok(())
