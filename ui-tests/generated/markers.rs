@@ -74,6 +74,14 @@ fn types() {
     sync::<spdk::bdev::Zcopy>(); //~ E0277 `Sync` Zcopy
     send::<spdk::iobuf::Channel>(); //~ E0277 `Send` Channel
     sync::<spdk::iobuf::Channel>(); //~ E0277 `Sync` Channel
+    send::<spdk::nvmf::NvmfPaused>(); //~ E0277 `Send` NvmfPaused
+    sync::<spdk::nvmf::NvmfPaused>(); //~ E0277 `Sync` NvmfPaused
+    send::<spdk::nvmf::NvmfServer>(); //~ E0277 `Send` NvmfServer
+    sync::<spdk::nvmf::NvmfServer>(); //~ E0277 `Sync` NvmfServer
+    send::<spdk::nvmf::NvmfSubsystem>(); //~ E0277 `Send` NvmfSubsystem
+    sync::<spdk::nvmf::NvmfSubsystem>(); //~ E0277 `Sync` NvmfSubsystem
+    send::<spdk::nvmf::NvmfTarget>(); //~ E0277 `Send` NvmfTarget
+    sync::<spdk::nvmf::NvmfTarget>(); //~ E0277 `Sync` NvmfTarget
     send::<spdk::task::JoinHandle<u8>>(); //~ E0277 `Send` JoinHandle
     sync::<spdk::task::JoinHandle<u8>>(); //~ E0277 `Sync` JoinHandle
     send::<spdk::time::Interval>(); //~ E0277 `Send` Interval
@@ -200,6 +208,18 @@ fn types() {
     sync::<spdk::nvme::TransportId>();
     send::<spdk::nvme::TransportType>();
     sync::<spdk::nvme::TransportType>();
+    send::<spdk::nvmf::NvmfAddress>();
+    sync::<spdk::nvmf::NvmfAddress>();
+    send::<spdk::nvmf::NvmfNamespace>();
+    sync::<spdk::nvmf::NvmfNamespace>();
+    send::<spdk::nvmf::NvmfNamespaceOpts>();
+    sync::<spdk::nvmf::NvmfNamespaceOpts>();
+    send::<spdk::nvmf::NvmfSubsystemOpts>();
+    sync::<spdk::nvmf::NvmfSubsystemOpts>();
+    send::<spdk::nvmf::NvmfTargetOpts>();
+    sync::<spdk::nvmf::NvmfTargetOpts>();
+    send::<spdk::nvmf::Serve>();
+    sync::<spdk::nvmf::Serve>();
     send::<spdk::bdev::HistogramOptions>();
     sync::<spdk::bdev::HistogramOptions>();
     send::<spdk::config::Config>();
