@@ -13,7 +13,7 @@ use spdk::nvme::{NvmeController, NvmeCtrlrOpts, NvmeQpairOpts, TransportId};
 use spdk_tests::nvme::{Link, beside_target};
 use spdk_tests::nvmf::disk::{Bystanders, buffer};
 use spdk_tests::nvmf::{BLOCK_SIZE, BLOCKS, free_port};
-use spdk_tests::wait::after;
+use spdk_tests::wait::{PATIENCE, after};
 use spdk_tests::{kind, poll_once};
 
 /// More than a connect needs.
@@ -120,8 +120,9 @@ fn connect_abandoned() {
         let connect = async || loop {
             match NvmeController::connect(&trid, None).await {
                 Ok(controller) => break controller,
-                Err(error) => assert!(start.elapsed() < SOON, "{error}"),
+                Err(error) => assert!(start.elapsed() < PATIENCE, "{error}"),
             }
+            spdk::task::yield_now().await;
         };
         for _ in 0..4 {
             let detached = connect().await.detach().await;
