@@ -17,7 +17,7 @@ use spdk_tests::wait::{PATIENCE, after};
 use spdk_tests::{kind, poll_once};
 
 /// More than a connect needs.
-const SOON: Duration = Duration::from_secs(5);
+const SOON: Duration = Duration::from_secs(20);
 
 #[spdk::test(no_app, deadline = 30)]
 fn what_is_connected_is_described() {

@@ -15,7 +15,7 @@ use spdk_tests::{kind, until};
 
 const DEPTH: u64 = 32;
 /// More than SPDK needs to see that a process is gone.
-const SOON: Duration = Duration::from_secs(5);
+const SOON: Duration = Duration::from_secs(20);
 
 #[spdk::test(no_app, deadline = 30)]
 fn killed() {
