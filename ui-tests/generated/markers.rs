@@ -44,14 +44,6 @@ fn types() {
     sync::<spdk::nvme::NvmeQpair>(); //~ E0277 `Sync` NvmeQpair
     send::<spdk::nvme::NvmeNamespace>(); //~ E0277 `Send` NvmeNamespace
     sync::<spdk::nvme::NvmeNamespace>(); //~ E0277 `Sync` NvmeNamespace
-    send::<spdk::nvmf::raw::RawTarget>(); //~ E0277 `Send` RawTarget
-    sync::<spdk::nvmf::raw::RawTarget>(); //~ E0277 `Sync` RawTarget
-    send::<spdk::nvmf::raw::RawSubsystem>(); //~ E0277 `Send` RawSubsystem
-    sync::<spdk::nvmf::raw::RawSubsystem>(); //~ E0277 `Sync` RawSubsystem
-    send::<spdk::nvmf::raw::RawTransport>(); //~ E0277 `Send` RawTransport
-    sync::<spdk::nvmf::raw::RawTransport>(); //~ E0277 `Sync` RawTransport
-    send::<spdk::nvmf::raw::RawPollGroup>(); //~ E0277 `Send` RawPollGroup
-    sync::<spdk::nvmf::raw::RawPollGroup>(); //~ E0277 `Sync` RawPollGroup
     send::<spdk::CurrentThread>(); //~ E0277 `Send` CurrentThread
     sync::<spdk::CurrentThread>(); //~ E0277 `Sync` CurrentThread
     send::<spdk::EndedIo<'static, u8>>(); //~ E0277 `Send` EndedIo
@@ -74,14 +66,6 @@ fn types() {
     sync::<spdk::bdev::Zcopy>(); //~ E0277 `Sync` Zcopy
     send::<spdk::iobuf::Channel>(); //~ E0277 `Send` Channel
     sync::<spdk::iobuf::Channel>(); //~ E0277 `Sync` Channel
-    send::<spdk::nvmf::NvmfPaused>(); //~ E0277 `Send` NvmfPaused
-    sync::<spdk::nvmf::NvmfPaused>(); //~ E0277 `Sync` NvmfPaused
-    send::<spdk::nvmf::NvmfServer>(); //~ E0277 `Send` NvmfServer
-    sync::<spdk::nvmf::NvmfServer>(); //~ E0277 `Sync` NvmfServer
-    send::<spdk::nvmf::NvmfSubsystem>(); //~ E0277 `Send` NvmfSubsystem
-    sync::<spdk::nvmf::NvmfSubsystem>(); //~ E0277 `Sync` NvmfSubsystem
-    send::<spdk::nvmf::NvmfTarget>(); //~ E0277 `Send` NvmfTarget
-    sync::<spdk::nvmf::NvmfTarget>(); //~ E0277 `Sync` NvmfTarget
     send::<spdk::task::JoinHandle<u8>>(); //~ E0277 `Send` JoinHandle
     sync::<spdk::task::JoinHandle<u8>>(); //~ E0277 `Sync` JoinHandle
     send::<spdk::time::Interval>(); //~ E0277 `Send` Interval
@@ -208,18 +192,6 @@ fn types() {
     sync::<spdk::nvme::TransportId>();
     send::<spdk::nvme::TransportType>();
     sync::<spdk::nvme::TransportType>();
-    send::<spdk::nvmf::NvmfAddress>();
-    sync::<spdk::nvmf::NvmfAddress>();
-    send::<spdk::nvmf::NvmfNamespace>();
-    sync::<spdk::nvmf::NvmfNamespace>();
-    send::<spdk::nvmf::NvmfNamespaceOpts>();
-    sync::<spdk::nvmf::NvmfNamespaceOpts>();
-    send::<spdk::nvmf::NvmfSubsystemOpts>();
-    sync::<spdk::nvmf::NvmfSubsystemOpts>();
-    send::<spdk::nvmf::NvmfTargetOpts>();
-    sync::<spdk::nvmf::NvmfTargetOpts>();
-    send::<spdk::nvmf::Serve>();
-    sync::<spdk::nvmf::Serve>();
     send::<spdk::bdev::HistogramOptions>();
     sync::<spdk::bdev::HistogramOptions>();
     send::<spdk::config::Config>();
@@ -313,20 +285,6 @@ fn operations() {
     send_future(spdk::nvme::NvmeNamespace::set_zone_desc_ext); //~ E0277 `Send`
     send_future(spdk::nvme::NvmeNamespace::report_zones); //~ E0277 `Send`
     send_future(spdk::nvme::NvmeNamespace::ext_report_zones); //~ E0277 `Send`
-    send_future(spdk::nvmf::raw::RawTarget::destroy); //~ E0277 `Send`
-    send_future(spdk::nvmf::raw::RawPollGroup::destroy); //~ E0277 `Send`
-    send_future(spdk::nvmf::raw::RawSubsystem::destroy); //~ E0277 `Send`
-    send_future(spdk::nvmf::raw::RawSubsystem::start); //~ E0277 `Send`
-    send_future(spdk::nvmf::raw::RawSubsystem::stop); //~ E0277 `Send`
-    send_future(spdk::nvmf::raw::RawSubsystem::pause); //~ E0277 `Send`
-    send_future(spdk::nvmf::raw::RawSubsystem::resume); //~ E0277 `Send`
-    send_future(spdk::nvmf::raw::RawSubsystem::add_listener); //~ E0277 `Send`
-    send_future(spdk::nvmf::raw::RawSubsystem::set_ana_state); //~ E0277 `Send`
-    send_future(spdk::nvmf::raw::RawTransport::destroy); //~ E0277 `Send`
-    send_future(spdk::nvmf::raw::RawTarget::add_transport); //~ E0277 `Send`
-    send_future(spdk::nvmf::raw::RawTarget::pause_polling); //~ E0277 `Send`
-    send_future(spdk::nvmf::raw::RawTarget::resume_polling); //~ E0277 `Send`
-    send_future(spdk::nvmf::raw::RawTransport::stop_listen); //~ E0277 `Send`
 }
 
 fn main() {}
