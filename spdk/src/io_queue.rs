@@ -33,7 +33,7 @@ use slots::{Ended, Slots};
 /// #     {"method": "bdev_malloc_create",
 /// #      "params": {"name": "Malloc0", "num_blocks": 8192, "block_size": 512}}]}]}"#;
 /// # fn main() -> spdk::Result<()> {
-/// # SpdkApp::builder().json_data(CONFIG).no_huge(true).no_pci(true).mem_size_mb(512).block_on(async {
+/// # SpdkApp::builder().json_data(CONFIG).no_huge(true).no_pci(true).mem_size_mb(512).disable_cpumask_locks(true).block_on(async {
 /// let desc = Bdev::find("Malloc0")?.open(true)?;
 /// let channel = desc.get_io_channel()?;
 /// let mut queue = IoQueue::new(&channel)?;
