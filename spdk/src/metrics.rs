@@ -23,7 +23,7 @@
 //! ```
 //! # use spdk::SpdkApp;
 //! # fn main() -> spdk::Result<()> {
-//! # SpdkApp::builder().no_huge(true).no_pci(true).mem_size_mb(512).block_on(async {
+//! # SpdkApp::builder().no_huge(true).no_pci(true).mem_size_mb(512).disable_cpumask_locks(true).block_on(async {
 //! let snapshot = spdk::metrics::snapshot().await?;
 //! for sample in snapshot.samples() {
 //!     // metrics::gauge!(sample.name, &sample.labels).set(sample.value), for instance
