@@ -16,21 +16,21 @@ type GoOn = unsafe extern "C" fn(*mut c_void);
 pub struct Waiters {
     queue: RefCell<VecDeque<(GoOn, *mut c_void)>>,
     count: Cell<usize>,
-    /// Whether the first of them tries again.
-    is_trying: Cell<bool>,
+    /// Whether the next submission, or wait, is that of the first of them.
+    is_firsts: Cell<bool>,
 }
 
 impl Waiters {
-    /// Whether a new operation has to wait, since others were there before it.
+    /// Whether the submission that begins is that of the first of them, which tries again. Asked once in
+    /// each: what else is submitted until it has ended is not its.
     #[inline]
-    pub(crate) fn are_first(&self) -> bool {
-        self.count.get() != 0 && !self.is_trying.get()
+    pub(crate) fn take_turn(&self) -> bool {
+        self.is_firsts.get() && self.is_firsts.replace(false)
     }
 
-    /// Whether the first of them tries again.
-    #[inline]
-    pub(crate) fn is_trying(&self) -> bool {
-        self.is_trying.get()
+    /// The one that took its turn waits again, and is the first still.
+    pub(crate) fn give_turn_back(&self) {
+        self.is_firsts.set(true);
     }
 
     #[inline]
@@ -44,8 +44,7 @@ impl Waiters {
     /// `go_on` may be called with `arg` once, at any time after this call, on this spdk_thread.
     pub(crate) unsafe fn push(&self, go_on: GoOn, arg: *mut c_void) {
         let mut queue = self.queue.borrow_mut();
-        match self.is_trying.get() {
-            // It was the first, and is again.
+        match self.is_firsts.replace(false) {
             true => queue.push_front((go_on, arg)),
             false => queue.push_back((go_on, arg)),
         }
@@ -67,10 +66,10 @@ impl Waiters {
             let Some((go_on, arg)) = self.pop() else {
                 return any;
             };
-            self.is_trying.set(true);
+            self.is_firsts.set(true);
             // SAFETY: the promise of `push`; it was taken out of the queue, so this is once.
             unsafe { go_on(arg) };
-            self.is_trying.set(false);
+            self.is_firsts.set(false);
             if self.count() >= before {
                 return any;
             }

@@ -36,24 +36,28 @@ pub fn submit(
     call: impl FnOnce() -> c_int,
 ) -> Submitted {
     let waiters = queue.waiters();
-    if waiters.are_first() {
-        return Submitted::Full(waiters);
-    }
-    if waiters.is_trying() && !subject.is_as_it_was() {
+    let again = waiters.take_turn();
+    if again && !subject.is_as_it_was() {
         return Submitted::Refused(Errno::EINVAL);
     }
+    if !again && waiters.count() != 0 {
+        return Submitted::Full(waiters);
+    }
     match call() {
-        rc if rc == -libc::ENOMEM => full(queue),
+        rc if rc == -libc::ENOMEM => full(queue, again),
         rc => Submitted::rc(rc),
     }
 }
 
 #[cold]
-fn full(queue: &impl Queue) -> Submitted {
+fn full(queue: &impl Queue, again: bool) -> Submitted {
     let waiters = queue.waiters();
     // This command is one of them.
     if queue.commands() > waiters.count() + 1 {
         queue.will_wait();
+        if again {
+            waiters.give_turn_back();
+        }
         Submitted::Full(ptr::from_ref(waiters))
     } else {
         Submitted::Refused(Errno::ENOMEM)

@@ -4,6 +4,7 @@
 //!
 //! - A full queue is reported: `in_their_order`, `dropped_while_they_wait`.
 //! - The last one goes on first: `in_their_order`.
+//! - A new one goes before those that wait: `newcomers_wait`.
 //! - A command waits although nothing is in flight: `one_that_never_fits`.
 
 use std::cell::RefCell;
@@ -49,6 +50,52 @@ fn in_their_order() {
             let off = (*span as i64 - place).abs();
             assert!(off < 8, "{span} was the {place}.: {ended:?}");
         }
+        link.verify(0..64, 1).await;
+        link.close().await;
+        Bystanders::new()
+    });
+}
+
+/// A task goes on inside the completion of its command, when a request is free and others wait for it.
+#[spdk::test(no_app, deadline = 30)]
+fn newcomers_wait() {
+    beside_target(|target| async move {
+        let mut link = Link::to(&target).await;
+        let qpair = link.controller.alloc_io_qpair(Some(&small())).await;
+        link.qpair = qpair.expect("the target has queue pairs");
+        let link = Rc::new(link);
+        target.stop();
+        let ended = Rc::new(RefCell::new(Vec::new()));
+        let write = |spans: std::ops::Range<u64>| {
+            let (link, ended) = (link.clone(), ended.clone());
+            spdk::spawn_local(async move {
+                for span in spans {
+                    let end = link.write(&filled(span, 1), span).await;
+                    end.expect("the target runs");
+                    ended.borrow_mut().push(span);
+                }
+            })
+        };
+        // The first of each has a request at once, the second one is a newcomer.
+        let pairs: Vec<_> = (0..2).map(|at| write(2 * at..2 * at + 2)).collect();
+        let others: Vec<_> = (4..64).map(|span| write(span..span + 1)).collect();
+        for _ in 0..4 {
+            spdk::task::yield_now().await;
+        }
+        target.cont();
+        for task in pairs.into_iter().chain(others) {
+            let task = task.expect("the application runs");
+            task.await.expect("it does not panic");
+        }
+        let ended = ended.take();
+        for newcomer in [1, 3] {
+            let place = ended.iter().position(|span| *span == newcomer);
+            assert!(
+                place >= Some(56),
+                "{newcomer} was the {place:?}.: {ended:?}"
+            );
+        }
+        let link = Rc::into_inner(link).expect("the tasks have ended");
         link.verify(0..64, 1).await;
         link.close().await;
         Bystanders::new()
