@@ -116,7 +116,10 @@ impl Group {
             return Err(Fault::errno(Errno::ENOMEM));
         }
         group.ptr.set(ptr);
-        drive(group.clone(), c"spdk-rs nvme queue pairs")?;
+        drive(group.clone(), c"spdk-rs nvme queue pairs").inspect_err(|_| {
+            // SAFETY: no queue pair is in it, and nobody polls it.
+            unsafe { sys::spdk_nvme_poll_group_destroy(ptr) };
+        })?;
         GROUPS.with_borrow_mut(|groups| groups.push(Rc::downgrade(&group)));
         Ok(group)
     }
