@@ -5,7 +5,7 @@ use std::ffi::{c_int, c_void};
 use std::future::Future;
 use std::ptr;
 
-use super::completion::{Dwords, NvmeAdminDone, NvmeIoDone, result};
+use super::completion::{Dwords, NvmeAdminDone, NvmeIoDone};
 use super::controller::{AdminHold, NvmeController};
 use super::namespace::{NamespaceHold, NvmeNamespace};
 use super::qpair::{NvmeQpair, NvmeQpairObject};
@@ -19,7 +19,7 @@ use crate::io_id::NvmeIo;
 use crate::local::Caller;
 use crate::mem::Loan;
 use crate::nvme_cmd::NvmeCmd;
-use crate::op::{Callback, Complete, Submitted, complete, op};
+use crate::op::{Callback, Complete, Submitted, op};
 use crate::sys;
 
 type Qpair = Hold<NvmeQpairObject>;
@@ -283,20 +283,13 @@ impl NvmeNamespace {
 /// `spdk_nvme_cmd_cb` of an abort.
 enum AbortDone {}
 
-// SAFETY: `on_done` passes its context to `complete` once and runs no other code.
+// SAFETY: that of `NvmeAdminDone`.
 unsafe impl Callback for AbortDone {
     type Fn = sys::spdk_nvme_cmd_cb;
     type Raw = Result<Dwords, Fault>;
 
     fn of<K: Complete<Self::Raw>>() -> Self::Fn {
-        unsafe extern "C" fn on_done<K: Complete<Result<Dwords, Fault>>>(
-            arg: *mut c_void,
-            cpl: *const sys::spdk_nvme_cpl,
-        ) {
-            // SAFETY: `cpl` is there during the callback, and `arg` is the operation's.
-            unsafe { complete::<K, _>(arg, result(cpl)) }
-        }
-        Some(on_done::<K>)
+        NvmeAdminDone::of::<K>()
     }
 
     /// There was nothing to end.
