@@ -45,6 +45,8 @@ pub(crate) struct Handle {
     pub(crate) extra: TokenStream,
     pub(crate) release: Option<Ident>,
     pub(crate) describe: Describe,
+    /// Whether its extra data say what the log calls it.
+    pub(crate) labels: bool,
     pub(crate) docs: Vec<String>,
     pub(crate) never: Option<String>,
     /// Whether a call takes it over.

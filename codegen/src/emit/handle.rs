@@ -36,14 +36,13 @@ pub(super) fn emit(handle: &Handle) -> TokenStream {
             unsafe fn release(_ptr: NonNull<Self::C>, _extra: &Self::Extra) {}
         ),
     };
-    let label = (matches!(handle.describe, Describe::ByHand) && !extra.to_string().contains("()"))
-        .then(|| {
-            quote!(
-                fn label(extra: &Self::Extra) -> String {
-                    extra.label()
-                }
-            )
-        });
+    let label = handle.labels.then(|| {
+        quote!(
+            fn label(extra: &Self::Extra) -> String {
+                extra.label()
+            }
+        )
+    });
     let pin = handle
         .release
         .as_ref()

@@ -61,7 +61,8 @@ pub enum Describe {
     Type,
     /// By a C function that returns its name: `const char *(*)(T *)`.
     Name(CName),
-    /// `Describe` and `Debug` are implemented by hand.
+    /// `Describe` and `Debug` are implemented by hand; with a type for `extra`, that has a method `label` for the
+    /// log.
     ByHand,
 }
 

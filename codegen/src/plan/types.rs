@@ -53,6 +53,7 @@ pub(super) fn handle(
             }
             manifest::Describe::ByHand => model::Describe::ByHand,
         },
+        labels: entry.extra.is_some() && matches!(entry.describe, manifest::Describe::ByHand),
         docs: docs::handle(entry),
         never,
         is_consumed: functions.iter().any(|function| {
