@@ -115,7 +115,12 @@ impl DeviceMetrics {
 ///
 /// # Cancellation
 ///
-/// Nothing is changed. What SPDK was asked goes on when the future is dropped.
+/// Nothing happens before the first poll, and nothing is changed. What SPDK was asked goes on when the future
+/// is dropped.
+///
+/// # Thread
+///
+/// Any spdk_thread.
 #[doc(alias = "spdk_bdev_get_device_stat")]
 #[doc(alias = "spdk_bdev_get_current_qd")]
 #[doc(alias = "spdk_thread_get_stats")]

@@ -129,7 +129,8 @@ impl NvmeController {
     /// # Cancellation
     ///
     /// Nothing happens before the first poll. A future that is dropped later abandons the operation but does
-    /// not stop it.
+    /// not stop it: SPDK reads memory that the operation keeps, and the buffer moves to a copy at its next
+    /// mutable use.
     ///
     /// # Thread
     ///
