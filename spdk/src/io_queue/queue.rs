@@ -423,7 +423,7 @@ impl<T: 'static> Queue<T> {
     /// It cannot be submitted. The caller has the user's queue, so nobody lets it go.
     #[cold]
     pub(super) fn refuse_at_once(&self, slot: &Slot<T>, fault: Fault) {
-        if let Some(watch) = Watch::open(&|| self.at(slot)) {
+        if let Some(watch) = slot.watch.take() {
             watch.end(Some(&fault));
         }
         self.refuse(slot, fault);

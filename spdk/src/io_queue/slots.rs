@@ -219,22 +219,22 @@ impl<'a, T: 'static> Ended<'a, T> {
         if self.error().is_some() {
             self.forget_error();
         }
-        let ready = match is_ready {
-            true => queue.check().map(|()| slot.data.get()),
-            false => {
-                slot.kind.set(kind);
-                slot.blocks.set(blocks);
-                queue
-                    .check()
-                    .and_then(|()| queue.ready(kind, self.buf(), blocks))
-            }
-        };
+        if !is_ready {
+            slot.kind.set(kind);
+            slot.blocks.set(blocks);
+            slot.data.set(ptr::null_mut());
+        }
+        // Before anything is checked: the begin of a span is the user's code.
+        let done = queue.callback(slot);
+        let ready = queue.check().and_then(|()| match is_ready {
+            true => Ok(slot.data.get()),
+            false => queue.ready(kind, self.buf(), blocks),
+        });
         // C gets it, or a list.
         mem::forget(self);
         match ready {
             Ok(data) => {
                 slot.data.set(data);
-                let done = queue.callback(slot);
                 queue.one_more();
                 queue.start(slot, kind, data, offset, blocks, done);
             }

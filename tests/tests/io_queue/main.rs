@@ -9,6 +9,7 @@
 //! - The last end of a batch does not resume its task: `operations_without_a_buffer`.
 //! - A refused I/O wakes nobody: `a_queue_is_shared_by_tasks`.
 //! - An error stays when its I/O is submitted again: `what_the_device_fails_can_be_tried_again`.
+//! - A buffer stays measured when another length is refused: `what_was_refused_elsewhere_is_measured_at_home`.
 //! - The handles stay in use: the removals, and those that drop a queue.
 #![allow(missing_docs)]
 

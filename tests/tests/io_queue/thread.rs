@@ -69,6 +69,33 @@ async fn on_another_spdk_thread_ios_are_refused() -> spdk::Result<()> {
     Ok(())
 }
 
+/// Fails if an I/O that was refused elsewhere, before its buffer was measured, is taken for measured at home: the
+/// device would write beyond the buffer.
+#[spdk::test(bdevs(bdev_malloc_create(name = "Malloc0", num_blocks = 1024, block_size = BLOCK)))]
+async fn what_was_refused_elsewhere_is_measured_at_home() -> spdk::Result<()> {
+    let device = Device::open("Malloc0")?;
+    let mut queue = IoQueue::new(&device.ch)?;
+    queue.read_blocks(device.buffer(1)?, 0, 1, 0);
+    assert!(queue.ended().await);
+    QUEUE.set(Some(queue));
+    let second = second::spdk_thread("second").await;
+    let refused = second.call(|| {
+        let mut queue = QUEUE.take().expect("the same OS thread");
+        queue.pop().expect("the read").read_blocks(0, 2);
+        QUEUE.set(Some(queue));
+    });
+    refused.await?;
+    let mut queue = QUEUE.take().expect("the same OS thread");
+    assert!(queue.ended().await);
+    queue.pop().expect("the refused one").read_blocks(0, 2);
+    let (_, error) = error_of(&mut queue).await;
+    assert!(
+        matches!(error.kind(), ErrorKind::InvalidArgument { .. }),
+        "{error}"
+    );
+    Ok(())
+}
+
 /// Fails if a queue that is dropped elsewhere frees what SPDK uses, or releases there or never.
 #[spdk::test(
     bdevs(
