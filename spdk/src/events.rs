@@ -133,7 +133,7 @@ pub unsafe fn emit<E: Clone + 'static>(arg: *mut c_void, event: E) {
 pub struct Events<E>(Rc<Queue<E>>);
 
 impl<E> Events<E> {
-    /// The next event; `None` when there will be none any more.
+    /// The next event; `None` when there will be none any more. A future that is dropped takes no event.
     #[expect(
         clippy::should_implement_trait,
         reason = "the name that streams have for it"

@@ -156,7 +156,7 @@ pub struct Interval {
 
 impl Interval {
     /// Waits for the end of a period, and says how many have ended since the last one; `None` when the
-    /// spdk_thread has ended.
+    /// spdk_thread has ended. What ends while its future is dropped is counted by the next one.
     #[expect(
         clippy::should_implement_trait,
         reason = "the name that streams have for it"
