@@ -274,11 +274,7 @@ impl NvmeController {
         qpair: &NvmeQpair,
         caller: Caller<'_>,
     ) -> Result<Hold<NvmeQpairObject>, Fault> {
-        let hold = qpair.handle().hold(caller)?;
-        match Rc::ptr_eq(hold.extra().member().driver(), &self.0.extra().driver) {
-            true => Ok(hold),
-            false => Err(Fault::wrong_channel(qpair)),
-        }
+        qpair.hold_of(&self.0.extra().driver, caller)
     }
 
     /// The one place that SPDK has for the write of a boot partition.

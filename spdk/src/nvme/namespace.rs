@@ -4,13 +4,12 @@
 use std::cell::Cell;
 use std::fmt;
 use std::ptr::{self, NonNull};
-use std::rc::Rc;
 
 use super::controller::NvmeControllerObject;
 use super::qpair::{NvmeQpair, NvmeQpairObject};
 use super::queue::Subject as QueueSubject;
 use crate::error::{Describe, Fault};
-use crate::handle::{AtHome, Handle, Hold, Subject};
+use crate::handle::{AtHome, Handle, Hold};
 use crate::local::{Caller, Home, begin};
 use crate::sys;
 
@@ -158,11 +157,7 @@ impl NvmeNamespace {
         qpair: &NvmeQpair,
         caller: Caller<'_>,
     ) -> Result<Hold<NvmeQpairObject>, Fault> {
-        let hold = qpair.handle().hold(caller)?;
-        match Rc::ptr_eq(hold.extra().member().driver(), self.ctrlr.extra().driver()) {
-            true => Ok(hold),
-            false => Err(Fault::wrong_channel(qpair)),
-        }
+        qpair.hold_of(self.ctrlr.extra().driver(), caller)
     }
 
     /// What a block has in a buffer, for the check of its length: its data, and its metadata where these are

@@ -7,11 +7,12 @@ use std::ptr::NonNull;
 use std::rc::Rc;
 
 use super::controller::NvmeControllerObject;
+use super::driver::Driver;
 use super::qpair_group::Member;
 use super::queue::{Queue, Subject as QueueSubject};
 use crate::error::{At, Describe, Fault, Result};
 use crate::handle::{Handle, Hold, Object, Subject};
-use crate::local::begin;
+use crate::local::{Caller, begin};
 use crate::waiters::Waiters;
 use crate::{Errno, sys};
 
@@ -198,6 +199,20 @@ impl NvmeQpair {
         Ok((NvmeQpair(handle), connected))
     }
 
+    /// The queue pair, for a command of the controller that this driver looks after.
+    #[inline]
+    pub(super) fn hold_of(
+        &self,
+        driver: &Rc<Driver>,
+        caller: Caller<'_>,
+    ) -> Result<Hold<NvmeQpairObject>, Fault> {
+        let hold = self.0.hold(caller)?;
+        match Rc::ptr_eq(hold.extra().member.driver(), driver) {
+            true => Ok(hold),
+            false => Err(Fault::wrong_channel(self)),
+        }
+    }
+
     /// Frees it, and waits for that: until what is in flight on it has ended, and it is disconnected.
     ///
     /// Wraps `spdk_nvme_ctrlr_free_io_qpair`. Dropping it does the same, without waiting.
@@ -234,12 +249,6 @@ impl NvmeQpair {
     /// The C object, for calls that this crate does not wrap; null when it is gone.
     pub fn as_ptr(&self) -> *mut sys::spdk_nvme_qpair {
         self.0.as_ptr()
-    }
-}
-
-impl QpairExtra {
-    pub(super) fn member(&self) -> &Rc<Member> {
-        &self.member
     }
 }
 
