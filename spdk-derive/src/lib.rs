@@ -3,6 +3,10 @@
 
 use proc_macro::TokenStream;
 
+#[cfg(feature = "api")]
+mod api_macro;
+#[cfg(not(feature = "api"))]
+#[path = "api_missing.rs"]
 mod api_macro;
 mod args;
 #[cfg(test)]

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use bindgen::{EnumVariation, Formatter, RustEdition, RustTarget};
 
+use crate::accessors;
 use crate::failure::Failure;
 use crate::find::Found;
 use crate::headers::Headers;
@@ -33,7 +34,7 @@ pub(crate) fn bind(found: &Found, headers: &mut Headers, out: &Path) -> Result<B
             }
         }
     };
-    let text = Macros::settle(&bindings.to_string());
+    let text = accessors::lean(&Macros::settle(&bindings.to_string()));
     let path = out.join("bindings.rs");
     write(&path, &text)?;
 

@@ -1,5 +1,6 @@
 //! Build script: find SPDK, bind its headers, link its libraries, tell dependents about it.
 
+mod accessors;
 mod bind;
 mod cfgs;
 mod compiler;

@@ -3968,40 +3968,12 @@ impl spdk_scsi_cdb_inquiry_data {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn peripheral_device_type_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_peripheral_device_type_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn peripheral_qualifier(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_peripheral_qualifier(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn peripheral_qualifier_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_peripheral_qualifier_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        peripheral_device_type: u8,
-        peripheral_qualifier: u8,
-    ) -> __BindgenBitfieldUnit<[u8; 1usize]> {
         unimplemented!()
     }
 }
@@ -4026,40 +3998,12 @@ impl spdk_scsi_vpd_page {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn peripheral_device_type_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_peripheral_device_type_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn peripheral_qualifier(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_peripheral_qualifier(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn peripheral_qualifier_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_peripheral_qualifier_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        peripheral_device_type: u8,
-        peripheral_qualifier: u8,
-    ) -> __BindgenBitfieldUnit<[u8; 1usize]> {
         unimplemented!()
     }
 }
@@ -4103,32 +4047,12 @@ impl spdk_scsi_desig_desc {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn code_set_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_code_set_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn protocol_id(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_protocol_id(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn protocol_id_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_protocol_id_raw(this: *mut Self, val: u8) {
         unimplemented!()
     }
     #[inline]
@@ -4143,32 +4067,12 @@ impl spdk_scsi_desig_desc {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn type__raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_type_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn association(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_association(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn association_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_association_raw(this: *mut Self, val: u8) {
         unimplemented!()
     }
     #[inline]
@@ -4183,44 +4087,12 @@ impl spdk_scsi_desig_desc {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved0_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved0_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn piv(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_piv(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn piv_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_piv_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        code_set: u8,
-        protocol_id: u8,
-        type_: u8,
-        association: u8,
-        reserved0: u8,
-        piv: u8,
-    ) -> __BindgenBitfieldUnit<[u8; 2usize]> {
         unimplemented!()
     }
 }
@@ -4274,16 +4146,6 @@ impl spdk_scsi_iscsi_transport_id {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn protocol_id_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_protocol_id_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved1(&self) -> u8 {
         unimplemented!()
     }
@@ -4294,41 +4156,12 @@ impl spdk_scsi_iscsi_transport_id {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved1_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved1_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn format(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_format(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn format_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_format_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        protocol_id: u8,
-        reserved1: u8,
-        format: u8,
-    ) -> __BindgenBitfieldUnit<[u8; 1usize]> {
         unimplemented!()
     }
 }
@@ -4414,37 +4247,12 @@ impl spdk_scsi_pr_in_read_reservations_data {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn type__raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_type_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn scope(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_scope(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn scope_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_scope_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(type_: u8, scope: u8) -> __BindgenBitfieldUnit<[u8; 1usize]> {
         unimplemented!()
     }
 }
@@ -4468,32 +4276,12 @@ impl spdk_scsi_pr_in_report_capabilities_data {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn ptpl_c_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_ptpl_c_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved1(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved1(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved1_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved1_raw(this: *mut Self, val: u8) {
         unimplemented!()
     }
     #[inline]
@@ -4508,32 +4296,12 @@ impl spdk_scsi_pr_in_report_capabilities_data {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn atp_c_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_atp_c_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn sip_c(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_sip_c(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn sip_c_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_sip_c_raw(this: *mut Self, val: u8) {
         unimplemented!()
     }
     #[inline]
@@ -4548,32 +4316,12 @@ impl spdk_scsi_pr_in_report_capabilities_data {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn crh_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_crh_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved2(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved2(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved2_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved2_raw(this: *mut Self, val: u8) {
         unimplemented!()
     }
     #[inline]
@@ -4588,32 +4336,12 @@ impl spdk_scsi_pr_in_report_capabilities_data {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn ptpl_a_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_ptpl_a_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved3(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved3(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved3_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved3_raw(this: *mut Self, val: u8) {
         unimplemented!()
     }
     #[inline]
@@ -4628,32 +4356,12 @@ impl spdk_scsi_pr_in_report_capabilities_data {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn tmv_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_tmv_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved4(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved4(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved4_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved4_raw(this: *mut Self, val: u8) {
         unimplemented!()
     }
     #[inline]
@@ -4668,32 +4376,12 @@ impl spdk_scsi_pr_in_report_capabilities_data {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn wr_ex_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_wr_ex_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved5(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved5(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved5_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved5_raw(this: *mut Self, val: u8) {
         unimplemented!()
     }
     #[inline]
@@ -4708,32 +4396,12 @@ impl spdk_scsi_pr_in_report_capabilities_data {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn ex_ac_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_ex_ac_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved6(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved6(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved6_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved6_raw(this: *mut Self, val: u8) {
         unimplemented!()
     }
     #[inline]
@@ -4748,32 +4416,12 @@ impl spdk_scsi_pr_in_report_capabilities_data {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn wr_ex_ro_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_wr_ex_ro_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn ex_ac_ro(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_ex_ac_ro(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn ex_ac_ro_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_ex_ac_ro_raw(this: *mut Self, val: u8) {
         unimplemented!()
     }
     #[inline]
@@ -4788,16 +4436,6 @@ impl spdk_scsi_pr_in_report_capabilities_data {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn wr_ex_ar_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_wr_ex_ar_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn ex_ac_ar(&self) -> u8 {
         unimplemented!()
     }
@@ -4808,57 +4446,12 @@ impl spdk_scsi_pr_in_report_capabilities_data {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn ex_ac_ar_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_ex_ac_ar_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved7(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved7(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved7_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved7_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        ptpl_c: u8,
-        reserved1: u8,
-        atp_c: u8,
-        sip_c: u8,
-        crh: u8,
-        reserved2: u8,
-        ptpl_a: u8,
-        reserved3: u8,
-        tmv: u8,
-        reserved4: u8,
-        wr_ex: u8,
-        reserved5: u8,
-        ex_ac: u8,
-        reserved6: u8,
-        wr_ex_ro: u8,
-        ex_ac_ro: u8,
-        wr_ex_ar: u8,
-        ex_ac_ar: u8,
-        reserved7: u8,
-    ) -> __BindgenBitfieldUnit<[u8; 4usize]> {
         unimplemented!()
     }
 }
@@ -4886,32 +4479,12 @@ impl spdk_scsi_pr_in_full_status_desc {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn r_holder_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_r_holder_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn all_tg_pt(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_all_tg_pt(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn all_tg_pt_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_all_tg_pt_raw(this: *mut Self, val: u8) {
         unimplemented!()
     }
     #[inline]
@@ -4926,16 +4499,6 @@ impl spdk_scsi_pr_in_full_status_desc {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved2_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved2_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn type_(&self) -> u8 {
         unimplemented!()
     }
@@ -4946,43 +4509,12 @@ impl spdk_scsi_pr_in_full_status_desc {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn type__raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_type_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn scope(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_scope(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn scope_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_scope_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        r_holder: u8,
-        all_tg_pt: u8,
-        reserved2: u8,
-        type_: u8,
-        scope: u8,
-    ) -> __BindgenBitfieldUnit<[u8; 2usize]> {
         unimplemented!()
     }
 }
@@ -5043,32 +4575,12 @@ impl spdk_scsi_pr_out_param_list {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn aptpl_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_aptpl_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved1(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved1(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved1_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved1_raw(this: *mut Self, val: u8) {
         unimplemented!()
     }
     #[inline]
@@ -5083,16 +4595,6 @@ impl spdk_scsi_pr_out_param_list {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn all_tg_pt_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_all_tg_pt_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn spec_i_pt(&self) -> u8 {
         unimplemented!()
     }
@@ -5103,43 +4605,12 @@ impl spdk_scsi_pr_out_param_list {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn spec_i_pt_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_spec_i_pt_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved2(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved2(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved2_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved2_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        aptpl: u8,
-        reserved1: u8,
-        all_tg_pt: u8,
-        spec_i_pt: u8,
-        reserved2: u8,
-    ) -> __BindgenBitfieldUnit<[u8; 1usize]> {
         unimplemented!()
     }
 }
@@ -5167,16 +4638,6 @@ impl spdk_scsi_pr_out_reg_and_move_param_list {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn aptpl_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_aptpl_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn unreg(&self) -> u8 {
         unimplemented!()
     }
@@ -5187,41 +4648,12 @@ impl spdk_scsi_pr_out_reg_and_move_param_list {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn unreg_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_unreg_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved2(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved2(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved2_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved2_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        aptpl: u8,
-        unreg: u8,
-        reserved2: u8,
-    ) -> __BindgenBitfieldUnit<[u8; 1usize]> {
         unimplemented!()
     }
 }
@@ -5250,32 +4682,12 @@ impl spdk_nvme_cap_register__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn mqes_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_mqes_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn cqr(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_cqr(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn cqr_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_cqr_raw(this: *mut Self, val: u32) {
         unimplemented!()
     }
     #[inline]
@@ -5290,32 +4702,12 @@ impl spdk_nvme_cap_register__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn ams_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_ams_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved1(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved1(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved1_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved1_raw(this: *mut Self, val: u32) {
         unimplemented!()
     }
     #[inline]
@@ -5330,32 +4722,12 @@ impl spdk_nvme_cap_register__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn to_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_to_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn dstrd(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_dstrd(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn dstrd_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_dstrd_raw(this: *mut Self, val: u32) {
         unimplemented!()
     }
     #[inline]
@@ -5370,32 +4742,12 @@ impl spdk_nvme_cap_register__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn nssrs_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_nssrs_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn css(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_css(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn css_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_css_raw(this: *mut Self, val: u32) {
         unimplemented!()
     }
     #[inline]
@@ -5410,32 +4762,12 @@ impl spdk_nvme_cap_register__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn bps_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_bps_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved2(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved2(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved2_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved2_raw(this: *mut Self, val: u32) {
         unimplemented!()
     }
     #[inline]
@@ -5450,32 +4782,12 @@ impl spdk_nvme_cap_register__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn mpsmin_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_mpsmin_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn mpsmax(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_mpsmax(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn mpsmax_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_mpsmax_raw(this: *mut Self, val: u32) {
         unimplemented!()
     }
     #[inline]
@@ -5490,32 +4802,12 @@ impl spdk_nvme_cap_register__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn pmrs_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_pmrs_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn cmbs(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_cmbs(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn cmbs_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_cmbs_raw(this: *mut Self, val: u32) {
         unimplemented!()
     }
     #[inline]
@@ -5530,32 +4822,12 @@ impl spdk_nvme_cap_register__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn nsss_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_nsss_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn crwms(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_crwms(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn crwms_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_crwms_raw(this: *mut Self, val: u32) {
         unimplemented!()
     }
     #[inline]
@@ -5570,56 +4842,12 @@ impl spdk_nvme_cap_register__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn crims_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_crims_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved3(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved3(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved3_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved3_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        mqes: u32,
-        cqr: u32,
-        ams: u32,
-        reserved1: u32,
-        to: u32,
-        dstrd: u32,
-        nssrs: u32,
-        css: u32,
-        bps: u32,
-        reserved2: u32,
-        mpsmin: u32,
-        mpsmax: u32,
-        pmrs: u32,
-        cmbs: u32,
-        nsss: u32,
-        crwms: u32,
-        crims: u32,
-        reserved3: u32,
-    ) -> __BindgenBitfieldUnit<[u8; 8usize]> {
         unimplemented!()
     }
 }
@@ -5659,32 +4887,12 @@ impl spdk_nvme_cc_register__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn en_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_en_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved1(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved1(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved1_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved1_raw(this: *mut Self, val: u32) {
         unimplemented!()
     }
     #[inline]
@@ -5699,32 +4907,12 @@ impl spdk_nvme_cc_register__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn css_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_css_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn mps(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_mps(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn mps_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_mps_raw(this: *mut Self, val: u32) {
         unimplemented!()
     }
     #[inline]
@@ -5739,32 +4927,12 @@ impl spdk_nvme_cc_register__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn ams_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_ams_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn shn(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_shn(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn shn_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_shn_raw(this: *mut Self, val: u32) {
         unimplemented!()
     }
     #[inline]
@@ -5779,32 +4947,12 @@ impl spdk_nvme_cc_register__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn iosqes_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_iosqes_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn iocqes(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_iocqes(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn iocqes_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_iocqes_raw(this: *mut Self, val: u32) {
         unimplemented!()
     }
     #[inline]
@@ -5819,48 +4967,12 @@ impl spdk_nvme_cc_register__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn crime_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_crime_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved2(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved2(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved2_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved2_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        en: u32,
-        reserved1: u32,
-        css: u32,
-        mps: u32,
-        ams: u32,
-        shn: u32,
-        iosqes: u32,
-        iocqes: u32,
-        crime: u32,
-        reserved2: u32,
-    ) -> __BindgenBitfieldUnit<[u8; 4usize]> {
         unimplemented!()
     }
 }
@@ -5899,32 +5011,12 @@ impl spdk_nvme_csts_register__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn rdy_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_rdy_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn cfs(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_cfs(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn cfs_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_cfs_raw(this: *mut Self, val: u32) {
         unimplemented!()
     }
     #[inline]
@@ -5939,32 +5031,12 @@ impl spdk_nvme_csts_register__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn shst_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_shst_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn nssro(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_nssro(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn nssro_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_nssro_raw(this: *mut Self, val: u32) {
         unimplemented!()
     }
     #[inline]
@@ -5979,44 +5051,12 @@ impl spdk_nvme_csts_register__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn pp_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_pp_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved1(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved1(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved1_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved1_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        rdy: u32,
-        cfs: u32,
-        shst: u32,
-        nssro: u32,
-        pp: u32,
-        reserved1: u32,
-    ) -> __BindgenBitfieldUnit<[u8; 4usize]> {
         unimplemented!()
     }
 }
@@ -6056,32 +5096,12 @@ impl spdk_nvme_aqa_register__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn asqs_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_asqs_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved1(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved1(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved1_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved1_raw(this: *mut Self, val: u32) {
         unimplemented!()
     }
     #[inline]
@@ -6096,42 +5116,12 @@ impl spdk_nvme_aqa_register__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn acqs_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_acqs_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved2(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved2(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved2_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved2_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        asqs: u32,
-        reserved1: u32,
-        acqs: u32,
-        reserved2: u32,
-    ) -> __BindgenBitfieldUnit<[u8; 4usize]> {
         unimplemented!()
     }
 }
@@ -6165,16 +5155,6 @@ impl spdk_nvme_vs_register__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn ter_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_ter_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn mnr(&self) -> u32 {
         unimplemented!()
     }
@@ -6185,41 +5165,12 @@ impl spdk_nvme_vs_register__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn mnr_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_mnr_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn mjr(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_mjr(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn mjr_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_mjr_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        ter: u32,
-        mnr: u32,
-        mjr: u32,
-    ) -> __BindgenBitfieldUnit<[u8; 4usize]> {
         unimplemented!()
     }
 }
@@ -6253,16 +5204,6 @@ impl spdk_nvme_cmbloc_register__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn bir_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_bir_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved1(&self) -> u32 {
         unimplemented!()
     }
@@ -6273,41 +5214,12 @@ impl spdk_nvme_cmbloc_register__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved1_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved1_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn ofst(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_ofst(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn ofst_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_ofst_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        bir: u32,
-        reserved1: u32,
-        ofst: u32,
-    ) -> __BindgenBitfieldUnit<[u8; 4usize]> {
         unimplemented!()
     }
 }
@@ -6341,32 +5253,12 @@ impl spdk_nvme_cmbsz_register__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn sqs_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_sqs_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn cqs(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_cqs(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn cqs_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_cqs_raw(this: *mut Self, val: u32) {
         unimplemented!()
     }
     #[inline]
@@ -6381,32 +5273,12 @@ impl spdk_nvme_cmbsz_register__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn lists_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_lists_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn rds(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_rds(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn rds_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_rds_raw(this: *mut Self, val: u32) {
         unimplemented!()
     }
     #[inline]
@@ -6421,32 +5293,12 @@ impl spdk_nvme_cmbsz_register__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn wds_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_wds_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved1(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved1(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved1_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved1_raw(this: *mut Self, val: u32) {
         unimplemented!()
     }
     #[inline]
@@ -6461,46 +5313,12 @@ impl spdk_nvme_cmbsz_register__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn szu_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_szu_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn sz(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_sz(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn sz_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_sz_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        sqs: u32,
-        cqs: u32,
-        lists: u32,
-        rds: u32,
-        wds: u32,
-        reserved1: u32,
-        szu: u32,
-        sz: u32,
-    ) -> __BindgenBitfieldUnit<[u8; 4usize]> {
         unimplemented!()
     }
 }
@@ -6534,32 +5352,12 @@ impl spdk_nvme_cmbmsc_register__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn cre_raw(this: *const Self) -> u64 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_cre_raw(this: *mut Self, val: u64) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn cmse(&self) -> u64 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_cmse(&mut self, val: u64) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn cmse_raw(this: *const Self) -> u64 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_cmse_raw(this: *mut Self, val: u64) {
         unimplemented!()
     }
     #[inline]
@@ -6574,42 +5372,12 @@ impl spdk_nvme_cmbmsc_register__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved_raw(this: *const Self) -> u64 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved_raw(this: *mut Self, val: u64) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn cba(&self) -> u64 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_cba(&mut self, val: u64) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn cba_raw(this: *const Self) -> u64 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_cba_raw(this: *mut Self, val: u64) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        cre: u64,
-        cmse: u64,
-        reserved: u64,
-        cba: u64,
-    ) -> __BindgenBitfieldUnit<[u8; 8usize]> {
         unimplemented!()
     }
 }
@@ -6643,40 +5411,12 @@ impl spdk_nvme_cmbsts_register__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn cbai_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_cbai_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        cbai: u32,
-        reserved: u32,
-    ) -> __BindgenBitfieldUnit<[u8; 4usize]> {
         unimplemented!()
     }
 }
@@ -6710,32 +5450,12 @@ impl spdk_nvme_cmbebs_register__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn cmbszu_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_cmbszu_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn cmbrbb(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_cmbrbb(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn cmbrbb_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_cmbrbb_raw(this: *mut Self, val: u32) {
         unimplemented!()
     }
     #[inline]
@@ -6750,42 +5470,12 @@ impl spdk_nvme_cmbebs_register__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn cmbwbz(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_cmbwbz(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn cmbwbz_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_cmbwbz_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        cmbszu: u32,
-        cmbrbb: u32,
-        reserved: u32,
-        cmbwbz: u32,
-    ) -> __BindgenBitfieldUnit<[u8; 4usize]> {
         unimplemented!()
     }
 }
@@ -6819,16 +5509,6 @@ impl spdk_nvme_cmbswtp_register__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn cmbswtu_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_cmbswtu_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved(&self) -> u32 {
         unimplemented!()
     }
@@ -6839,41 +5519,12 @@ impl spdk_nvme_cmbswtp_register__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn cmbswtv(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_cmbswtv(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn cmbswtv_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_cmbswtv_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        cmbswtu: u32,
-        reserved: u32,
-        cmbswtv: u32,
-    ) -> __BindgenBitfieldUnit<[u8; 4usize]> {
         unimplemented!()
     }
 }
@@ -6907,40 +5558,12 @@ impl spdk_nvme_crto_register__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn crwmt_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_crwmt_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn crimt(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_crimt(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn crimt_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_crimt_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        crwmt: u32,
-        crimt: u32,
-    ) -> __BindgenBitfieldUnit<[u8; 4usize]> {
         unimplemented!()
     }
 }
@@ -6974,32 +5597,12 @@ impl spdk_nvme_pmrcap_register__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved1_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved1_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn rds(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_rds(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn rds_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_rds_raw(this: *mut Self, val: u32) {
         unimplemented!()
     }
     #[inline]
@@ -7014,32 +5617,12 @@ impl spdk_nvme_pmrcap_register__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn wds_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_wds_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn bir(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_bir(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn bir_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_bir_raw(this: *mut Self, val: u32) {
         unimplemented!()
     }
     #[inline]
@@ -7054,32 +5637,12 @@ impl spdk_nvme_pmrcap_register__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn pmrtu_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_pmrtu_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn pmrwbm(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_pmrwbm(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn pmrwbm_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_pmrwbm_raw(this: *mut Self, val: u32) {
         unimplemented!()
     }
     #[inline]
@@ -7094,32 +5657,12 @@ impl spdk_nvme_pmrcap_register__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved2_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved2_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn pmrto(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_pmrto(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn pmrto_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_pmrto_raw(this: *mut Self, val: u32) {
         unimplemented!()
     }
     #[inline]
@@ -7134,48 +5677,12 @@ impl spdk_nvme_pmrcap_register__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn cmss_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_cmss_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved3(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved3(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved3_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved3_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        reserved1: u32,
-        rds: u32,
-        wds: u32,
-        bir: u32,
-        pmrtu: u32,
-        pmrwbm: u32,
-        reserved2: u32,
-        pmrto: u32,
-        cmss: u32,
-        reserved3: u32,
-    ) -> __BindgenBitfieldUnit<[u8; 4usize]> {
         unimplemented!()
     }
 }
@@ -7209,40 +5716,12 @@ impl spdk_nvme_pmrctl_register__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn en_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_en_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        en: u32,
-        reserved: u32,
-    ) -> __BindgenBitfieldUnit<[u8; 4usize]> {
         unimplemented!()
     }
 }
@@ -7276,32 +5755,12 @@ impl spdk_nvme_pmrsts_register__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn err_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_err_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn nrdy(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_nrdy(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn nrdy_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_nrdy_raw(this: *mut Self, val: u32) {
         unimplemented!()
     }
     #[inline]
@@ -7316,16 +5775,6 @@ impl spdk_nvme_pmrsts_register__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn hsts_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_hsts_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn cbai(&self) -> u32 {
         unimplemented!()
     }
@@ -7336,43 +5785,12 @@ impl spdk_nvme_pmrsts_register__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn cbai_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_cbai_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        err: u32,
-        nrdy: u32,
-        hsts: u32,
-        cbai: u32,
-        reserved: u32,
-    ) -> __BindgenBitfieldUnit<[u8; 4usize]> {
         unimplemented!()
     }
 }
@@ -7406,32 +5824,12 @@ impl spdk_nvme_pmrebs_register__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn pmrszu_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_pmrszu_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn rbb(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_rbb(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn rbb_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_rbb_raw(this: *mut Self, val: u32) {
         unimplemented!()
     }
     #[inline]
@@ -7446,42 +5844,12 @@ impl spdk_nvme_pmrebs_register__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn pmrwbz(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_pmrwbz(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn pmrwbz_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_pmrwbz_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        pmrszu: u32,
-        rbb: u32,
-        reserved: u32,
-        pmrwbz: u32,
-    ) -> __BindgenBitfieldUnit<[u8; 4usize]> {
         unimplemented!()
     }
 }
@@ -7515,16 +5883,6 @@ impl spdk_nvme_pmrswtp_register__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn pmrswtu_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_pmrswtu_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved(&self) -> u32 {
         unimplemented!()
     }
@@ -7535,41 +5893,12 @@ impl spdk_nvme_pmrswtp_register__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn pmrswtv(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_pmrswtv(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn pmrswtv_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_pmrswtv_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        pmrswtu: u32,
-        reserved: u32,
-        pmrswtv: u32,
-    ) -> __BindgenBitfieldUnit<[u8; 4usize]> {
         unimplemented!()
     }
 }
@@ -7603,32 +5932,12 @@ impl spdk_nvme_pmrmscl_register__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved1_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved1_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn cmse(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_cmse(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn cmse_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_cmse_raw(this: *mut Self, val: u32) {
         unimplemented!()
     }
     #[inline]
@@ -7643,42 +5952,12 @@ impl spdk_nvme_pmrmscl_register__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved2_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved2_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn cba(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_cba(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn cba_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_cba_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        reserved1: u32,
-        cmse: u32,
-        reserved2: u32,
-        cba: u32,
-    ) -> __BindgenBitfieldUnit<[u8; 4usize]> {
         unimplemented!()
     }
 }
@@ -7712,32 +5991,12 @@ impl spdk_nvme_bpinfo_register__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn bpsz_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_bpsz_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved1(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved1(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved1_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved1_raw(this: *mut Self, val: u32) {
         unimplemented!()
     }
     #[inline]
@@ -7752,16 +6011,6 @@ impl spdk_nvme_bpinfo_register__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn brs_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_brs_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved2(&self) -> u32 {
         unimplemented!()
     }
@@ -7772,43 +6021,12 @@ impl spdk_nvme_bpinfo_register__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved2_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved2_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn abpid(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_abpid(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn abpid_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_abpid_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        bpsz: u32,
-        reserved1: u32,
-        brs: u32,
-        reserved2: u32,
-        abpid: u32,
-    ) -> __BindgenBitfieldUnit<[u8; 4usize]> {
         unimplemented!()
     }
 }
@@ -7849,32 +6067,12 @@ impl spdk_nvme_bprsel_register__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn bprsz_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_bprsz_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn bprof(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_bprof(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn bprof_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_bprof_raw(this: *mut Self, val: u32) {
         unimplemented!()
     }
     #[inline]
@@ -7889,42 +6087,12 @@ impl spdk_nvme_bprsel_register__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn bpid(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_bpid(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn bpid_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_bpid_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        bprsz: u32,
-        bprof: u32,
-        reserved: u32,
-        bpid: u32,
-    ) -> __BindgenBitfieldUnit<[u8; 4usize]> {
         unimplemented!()
     }
 }
@@ -8048,40 +6216,12 @@ impl spdk_nvme_sgl_descriptor__bindgen_ty_1__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn subtype_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_subtype_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn type_(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_type(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn type__raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_type_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        subtype: u8,
-        type_: u8,
-    ) -> __BindgenBitfieldUnit<[u8; 1usize]> {
         unimplemented!()
     }
 }
@@ -8105,40 +6245,12 @@ impl spdk_nvme_sgl_descriptor__bindgen_ty_1__bindgen_ty_2 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn subtype_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_subtype_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn type_(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_type(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn type__raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_type_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        subtype: u8,
-        type_: u8,
-    ) -> __BindgenBitfieldUnit<[u8; 1usize]> {
         unimplemented!()
     }
 }
@@ -8160,32 +6272,12 @@ impl spdk_nvme_sgl_descriptor__bindgen_ty_1__bindgen_ty_3 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn length_raw(this: *const Self) -> u64 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_length_raw(this: *mut Self, val: u64) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn key(&self) -> u64 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_key(&mut self, val: u64) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn key_raw(this: *const Self) -> u64 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_key_raw(this: *mut Self, val: u64) {
         unimplemented!()
     }
     #[inline]
@@ -8200,42 +6292,12 @@ impl spdk_nvme_sgl_descriptor__bindgen_ty_1__bindgen_ty_3 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn subtype_raw(this: *const Self) -> u64 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_subtype_raw(this: *mut Self, val: u64) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn type_(&self) -> u64 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_type(&mut self, val: u64) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn type__raw(this: *const Self) -> u64 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_type_raw(this: *mut Self, val: u64) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        length: u64,
-        key: u64,
-        subtype: u64,
-        type_: u64,
-    ) -> __BindgenBitfieldUnit<[u8; 8usize]> {
         unimplemented!()
     }
 }
@@ -8306,32 +6368,12 @@ impl spdk_nvme_feat_arbitration__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn ab_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_ab_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved_raw(this: *mut Self, val: u32) {
         unimplemented!()
     }
     #[inline]
@@ -8346,16 +6388,6 @@ impl spdk_nvme_feat_arbitration__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn lpw_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_lpw_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn mpw(&self) -> u32 {
         unimplemented!()
     }
@@ -8366,43 +6398,12 @@ impl spdk_nvme_feat_arbitration__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn mpw_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_mpw_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn hpw(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_hpw(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn hpw_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_hpw_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        ab: u32,
-        reserved: u32,
-        lpw: u32,
-        mpw: u32,
-        hpw: u32,
-    ) -> __BindgenBitfieldUnit<[u8; 4usize]> {
         unimplemented!()
     }
 }
@@ -8436,16 +6437,6 @@ impl spdk_nvme_feat_power_management__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn ps_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_ps_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn wh(&self) -> u32 {
         unimplemented!()
     }
@@ -8456,41 +6447,12 @@ impl spdk_nvme_feat_power_management__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn wh_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_wh_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        ps: u32,
-        wh: u32,
-        reserved: u32,
-    ) -> __BindgenBitfieldUnit<[u8; 4usize]> {
         unimplemented!()
     }
 }
@@ -8524,40 +6486,12 @@ impl spdk_nvme_feat_lba_range_type__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn num_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_num_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        num: u32,
-        reserved: u32,
-    ) -> __BindgenBitfieldUnit<[u8; 4usize]> {
         unimplemented!()
     }
 }
@@ -8591,32 +6525,12 @@ impl spdk_nvme_feat_temperature_threshold__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn tmpth_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_tmpth_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn tmpsel(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_tmpsel(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn tmpsel_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_tmpsel_raw(this: *mut Self, val: u32) {
         unimplemented!()
     }
     #[inline]
@@ -8631,42 +6545,12 @@ impl spdk_nvme_feat_temperature_threshold__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn thsel_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_thsel_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        tmpth: u32,
-        tmpsel: u32,
-        thsel: u32,
-        reserved: u32,
-    ) -> __BindgenBitfieldUnit<[u8; 4usize]> {
         unimplemented!()
     }
 }
@@ -8700,16 +6584,6 @@ impl spdk_nvme_feat_error_recovery__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn tler_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_tler_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn dulbe(&self) -> u32 {
         unimplemented!()
     }
@@ -8720,41 +6594,12 @@ impl spdk_nvme_feat_error_recovery__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn dulbe_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_dulbe_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        tler: u32,
-        dulbe: u32,
-        reserved: u32,
-    ) -> __BindgenBitfieldUnit<[u8; 4usize]> {
         unimplemented!()
     }
 }
@@ -8788,40 +6633,12 @@ impl spdk_nvme_feat_volatile_write_cache__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn wce_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_wce_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        wce: u32,
-        reserved: u32,
-    ) -> __BindgenBitfieldUnit<[u8; 4usize]> {
         unimplemented!()
     }
 }
@@ -8855,37 +6672,12 @@ impl spdk_nvme_feat_number_of_queues__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn nsqr_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_nsqr_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn ncqr(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_ncqr(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn ncqr_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_ncqr_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(nsqr: u32, ncqr: u32) -> __BindgenBitfieldUnit<[u8; 4usize]> {
         unimplemented!()
     }
 }
@@ -8919,16 +6711,6 @@ impl spdk_nvme_feat_interrupt_coalescing__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn thr_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_thr_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn time(&self) -> u32 {
         unimplemented!()
     }
@@ -8939,41 +6721,12 @@ impl spdk_nvme_feat_interrupt_coalescing__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn time_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_time_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        thr: u32,
-        time: u32,
-        reserved: u32,
-    ) -> __BindgenBitfieldUnit<[u8; 4usize]> {
         unimplemented!()
     }
 }
@@ -9007,16 +6760,6 @@ impl spdk_nvme_feat_interrupt_vector_configuration__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn iv_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_iv_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn cd(&self) -> u32 {
         unimplemented!()
     }
@@ -9027,41 +6770,12 @@ impl spdk_nvme_feat_interrupt_vector_configuration__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn cd_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_cd_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        iv: u32,
-        cd: u32,
-        reserved: u32,
-    ) -> __BindgenBitfieldUnit<[u8; 4usize]> {
         unimplemented!()
     }
 }
@@ -9095,40 +6809,12 @@ impl spdk_nvme_feat_write_atomicity__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn dn_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_dn_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        dn: u32,
-        reserved: u32,
-    ) -> __BindgenBitfieldUnit<[u8; 4usize]> {
         unimplemented!()
     }
 }
@@ -9161,32 +6847,12 @@ impl spdk_nvme_critical_warning_state__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn available_spare_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_available_spare_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn temperature(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_temperature(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn temperature_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_temperature_raw(this: *mut Self, val: u8) {
         unimplemented!()
     }
     #[inline]
@@ -9201,32 +6867,12 @@ impl spdk_nvme_critical_warning_state__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn device_reliability_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_device_reliability_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn read_only(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_read_only(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn read_only_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_read_only_raw(this: *mut Self, val: u8) {
         unimplemented!()
     }
     #[inline]
@@ -9241,44 +6887,12 @@ impl spdk_nvme_critical_warning_state__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn volatile_memory_backup_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_volatile_memory_backup_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        available_spare: u8,
-        temperature: u8,
-        device_reliability: u8,
-        read_only: u8,
-        volatile_memory_backup: u8,
-        reserved: u8,
-    ) -> __BindgenBitfieldUnit<[u8; 1usize]> {
         unimplemented!()
     }
 }
@@ -9318,32 +6932,12 @@ impl spdk_nvme_feat_async_event_configuration__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn ns_attr_notice_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_ns_attr_notice_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn fw_activation_notice(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_fw_activation_notice(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn fw_activation_notice_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_fw_activation_notice_raw(this: *mut Self, val: u8) {
         unimplemented!()
     }
     #[inline]
@@ -9358,32 +6952,12 @@ impl spdk_nvme_feat_async_event_configuration__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn telemetry_log_notice_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_telemetry_log_notice_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn ana_change_notice(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_ana_change_notice(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn ana_change_notice_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_ana_change_notice_raw(this: *mut Self, val: u8) {
         unimplemented!()
     }
     #[inline]
@@ -9398,16 +6972,6 @@ impl spdk_nvme_feat_async_event_configuration__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved1_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved1_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved2(&self) -> u16 {
         unimplemented!()
     }
@@ -9418,45 +6982,12 @@ impl spdk_nvme_feat_async_event_configuration__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved2_raw(this: *const Self) -> u16 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved2_raw(this: *mut Self, val: u16) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn discovery_log_change_notice(&self) -> u16 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_discovery_log_change_notice(&mut self, val: u16) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn discovery_log_change_notice_raw(this: *const Self) -> u16 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_discovery_log_change_notice_raw(this: *mut Self, val: u16) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        ns_attr_notice: u8,
-        fw_activation_notice: u8,
-        telemetry_log_notice: u8,
-        ana_change_notice: u8,
-        reserved1: u8,
-        reserved2: u16,
-        discovery_log_change_notice: u16,
-    ) -> __BindgenBitfieldUnit<[u8; 3usize]> {
         unimplemented!()
     }
 }
@@ -9490,40 +7021,12 @@ impl spdk_nvme_feat_autonomous_power_state_transition__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn apste_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_apste_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        apste: u32,
-        reserved: u32,
-    ) -> __BindgenBitfieldUnit<[u8; 4usize]> {
         unimplemented!()
     }
 }
@@ -9557,16 +7060,6 @@ impl spdk_nvme_feat_host_mem_buffer__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn ehm_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_ehm_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn mr(&self) -> u32 {
         unimplemented!()
     }
@@ -9577,41 +7070,12 @@ impl spdk_nvme_feat_host_mem_buffer__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn mr_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_mr_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        ehm: u32,
-        mr: u32,
-        reserved: u32,
-    ) -> __BindgenBitfieldUnit<[u8; 4usize]> {
         unimplemented!()
     }
 }
@@ -9641,21 +7105,6 @@ impl spdk_nvme_feat_keep_alive_timer__bindgen_ty_1 {
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_kato(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn kato_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_kato_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(kato: u32) -> __BindgenBitfieldUnit<[u8; 4usize]> {
         unimplemented!()
     }
 }
@@ -9689,37 +7138,12 @@ impl spdk_nvme_feat_host_controlled_thermal_management__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn tmt2_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_tmt2_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn tmt1(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_tmt1(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn tmt1_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_tmt1_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(tmt2: u32, tmt1: u32) -> __BindgenBitfieldUnit<[u8; 4usize]> {
         unimplemented!()
     }
 }
@@ -9753,40 +7177,12 @@ impl spdk_nvme_feat_non_operational_power_state_config__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn noppme_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_noppme_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        noppme: u32,
-        reserved: u32,
-    ) -> __BindgenBitfieldUnit<[u8; 4usize]> {
         unimplemented!()
     }
 }
@@ -9820,40 +7216,12 @@ impl spdk_nvme_feat_software_progress_marker__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn pbslc_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_pbslc_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        pbslc: u32,
-        reserved: u32,
-    ) -> __BindgenBitfieldUnit<[u8; 4usize]> {
         unimplemented!()
     }
 }
@@ -9887,40 +7255,12 @@ impl spdk_nvme_feat_host_identifier__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn exhid_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_exhid_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        exhid: u32,
-        reserved: u32,
-    ) -> __BindgenBitfieldUnit<[u8; 4usize]> {
         unimplemented!()
     }
 }
@@ -9954,32 +7294,12 @@ impl spdk_nvme_feat_reservation_notification_mask__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved1_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved1_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn regpre(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_regpre(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn regpre_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_regpre_raw(this: *mut Self, val: u32) {
         unimplemented!()
     }
     #[inline]
@@ -9994,16 +7314,6 @@ impl spdk_nvme_feat_reservation_notification_mask__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn resrel_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_resrel_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn respre(&self) -> u32 {
         unimplemented!()
     }
@@ -10014,43 +7324,12 @@ impl spdk_nvme_feat_reservation_notification_mask__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn respre_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_respre_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved2(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved2(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved2_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved2_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        reserved1: u32,
-        regpre: u32,
-        resrel: u32,
-        respre: u32,
-        reserved2: u32,
-    ) -> __BindgenBitfieldUnit<[u8; 4usize]> {
         unimplemented!()
     }
 }
@@ -10084,40 +7363,12 @@ impl spdk_nvme_feat_reservation_persistence__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn ptpl_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_ptpl_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        ptpl: u32,
-        reserved: u32,
-    ) -> __BindgenBitfieldUnit<[u8; 4usize]> {
         unimplemented!()
     }
 }
@@ -10151,40 +7402,12 @@ impl spdk_nvme_feat_fdp_cdw11__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn endgid_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_endgid_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        endgid: u32,
-        reserved: u32,
-    ) -> __BindgenBitfieldUnit<[u8; 4usize]> {
         unimplemented!()
     }
 }
@@ -10218,32 +7441,12 @@ impl spdk_nvme_feat_fdp_cdw12__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn fdpe_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_fdpe_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved1(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved1(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved1_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved1_raw(this: *mut Self, val: u32) {
         unimplemented!()
     }
     #[inline]
@@ -10258,42 +7461,12 @@ impl spdk_nvme_feat_fdp_cdw12__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn fdpci_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_fdpci_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved2(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved2(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved2_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved2_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        fdpe: u32,
-        reserved1: u32,
-        fdpci: u32,
-        reserved2: u32,
-    ) -> __BindgenBitfieldUnit<[u8; 4usize]> {
         unimplemented!()
     }
 }
@@ -10327,16 +7500,6 @@ impl spdk_nvme_feat_fdp_events_cdw11__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn phndl_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_phndl_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn noet(&self) -> u32 {
         unimplemented!()
     }
@@ -10347,41 +7510,12 @@ impl spdk_nvme_feat_fdp_events_cdw11__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn noet_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_noet_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        phndl: u32,
-        noet: u32,
-        reserved: u32,
-    ) -> __BindgenBitfieldUnit<[u8; 4usize]> {
         unimplemented!()
     }
 }
@@ -10415,40 +7549,12 @@ impl spdk_nvme_feat_fdp_events_cdw12__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn fdpee_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_fdpee_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved1(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved1(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved1_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved1_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        fdpee: u32,
-        reserved1: u32,
-    ) -> __BindgenBitfieldUnit<[u8; 4usize]> {
         unimplemented!()
     }
 }
@@ -10497,16 +7603,6 @@ impl spdk_nvme_cmd_cdw10__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn cns_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_cns_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved(&self) -> u32 {
         unimplemented!()
     }
@@ -10517,41 +7613,12 @@ impl spdk_nvme_cmd_cdw10__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn cntid(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_cntid(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn cntid_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_cntid_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        cns: u32,
-        reserved: u32,
-        cntid: u32,
-    ) -> __BindgenBitfieldUnit<[u8; 4usize]> {
         unimplemented!()
     }
 }
@@ -10574,32 +7641,12 @@ impl spdk_nvme_cmd_cdw10__bindgen_ty_2 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn lid_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_lid_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn lsp(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_lsp(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn lsp_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_lsp_raw(this: *mut Self, val: u32) {
         unimplemented!()
     }
     #[inline]
@@ -10614,42 +7661,12 @@ impl spdk_nvme_cmd_cdw10__bindgen_ty_2 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn rae_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_rae_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn numdl(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_numdl(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn numdl_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_numdl_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        lid: u32,
-        lsp: u32,
-        rae: u32,
-        numdl: u32,
-    ) -> __BindgenBitfieldUnit<[u8; 4usize]> {
         unimplemented!()
     }
 }
@@ -10672,37 +7689,12 @@ impl spdk_nvme_cmd_cdw10__bindgen_ty_3 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn sqid_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_sqid_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn cid(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_cid(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn cid_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_cid_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(sqid: u32, cid: u32) -> __BindgenBitfieldUnit<[u8; 4usize]> {
         unimplemented!()
     }
 }
@@ -10725,37 +7717,12 @@ impl spdk_nvme_cmd_cdw10__bindgen_ty_4 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn sqid_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_sqid_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn cid(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_cid(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn cid_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_cid_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(sqid: u32, cid: u32) -> __BindgenBitfieldUnit<[u8; 4usize]> {
         unimplemented!()
     }
 }
@@ -10778,32 +7745,12 @@ impl spdk_nvme_cmd_cdw10__bindgen_ty_5 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn nssf_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_nssf_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn spsp0(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_spsp0(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn spsp0_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_spsp0_raw(this: *mut Self, val: u32) {
         unimplemented!()
     }
     #[inline]
@@ -10818,42 +7765,12 @@ impl spdk_nvme_cmd_cdw10__bindgen_ty_5 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn spsp1_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_spsp1_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn secp(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_secp(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn secp_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_secp_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        nssf: u32,
-        spsp0: u32,
-        spsp1: u32,
-        secp: u32,
-    ) -> __BindgenBitfieldUnit<[u8; 4usize]> {
         unimplemented!()
     }
 }
@@ -10876,37 +7793,12 @@ impl spdk_nvme_cmd_cdw10__bindgen_ty_6 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn qid_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_qid_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn qsize(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_qsize(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn qsize_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_qsize_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(qid: u32, qsize: u32) -> __BindgenBitfieldUnit<[u8; 4usize]> {
         unimplemented!()
     }
 }
@@ -10929,40 +7821,12 @@ impl spdk_nvme_cmd_cdw10__bindgen_ty_7 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn qid_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_qid_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        qid: u32,
-        reserved: u32,
-    ) -> __BindgenBitfieldUnit<[u8; 4usize]> {
         unimplemented!()
     }
 }
@@ -10985,16 +7849,6 @@ impl spdk_nvme_cmd_cdw10__bindgen_ty_8 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn fid_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_fid_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn sel(&self) -> u32 {
         unimplemented!()
     }
@@ -11005,41 +7859,12 @@ impl spdk_nvme_cmd_cdw10__bindgen_ty_8 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn sel_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_sel_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        fid: u32,
-        sel: u32,
-        reserved: u32,
-    ) -> __BindgenBitfieldUnit<[u8; 4usize]> {
         unimplemented!()
     }
 }
@@ -11062,16 +7887,6 @@ impl spdk_nvme_cmd_cdw10__bindgen_ty_9 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn fid_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_fid_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved(&self) -> u32 {
         unimplemented!()
     }
@@ -11082,41 +7897,12 @@ impl spdk_nvme_cmd_cdw10__bindgen_ty_9 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn sv(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_sv(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn sv_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_sv_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        fid: u32,
-        reserved: u32,
-        sv: u32,
-    ) -> __BindgenBitfieldUnit<[u8; 4usize]> {
         unimplemented!()
     }
 }
@@ -11139,40 +7925,12 @@ impl spdk_nvme_cmd_cdw10__bindgen_ty_10 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn sel_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_sel_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        sel: u32,
-        reserved: u32,
-    ) -> __BindgenBitfieldUnit<[u8; 4usize]> {
         unimplemented!()
     }
 }
@@ -11195,40 +7953,12 @@ impl spdk_nvme_cmd_cdw10__bindgen_ty_11 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn sel_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_sel_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        sel: u32,
-        reserved: u32,
-    ) -> __BindgenBitfieldUnit<[u8; 4usize]> {
         unimplemented!()
     }
 }
@@ -11251,40 +7981,12 @@ impl spdk_nvme_cmd_cdw10__bindgen_ty_12 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn nr_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_nr_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        nr: u32,
-        reserved: u32,
-    ) -> __BindgenBitfieldUnit<[u8; 4usize]> {
         unimplemented!()
     }
 }
@@ -11307,32 +8009,12 @@ impl spdk_nvme_cmd_cdw10__bindgen_ty_13 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn rrega_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_rrega_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn iekey(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_iekey(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn iekey_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_iekey_raw(this: *mut Self, val: u32) {
         unimplemented!()
     }
     #[inline]
@@ -11347,42 +8029,12 @@ impl spdk_nvme_cmd_cdw10__bindgen_ty_13 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn cptpl(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_cptpl(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn cptpl_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_cptpl_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        rrega: u32,
-        iekey: u32,
-        reserved: u32,
-        cptpl: u32,
-    ) -> __BindgenBitfieldUnit<[u8; 4usize]> {
         unimplemented!()
     }
 }
@@ -11405,32 +8057,12 @@ impl spdk_nvme_cmd_cdw10__bindgen_ty_14 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn rrela_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_rrela_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn iekey(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_iekey(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn iekey_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_iekey_raw(this: *mut Self, val: u32) {
         unimplemented!()
     }
     #[inline]
@@ -11445,16 +8077,6 @@ impl spdk_nvme_cmd_cdw10__bindgen_ty_14 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved1_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved1_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn rtype(&self) -> u32 {
         unimplemented!()
     }
@@ -11465,43 +8087,12 @@ impl spdk_nvme_cmd_cdw10__bindgen_ty_14 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn rtype_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_rtype_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved2(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved2(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved2_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved2_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        rrela: u32,
-        iekey: u32,
-        reserved1: u32,
-        rtype: u32,
-        reserved2: u32,
-    ) -> __BindgenBitfieldUnit<[u8; 4usize]> {
         unimplemented!()
     }
 }
@@ -11524,32 +8115,12 @@ impl spdk_nvme_cmd_cdw10__bindgen_ty_15 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn racqa_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_racqa_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn iekey(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_iekey(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn iekey_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_iekey_raw(this: *mut Self, val: u32) {
         unimplemented!()
     }
     #[inline]
@@ -11564,16 +8135,6 @@ impl spdk_nvme_cmd_cdw10__bindgen_ty_15 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved1_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved1_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn rtype(&self) -> u32 {
         unimplemented!()
     }
@@ -11584,43 +8145,12 @@ impl spdk_nvme_cmd_cdw10__bindgen_ty_15 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn rtype_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_rtype_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved2(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved2(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved2_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved2_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        racqa: u32,
-        iekey: u32,
-        reserved1: u32,
-        rtype: u32,
-        reserved2: u32,
-    ) -> __BindgenBitfieldUnit<[u8; 4usize]> {
         unimplemented!()
     }
 }
@@ -11643,16 +8173,6 @@ impl spdk_nvme_cmd_cdw10__bindgen_ty_16 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn mo_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_mo_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved(&self) -> u32 {
         unimplemented!()
     }
@@ -11663,41 +8183,12 @@ impl spdk_nvme_cmd_cdw10__bindgen_ty_16 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn mos(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_mos(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn mos_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_mos_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        mo: u32,
-        reserved: u32,
-        mos: u32,
-    ) -> __BindgenBitfieldUnit<[u8; 4usize]> {
         unimplemented!()
     }
 }
@@ -11755,16 +8246,6 @@ impl spdk_nvme_cmd_cdw11__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn nvmsetid_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_nvmsetid_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved(&self) -> u32 {
         unimplemented!()
     }
@@ -11775,41 +8256,12 @@ impl spdk_nvme_cmd_cdw11__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn csi(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_csi(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn csi_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_csi_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        nvmsetid: u32,
-        reserved: u32,
-        csi: u32,
-    ) -> __BindgenBitfieldUnit<[u8; 4usize]> {
         unimplemented!()
     }
 }
@@ -11832,32 +8284,12 @@ impl spdk_nvme_cmd_cdw11__bindgen_ty_2 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn pc_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_pc_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn qprio(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_qprio(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn qprio_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_qprio_raw(this: *mut Self, val: u32) {
         unimplemented!()
     }
     #[inline]
@@ -11872,42 +8304,12 @@ impl spdk_nvme_cmd_cdw11__bindgen_ty_2 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn cqid(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_cqid(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn cqid_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_cqid_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        pc: u32,
-        qprio: u32,
-        reserved: u32,
-        cqid: u32,
-    ) -> __BindgenBitfieldUnit<[u8; 4usize]> {
         unimplemented!()
     }
 }
@@ -11930,32 +8332,12 @@ impl spdk_nvme_cmd_cdw11__bindgen_ty_3 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn pc_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_pc_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn ien(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_ien(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn ien_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_ien_raw(this: *mut Self, val: u32) {
         unimplemented!()
     }
     #[inline]
@@ -11970,42 +8352,12 @@ impl spdk_nvme_cmd_cdw11__bindgen_ty_3 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn iv(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_iv(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn iv_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_iv_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        pc: u32,
-        ien: u32,
-        reserved: u32,
-        iv: u32,
-    ) -> __BindgenBitfieldUnit<[u8; 4usize]> {
         unimplemented!()
     }
 }
@@ -12028,16 +8380,6 @@ impl spdk_nvme_cmd_cdw11__bindgen_ty_4 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn doper_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_doper_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn dtype(&self) -> u32 {
         unimplemented!()
     }
@@ -12048,41 +8390,12 @@ impl spdk_nvme_cmd_cdw11__bindgen_ty_4 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn dtype_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_dtype_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn dspec(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_dspec(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn dspec_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_dspec_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        doper: u32,
-        dtype: u32,
-        dspec: u32,
-    ) -> __BindgenBitfieldUnit<[u8; 4usize]> {
         unimplemented!()
     }
 }
@@ -12105,37 +8418,12 @@ impl spdk_nvme_cmd_cdw11__bindgen_ty_5 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn numdu_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_numdu_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn lsid(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_lsid(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn lsid_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_lsid_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(numdu: u32, lsid: u32) -> __BindgenBitfieldUnit<[u8; 4usize]> {
         unimplemented!()
     }
 }
@@ -12158,40 +8446,12 @@ impl spdk_nvme_cmd_cdw11__bindgen_ty_6 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn eds_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_eds_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        eds: u32,
-        reserved: u32,
-    ) -> __BindgenBitfieldUnit<[u8; 4usize]> {
         unimplemented!()
     }
 }
@@ -12214,32 +8474,12 @@ impl spdk_nvme_cmd_cdw11__bindgen_ty_7 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn idr_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_idr_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn idw(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_idw(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn idw_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_idw_raw(this: *mut Self, val: u32) {
         unimplemented!()
     }
     #[inline]
@@ -12254,42 +8494,12 @@ impl spdk_nvme_cmd_cdw11__bindgen_ty_7 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn ad_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_ad_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        idr: u32,
-        idw: u32,
-        ad: u32,
-        reserved: u32,
-    ) -> __BindgenBitfieldUnit<[u8; 4usize]> {
         unimplemented!()
     }
 }
@@ -12312,16 +8522,6 @@ impl spdk_nvme_cmd_cdw11__bindgen_ty_8 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn action_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_action_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn wildcard_ns_id(&self) -> u32 {
         unimplemented!()
     }
@@ -12332,41 +8532,12 @@ impl spdk_nvme_cmd_cdw11__bindgen_ty_8 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn wildcard_ns_id_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_wildcard_ns_id_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        action: u32,
-        wildcard_ns_id: u32,
-        reserved: u32,
-    ) -> __BindgenBitfieldUnit<[u8; 4usize]> {
         unimplemented!()
     }
 }
@@ -12404,32 +8575,12 @@ impl spdk_nvme_cmd_cdw12__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn nlb_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_nlb_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved_raw(this: *mut Self, val: u32) {
         unimplemented!()
     }
     #[inline]
@@ -12444,32 +8595,12 @@ impl spdk_nvme_cmd_cdw12__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn dtype_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_dtype_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn stc(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_stc(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn stc_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_stc_raw(this: *mut Self, val: u32) {
         unimplemented!()
     }
     #[inline]
@@ -12484,32 +8615,12 @@ impl spdk_nvme_cmd_cdw12__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved2_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved2_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn prchk(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_prchk(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn prchk_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_prchk_raw(this: *mut Self, val: u32) {
         unimplemented!()
     }
     #[inline]
@@ -12524,16 +8635,6 @@ impl spdk_nvme_cmd_cdw12__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn pract_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_pract_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn fua(&self) -> u32 {
         unimplemented!()
     }
@@ -12544,47 +8645,12 @@ impl spdk_nvme_cmd_cdw12__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn fua_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_fua_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn lr(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_lr(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn lr_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_lr_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        nlb: u32,
-        reserved: u32,
-        dtype: u32,
-        stc: u32,
-        reserved2: u32,
-        prchk: u32,
-        pract: u32,
-        fua: u32,
-        lr: u32,
-    ) -> __BindgenBitfieldUnit<[u8; 4usize]> {
         unimplemented!()
     }
 }
@@ -12607,32 +8673,12 @@ impl spdk_nvme_cmd_cdw12__bindgen_ty_2 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn nr_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_nr_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn df(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_df(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn df_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_df_raw(this: *mut Self, val: u32) {
         unimplemented!()
     }
     #[inline]
@@ -12647,32 +8693,12 @@ impl spdk_nvme_cmd_cdw12__bindgen_ty_2 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn prinfor_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_prinfor_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved_raw(this: *mut Self, val: u32) {
         unimplemented!()
     }
     #[inline]
@@ -12687,32 +8713,12 @@ impl spdk_nvme_cmd_cdw12__bindgen_ty_2 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn dtype_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_dtype_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn stcw(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_stcw(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn stcw_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_stcw_raw(this: *mut Self, val: u32) {
         unimplemented!()
     }
     #[inline]
@@ -12727,32 +8733,12 @@ impl spdk_nvme_cmd_cdw12__bindgen_ty_2 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved2_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved2_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn prinfow(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_prinfow(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn prinfow_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_prinfow_raw(this: *mut Self, val: u32) {
         unimplemented!()
     }
     #[inline]
@@ -12767,48 +8753,12 @@ impl spdk_nvme_cmd_cdw12__bindgen_ty_2 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn fua_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_fua_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn lr(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_lr(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn lr_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_lr_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        nr: u32,
-        df: u32,
-        prinfor: u32,
-        reserved: u32,
-        dtype: u32,
-        stcw: u32,
-        reserved2: u32,
-        prinfow: u32,
-        fua: u32,
-        lr: u32,
-    ) -> __BindgenBitfieldUnit<[u8; 4usize]> {
         unimplemented!()
     }
 }
@@ -12831,32 +8781,12 @@ impl spdk_nvme_cmd_cdw12__bindgen_ty_3 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn nlb_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_nlb_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved_raw(this: *mut Self, val: u32) {
         unimplemented!()
     }
     #[inline]
@@ -12871,32 +8801,12 @@ impl spdk_nvme_cmd_cdw12__bindgen_ty_3 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn stc_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_stc_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn deac(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_deac(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn deac_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_deac_raw(this: *mut Self, val: u32) {
         unimplemented!()
     }
     #[inline]
@@ -12911,32 +8821,12 @@ impl spdk_nvme_cmd_cdw12__bindgen_ty_3 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn prchk_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_prchk_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn pract(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_pract(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn pract_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_pract_raw(this: *mut Self, val: u32) {
         unimplemented!()
     }
     #[inline]
@@ -12951,46 +8841,12 @@ impl spdk_nvme_cmd_cdw12__bindgen_ty_3 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn fua_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_fua_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn lr(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_lr(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn lr_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_lr_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        nlb: u32,
-        reserved: u32,
-        stc: u32,
-        deac: u32,
-        prchk: u32,
-        pract: u32,
-        fua: u32,
-        lr: u32,
-    ) -> __BindgenBitfieldUnit<[u8; 4usize]> {
         unimplemented!()
     }
 }
@@ -13024,16 +8880,6 @@ impl spdk_nvme_cmd_cdw13__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn dsm_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_dsm_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved(&self) -> u32 {
         unimplemented!()
     }
@@ -13044,41 +8890,12 @@ impl spdk_nvme_cmd_cdw13__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn dspec(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_dspec(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn dspec_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_dspec_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        dsm: u32,
-        reserved: u32,
-        dspec: u32,
-    ) -> __BindgenBitfieldUnit<[u8; 4usize]> {
         unimplemented!()
     }
 }
@@ -13183,32 +9000,12 @@ impl spdk_nvme_cmd {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn opc_raw(this: *const Self) -> u16 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_opc_raw(this: *mut Self, val: u16) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn fuse(&self) -> u16 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_fuse(&mut self, val: u16) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn fuse_raw(this: *const Self) -> u16 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_fuse_raw(this: *mut Self, val: u16) {
         unimplemented!()
     }
     #[inline]
@@ -13223,42 +9020,12 @@ impl spdk_nvme_cmd {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn rsvd1_raw(this: *const Self) -> u16 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_rsvd1_raw(this: *mut Self, val: u16) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn psdt(&self) -> u16 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_psdt(&mut self, val: u16) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn psdt_raw(this: *const Self) -> u16 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_psdt_raw(this: *mut Self, val: u16) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        opc: u16,
-        fuse: u16,
-        rsvd1: u16,
-        psdt: u16,
-    ) -> __BindgenBitfieldUnit<[u8; 2usize]> {
         unimplemented!()
     }
 }
@@ -13281,32 +9048,12 @@ impl spdk_nvme_status {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn p_raw(this: *const Self) -> u16 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_p_raw(this: *mut Self, val: u16) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn sc(&self) -> u16 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_sc(&mut self, val: u16) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn sc_raw(this: *const Self) -> u16 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_sc_raw(this: *mut Self, val: u16) {
         unimplemented!()
     }
     #[inline]
@@ -13321,32 +9068,12 @@ impl spdk_nvme_status {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn sct_raw(this: *const Self) -> u16 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_sct_raw(this: *mut Self, val: u16) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn crd(&self) -> u16 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_crd(&mut self, val: u16) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn crd_raw(this: *const Self) -> u16 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_crd_raw(this: *mut Self, val: u16) {
         unimplemented!()
     }
     #[inline]
@@ -13361,44 +9088,12 @@ impl spdk_nvme_status {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn m_raw(this: *const Self) -> u16 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_m_raw(this: *mut Self, val: u16) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn dnr(&self) -> u16 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_dnr(&mut self, val: u16) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn dnr_raw(this: *const Self) -> u16 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_dnr_raw(this: *mut Self, val: u16) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        p: u16,
-        sc: u16,
-        sct: u16,
-        crd: u16,
-        m: u16,
-        dnr: u16,
-    ) -> __BindgenBitfieldUnit<[u8; 2usize]> {
         unimplemented!()
     }
 }
@@ -13447,40 +9142,12 @@ impl dw0_io_cancel_cpl {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn num_aborted_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_num_aborted_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn num_deferred(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_num_deferred(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn num_deferred_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_num_deferred_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        num_aborted: u32,
-        num_deferred: u32,
-    ) -> __BindgenBitfieldUnit<[u8; 4usize]> {
         unimplemented!()
     }
 }
@@ -13516,32 +9183,12 @@ impl spdk_nvme_dsm_range__bindgen_ty_1__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn af_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_af_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn al(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_al(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn al_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_al_raw(this: *mut Self, val: u32) {
         unimplemented!()
     }
     #[inline]
@@ -13556,32 +9203,12 @@ impl spdk_nvme_dsm_range__bindgen_ty_1__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved0_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved0_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn sr(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_sr(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn sr_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_sr_raw(this: *mut Self, val: u32) {
         unimplemented!()
     }
     #[inline]
@@ -13596,32 +9223,12 @@ impl spdk_nvme_dsm_range__bindgen_ty_1__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn sw_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_sw_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn wp(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_wp(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn wp_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_wp_raw(this: *mut Self, val: u32) {
         unimplemented!()
     }
     #[inline]
@@ -13636,46 +9243,12 @@ impl spdk_nvme_dsm_range__bindgen_ty_1__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved1_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved1_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn access_size(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_access_size(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn access_size_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_access_size_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        af: u32,
-        al: u32,
-        reserved0: u32,
-        sr: u32,
-        sw: u32,
-        wp: u32,
-        reserved1: u32,
-        access_size: u32,
-    ) -> __BindgenBitfieldUnit<[u8; 4usize]> {
         unimplemented!()
     }
 }
@@ -14262,40 +9835,12 @@ impl spdk_nvme_fdp_event_desc__bindgen_ty_1__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn fdp_ee_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_fdp_ee_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        fdp_ee: u8,
-        reserved: u8,
-    ) -> __BindgenBitfieldUnit<[u8; 1usize]> {
         unimplemented!()
     }
 }
@@ -14447,32 +9992,12 @@ impl spdk_nvme_power_state {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn mps_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_mps_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn nops(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_nops(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn nops_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_nops_raw(this: *mut Self, val: u8) {
         unimplemented!()
     }
     #[inline]
@@ -14487,41 +10012,12 @@ impl spdk_nvme_power_state {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved2_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved2_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        mps: u8,
-        nops: u8,
-        reserved2: u8,
-    ) -> __BindgenBitfieldUnit<[u8; 1usize]> {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn rrt(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_rrt(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn rrt_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_rrt_raw(this: *mut Self, val: u8) {
         unimplemented!()
     }
     #[inline]
@@ -14536,32 +10032,12 @@ impl spdk_nvme_power_state {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved3_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved3_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn rrl(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_rrl(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn rrl_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_rrl_raw(this: *mut Self, val: u8) {
         unimplemented!()
     }
     #[inline]
@@ -14576,32 +10052,12 @@ impl spdk_nvme_power_state {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved4_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved4_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn rwt(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_rwt(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn rwt_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_rwt_raw(this: *mut Self, val: u8) {
         unimplemented!()
     }
     #[inline]
@@ -14616,32 +10072,12 @@ impl spdk_nvme_power_state {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved5_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved5_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn rwl(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_rwl(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn rwl_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_rwl_raw(this: *mut Self, val: u8) {
         unimplemented!()
     }
     #[inline]
@@ -14656,46 +10092,12 @@ impl spdk_nvme_power_state {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved6_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved6_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_2(
-        rrt: u8,
-        reserved3: u8,
-        rrl: u8,
-        reserved4: u8,
-        rwt: u8,
-        reserved5: u8,
-        rwl: u8,
-        reserved6: u8,
-    ) -> __BindgenBitfieldUnit<[u8; 4usize]> {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved7(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved7(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved7_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved7_raw(this: *mut Self, val: u8) {
         unimplemented!()
     }
     #[inline]
@@ -14710,40 +10112,12 @@ impl spdk_nvme_power_state {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn ips_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_ips_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_3(
-        reserved7: u8,
-        ips: u8,
-    ) -> __BindgenBitfieldUnit<[u8; 1usize]> {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn apw(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_apw(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn apw_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_apw_raw(this: *mut Self, val: u8) {
         unimplemented!()
     }
     #[inline]
@@ -14758,41 +10132,12 @@ impl spdk_nvme_power_state {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved9_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved9_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn aps(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_aps(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn aps_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_aps_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_4(
-        apw: u8,
-        reserved9: u8,
-        aps: u8,
-    ) -> __BindgenBitfieldUnit<[u8; 1usize]> {
         unimplemented!()
     }
 }
@@ -14905,40 +10250,12 @@ impl spdk_nvme_cdata_nvmf_specific__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn ctrlr_model_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_ctrlr_model_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        ctrlr_model: u8,
-        reserved: u8,
-    ) -> __BindgenBitfieldUnit<[u8; 1usize]> {
         unimplemented!()
     }
 }
@@ -14961,40 +10278,12 @@ impl spdk_nvme_cdata_nvmf_specific__bindgen_ty_2 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn disconnect_raw(this: *const Self) -> u16 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_disconnect_raw(this: *mut Self, val: u16) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved(&self) -> u16 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved(&mut self, val: u16) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved_raw(this: *const Self) -> u16 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved_raw(this: *mut Self, val: u16) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        disconnect: u16,
-        reserved: u16,
-    ) -> __BindgenBitfieldUnit<[u8; 2usize]> {
         unimplemented!()
     }
 }
@@ -15022,32 +10311,12 @@ impl spdk_nvme_cdata_sgls {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn supported_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_supported_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn keyed_sgl(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_keyed_sgl(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn keyed_sgl_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_keyed_sgl_raw(this: *mut Self, val: u32) {
         unimplemented!()
     }
     #[inline]
@@ -15062,32 +10331,12 @@ impl spdk_nvme_cdata_sgls {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved1_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved1_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn bit_bucket_descriptor(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_bit_bucket_descriptor(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn bit_bucket_descriptor_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_bit_bucket_descriptor_raw(this: *mut Self, val: u32) {
         unimplemented!()
     }
     #[inline]
@@ -15102,32 +10351,12 @@ impl spdk_nvme_cdata_sgls {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn metadata_pointer_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_metadata_pointer_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn oversized_sgl(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_oversized_sgl(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn oversized_sgl_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_oversized_sgl_raw(this: *mut Self, val: u32) {
         unimplemented!()
     }
     #[inline]
@@ -15142,32 +10371,12 @@ impl spdk_nvme_cdata_sgls {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn metadata_address_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_metadata_address_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn sgl_offset(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_sgl_offset(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn sgl_offset_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_sgl_offset_raw(this: *mut Self, val: u32) {
         unimplemented!()
     }
     #[inline]
@@ -15182,48 +10391,12 @@ impl spdk_nvme_cdata_sgls {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn transport_sgl_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_transport_sgl_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved2(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved2(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved2_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved2_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        supported: u32,
-        keyed_sgl: u32,
-        reserved1: u32,
-        bit_bucket_descriptor: u32,
-        metadata_pointer: u32,
-        oversized_sgl: u32,
-        metadata_address: u32,
-        sgl_offset: u32,
-        transport_sgl: u32,
-        reserved2: u32,
-    ) -> __BindgenBitfieldUnit<[u8; 4usize]> {
         unimplemented!()
     }
 }
@@ -15258,32 +10431,12 @@ impl spdk_nvme_cdata_oncs__bindgen_ty_1__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn nvmcmps_raw(this: *const Self) -> u16 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_nvmcmps_raw(this: *mut Self, val: u16) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn nvmwusv(&self) -> u16 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_nvmwusv(&mut self, val: u16) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn nvmwusv_raw(this: *const Self) -> u16 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_nvmwusv_raw(this: *mut Self, val: u16) {
         unimplemented!()
     }
     #[inline]
@@ -15298,32 +10451,12 @@ impl spdk_nvme_cdata_oncs__bindgen_ty_1__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn nvmdsmsv_raw(this: *const Self) -> u16 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_nvmdsmsv_raw(this: *mut Self, val: u16) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn nvmwzsv(&self) -> u16 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_nvmwzsv(&mut self, val: u16) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn nvmwzsv_raw(this: *const Self) -> u16 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_nvmwzsv_raw(this: *mut Self, val: u16) {
         unimplemented!()
     }
     #[inline]
@@ -15338,32 +10471,12 @@ impl spdk_nvme_cdata_oncs__bindgen_ty_1__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn ssfs_raw(this: *const Self) -> u16 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_ssfs_raw(this: *mut Self, val: u16) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reservs(&self) -> u16 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reservs(&mut self, val: u16) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reservs_raw(this: *const Self) -> u16 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reservs_raw(this: *mut Self, val: u16) {
         unimplemented!()
     }
     #[inline]
@@ -15378,32 +10491,12 @@ impl spdk_nvme_cdata_oncs__bindgen_ty_1__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn tss_raw(this: *const Self) -> u16 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_tss_raw(this: *mut Self, val: u16) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn nvmvfys(&self) -> u16 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_nvmvfys(&mut self, val: u16) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn nvmvfys_raw(this: *const Self) -> u16 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_nvmvfys_raw(this: *mut Self, val: u16) {
         unimplemented!()
     }
     #[inline]
@@ -15418,48 +10511,12 @@ impl spdk_nvme_cdata_oncs__bindgen_ty_1__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn nvmcpys_raw(this: *const Self) -> u16 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_nvmcpys_raw(this: *mut Self, val: u16) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn rsvd(&self) -> u16 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_rsvd(&mut self, val: u16) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn rsvd_raw(this: *const Self) -> u16 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_rsvd_raw(this: *mut Self, val: u16) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        nvmcmps: u16,
-        nvmwusv: u16,
-        nvmdsmsv: u16,
-        nvmwzsv: u16,
-        ssfs: u16,
-        reservs: u16,
-        tss: u16,
-        nvmvfys: u16,
-        nvmcpys: u16,
-        rsvd: u16,
-    ) -> __BindgenBitfieldUnit<[u8; 2usize]> {
         unimplemented!()
     }
 }
@@ -15482,32 +10539,12 @@ impl spdk_nvme_cdata_oncs__bindgen_ty_1__bindgen_ty_2 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn compare_raw(this: *const Self) -> u16 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_compare_raw(this: *mut Self, val: u16) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn write_unc(&self) -> u16 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_write_unc(&mut self, val: u16) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn write_unc_raw(this: *const Self) -> u16 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_write_unc_raw(this: *mut Self, val: u16) {
         unimplemented!()
     }
     #[inline]
@@ -15522,32 +10559,12 @@ impl spdk_nvme_cdata_oncs__bindgen_ty_1__bindgen_ty_2 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn dsm_raw(this: *const Self) -> u16 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_dsm_raw(this: *mut Self, val: u16) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn write_zeroes(&self) -> u16 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_write_zeroes(&mut self, val: u16) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn write_zeroes_raw(this: *const Self) -> u16 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_write_zeroes_raw(this: *mut Self, val: u16) {
         unimplemented!()
     }
     #[inline]
@@ -15562,32 +10579,12 @@ impl spdk_nvme_cdata_oncs__bindgen_ty_1__bindgen_ty_2 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_features_save_raw(this: *const Self) -> u16 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_set_features_save_raw(this: *mut Self, val: u16) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reservations(&self) -> u16 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reservations(&mut self, val: u16) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reservations_raw(this: *const Self) -> u16 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reservations_raw(this: *mut Self, val: u16) {
         unimplemented!()
     }
     #[inline]
@@ -15602,32 +10599,12 @@ impl spdk_nvme_cdata_oncs__bindgen_ty_1__bindgen_ty_2 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn timestamp_raw(this: *const Self) -> u16 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_timestamp_raw(this: *mut Self, val: u16) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn verify(&self) -> u16 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_verify(&mut self, val: u16) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn verify_raw(this: *const Self) -> u16 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_verify_raw(this: *mut Self, val: u16) {
         unimplemented!()
     }
     #[inline]
@@ -15642,48 +10619,12 @@ impl spdk_nvme_cdata_oncs__bindgen_ty_1__bindgen_ty_2 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn copy_raw(this: *const Self) -> u16 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_copy_raw(this: *mut Self, val: u16) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved9(&self) -> u16 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved9(&mut self, val: u16) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved9_raw(this: *const Self) -> u16 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved9_raw(this: *mut Self, val: u16) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        compare: u16,
-        write_unc: u16,
-        dsm: u16,
-        write_zeroes: u16,
-        set_features_save: u16,
-        reservations: u16,
-        timestamp: u16,
-        verify: u16,
-        copy: u16,
-        reserved9: u16,
-    ) -> __BindgenBitfieldUnit<[u8; 2usize]> {
         unimplemented!()
     }
 }
@@ -15727,32 +10668,12 @@ impl spdk_nvme_cdata_oacs__bindgen_ty_1__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn ssrs_raw(this: *const Self) -> u16 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_ssrs_raw(this: *mut Self, val: u16) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn fnvms(&self) -> u16 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_fnvms(&mut self, val: u16) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn fnvms_raw(this: *const Self) -> u16 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_fnvms_raw(this: *mut Self, val: u16) {
         unimplemented!()
     }
     #[inline]
@@ -15767,32 +10688,12 @@ impl spdk_nvme_cdata_oacs__bindgen_ty_1__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn fwds_raw(this: *const Self) -> u16 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_fwds_raw(this: *mut Self, val: u16) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn nms(&self) -> u16 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_nms(&mut self, val: u16) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn nms_raw(this: *const Self) -> u16 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_nms_raw(this: *mut Self, val: u16) {
         unimplemented!()
     }
     #[inline]
@@ -15807,32 +10708,12 @@ impl spdk_nvme_cdata_oacs__bindgen_ty_1__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn dsts_raw(this: *const Self) -> u16 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_dsts_raw(this: *mut Self, val: u16) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn dirs(&self) -> u16 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_dirs(&mut self, val: u16) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn dirs_raw(this: *const Self) -> u16 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_dirs_raw(this: *mut Self, val: u16) {
         unimplemented!()
     }
     #[inline]
@@ -15847,32 +10728,12 @@ impl spdk_nvme_cdata_oacs__bindgen_ty_1__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn nsrs_raw(this: *const Self) -> u16 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_nsrs_raw(this: *mut Self, val: u16) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn vms(&self) -> u16 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_vms(&mut self, val: u16) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn vms_raw(this: *const Self) -> u16 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_vms_raw(this: *mut Self, val: u16) {
         unimplemented!()
     }
     #[inline]
@@ -15887,32 +10748,12 @@ impl spdk_nvme_cdata_oacs__bindgen_ty_1__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn dbcs_raw(this: *const Self) -> u16 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_dbcs_raw(this: *mut Self, val: u16) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn glss(&self) -> u16 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_glss(&mut self, val: u16) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn glss_raw(this: *const Self) -> u16 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_glss_raw(this: *mut Self, val: u16) {
         unimplemented!()
     }
     #[inline]
@@ -15927,16 +10768,6 @@ impl spdk_nvme_cdata_oacs__bindgen_ty_1__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn cfls_raw(this: *const Self) -> u16 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_cfls_raw(this: *mut Self, val: u16) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn hmlms(&self) -> u16 {
         unimplemented!()
     }
@@ -15947,51 +10778,12 @@ impl spdk_nvme_cdata_oacs__bindgen_ty_1__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn hmlms_raw(this: *const Self) -> u16 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_hmlms_raw(this: *mut Self, val: u16) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn rsvd(&self) -> u16 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_rsvd(&mut self, val: u16) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn rsvd_raw(this: *const Self) -> u16 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_rsvd_raw(this: *mut Self, val: u16) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        ssrs: u16,
-        fnvms: u16,
-        fwds: u16,
-        nms: u16,
-        dsts: u16,
-        dirs: u16,
-        nsrs: u16,
-        vms: u16,
-        dbcs: u16,
-        glss: u16,
-        cfls: u16,
-        hmlms: u16,
-        rsvd: u16,
-    ) -> __BindgenBitfieldUnit<[u8; 2usize]> {
         unimplemented!()
     }
 }
@@ -16014,32 +10806,12 @@ impl spdk_nvme_cdata_oacs__bindgen_ty_1__bindgen_ty_2 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn security_raw(this: *const Self) -> u16 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_security_raw(this: *mut Self, val: u16) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn format(&self) -> u16 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_format(&mut self, val: u16) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn format_raw(this: *const Self) -> u16 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_format_raw(this: *mut Self, val: u16) {
         unimplemented!()
     }
     #[inline]
@@ -16054,32 +10826,12 @@ impl spdk_nvme_cdata_oacs__bindgen_ty_1__bindgen_ty_2 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn firmware_raw(this: *const Self) -> u16 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_firmware_raw(this: *mut Self, val: u16) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn ns_manage(&self) -> u16 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_ns_manage(&mut self, val: u16) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn ns_manage_raw(this: *const Self) -> u16 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_ns_manage_raw(this: *mut Self, val: u16) {
         unimplemented!()
     }
     #[inline]
@@ -16094,32 +10846,12 @@ impl spdk_nvme_cdata_oacs__bindgen_ty_1__bindgen_ty_2 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn device_self_test_raw(this: *const Self) -> u16 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_device_self_test_raw(this: *mut Self, val: u16) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn directives(&self) -> u16 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_directives(&mut self, val: u16) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn directives_raw(this: *const Self) -> u16 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_directives_raw(this: *mut Self, val: u16) {
         unimplemented!()
     }
     #[inline]
@@ -16134,32 +10866,12 @@ impl spdk_nvme_cdata_oacs__bindgen_ty_1__bindgen_ty_2 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn nvme_mi_raw(this: *const Self) -> u16 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_nvme_mi_raw(this: *mut Self, val: u16) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn virtualization_management(&self) -> u16 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_virtualization_management(&mut self, val: u16) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn virtualization_management_raw(this: *const Self) -> u16 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_virtualization_management_raw(this: *mut Self, val: u16) {
         unimplemented!()
     }
     #[inline]
@@ -16174,32 +10886,12 @@ impl spdk_nvme_cdata_oacs__bindgen_ty_1__bindgen_ty_2 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn doorbell_buffer_config_raw(this: *const Self) -> u16 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_doorbell_buffer_config_raw(this: *mut Self, val: u16) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn get_lba_status(&self) -> u16 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_get_lba_status(&mut self, val: u16) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn get_lba_status_raw(this: *const Self) -> u16 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_get_lba_status_raw(this: *mut Self, val: u16) {
         unimplemented!()
     }
     #[inline]
@@ -16214,50 +10906,12 @@ impl spdk_nvme_cdata_oacs__bindgen_ty_1__bindgen_ty_2 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn command_feature_lockdown_raw(this: *const Self) -> u16 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_command_feature_lockdown_raw(this: *mut Self, val: u16) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn oacs_rsvd(&self) -> u16 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_oacs_rsvd(&mut self, val: u16) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn oacs_rsvd_raw(this: *const Self) -> u16 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_oacs_rsvd_raw(this: *mut Self, val: u16) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        security: u16,
-        format: u16,
-        firmware: u16,
-        ns_manage: u16,
-        device_self_test: u16,
-        directives: u16,
-        nvme_mi: u16,
-        virtualization_management: u16,
-        doorbell_buffer_config: u16,
-        get_lba_status: u16,
-        command_feature_lockdown: u16,
-        oacs_rsvd: u16,
-    ) -> __BindgenBitfieldUnit<[u8; 2usize]> {
         unimplemented!()
     }
 }
@@ -16302,37 +10956,12 @@ impl spdk_nvme_cdata_fuses__bindgen_ty_1__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn fcws_raw(this: *const Self) -> u16 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_fcws_raw(this: *mut Self, val: u16) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn rsvd(&self) -> u16 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_rsvd(&mut self, val: u16) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn rsvd_raw(this: *const Self) -> u16 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_rsvd_raw(this: *mut Self, val: u16) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(fcws: u16, rsvd: u16) -> __BindgenBitfieldUnit<[u8; 2usize]> {
         unimplemented!()
     }
 }
@@ -16355,40 +10984,12 @@ impl spdk_nvme_cdata_fuses__bindgen_ty_1__bindgen_ty_2 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn compare_and_write_raw(this: *const Self) -> u16 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_compare_and_write_raw(this: *mut Self, val: u16) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved(&self) -> u16 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved(&mut self, val: u16) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved_raw(this: *const Self) -> u16 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved_raw(this: *mut Self, val: u16) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        compare_and_write: u16,
-        reserved: u16,
-    ) -> __BindgenBitfieldUnit<[u8; 2usize]> {
         unimplemented!()
     }
 }
@@ -16421,32 +11022,12 @@ impl spdk_nvme_cdata_oaes {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved1_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved1_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn ns_attribute_notices(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_ns_attribute_notices(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn ns_attribute_notices_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_ns_attribute_notices_raw(this: *mut Self, val: u32) {
         unimplemented!()
     }
     #[inline]
@@ -16461,32 +11042,12 @@ impl spdk_nvme_cdata_oaes {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn fw_activation_notices_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_fw_activation_notices_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved2(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved2(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved2_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved2_raw(this: *mut Self, val: u32) {
         unimplemented!()
     }
     #[inline]
@@ -16501,32 +11062,12 @@ impl spdk_nvme_cdata_oaes {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn ana_change_notices_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_ana_change_notices_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn pleal_change_notices(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_pleal_change_notices(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn pleal_change_notices_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_pleal_change_notices_raw(this: *mut Self, val: u32) {
         unimplemented!()
     }
     #[inline]
@@ -16541,32 +11082,12 @@ impl spdk_nvme_cdata_oaes {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn lba_sia_notices_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_lba_sia_notices_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn egealp_change_notices(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_egealp_change_notices(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn egealp_change_notices_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_egealp_change_notices_raw(this: *mut Self, val: u32) {
         unimplemented!()
     }
     #[inline]
@@ -16581,32 +11102,12 @@ impl spdk_nvme_cdata_oaes {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn nnvm_sse_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_nnvm_sse_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved3(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved3(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved3_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved3_raw(this: *mut Self, val: u32) {
         unimplemented!()
     }
     #[inline]
@@ -16621,16 +11122,6 @@ impl spdk_nvme_cdata_oaes {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn zdes_change_notices_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_zdes_change_notices_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved4(&self) -> u32 {
         unimplemented!()
     }
@@ -16641,51 +11132,12 @@ impl spdk_nvme_cdata_oaes {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved4_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved4_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn discovery_log_change_notices(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_discovery_log_change_notices(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn discovery_log_change_notices_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_discovery_log_change_notices_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        reserved1: u32,
-        ns_attribute_notices: u32,
-        fw_activation_notices: u32,
-        reserved2: u32,
-        ana_change_notices: u32,
-        pleal_change_notices: u32,
-        lba_sia_notices: u32,
-        egealp_change_notices: u32,
-        nnvm_sse: u32,
-        reserved3: u32,
-        zdes_change_notices: u32,
-        reserved4: u32,
-        discovery_log_change_notices: u32,
-    ) -> __BindgenBitfieldUnit<[u8; 4usize]> {
         unimplemented!()
     }
 }
@@ -16714,37 +11166,12 @@ impl spdk_nvme_cdata_ctratt__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn host_id_exhid_supported_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_host_id_exhid_supported_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn non_operational_power_state_permissive_mode(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_non_operational_power_state_permissive_mode(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn non_operational_power_state_permissive_mode_raw(
-        this: *const Self,
-    ) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_non_operational_power_state_permissive_mode_raw(
-        this: *mut Self,
-        val: u32,
-    ) {
         unimplemented!()
     }
     #[inline]
@@ -16759,32 +11186,12 @@ impl spdk_nvme_cdata_ctratt__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn nvm_sets_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_nvm_sets_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn read_recovery_levels(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_read_recovery_levels(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn read_recovery_levels_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_read_recovery_levels_raw(this: *mut Self, val: u32) {
         unimplemented!()
     }
     #[inline]
@@ -16799,32 +11206,12 @@ impl spdk_nvme_cdata_ctratt__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn endurance_groups_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_endurance_groups_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn predictable_latency_mode(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_predictable_latency_mode(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn predictable_latency_mode_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_predictable_latency_mode_raw(this: *mut Self, val: u32) {
         unimplemented!()
     }
     #[inline]
@@ -16839,32 +11226,12 @@ impl spdk_nvme_cdata_ctratt__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn tbkas_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_tbkas_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn namespace_granularity(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_namespace_granularity(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn namespace_granularity_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_namespace_granularity_raw(this: *mut Self, val: u32) {
         unimplemented!()
     }
     #[inline]
@@ -16879,32 +11246,12 @@ impl spdk_nvme_cdata_ctratt__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn sq_associations_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_sq_associations_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn uuid_list(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_uuid_list(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn uuid_list_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_uuid_list_raw(this: *mut Self, val: u32) {
         unimplemented!()
     }
     #[inline]
@@ -16919,32 +11266,12 @@ impl spdk_nvme_cdata_ctratt__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn mds_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_mds_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn fixed_capacity_management(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_fixed_capacity_management(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn fixed_capacity_management_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_fixed_capacity_management_raw(this: *mut Self, val: u32) {
         unimplemented!()
     }
     #[inline]
@@ -16959,32 +11286,12 @@ impl spdk_nvme_cdata_ctratt__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn variable_capacity_management_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_variable_capacity_management_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn delete_endurance_group(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_delete_endurance_group(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn delete_endurance_group_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_delete_endurance_group_raw(this: *mut Self, val: u32) {
         unimplemented!()
     }
     #[inline]
@@ -16999,32 +11306,12 @@ impl spdk_nvme_cdata_ctratt__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn delete_nvm_set_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_delete_nvm_set_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn elbas(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_elbas(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn elbas_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_elbas_raw(this: *mut Self, val: u32) {
         unimplemented!()
     }
     #[inline]
@@ -17039,16 +11326,6 @@ impl spdk_nvme_cdata_ctratt__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved1_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved1_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn fdps(&self) -> u32 {
         unimplemented!()
     }
@@ -17059,57 +11336,12 @@ impl spdk_nvme_cdata_ctratt__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn fdps_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_fdps_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved2(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved2(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved2_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved2_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        host_id_exhid_supported: u32,
-        non_operational_power_state_permissive_mode: u32,
-        nvm_sets: u32,
-        read_recovery_levels: u32,
-        endurance_groups: u32,
-        predictable_latency_mode: u32,
-        tbkas: u32,
-        namespace_granularity: u32,
-        sq_associations: u32,
-        uuid_list: u32,
-        mds: u32,
-        fixed_capacity_management: u32,
-        variable_capacity_management: u32,
-        delete_endurance_group: u32,
-        delete_nvm_set: u32,
-        elbas: u32,
-        reserved1: u32,
-        fdps: u32,
-        reserved2: u32,
-    ) -> __BindgenBitfieldUnit<[u8; 4usize]> {
         unimplemented!()
     }
 }
@@ -17237,32 +11469,12 @@ impl spdk_nvme_ctrlr_data__bindgen_ty_1__bindgen_ty_1__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn mports_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_mports_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn mctrs(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_mctrs(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn mctrs_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_mctrs_raw(this: *mut Self, val: u8) {
         unimplemented!()
     }
     #[inline]
@@ -17277,16 +11489,6 @@ impl spdk_nvme_ctrlr_data__bindgen_ty_1__bindgen_ty_1__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn ft_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_ft_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn anars(&self) -> u8 {
         unimplemented!()
     }
@@ -17297,43 +11499,12 @@ impl spdk_nvme_ctrlr_data__bindgen_ty_1__bindgen_ty_1__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn anars_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_anars_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn rsvd(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_rsvd(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn rsvd_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_rsvd_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        mports: u8,
-        mctrs: u8,
-        ft: u8,
-        anars: u8,
-        rsvd: u8,
-    ) -> __BindgenBitfieldUnit<[u8; 1usize]> {
         unimplemented!()
     }
 }
@@ -17355,32 +11526,12 @@ impl spdk_nvme_ctrlr_data__bindgen_ty_1__bindgen_ty_1__bindgen_ty_2 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn multi_port_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_multi_port_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn multi_ctrlr(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_multi_ctrlr(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn multi_ctrlr_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_multi_ctrlr_raw(this: *mut Self, val: u8) {
         unimplemented!()
     }
     #[inline]
@@ -17395,16 +11546,6 @@ impl spdk_nvme_ctrlr_data__bindgen_ty_1__bindgen_ty_1__bindgen_ty_2 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn sr_iov_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_sr_iov_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn ana_reporting(&self) -> u8 {
         unimplemented!()
     }
@@ -17415,43 +11556,12 @@ impl spdk_nvme_ctrlr_data__bindgen_ty_1__bindgen_ty_1__bindgen_ty_2 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn ana_reporting_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_ana_reporting_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        multi_port: u8,
-        multi_ctrlr: u8,
-        sr_iov: u8,
-        ana_reporting: u8,
-        reserved: u8,
-    ) -> __BindgenBitfieldUnit<[u8; 1usize]> {
         unimplemented!()
     }
 }
@@ -17483,16 +11593,6 @@ impl spdk_nvme_ctrlr_data__bindgen_ty_2 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn nvmesd_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_nvmesd_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn nvmee(&self) -> u8 {
         unimplemented!()
     }
@@ -17503,41 +11603,12 @@ impl spdk_nvme_ctrlr_data__bindgen_ty_2 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn nvmee_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_nvmee_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn nvmsr_rsvd(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_nvmsr_rsvd(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn nvmsr_rsvd_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_nvmsr_rsvd_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        nvmesd: u8,
-        nvmee: u8,
-        nvmsr_rsvd: u8,
-    ) -> __BindgenBitfieldUnit<[u8; 1usize]> {
         unimplemented!()
     }
 }
@@ -17559,37 +11630,12 @@ impl spdk_nvme_ctrlr_data__bindgen_ty_3 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn vwcr_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_vwcr_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn vwcrv(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_vwcrv(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn vwcrv_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_vwcrv_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(vwcr: u8, vwcrv: u8) -> __BindgenBitfieldUnit<[u8; 1usize]> {
         unimplemented!()
     }
 }
@@ -17611,16 +11657,6 @@ impl spdk_nvme_ctrlr_data__bindgen_ty_4 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn smbusme_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_smbusme_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn pcieme(&self) -> u8 {
         unimplemented!()
     }
@@ -17631,41 +11667,12 @@ impl spdk_nvme_ctrlr_data__bindgen_ty_4 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn pcieme_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_pcieme_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn mec_rsvd(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_mec_rsvd(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn mec_rsvd_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_mec_rsvd_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        smbusme: u8,
-        pcieme: u8,
-        mec_rsvd: u8,
-    ) -> __BindgenBitfieldUnit<[u8; 1usize]> {
         unimplemented!()
     }
 }
@@ -17687,32 +11694,12 @@ impl spdk_nvme_ctrlr_data__bindgen_ty_5 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn slot1_ro_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_slot1_ro_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn num_slots(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_num_slots(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn num_slots_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_num_slots_raw(this: *mut Self, val: u8) {
         unimplemented!()
     }
     #[inline]
@@ -17727,16 +11714,6 @@ impl spdk_nvme_ctrlr_data__bindgen_ty_5 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn activation_without_reset_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_activation_without_reset_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn multiple_update_detection(&self) -> u8 {
         unimplemented!()
     }
@@ -17747,43 +11724,12 @@ impl spdk_nvme_ctrlr_data__bindgen_ty_5 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn multiple_update_detection_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_multiple_update_detection_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn frmw_rsvd(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_frmw_rsvd(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn frmw_rsvd_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_frmw_rsvd_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        slot1_ro: u8,
-        num_slots: u8,
-        activation_without_reset: u8,
-        multiple_update_detection: u8,
-        frmw_rsvd: u8,
-    ) -> __BindgenBitfieldUnit<[u8; 1usize]> {
         unimplemented!()
     }
 }
@@ -17816,32 +11762,12 @@ impl spdk_nvme_ctrlr_data__bindgen_ty_6__bindgen_ty_1__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn smarts_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_smarts_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn cses(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_cses(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn cses_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_cses_raw(this: *mut Self, val: u8) {
         unimplemented!()
     }
     #[inline]
@@ -17856,32 +11782,12 @@ impl spdk_nvme_ctrlr_data__bindgen_ty_6__bindgen_ty_1__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn lpeds_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_lpeds_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn ts(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_ts(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn ts_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_ts_raw(this: *mut Self, val: u8) {
         unimplemented!()
     }
     #[inline]
@@ -17896,32 +11802,12 @@ impl spdk_nvme_ctrlr_data__bindgen_ty_6__bindgen_ty_1__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn pes_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_pes_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn mlps(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_mlps(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn mlps_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_mlps_raw(this: *mut Self, val: u8) {
         unimplemented!()
     }
     #[inline]
@@ -17936,46 +11822,12 @@ impl spdk_nvme_ctrlr_data__bindgen_ty_6__bindgen_ty_1__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn da4s_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_da4s_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn rsvd(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_rsvd(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn rsvd_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_rsvd_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        smarts: u8,
-        cses: u8,
-        lpeds: u8,
-        ts: u8,
-        pes: u8,
-        mlps: u8,
-        da4s: u8,
-        rsvd: u8,
-    ) -> __BindgenBitfieldUnit<[u8; 1usize]> {
         unimplemented!()
     }
 }
@@ -17997,32 +11849,12 @@ impl spdk_nvme_ctrlr_data__bindgen_ty_6__bindgen_ty_1__bindgen_ty_2 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn ns_smart_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_ns_smart_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn celp(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_celp(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn celp_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_celp_raw(this: *mut Self, val: u8) {
         unimplemented!()
     }
     #[inline]
@@ -18037,32 +11869,12 @@ impl spdk_nvme_ctrlr_data__bindgen_ty_6__bindgen_ty_1__bindgen_ty_2 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn edlp_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_edlp_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn telemetry(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_telemetry(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn telemetry_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_telemetry_raw(this: *mut Self, val: u8) {
         unimplemented!()
     }
     #[inline]
@@ -18077,32 +11889,12 @@ impl spdk_nvme_ctrlr_data__bindgen_ty_6__bindgen_ty_1__bindgen_ty_2 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn pelp_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_pelp_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn lplp(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_lplp(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn lplp_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_lplp_raw(this: *mut Self, val: u8) {
         unimplemented!()
     }
     #[inline]
@@ -18117,46 +11909,12 @@ impl spdk_nvme_ctrlr_data__bindgen_ty_6__bindgen_ty_1__bindgen_ty_2 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn da4_telemetry_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_da4_telemetry_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn lpa_rsvd(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_lpa_rsvd(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn lpa_rsvd_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_lpa_rsvd_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        ns_smart: u8,
-        celp: u8,
-        edlp: u8,
-        telemetry: u8,
-        pelp: u8,
-        lplp: u8,
-        da4_telemetry: u8,
-        lpa_rsvd: u8,
-    ) -> __BindgenBitfieldUnit<[u8; 1usize]> {
         unimplemented!()
     }
 }
@@ -18188,40 +11946,12 @@ impl spdk_nvme_ctrlr_data__bindgen_ty_7 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn spec_format_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_spec_format_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn avscc_rsvd(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_avscc_rsvd(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn avscc_rsvd_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_avscc_rsvd_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        spec_format: u8,
-        avscc_rsvd: u8,
-    ) -> __BindgenBitfieldUnit<[u8; 1usize]> {
         unimplemented!()
     }
 }
@@ -18243,40 +11973,12 @@ impl spdk_nvme_ctrlr_data__bindgen_ty_8 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn supported_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_supported_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn apsta_rsvd(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_apsta_rsvd(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn apsta_rsvd_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_apsta_rsvd_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        supported: u8,
-        apsta_rsvd: u8,
-    ) -> __BindgenBitfieldUnit<[u8; 1usize]> {
         unimplemented!()
     }
 }
@@ -18301,16 +12003,6 @@ impl spdk_nvme_ctrlr_data__bindgen_ty_9 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn num_rpmb_units_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_num_rpmb_units_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn auth_method(&self) -> u8 {
         unimplemented!()
     }
@@ -18321,41 +12013,12 @@ impl spdk_nvme_ctrlr_data__bindgen_ty_9 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn auth_method_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_auth_method_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved1(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved1(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved1_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved1_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        num_rpmb_units: u8,
-        auth_method: u8,
-        reserved1: u8,
-    ) -> __BindgenBitfieldUnit<[u8; 1usize]> {
         unimplemented!()
     }
 }
@@ -18383,40 +12046,12 @@ impl spdk_nvme_ctrlr_data__bindgen_ty_10__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn one_only_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_one_only_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        one_only: u8,
-        reserved: u8,
-    ) -> __BindgenBitfieldUnit<[u8; 1usize]> {
         unimplemented!()
     }
 }
@@ -18449,40 +12084,12 @@ impl spdk_nvme_ctrlr_data__bindgen_ty_11__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn supported_raw(this: *const Self) -> u16 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_supported_raw(this: *mut Self, val: u16) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved(&self) -> u16 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved(&mut self, val: u16) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved_raw(this: *const Self) -> u16 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved_raw(this: *mut Self, val: u16) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        supported: u16,
-        reserved: u16,
-    ) -> __BindgenBitfieldUnit<[u8; 2usize]> {
         unimplemented!()
     }
 }
@@ -18515,32 +12122,12 @@ impl spdk_nvme_ctrlr_data__bindgen_ty_12__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn crypto_erase_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_crypto_erase_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn block_erase(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_block_erase(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn block_erase_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_block_erase_raw(this: *mut Self, val: u32) {
         unimplemented!()
     }
     #[inline]
@@ -18555,42 +12142,12 @@ impl spdk_nvme_ctrlr_data__bindgen_ty_12__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn overwrite_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_overwrite_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        crypto_erase: u32,
-        block_erase: u32,
-        overwrite: u32,
-        reserved: u32,
-    ) -> __BindgenBitfieldUnit<[u8; 4usize]> {
         unimplemented!()
     }
 }
@@ -18617,32 +12174,12 @@ impl spdk_nvme_ctrlr_data__bindgen_ty_13 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn ana_optimized_state_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_ana_optimized_state_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn ana_non_optimized_state(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_ana_non_optimized_state(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn ana_non_optimized_state_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_ana_non_optimized_state_raw(this: *mut Self, val: u8) {
         unimplemented!()
     }
     #[inline]
@@ -18657,32 +12194,12 @@ impl spdk_nvme_ctrlr_data__bindgen_ty_13 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn ana_inaccessible_state_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_ana_inaccessible_state_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn ana_persistent_loss_state(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_ana_persistent_loss_state(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn ana_persistent_loss_state_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_ana_persistent_loss_state_raw(this: *mut Self, val: u8) {
         unimplemented!()
     }
     #[inline]
@@ -18697,32 +12214,12 @@ impl spdk_nvme_ctrlr_data__bindgen_ty_13 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn ana_change_state_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_ana_change_state_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved_raw(this: *mut Self, val: u8) {
         unimplemented!()
     }
     #[inline]
@@ -18737,46 +12234,12 @@ impl spdk_nvme_ctrlr_data__bindgen_ty_13 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn no_change_anagrpid_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_no_change_anagrpid_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn non_zero_anagrpid(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_non_zero_anagrpid(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn non_zero_anagrpid_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_non_zero_anagrpid_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        ana_optimized_state: u8,
-        ana_non_optimized_state: u8,
-        ana_inaccessible_state: u8,
-        ana_persistent_loss_state: u8,
-        ana_change_state: u8,
-        reserved: u8,
-        no_change_anagrpid: u8,
-        non_zero_anagrpid: u8,
-    ) -> __BindgenBitfieldUnit<[u8; 1usize]> {
         unimplemented!()
     }
 }
@@ -18798,37 +12261,12 @@ impl spdk_nvme_ctrlr_data__bindgen_ty_14 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn min_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_min_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn max(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_max(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn max_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_max_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(min: u8, max: u8) -> __BindgenBitfieldUnit<[u8; 1usize]> {
         unimplemented!()
     }
 }
@@ -18850,37 +12288,12 @@ impl spdk_nvme_ctrlr_data__bindgen_ty_15 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn min_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_min_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn max(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_max(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn max_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_max_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(min: u8, max: u8) -> __BindgenBitfieldUnit<[u8; 1usize]> {
         unimplemented!()
     }
 }
@@ -18902,32 +12315,12 @@ impl spdk_nvme_ctrlr_data__bindgen_ty_16 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn format_all_ns_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_format_all_ns_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn erase_all_ns(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_erase_all_ns(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn erase_all_ns_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_erase_all_ns_raw(this: *mut Self, val: u8) {
         unimplemented!()
     }
     #[inline]
@@ -18942,42 +12335,12 @@ impl spdk_nvme_ctrlr_data__bindgen_ty_16 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn crypto_erase_supported_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_crypto_erase_supported_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        format_all_ns: u8,
-        erase_all_ns: u8,
-        crypto_erase_supported: u8,
-        reserved: u8,
-    ) -> __BindgenBitfieldUnit<[u8; 1usize]> {
         unimplemented!()
     }
 }
@@ -18999,16 +12362,6 @@ impl spdk_nvme_ctrlr_data__bindgen_ty_17 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn present_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_present_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn flush_broadcast(&self) -> u8 {
         unimplemented!()
     }
@@ -19019,41 +12372,12 @@ impl spdk_nvme_ctrlr_data__bindgen_ty_17 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn flush_broadcast_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_flush_broadcast_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        present: u8,
-        flush_broadcast: u8,
-        reserved: u8,
-    ) -> __BindgenBitfieldUnit<[u8; 1usize]> {
         unimplemented!()
     }
 }
@@ -19075,40 +12399,12 @@ impl spdk_nvme_ctrlr_data__bindgen_ty_18 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn copy_format0_raw(this: *const Self) -> u16 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_copy_format0_raw(this: *mut Self, val: u16) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved1(&self) -> u16 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved1(&mut self, val: u16) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved1_raw(this: *const Self) -> u16 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved1_raw(this: *mut Self, val: u16) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        copy_format0: u16,
-        reserved1: u16,
-    ) -> __BindgenBitfieldUnit<[u8; 2usize]> {
         unimplemented!()
     }
 }
@@ -19168,16 +12464,6 @@ impl spdk_nvme_primary_ctrl_capabilities__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn vq_supported_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_vq_supported_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn vi_supported(&self) -> u8 {
         unimplemented!()
     }
@@ -19188,41 +12474,12 @@ impl spdk_nvme_primary_ctrl_capabilities__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn vi_supported_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_vi_supported_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        vq_supported: u8,
-        vi_supported: u8,
-        reserved: u8,
-    ) -> __BindgenBitfieldUnit<[u8; 1usize]> {
         unimplemented!()
     }
 }
@@ -19261,40 +12518,12 @@ impl spdk_nvme_secondary_ctrl_entry__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn is_online_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_is_online_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        is_online: u8,
-        reserved: u8,
-    ) -> __BindgenBitfieldUnit<[u8; 1usize]> {
         unimplemented!()
     }
 }
@@ -19339,32 +12568,12 @@ impl spdk_nvme_rescap__bindgen_ty_1__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn ptpls_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_ptpls_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn wes(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_wes(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn wes_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_wes_raw(this: *mut Self, val: u8) {
         unimplemented!()
     }
     #[inline]
@@ -19379,32 +12588,12 @@ impl spdk_nvme_rescap__bindgen_ty_1__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn eas_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_eas_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn weros(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_weros(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn weros_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_weros_raw(this: *mut Self, val: u8) {
         unimplemented!()
     }
     #[inline]
@@ -19419,32 +12608,12 @@ impl spdk_nvme_rescap__bindgen_ty_1__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn earos_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_earos_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn wears(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_wears(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn wears_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_wears_raw(this: *mut Self, val: u8) {
         unimplemented!()
     }
     #[inline]
@@ -19459,46 +12628,12 @@ impl spdk_nvme_rescap__bindgen_ty_1__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn eaars_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_eaars_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn ieks(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_ieks(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn ieks_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_ieks_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        ptpls: u8,
-        wes: u8,
-        eas: u8,
-        weros: u8,
-        earos: u8,
-        wears: u8,
-        eaars: u8,
-        ieks: u8,
-    ) -> __BindgenBitfieldUnit<[u8; 1usize]> {
         unimplemented!()
     }
 }
@@ -19520,32 +12655,12 @@ impl spdk_nvme_rescap__bindgen_ty_1__bindgen_ty_2 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn persist_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_persist_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn write_exclusive(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_write_exclusive(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn write_exclusive_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_write_exclusive_raw(this: *mut Self, val: u8) {
         unimplemented!()
     }
     #[inline]
@@ -19560,32 +12675,12 @@ impl spdk_nvme_rescap__bindgen_ty_1__bindgen_ty_2 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn exclusive_access_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_exclusive_access_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn write_exclusive_reg_only(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_write_exclusive_reg_only(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn write_exclusive_reg_only_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_write_exclusive_reg_only_raw(this: *mut Self, val: u8) {
         unimplemented!()
     }
     #[inline]
@@ -19600,32 +12695,12 @@ impl spdk_nvme_rescap__bindgen_ty_1__bindgen_ty_2 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn exclusive_access_reg_only_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_exclusive_access_reg_only_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn write_exclusive_all_reg(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_write_exclusive_all_reg(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn write_exclusive_all_reg_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_write_exclusive_all_reg_raw(this: *mut Self, val: u8) {
         unimplemented!()
     }
     #[inline]
@@ -19640,46 +12715,12 @@ impl spdk_nvme_rescap__bindgen_ty_1__bindgen_ty_2 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn exclusive_access_all_reg_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_exclusive_access_all_reg_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn ignore_existing_key(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_ignore_existing_key(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn ignore_existing_key_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_ignore_existing_key_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        persist: u8,
-        write_exclusive: u8,
-        exclusive_access: u8,
-        write_exclusive_reg_only: u8,
-        exclusive_access_reg_only: u8,
-        write_exclusive_all_reg: u8,
-        exclusive_access_all_reg: u8,
-        ignore_existing_key: u8,
-    ) -> __BindgenBitfieldUnit<[u8; 1usize]> {
         unimplemented!()
     }
 }
@@ -19722,37 +12763,12 @@ impl spdk_nvme_fpi__bindgen_ty_1__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn rfnvm_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_rfnvm_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn fpis(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_fpis(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn fpis_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_fpis_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(rfnvm: u8, fpis: u8) -> __BindgenBitfieldUnit<[u8; 1usize]> {
         unimplemented!()
     }
 }
@@ -19774,40 +12790,12 @@ impl spdk_nvme_fpi__bindgen_ty_1__bindgen_ty_2 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn percentage_remaining_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_percentage_remaining_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn fpi_supported(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_fpi_supported(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn fpi_supported_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_fpi_supported_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        percentage_remaining: u8,
-        fpi_supported: u8,
-    ) -> __BindgenBitfieldUnit<[u8; 1usize]> {
         unimplemented!()
     }
 }
@@ -19850,16 +12838,6 @@ impl spdk_nvme_nmic__bindgen_ty_1__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn shrns_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_shrns_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn disns(&self) -> u8 {
         unimplemented!()
     }
@@ -19870,41 +12848,12 @@ impl spdk_nvme_nmic__bindgen_ty_1__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn disns_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_disns_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn rsvd(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_rsvd(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn rsvd_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_rsvd_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        shrns: u8,
-        disns: u8,
-        rsvd: u8,
-    ) -> __BindgenBitfieldUnit<[u8; 1usize]> {
         unimplemented!()
     }
 }
@@ -19926,40 +12875,12 @@ impl spdk_nvme_nmic__bindgen_ty_1__bindgen_ty_2 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn can_share_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_can_share_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        can_share: u8,
-        reserved: u8,
-    ) -> __BindgenBitfieldUnit<[u8; 1usize]> {
         unimplemented!()
     }
 }
@@ -20002,37 +12923,12 @@ impl spdk_nvme_nsattr__bindgen_ty_1__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn cwp_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_cwp_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn rsvd(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_rsvd(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn rsvd_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_rsvd_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(cwp: u8, rsvd: u8) -> __BindgenBitfieldUnit<[u8; 1usize]> {
         unimplemented!()
     }
 }
@@ -20054,40 +12950,12 @@ impl spdk_nvme_nsattr__bindgen_ty_1__bindgen_ty_2 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn write_protected_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_write_protected_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        write_protected: u8,
-        reserved: u8,
-    ) -> __BindgenBitfieldUnit<[u8; 1usize]> {
         unimplemented!()
     }
 }
@@ -20162,32 +13030,12 @@ impl spdk_nvme_ns_data__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn thin_prov_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_thin_prov_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn ns_atomic_write_unit(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_ns_atomic_write_unit(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn ns_atomic_write_unit_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_ns_atomic_write_unit_raw(this: *mut Self, val: u8) {
         unimplemented!()
     }
     #[inline]
@@ -20202,32 +13050,12 @@ impl spdk_nvme_ns_data__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn dealloc_or_unwritten_error_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_dealloc_or_unwritten_error_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn guid_never_reused(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_guid_never_reused(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn guid_never_reused_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_guid_never_reused_raw(this: *mut Self, val: u8) {
         unimplemented!()
     }
     #[inline]
@@ -20242,44 +13070,12 @@ impl spdk_nvme_ns_data__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn optperf_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_optperf_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved1(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved1(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved1_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved1_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        thin_prov: u8,
-        ns_atomic_write_unit: u8,
-        dealloc_or_unwritten_error: u8,
-        guid_never_reused: u8,
-        optperf: u8,
-        reserved1: u8,
-    ) -> __BindgenBitfieldUnit<[u8; 1usize]> {
         unimplemented!()
     }
 }
@@ -20301,32 +13097,12 @@ impl spdk_nvme_ns_data__bindgen_ty_2 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn format_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_format_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn extended(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_extended(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn extended_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_extended_raw(this: *mut Self, val: u8) {
         unimplemented!()
     }
     #[inline]
@@ -20341,42 +13117,12 @@ impl spdk_nvme_ns_data__bindgen_ty_2 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn msb_format_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_msb_format_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved2(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved2(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved2_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved2_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        format: u8,
-        extended: u8,
-        msb_format: u8,
-        reserved2: u8,
-    ) -> __BindgenBitfieldUnit<[u8; 1usize]> {
         unimplemented!()
     }
 }
@@ -20398,16 +13144,6 @@ impl spdk_nvme_ns_data__bindgen_ty_3 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn extended_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_extended_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn pointer(&self) -> u8 {
         unimplemented!()
     }
@@ -20418,41 +13154,12 @@ impl spdk_nvme_ns_data__bindgen_ty_3 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn pointer_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_pointer_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved3(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved3(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved3_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved3_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        extended: u8,
-        pointer: u8,
-        reserved3: u8,
-    ) -> __BindgenBitfieldUnit<[u8; 1usize]> {
         unimplemented!()
     }
 }
@@ -20474,32 +13181,12 @@ impl spdk_nvme_ns_data__bindgen_ty_4 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn pit1_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_pit1_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn pit2(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_pit2(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn pit2_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_pit2_raw(this: *mut Self, val: u8) {
         unimplemented!()
     }
     #[inline]
@@ -20514,16 +13201,6 @@ impl spdk_nvme_ns_data__bindgen_ty_4 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn pit3_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_pit3_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn md_start(&self) -> u8 {
         unimplemented!()
     }
@@ -20534,43 +13211,12 @@ impl spdk_nvme_ns_data__bindgen_ty_4 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn md_start_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_md_start_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn md_end(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_md_end(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn md_end_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_md_end_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        pit1: u8,
-        pit2: u8,
-        pit3: u8,
-        md_start: u8,
-        md_end: u8,
-    ) -> __BindgenBitfieldUnit<[u8; 1usize]> {
         unimplemented!()
     }
 }
@@ -20592,16 +13238,6 @@ impl spdk_nvme_ns_data__bindgen_ty_5 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn pit_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_pit_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn md_start(&self) -> u8 {
         unimplemented!()
     }
@@ -20612,41 +13248,12 @@ impl spdk_nvme_ns_data__bindgen_ty_5 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn md_start_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_md_start_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved4(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved4(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved4_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved4_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        pit: u8,
-        md_start: u8,
-        reserved4: u8,
-    ) -> __BindgenBitfieldUnit<[u8; 1usize]> {
         unimplemented!()
     }
 }
@@ -20685,32 +13292,12 @@ impl spdk_nvme_ns_data__bindgen_ty_7__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn read_value_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_read_value_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn write_zero_deallocate(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_write_zero_deallocate(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn write_zero_deallocate_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_write_zero_deallocate_raw(this: *mut Self, val: u8) {
         unimplemented!()
     }
     #[inline]
@@ -20725,42 +13312,12 @@ impl spdk_nvme_ns_data__bindgen_ty_7__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn guard_value_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_guard_value_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        read_value: u8,
-        write_zero_deallocate: u8,
-        guard_value: u8,
-        reserved: u8,
-    ) -> __BindgenBitfieldUnit<[u8; 1usize]> {
         unimplemented!()
     }
 }
@@ -20788,32 +13345,12 @@ impl spdk_nvme_ns_data__bindgen_ty_8 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn ms_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_ms_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn lbads(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_lbads(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn lbads_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_lbads_raw(this: *mut Self, val: u32) {
         unimplemented!()
     }
     #[inline]
@@ -20828,42 +13365,12 @@ impl spdk_nvme_ns_data__bindgen_ty_8 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn rp_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_rp_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved6(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved6(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved6_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved6_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        ms: u32,
-        lbads: u32,
-        rp: u32,
-        reserved6: u32,
-    ) -> __BindgenBitfieldUnit<[u8; 4usize]> {
         unimplemented!()
     }
 }
@@ -20905,32 +13412,12 @@ impl spdk_nvme_nvm_ns_data__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn _16bpists_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set__16bpists_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn _16bpistm(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set__16bpistm(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn _16bpistm_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set__16bpistm_raw(this: *mut Self, val: u8) {
         unimplemented!()
     }
     #[inline]
@@ -20945,42 +13432,12 @@ impl spdk_nvme_nvm_ns_data__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn stcrs_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_stcrs_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        _16bpists: u8,
-        _16bpistm: u8,
-        stcrs: u8,
-        reserved: u8,
-    ) -> __BindgenBitfieldUnit<[u8; 1usize]> {
         unimplemented!()
     }
 }
@@ -21003,16 +13460,6 @@ impl spdk_nvme_nvm_ns_data__bindgen_ty_2 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn sts_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_sts_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn pif(&self) -> u32 {
         unimplemented!()
     }
@@ -21023,41 +13470,12 @@ impl spdk_nvme_nvm_ns_data__bindgen_ty_2 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn pif_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_pif_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        sts: u32,
-        pif: u32,
-        reserved: u32,
-    ) -> __BindgenBitfieldUnit<[u8; 4usize]> {
         unimplemented!()
     }
 }
@@ -21120,16 +13538,6 @@ impl spdk_nvme_zns_ns_data__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn variable_zone_capacity_raw(this: *const Self) -> u16 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_variable_zone_capacity_raw(this: *mut Self, val: u16) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn zone_active_excursions(&self) -> u16 {
         unimplemented!()
     }
@@ -21140,41 +13548,12 @@ impl spdk_nvme_zns_ns_data__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn zone_active_excursions_raw(this: *const Self) -> u16 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_zone_active_excursions_raw(this: *mut Self, val: u16) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved0(&self) -> u16 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved0(&mut self, val: u16) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved0_raw(this: *const Self) -> u16 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved0_raw(this: *mut Self, val: u16) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        variable_zone_capacity: u16,
-        zone_active_excursions: u16,
-        reserved0: u16,
-    ) -> __BindgenBitfieldUnit<[u8; 2usize]> {
         unimplemented!()
     }
 }
@@ -21197,40 +13576,12 @@ impl spdk_nvme_zns_ns_data__bindgen_ty_2 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn read_across_zone_boundaries_raw(this: *const Self) -> u16 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_read_across_zone_boundaries_raw(this: *mut Self, val: u16) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved0(&self) -> u16 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved0(&mut self, val: u16) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved0_raw(this: *const Self) -> u16 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved0_raw(this: *mut Self, val: u16) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        read_across_zone_boundaries: u16,
-        reserved0: u16,
-    ) -> __BindgenBitfieldUnit<[u8; 2usize]> {
         unimplemented!()
     }
 }
@@ -21253,40 +13604,12 @@ impl spdk_nvme_zns_ns_data__bindgen_ty_3 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn zdes_raw(this: *const Self) -> u64 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_zdes_raw(this: *mut Self, val: u64) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved15(&self) -> u64 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved15(&mut self, val: u64) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved15_raw(this: *const Self) -> u64 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved15_raw(this: *mut Self, val: u64) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        zdes: u64,
-        reserved15: u64,
-    ) -> __BindgenBitfieldUnit<[u8; 8usize]> {
         unimplemented!()
     }
 }
@@ -21332,32 +13655,12 @@ impl spdk_nvme_ns_iocs_independent_data__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved1_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved1_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn uidreuse(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_uidreuse(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn uidreuse_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_uidreuse_raw(this: *mut Self, val: u8) {
         unimplemented!()
     }
     #[inline]
@@ -21372,16 +13675,6 @@ impl spdk_nvme_ns_iocs_independent_data__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn rmedia_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_rmedia_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn vwcnp(&self) -> u8 {
         unimplemented!()
     }
@@ -21392,43 +13685,12 @@ impl spdk_nvme_ns_iocs_independent_data__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn vwcnp_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_vwcnp_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved2(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved2(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved2_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved2_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        reserved1: u8,
-        uidreuse: u8,
-        rmedia: u8,
-        vwcnp: u8,
-        reserved2: u8,
-    ) -> __BindgenBitfieldUnit<[u8; 1usize]> {
         unimplemented!()
     }
 }
@@ -21450,16 +13712,6 @@ impl spdk_nvme_ns_iocs_independent_data__bindgen_ty_2 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn nrdy_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_nrdy_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn ioi(&self) -> u8 {
         unimplemented!()
     }
@@ -21470,41 +13722,12 @@ impl spdk_nvme_ns_iocs_independent_data__bindgen_ty_2 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn ioi_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_ioi_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        nrdy: u8,
-        ioi: u8,
-        reserved: u8,
-    ) -> __BindgenBitfieldUnit<[u8; 1usize]> {
         unimplemented!()
     }
 }
@@ -21526,16 +13749,6 @@ impl spdk_nvme_ns_iocs_independent_data__bindgen_ty_3 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn kpioens_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_kpioens_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn kpiosns(&self) -> u8 {
         unimplemented!()
     }
@@ -21546,41 +13759,12 @@ impl spdk_nvme_ns_iocs_independent_data__bindgen_ty_3 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn kpiosns_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_kpiosns_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        kpioens: u8,
-        kpiosns: u8,
-        reserved: u8,
-    ) -> __BindgenBitfieldUnit<[u8; 1usize]> {
         unimplemented!()
     }
 }
@@ -21608,32 +13792,12 @@ impl spdk_nvme_iocs_vector {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn nvm_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_nvm_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn kv(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_kv(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn kv_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_kv_raw(this: *mut Self, val: u8) {
         unimplemented!()
     }
     #[inline]
@@ -21648,42 +13812,12 @@ impl spdk_nvme_iocs_vector {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn zns_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_zns_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn rsvd(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_rsvd(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn rsvd_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_rsvd_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        nvm: u8,
-        kv: u8,
-        zns: u8,
-        rsvd: u8,
-    ) -> __BindgenBitfieldUnit<[u8; 1usize]> {
         unimplemented!()
     }
 }
@@ -21786,40 +13920,12 @@ impl spdk_nvme_registered_ctrlr_data__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn status_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_status_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved1(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved1(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved1_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved1_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        status: u8,
-        reserved1: u8,
-    ) -> __BindgenBitfieldUnit<[u8; 1usize]> {
         unimplemented!()
     }
 }
@@ -21851,40 +13957,12 @@ impl spdk_nvme_registered_ctrlr_extended_data__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn status_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_status_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved1(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved1(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved1_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved1_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        status: u8,
-        reserved1: u8,
-    ) -> __BindgenBitfieldUnit<[u8; 1usize]> {
         unimplemented!()
     }
 }
@@ -22051,32 +14129,12 @@ impl spdk_nvme_supported_log_pages__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn lsupp_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_lsupp_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn ios(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_ios(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn ios_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_ios_raw(this: *mut Self, val: u32) {
         unimplemented!()
     }
     #[inline]
@@ -22091,42 +14149,12 @@ impl spdk_nvme_supported_log_pages__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn lidsp(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_lidsp(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn lidsp_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_lidsp_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        lsupp: u32,
-        ios: u32,
-        reserved: u32,
-        lidsp: u32,
-    ) -> __BindgenBitfieldUnit<[u8; 4usize]> {
         unimplemented!()
     }
 }
@@ -22159,32 +14187,12 @@ impl spdk_nvme_feature_ids_effects_log_page__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn fsupp_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_fsupp_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn udcc(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_udcc(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn udcc_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_udcc_raw(this: *mut Self, val: u32) {
         unimplemented!()
     }
     #[inline]
@@ -22199,32 +14207,12 @@ impl spdk_nvme_feature_ids_effects_log_page__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn ncc_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_ncc_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn nic(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_nic(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn nic_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_nic_raw(this: *mut Self, val: u32) {
         unimplemented!()
     }
     #[inline]
@@ -22239,32 +14227,12 @@ impl spdk_nvme_feature_ids_effects_log_page__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn ccc_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_ccc_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved_raw(this: *mut Self, val: u32) {
         unimplemented!()
     }
     #[inline]
@@ -22279,32 +14247,12 @@ impl spdk_nvme_feature_ids_effects_log_page__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn uss_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_uss_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn nscpe(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_nscpe(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn nscpe_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_nscpe_raw(this: *mut Self, val: u32) {
         unimplemented!()
     }
     #[inline]
@@ -22319,32 +14267,12 @@ impl spdk_nvme_feature_ids_effects_log_page__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn cscpe_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_cscpe_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn nsetscpe(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_nsetscpe(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn nsetscpe_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_nsetscpe_raw(this: *mut Self, val: u32) {
         unimplemented!()
     }
     #[inline]
@@ -22359,32 +14287,12 @@ impl spdk_nvme_feature_ids_effects_log_page__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn egscpe_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_egscpe_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn dscpe(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_dscpe(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn dscpe_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_dscpe_raw(this: *mut Self, val: u32) {
         unimplemented!()
     }
     #[inline]
@@ -22399,16 +14307,6 @@ impl spdk_nvme_feature_ids_effects_log_page__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn nsscpe_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_nsscpe_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn cdqscpe(&self) -> u32 {
         unimplemented!()
     }
@@ -22419,53 +14317,12 @@ impl spdk_nvme_feature_ids_effects_log_page__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn cdqscpe_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_cdqscpe_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn fsp_reserved(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_fsp_reserved(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn fsp_reserved_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_fsp_reserved_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        fsupp: u32,
-        udcc: u32,
-        ncc: u32,
-        nic: u32,
-        ccc: u32,
-        reserved: u32,
-        uss: u32,
-        nscpe: u32,
-        cscpe: u32,
-        nsetscpe: u32,
-        egscpe: u32,
-        dscpe: u32,
-        nsscpe: u32,
-        cdqscpe: u32,
-        fsp_reserved: u32,
-    ) -> __BindgenBitfieldUnit<[u8; 4usize]> {
         unimplemented!()
     }
 }
@@ -22539,32 +14396,12 @@ impl spdk_nvme_cmds_and_effect_entry {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn csupp_raw(this: *const Self) -> u16 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_csupp_raw(this: *mut Self, val: u16) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn lbcc(&self) -> u16 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_lbcc(&mut self, val: u16) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn lbcc_raw(this: *const Self) -> u16 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_lbcc_raw(this: *mut Self, val: u16) {
         unimplemented!()
     }
     #[inline]
@@ -22579,32 +14416,12 @@ impl spdk_nvme_cmds_and_effect_entry {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn ncc_raw(this: *const Self) -> u16 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_ncc_raw(this: *mut Self, val: u16) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn nic(&self) -> u16 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_nic(&mut self, val: u16) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn nic_raw(this: *const Self) -> u16 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_nic_raw(this: *mut Self, val: u16) {
         unimplemented!()
     }
     #[inline]
@@ -22619,32 +14436,12 @@ impl spdk_nvme_cmds_and_effect_entry {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn ccc_raw(this: *const Self) -> u16 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_ccc_raw(this: *mut Self, val: u16) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved1(&self) -> u16 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved1(&mut self, val: u16) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved1_raw(this: *const Self) -> u16 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved1_raw(this: *mut Self, val: u16) {
         unimplemented!()
     }
     #[inline]
@@ -22659,32 +14456,12 @@ impl spdk_nvme_cmds_and_effect_entry {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn cse_raw(this: *const Self) -> u16 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_cse_raw(this: *mut Self, val: u16) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn uss(&self) -> u16 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_uss(&mut self, val: u16) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn uss_raw(this: *const Self) -> u16 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_uss_raw(this: *mut Self, val: u16) {
         unimplemented!()
     }
     #[inline]
@@ -22699,32 +14476,12 @@ impl spdk_nvme_cmds_and_effect_entry {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn nscpe_raw(this: *const Self) -> u16 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_nscpe_raw(this: *mut Self, val: u16) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn cscpe(&self) -> u16 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_cscpe(&mut self, val: u16) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn cscpe_raw(this: *const Self) -> u16 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_cscpe_raw(this: *mut Self, val: u16) {
         unimplemented!()
     }
     #[inline]
@@ -22739,32 +14496,12 @@ impl spdk_nvme_cmds_and_effect_entry {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn nsetscpe_raw(this: *const Self) -> u16 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_nsetscpe_raw(this: *mut Self, val: u16) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn egscpe(&self) -> u16 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_egscpe(&mut self, val: u16) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn egscpe_raw(this: *const Self) -> u16 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_egscpe_raw(this: *mut Self, val: u16) {
         unimplemented!()
     }
     #[inline]
@@ -22779,16 +14516,6 @@ impl spdk_nvme_cmds_and_effect_entry {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn dscpe_raw(this: *const Self) -> u16 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_dscpe_raw(this: *mut Self, val: u16) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn nsscpe(&self) -> u16 {
         unimplemented!()
     }
@@ -22799,53 +14526,12 @@ impl spdk_nvme_cmds_and_effect_entry {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn nsscpe_raw(this: *const Self) -> u16 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_nsscpe_raw(this: *mut Self, val: u16) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn csp_reserved(&self) -> u16 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_csp_reserved(&mut self, val: u16) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn csp_reserved_raw(this: *const Self) -> u16 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_csp_reserved_raw(this: *mut Self, val: u16) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        csupp: u16,
-        lbcc: u16,
-        ncc: u16,
-        nic: u16,
-        ccc: u16,
-        reserved1: u16,
-        cse: u16,
-        uss: u16,
-        nscpe: u16,
-        cscpe: u16,
-        nsetscpe: u16,
-        egscpe: u16,
-        dscpe: u16,
-        nsscpe: u16,
-        csp_reserved: u16,
-    ) -> __BindgenBitfieldUnit<[u8; 4usize]> {
         unimplemented!()
     }
 }
@@ -22915,32 +14601,12 @@ impl spdk_nvme_sanitize_status_sstat {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn status_raw(this: *const Self) -> u16 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_status_raw(this: *mut Self, val: u16) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn complete_pass(&self) -> u16 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_complete_pass(&mut self, val: u16) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn complete_pass_raw(this: *const Self) -> u16 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_complete_pass_raw(this: *mut Self, val: u16) {
         unimplemented!()
     }
     #[inline]
@@ -22955,42 +14621,12 @@ impl spdk_nvme_sanitize_status_sstat {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn global_data_erase_raw(this: *const Self) -> u16 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_global_data_erase_raw(this: *mut Self, val: u16) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved(&self) -> u16 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved(&mut self, val: u16) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved_raw(this: *const Self) -> u16 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved_raw(this: *mut Self, val: u16) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        status: u16,
-        complete_pass: u16,
-        global_data_erase: u16,
-        reserved: u16,
-    ) -> __BindgenBitfieldUnit<[u8; 2usize]> {
         unimplemented!()
     }
 }
@@ -23113,32 +14749,12 @@ impl spdk_nvme_async_event_completion__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn async_event_type_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_async_event_type_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved1(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved1(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved1_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved1_raw(this: *mut Self, val: u32) {
         unimplemented!()
     }
     #[inline]
@@ -23153,16 +14769,6 @@ impl spdk_nvme_async_event_completion__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn async_event_info_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_async_event_info_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn log_page_identifier(&self) -> u32 {
         unimplemented!()
     }
@@ -23173,43 +14779,12 @@ impl spdk_nvme_async_event_completion__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn log_page_identifier_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_log_page_identifier_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved2(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved2(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved2_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved2_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        async_event_type: u32,
-        reserved1: u32,
-        async_event_info: u32,
-        log_page_identifier: u32,
-        reserved2: u32,
-    ) -> __BindgenBitfieldUnit<[u8; 4usize]> {
         unimplemented!()
     }
 }
@@ -23244,32 +14819,12 @@ impl spdk_nvme_firmware_page__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn active_slot_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_active_slot_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved3(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved3(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved3_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved3_raw(this: *mut Self, val: u8) {
         unimplemented!()
     }
     #[inline]
@@ -23284,42 +14839,12 @@ impl spdk_nvme_firmware_page__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn next_reset_slot_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_next_reset_slot_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved7(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved7(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved7_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved7_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        active_slot: u8,
-        reserved3: u8,
-        next_reset_slot: u8,
-        reserved7: u8,
-    ) -> __BindgenBitfieldUnit<[u8; 1usize]> {
         unimplemented!()
     }
 }
@@ -23370,40 +14895,12 @@ impl spdk_nvme_ana_group_descriptor {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn ana_state_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_ana_state_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved0(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved0(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved0_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved0_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        ana_state: u8,
-        reserved0: u8,
-    ) -> __BindgenBitfieldUnit<[u8; 1usize]> {
         unimplemented!()
     }
 }
@@ -23460,32 +14957,12 @@ impl spdk_nvme_fdp_cfg_descriptor__bindgen_ty_1__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn rgif_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_rgif_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn fdpvwc(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_fdpvwc(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn fdpvwc_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_fdpvwc_raw(this: *mut Self, val: u8) {
         unimplemented!()
     }
     #[inline]
@@ -23500,42 +14977,12 @@ impl spdk_nvme_fdp_cfg_descriptor__bindgen_ty_1__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn rsvd1_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_rsvd1_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn fdpcv(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_fdpcv(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn fdpcv_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_fdpcv_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        rgif: u8,
-        fdpvwc: u8,
-        rsvd1: u8,
-        fdpcv: u8,
-    ) -> __BindgenBitfieldUnit<[u8; 1usize]> {
         unimplemented!()
     }
 }
@@ -23659,40 +15106,12 @@ impl spdk_nvme_fdp_event_media_reallocated__bindgen_ty_1__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn lbav_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_lbav_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        lbav: u8,
-        reserved: u8,
-    ) -> __BindgenBitfieldUnit<[u8; 1usize]> {
         unimplemented!()
     }
 }
@@ -23744,32 +15163,12 @@ impl spdk_nvme_fdp_event__bindgen_ty_1__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn piv_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_piv_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn nsidv(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_nsidv(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn nsidv_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_nsidv_raw(this: *mut Self, val: u8) {
         unimplemented!()
     }
     #[inline]
@@ -23784,42 +15183,12 @@ impl spdk_nvme_fdp_event__bindgen_ty_1__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn lv_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_lv_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        piv: u8,
-        nsidv: u8,
-        lv: u8,
-        reserved: u8,
-    ) -> __BindgenBitfieldUnit<[u8; 1usize]> {
         unimplemented!()
     }
 }
@@ -23961,32 +15330,12 @@ impl spdk_nvme_format {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn lbaf_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_lbaf_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn ms(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_ms(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn ms_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_ms_raw(this: *mut Self, val: u32) {
         unimplemented!()
     }
     #[inline]
@@ -24001,32 +15350,12 @@ impl spdk_nvme_format {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn pi_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_pi_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn pil(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_pil(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn pil_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_pil_raw(this: *mut Self, val: u32) {
         unimplemented!()
     }
     #[inline]
@@ -24041,16 +15370,6 @@ impl spdk_nvme_format {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn ses_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_ses_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn lbafu(&self) -> u32 {
         unimplemented!()
     }
@@ -24061,45 +15380,12 @@ impl spdk_nvme_format {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn lbafu_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_lbafu_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        lbaf: u32,
-        ms: u32,
-        pi: u32,
-        pil: u32,
-        ses: u32,
-        lbafu: u32,
-        reserved: u32,
-    ) -> __BindgenBitfieldUnit<[u8; 4usize]> {
         unimplemented!()
     }
 }
@@ -24129,32 +15415,12 @@ impl spdk_nvme_sanitize {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn sanact_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_sanact_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn ause(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_ause(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn ause_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_ause_raw(this: *mut Self, val: u32) {
         unimplemented!()
     }
     #[inline]
@@ -24169,32 +15435,12 @@ impl spdk_nvme_sanitize {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn owpass_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_owpass_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn oipbp(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_oipbp(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn oipbp_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_oipbp_raw(this: *mut Self, val: u32) {
         unimplemented!()
     }
     #[inline]
@@ -24209,44 +15455,12 @@ impl spdk_nvme_sanitize {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn ndas_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_ndas_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        sanact: u32,
-        ause: u32,
-        owpass: u32,
-        oipbp: u32,
-        ndas: u32,
-        reserved: u32,
-    ) -> __BindgenBitfieldUnit<[u8; 4usize]> {
         unimplemented!()
     }
 }
@@ -24301,32 +15515,12 @@ impl spdk_nvme_fw_commit {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn fs_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_fs_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn ca(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_ca(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn ca_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_ca_raw(this: *mut Self, val: u32) {
         unimplemented!()
     }
     #[inline]
@@ -24341,42 +15535,12 @@ impl spdk_nvme_fw_commit {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn bpid(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_bpid(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn bpid_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_bpid_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        fs: u32,
-        ca: u32,
-        reserved: u32,
-        bpid: u32,
-    ) -> __BindgenBitfieldUnit<[u8; 4usize]> {
         unimplemented!()
     }
 }
@@ -24502,32 +15666,12 @@ impl spdk_nvme_zns_zone_desc__bindgen_ty_1__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn zfc_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_zfc_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn fzr(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_fzr(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn fzr_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_fzr_raw(this: *mut Self, val: u8) {
         unimplemented!()
     }
     #[inline]
@@ -24542,16 +15686,6 @@ impl spdk_nvme_zns_zone_desc__bindgen_ty_1__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn rzr_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_rzr_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn rsvd3(&self) -> u8 {
         unimplemented!()
     }
@@ -24562,43 +15696,12 @@ impl spdk_nvme_zns_zone_desc__bindgen_ty_1__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn rsvd3_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_rsvd3_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn zdev(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_zdev(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn zdev_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_zdev_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        zfc: u8,
-        fzr: u8,
-        rzr: u8,
-        rsvd3: u8,
-        zdev: u8,
-    ) -> __BindgenBitfieldUnit<[u8; 1usize]> {
         unimplemented!()
     }
 }
@@ -24625,32 +15728,12 @@ impl spdk_nvme_zns_zone_desc {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn zt_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_zt_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn rsvd0(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_rsvd0(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn rsvd0_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_rsvd0_raw(this: *mut Self, val: u8) {
         unimplemented!()
     }
     #[inline]
@@ -24665,42 +15748,12 @@ impl spdk_nvme_zns_zone_desc {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn rsvd1_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_rsvd1_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn zs(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_zs(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn zs_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_zs_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        zt: u8,
-        rsvd0: u8,
-        rsvd1: u8,
-        zs: u8,
-    ) -> __BindgenBitfieldUnit<[u8; 2usize]> {
         unimplemented!()
     }
 }
@@ -24766,32 +15819,12 @@ impl spdk_nvme_ns_identify_directive_param__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn identify_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_identify_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn streams(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_streams(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn streams_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_streams_raw(this: *mut Self, val: u8) {
         unimplemented!()
     }
     #[inline]
@@ -24806,42 +15839,12 @@ impl spdk_nvme_ns_identify_directive_param__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn data_pd_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_data_pd_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved1(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved1(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved1_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved1_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        identify: u8,
-        streams: u8,
-        data_pd: u8,
-        reserved1: u8,
-    ) -> __BindgenBitfieldUnit<[u8; 1usize]> {
         unimplemented!()
     }
 }
@@ -24864,32 +15867,12 @@ impl spdk_nvme_ns_identify_directive_param__bindgen_ty_2 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn identify_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_identify_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn streams(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_streams(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn streams_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_streams_raw(this: *mut Self, val: u8) {
         unimplemented!()
     }
     #[inline]
@@ -24904,42 +15887,12 @@ impl spdk_nvme_ns_identify_directive_param__bindgen_ty_2 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn data_pd_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_data_pd_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved1(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved1(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved1_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved1_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        identify: u8,
-        streams: u8,
-        data_pd: u8,
-        reserved1: u8,
-    ) -> __BindgenBitfieldUnit<[u8; 1usize]> {
         unimplemented!()
     }
 }
@@ -24962,32 +15915,12 @@ impl spdk_nvme_ns_identify_directive_param__bindgen_ty_3 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn identify_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_identify_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn streams(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_streams(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn streams_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_streams_raw(this: *mut Self, val: u8) {
         unimplemented!()
     }
     #[inline]
@@ -25002,42 +15935,12 @@ impl spdk_nvme_ns_identify_directive_param__bindgen_ty_3 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn data_pd_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_data_pd_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved1(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved1(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved1_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved1_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        identify: u8,
-        streams: u8,
-        data_pd: u8,
-        reserved1: u8,
-    ) -> __BindgenBitfieldUnit<[u8; 1usize]> {
         unimplemented!()
     }
 }
@@ -25099,40 +16002,12 @@ impl spdk_nvme_ns_streams_data__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn ssid_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_ssid_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        ssid: u8,
-        reserved: u8,
-    ) -> __BindgenBitfieldUnit<[u8; 1usize]> {
         unimplemented!()
     }
 }
@@ -26009,16 +16884,6 @@ impl spdk_bdev_nvme_ctratt__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn fdps(&self) -> u32 {
         unimplemented!()
     }
@@ -26029,41 +16894,12 @@ impl spdk_bdev_nvme_ctratt__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn fdps_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_fdps_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved2(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved2(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved2_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved2_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        reserved: u32,
-        fdps: u32,
-        reserved2: u32,
-    ) -> __BindgenBitfieldUnit<[u8; 4usize]> {
         unimplemented!()
     }
 }
@@ -26097,16 +16933,6 @@ impl spdk_bdev_nvme_cdw12__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn dtype(&self) -> u32 {
         unimplemented!()
     }
@@ -26117,41 +16943,12 @@ impl spdk_bdev_nvme_cdw12__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn dtype_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_dtype_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved2(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved2(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved2_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved2_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        reserved: u32,
-        dtype: u32,
-        reserved2: u32,
-    ) -> __BindgenBitfieldUnit<[u8; 4usize]> {
         unimplemented!()
     }
 }
@@ -26185,40 +16982,12 @@ impl spdk_bdev_nvme_cdw13__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn dspec(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_dspec(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn dspec_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_dspec_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        reserved: u32,
-        dspec: u32,
-    ) -> __BindgenBitfieldUnit<[u8; 4usize]> {
         unimplemented!()
     }
 }
@@ -29066,32 +19835,12 @@ impl spdk_bdev__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn split_on_write_unit_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_split_on_write_unit_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn split_on_optimal_io_boundary(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_split_on_optimal_io_boundary(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn split_on_optimal_io_boundary_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_split_on_optimal_io_boundary_raw(this: *mut Self, val: u32) {
         unimplemented!()
     }
     #[inline]
@@ -29106,32 +19855,12 @@ impl spdk_bdev__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn md_interleave_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_md_interleave_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn dif_is_head_of_md(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_dif_is_head_of_md(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn dif_is_head_of_md_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_dif_is_head_of_md_raw(this: *mut Self, val: u32) {
         unimplemented!()
     }
     #[inline]
@@ -29146,32 +19875,12 @@ impl spdk_bdev__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn zoned_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_zoned_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn media_events(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_media_events(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn media_events_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_media_events_raw(this: *mut Self, val: u32) {
         unimplemented!()
     }
     #[inline]
@@ -29186,46 +19895,12 @@ impl spdk_bdev__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn memory_domains_supported_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_memory_domains_supported_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        split_on_write_unit: u32,
-        split_on_optimal_io_boundary: u32,
-        md_interleave: u32,
-        dif_is_head_of_md: u32,
-        zoned: u32,
-        media_events: u32,
-        memory_domains_supported: u32,
-        reserved: u32,
-    ) -> __BindgenBitfieldUnit<[u8; 4usize]> {
         unimplemented!()
     }
 }
@@ -29248,40 +19923,12 @@ impl spdk_bdev__bindgen_ty_2 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn id_valid_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_id_valid_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn id(&self) -> i32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_id(&mut self, val: i32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn id_raw(this: *const Self) -> i32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_id_raw(this: *mut Self, val: i32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        id_valid: u32,
-        id: i32,
-    ) -> __BindgenBitfieldUnit<[u8; 4usize]> {
         unimplemented!()
     }
 }
@@ -29458,16 +20105,6 @@ impl spdk_bdev_io_block_params__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn populate_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_populate_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn commit(&self) -> u8 {
         unimplemented!()
     }
@@ -29478,41 +20115,12 @@ impl spdk_bdev_io_block_params__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn commit_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_commit_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn start(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_start(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn start_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_start_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        populate: u8,
-        commit: u8,
-        start: u8,
-    ) -> __BindgenBitfieldUnit<[u8; 1usize]> {
         unimplemented!()
     }
 }
@@ -29655,32 +20263,12 @@ impl spdk_bdev_io_internal_fields__bindgen_ty_1__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn has_accel_sequence_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_has_accel_sequence_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn has_memory_domain(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_has_memory_domain(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn has_memory_domain_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_has_memory_domain_raw(this: *mut Self, val: u8) {
         unimplemented!()
     }
     #[inline]
@@ -29695,32 +20283,12 @@ impl spdk_bdev_io_internal_fields__bindgen_ty_1__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn split_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_split_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn has_buf(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_has_buf(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn has_buf_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_has_buf_raw(this: *mut Self, val: u8) {
         unimplemented!()
     }
     #[inline]
@@ -29735,32 +20303,12 @@ impl spdk_bdev_io_internal_fields__bindgen_ty_1__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn has_bounce_buf_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_has_bounce_buf_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn in_submit_request(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_in_submit_request(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn in_submit_request_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_in_submit_request_raw(this: *mut Self, val: u8) {
         unimplemented!()
     }
     #[inline]
@@ -29775,46 +20323,12 @@ impl spdk_bdev_io_internal_fields__bindgen_ty_1__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn child_io_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_child_io_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        has_accel_sequence: u8,
-        has_memory_domain: u8,
-        split: u8,
-        has_buf: u8,
-        has_bounce_buf: u8,
-        in_submit_request: u8,
-        child_io: u8,
-        reserved: u8,
-    ) -> __BindgenBitfieldUnit<[u8; 1usize]> {
         unimplemented!()
     }
 }
@@ -33923,40 +24437,12 @@ impl spdk_mbr_chs {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn sector_raw(this: *const Self) -> u16 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_sector_raw(this: *mut Self, val: u16) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn cylinder(&self) -> u16 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_cylinder(&mut self, val: u16) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn cylinder_raw(this: *const Self) -> u16 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_cylinder_raw(this: *mut Self, val: u16) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        sector: u16,
-        cylinder: u16,
-    ) -> __BindgenBitfieldUnit<[u8; 2usize]> {
         unimplemented!()
     }
 }
@@ -33983,40 +24469,12 @@ impl spdk_mbr_partition_entry {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn bootable(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_bootable(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn bootable_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_bootable_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        reserved: u8,
-        bootable: u8,
-    ) -> __BindgenBitfieldUnit<[u8; 1usize]> {
         unimplemented!()
     }
 }
@@ -34085,32 +24543,12 @@ impl spdk_gpt_partition_entry__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn required_raw(this: *const Self) -> u64 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_required_raw(this: *mut Self, val: u64) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn no_block_io_proto(&self) -> u64 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_no_block_io_proto(&mut self, val: u64) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn no_block_io_proto_raw(this: *const Self) -> u64 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_no_block_io_proto_raw(this: *mut Self, val: u64) {
         unimplemented!()
     }
     #[inline]
@@ -34125,16 +24563,6 @@ impl spdk_gpt_partition_entry__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn legacy_bios_bootable_raw(this: *const Self) -> u64 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_legacy_bios_bootable_raw(this: *mut Self, val: u64) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved_uefi(&self) -> u64 {
         unimplemented!()
     }
@@ -34145,43 +24573,12 @@ impl spdk_gpt_partition_entry__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved_uefi_raw(this: *const Self) -> u64 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved_uefi_raw(this: *mut Self, val: u64) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn guid_specific(&self) -> u64 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_guid_specific(&mut self, val: u64) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn guid_specific_raw(this: *const Self) -> u64 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_guid_specific_raw(this: *mut Self, val: u64) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        required: u64,
-        no_block_io_proto: u64,
-        legacy_bios_bootable: u64,
-        reserved_uefi: u64,
-        guid_specific: u64,
-    ) -> __BindgenBitfieldUnit<[u8; 8usize]> {
         unimplemented!()
     }
 }
@@ -34523,32 +24920,12 @@ impl idxd_hw_desc {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn pasid_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_pasid_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn rsvd(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_rsvd(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn rsvd_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_rsvd_raw(this: *mut Self, val: u32) {
         unimplemented!()
     }
     #[inline]
@@ -34563,16 +24940,6 @@ impl idxd_hw_desc {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn priv__raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_priv_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn flags(&self) -> u32 {
         unimplemented!()
     }
@@ -34583,43 +24950,12 @@ impl idxd_hw_desc {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn flags_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_flags_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn opcode(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_opcode(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn opcode_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_opcode_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        pasid: u32,
-        rsvd: u32,
-        priv_: u32,
-        flags: u32,
-        opcode: u32,
-    ) -> __BindgenBitfieldUnit<[u8; 8usize]> {
         unimplemented!()
     }
 }
@@ -34758,32 +25094,12 @@ impl idxd_gencap_register__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn block_on_fault_raw(this: *const Self) -> u64 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_block_on_fault_raw(this: *mut Self, val: u64) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn overlap_copy(&self) -> u64 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_overlap_copy(&mut self, val: u64) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn overlap_copy_raw(this: *const Self) -> u64 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_overlap_copy_raw(this: *mut Self, val: u64) {
         unimplemented!()
     }
     #[inline]
@@ -34798,32 +25114,12 @@ impl idxd_gencap_register__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn cache_control_mem_raw(this: *const Self) -> u64 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_cache_control_mem_raw(this: *mut Self, val: u64) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn cache_control_cache(&self) -> u64 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_cache_control_cache(&mut self, val: u64) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn cache_control_cache_raw(this: *const Self) -> u64 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_cache_control_cache_raw(this: *mut Self, val: u64) {
         unimplemented!()
     }
     #[inline]
@@ -34838,32 +25134,12 @@ impl idxd_gencap_register__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn command_cap_raw(this: *const Self) -> u64 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_command_cap_raw(this: *mut Self, val: u64) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn rsvd(&self) -> u64 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_rsvd(&mut self, val: u64) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn rsvd_raw(this: *const Self) -> u64 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_rsvd_raw(this: *mut Self, val: u64) {
         unimplemented!()
     }
     #[inline]
@@ -34878,32 +25154,12 @@ impl idxd_gencap_register__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn dest_readback_raw(this: *const Self) -> u64 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_dest_readback_raw(this: *mut Self, val: u64) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn drain_readback(&self) -> u64 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_drain_readback(&mut self, val: u64) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn drain_readback_raw(this: *const Self) -> u64 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_drain_readback_raw(this: *mut Self, val: u64) {
         unimplemented!()
     }
     #[inline]
@@ -34918,32 +25174,12 @@ impl idxd_gencap_register__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn rsvd2_raw(this: *const Self) -> u64 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_rsvd2_raw(this: *mut Self, val: u64) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn max_xfer_shift(&self) -> u64 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_max_xfer_shift(&mut self, val: u64) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn max_xfer_shift_raw(this: *const Self) -> u64 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_max_xfer_shift_raw(this: *mut Self, val: u64) {
         unimplemented!()
     }
     #[inline]
@@ -34958,32 +25194,12 @@ impl idxd_gencap_register__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn max_batch_shift_raw(this: *const Self) -> u64 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_max_batch_shift_raw(this: *mut Self, val: u64) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn max_ims_mult(&self) -> u64 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_max_ims_mult(&mut self, val: u64) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn max_ims_mult_raw(this: *const Self) -> u64 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_max_ims_mult_raw(this: *mut Self, val: u64) {
         unimplemented!()
     }
     #[inline]
@@ -34998,52 +25214,12 @@ impl idxd_gencap_register__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn config_support_raw(this: *const Self) -> u64 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_config_support_raw(this: *mut Self, val: u64) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn rsvd3(&self) -> u64 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_rsvd3(&mut self, val: u64) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn rsvd3_raw(this: *const Self) -> u64 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_rsvd3_raw(this: *mut Self, val: u64) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        block_on_fault: u64,
-        overlap_copy: u64,
-        cache_control_mem: u64,
-        cache_control_cache: u64,
-        command_cap: u64,
-        rsvd: u64,
-        dest_readback: u64,
-        drain_readback: u64,
-        rsvd2: u64,
-        max_xfer_shift: u64,
-        max_batch_shift: u64,
-        max_ims_mult: u64,
-        config_support: u64,
-        rsvd3: u64,
-    ) -> __BindgenBitfieldUnit<[u8; 8usize]> {
         unimplemented!()
     }
 }
@@ -35077,32 +25253,12 @@ impl idxd_wqcap_register__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn total_wq_size_raw(this: *const Self) -> u64 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_total_wq_size_raw(this: *mut Self, val: u64) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn num_wqs(&self) -> u64 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_num_wqs(&mut self, val: u64) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn num_wqs_raw(this: *const Self) -> u64 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_num_wqs_raw(this: *mut Self, val: u64) {
         unimplemented!()
     }
     #[inline]
@@ -35117,32 +25273,12 @@ impl idxd_wqcap_register__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn wqcfg_size_raw(this: *const Self) -> u64 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_wqcfg_size_raw(this: *mut Self, val: u64) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn rsvd(&self) -> u64 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_rsvd(&mut self, val: u64) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn rsvd_raw(this: *const Self) -> u64 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_rsvd_raw(this: *mut Self, val: u64) {
         unimplemented!()
     }
     #[inline]
@@ -35157,32 +25293,12 @@ impl idxd_wqcap_register__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn shared_mode_raw(this: *const Self) -> u64 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_shared_mode_raw(this: *mut Self, val: u64) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn dedicated_mode(&self) -> u64 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_dedicated_mode(&mut self, val: u64) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn dedicated_mode_raw(this: *const Self) -> u64 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_dedicated_mode_raw(this: *mut Self, val: u64) {
         unimplemented!()
     }
     #[inline]
@@ -35197,32 +25313,12 @@ impl idxd_wqcap_register__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn ats_support_raw(this: *const Self) -> u64 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_ats_support_raw(this: *mut Self, val: u64) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn priority(&self) -> u64 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_priority(&mut self, val: u64) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn priority_raw(this: *const Self) -> u64 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_priority_raw(this: *mut Self, val: u64) {
         unimplemented!()
     }
     #[inline]
@@ -35237,16 +25333,6 @@ impl idxd_wqcap_register__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn occupancy_raw(this: *const Self) -> u64 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_occupancy_raw(this: *mut Self, val: u64) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn occupancy_int(&self) -> u64 {
         unimplemented!()
     }
@@ -35257,49 +25343,12 @@ impl idxd_wqcap_register__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn occupancy_int_raw(this: *const Self) -> u64 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_occupancy_int_raw(this: *mut Self, val: u64) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn rsvd1(&self) -> u64 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_rsvd1(&mut self, val: u64) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn rsvd1_raw(this: *const Self) -> u64 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_rsvd1_raw(this: *mut Self, val: u64) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        total_wq_size: u64,
-        num_wqs: u64,
-        wqcfg_size: u64,
-        rsvd: u64,
-        shared_mode: u64,
-        dedicated_mode: u64,
-        ats_support: u64,
-        priority: u64,
-        occupancy: u64,
-        occupancy_int: u64,
-        rsvd1: u64,
-    ) -> __BindgenBitfieldUnit<[u8; 8usize]> {
         unimplemented!()
     }
 }
@@ -35333,32 +25382,12 @@ impl idxd_groupcap_register__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn num_groups_raw(this: *const Self) -> u64 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_num_groups_raw(this: *mut Self, val: u64) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn read_bufs(&self) -> u64 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_read_bufs(&mut self, val: u64) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn read_bufs_raw(this: *const Self) -> u64 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_read_bufs_raw(this: *mut Self, val: u64) {
         unimplemented!()
     }
     #[inline]
@@ -35373,16 +25402,6 @@ impl idxd_groupcap_register__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn read_bufs_ctrl_raw(this: *const Self) -> u64 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_read_bufs_ctrl_raw(this: *mut Self, val: u64) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn read_bus_limit(&self) -> u64 {
         unimplemented!()
     }
@@ -35393,43 +25412,12 @@ impl idxd_groupcap_register__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn read_bus_limit_raw(this: *const Self) -> u64 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_read_bus_limit_raw(this: *mut Self, val: u64) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn rsvd(&self) -> u64 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_rsvd(&mut self, val: u64) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn rsvd_raw(this: *const Self) -> u64 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_rsvd_raw(this: *mut Self, val: u64) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        num_groups: u64,
-        read_bufs: u64,
-        read_bufs_ctrl: u64,
-        read_bus_limit: u64,
-        rsvd: u64,
-    ) -> __BindgenBitfieldUnit<[u8; 8usize]> {
         unimplemented!()
     }
 }
@@ -35463,40 +25451,12 @@ impl idxd_enginecap_register__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn num_engines_raw(this: *const Self) -> u64 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_num_engines_raw(this: *mut Self, val: u64) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn rsvd(&self) -> u64 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_rsvd(&mut self, val: u64) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn rsvd_raw(this: *const Self) -> u64 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_rsvd_raw(this: *mut Self, val: u64) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        num_engines: u64,
-        rsvd: u64,
-    ) -> __BindgenBitfieldUnit<[u8; 8usize]> {
         unimplemented!()
     }
 }
@@ -35535,32 +25495,12 @@ impl idxd_offsets_register__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn grpcfg_raw(this: *const Self) -> u64 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_grpcfg_raw(this: *mut Self, val: u64) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn wqcfg(&self) -> u64 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_wqcfg(&mut self, val: u64) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn wqcfg_raw(this: *const Self) -> u64 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_wqcfg_raw(this: *mut Self, val: u64) {
         unimplemented!()
     }
     #[inline]
@@ -35575,32 +25515,12 @@ impl idxd_offsets_register__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn msix_perm_raw(this: *const Self) -> u64 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_msix_perm_raw(this: *mut Self, val: u64) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn ims(&self) -> u64 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_ims(&mut self, val: u64) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn ims_raw(this: *const Self) -> u64 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_ims_raw(this: *mut Self, val: u64) {
         unimplemented!()
     }
     #[inline]
@@ -35615,44 +25535,12 @@ impl idxd_offsets_register__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn perfmon_raw(this: *const Self) -> u64 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_perfmon_raw(this: *mut Self, val: u64) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn rsvd(&self) -> u64 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_rsvd(&mut self, val: u64) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn rsvd_raw(this: *const Self) -> u64 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_rsvd_raw(this: *mut Self, val: u64) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        grpcfg: u64,
-        wqcfg: u64,
-        msix_perm: u64,
-        ims: u64,
-        perfmon: u64,
-        rsvd: u64,
-    ) -> __BindgenBitfieldUnit<[u8; 16usize]> {
         unimplemented!()
     }
 }
@@ -35687,16 +25575,6 @@ impl idxd_gencfg_register__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved0_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved0_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn user_mode_int_enabled(&self) -> u8 {
         unimplemented!()
     }
@@ -35707,41 +25585,12 @@ impl idxd_gencfg_register__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn user_mode_int_enabled_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_user_mode_int_enabled_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved1(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved1(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved1_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved1_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        reserved0: u8,
-        user_mode_int_enabled: u8,
-        reserved1: u8,
-    ) -> __BindgenBitfieldUnit<[u8; 1usize]> {
         unimplemented!()
     }
 }
@@ -35775,16 +25624,6 @@ impl idxd_genctrl_register__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn sw_err_int_enable_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_sw_err_int_enable_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn halt_state_int_enable(&self) -> u32 {
         unimplemented!()
     }
@@ -35795,41 +25634,12 @@ impl idxd_genctrl_register__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn halt_state_int_enable_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_halt_state_int_enable_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        sw_err_int_enable: u32,
-        halt_state_int_enable: u32,
-        reserved: u32,
-    ) -> __BindgenBitfieldUnit<[u8; 4usize]> {
         unimplemented!()
     }
 }
@@ -35863,16 +25673,6 @@ impl idxd_gensts_register__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn state_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_state_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reset_type(&self) -> u32 {
         unimplemented!()
     }
@@ -35883,41 +25683,12 @@ impl idxd_gensts_register__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn reset_type_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reset_type_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn rsvd(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_rsvd(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn rsvd_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_rsvd_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        state: u32,
-        reset_type: u32,
-        rsvd: u32,
-    ) -> __BindgenBitfieldUnit<[u8; 4usize]> {
         unimplemented!()
     }
 }
@@ -35951,32 +25722,12 @@ impl idxd_intcause_register__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn software_err_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_software_err_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn command_completion(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_command_completion(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn command_completion_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_command_completion_raw(this: *mut Self, val: u32) {
         unimplemented!()
     }
     #[inline]
@@ -35991,32 +25742,12 @@ impl idxd_intcause_register__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn wq_occupancy_below_limit_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_wq_occupancy_below_limit_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn perfmon_counter_overflow(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_perfmon_counter_overflow(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn perfmon_counter_overflow_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_perfmon_counter_overflow_raw(this: *mut Self, val: u32) {
         unimplemented!()
     }
     #[inline]
@@ -36031,16 +25762,6 @@ impl idxd_intcause_register__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn halt_state_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_halt_state_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved(&self) -> u32 {
         unimplemented!()
     }
@@ -36051,45 +25772,12 @@ impl idxd_intcause_register__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn int_handles_revoked(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_int_handles_revoked(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn int_handles_revoked_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_int_handles_revoked_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        software_err: u32,
-        command_completion: u32,
-        wq_occupancy_below_limit: u32,
-        perfmon_counter_overflow: u32,
-        halt_state: u32,
-        reserved: u32,
-        int_handles_revoked: u32,
-    ) -> __BindgenBitfieldUnit<[u8; 4usize]> {
         unimplemented!()
     }
 }
@@ -36123,32 +25811,12 @@ impl idxd_cmd_register__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn operand_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_operand_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn command_code(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_command_code(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn command_code_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_command_code_raw(this: *mut Self, val: u32) {
         unimplemented!()
     }
     #[inline]
@@ -36163,42 +25831,12 @@ impl idxd_cmd_register__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn request_completion_interrupt(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_request_completion_interrupt(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn request_completion_interrupt_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_request_completion_interrupt_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        operand: u32,
-        command_code: u32,
-        reserved: u32,
-        request_completion_interrupt: u32,
-    ) -> __BindgenBitfieldUnit<[u8; 4usize]> {
         unimplemented!()
     }
 }
@@ -36232,32 +25870,12 @@ impl idxd_cmdsts_register__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn err_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_err_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn result(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_result(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn result_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_result_raw(this: *mut Self, val: u32) {
         unimplemented!()
     }
     #[inline]
@@ -36272,42 +25890,12 @@ impl idxd_cmdsts_register__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn rsvd_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_rsvd_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn active(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_active(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn active_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_active_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        err: u32,
-        result: u32,
-        rsvd: u32,
-        active: u32,
-    ) -> __BindgenBitfieldUnit<[u8; 4usize]> {
         unimplemented!()
     }
 }
@@ -36341,32 +25929,12 @@ impl idxd_cmdcap_register__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved0_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved0_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn enable_device(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_enable_device(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn enable_device_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_enable_device_raw(this: *mut Self, val: u32) {
         unimplemented!()
     }
     #[inline]
@@ -36381,32 +25949,12 @@ impl idxd_cmdcap_register__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn disable_device_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_disable_device_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn drain_all(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_drain_all(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn drain_all_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_drain_all_raw(this: *mut Self, val: u32) {
         unimplemented!()
     }
     #[inline]
@@ -36421,32 +25969,12 @@ impl idxd_cmdcap_register__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn abort_all_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_abort_all_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reset_device(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reset_device(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reset_device_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reset_device_raw(this: *mut Self, val: u32) {
         unimplemented!()
     }
     #[inline]
@@ -36461,32 +25989,12 @@ impl idxd_cmdcap_register__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn enable_wq_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_enable_wq_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn disable_wq(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_disable_wq(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn disable_wq_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_disable_wq_raw(this: *mut Self, val: u32) {
         unimplemented!()
     }
     #[inline]
@@ -36501,32 +26009,12 @@ impl idxd_cmdcap_register__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn drain_wq_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_drain_wq_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn abort_wq(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_abort_wq(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn abort_wq_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_abort_wq_raw(this: *mut Self, val: u32) {
         unimplemented!()
     }
     #[inline]
@@ -36541,32 +26029,12 @@ impl idxd_cmdcap_register__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn reset_wq_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reset_wq_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn drain_pasid(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_drain_pasid(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn drain_pasid_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_drain_pasid_raw(this: *mut Self, val: u32) {
         unimplemented!()
     }
     #[inline]
@@ -36581,32 +26049,12 @@ impl idxd_cmdcap_register__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn abort_pasid_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_abort_pasid_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn request_int_handle(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_request_int_handle(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn request_int_handle_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_request_int_handle_raw(this: *mut Self, val: u32) {
         unimplemented!()
     }
     #[inline]
@@ -36621,54 +26069,12 @@ impl idxd_cmdcap_register__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn release_int_handle_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_release_int_handle_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved1(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved1(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved1_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved1_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        reserved0: u32,
-        enable_device: u32,
-        disable_device: u32,
-        drain_all: u32,
-        abort_all: u32,
-        reset_device: u32,
-        enable_wq: u32,
-        disable_wq: u32,
-        drain_wq: u32,
-        abort_wq: u32,
-        reset_wq: u32,
-        drain_pasid: u32,
-        abort_pasid: u32,
-        request_int_handle: u32,
-        release_int_handle: u32,
-        reserved1: u32,
-    ) -> __BindgenBitfieldUnit<[u8; 4usize]> {
         unimplemented!()
     }
 }
@@ -36703,32 +26109,12 @@ impl idxd_swerr_register__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn valid_raw(this: *const Self) -> u64 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_valid_raw(this: *mut Self, val: u64) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn overflow(&self) -> u64 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_overflow(&mut self, val: u64) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn overflow_raw(this: *const Self) -> u64 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_overflow_raw(this: *mut Self, val: u64) {
         unimplemented!()
     }
     #[inline]
@@ -36743,32 +26129,12 @@ impl idxd_swerr_register__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn desc_valid_raw(this: *const Self) -> u64 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_desc_valid_raw(this: *mut Self, val: u64) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn wq_idx_valid(&self) -> u64 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_wq_idx_valid(&mut self, val: u64) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn wq_idx_valid_raw(this: *const Self) -> u64 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_wq_idx_valid_raw(this: *mut Self, val: u64) {
         unimplemented!()
     }
     #[inline]
@@ -36783,32 +26149,12 @@ impl idxd_swerr_register__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn batch_raw(this: *const Self) -> u64 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_batch_raw(this: *mut Self, val: u64) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn fault_rw(&self) -> u64 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_fault_rw(&mut self, val: u64) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn fault_rw_raw(this: *const Self) -> u64 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_fault_rw_raw(this: *mut Self, val: u64) {
         unimplemented!()
     }
     #[inline]
@@ -36823,32 +26169,12 @@ impl idxd_swerr_register__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn priv__raw(this: *const Self) -> u64 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_priv_raw(this: *mut Self, val: u64) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn rsvd(&self) -> u64 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_rsvd(&mut self, val: u64) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn rsvd_raw(this: *const Self) -> u64 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_rsvd_raw(this: *mut Self, val: u64) {
         unimplemented!()
     }
     #[inline]
@@ -36863,32 +26189,12 @@ impl idxd_swerr_register__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn error_raw(this: *const Self) -> u64 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_error_raw(this: *mut Self, val: u64) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn wq_idx(&self) -> u64 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_wq_idx(&mut self, val: u64) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn wq_idx_raw(this: *const Self) -> u64 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_wq_idx_raw(this: *mut Self, val: u64) {
         unimplemented!()
     }
     #[inline]
@@ -36903,32 +26209,12 @@ impl idxd_swerr_register__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn rsvd2_raw(this: *const Self) -> u64 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_rsvd2_raw(this: *mut Self, val: u64) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn operation(&self) -> u64 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_operation(&mut self, val: u64) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn operation_raw(this: *const Self) -> u64 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_operation_raw(this: *mut Self, val: u64) {
         unimplemented!()
     }
     #[inline]
@@ -36943,32 +26229,12 @@ impl idxd_swerr_register__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn pasid_raw(this: *const Self) -> u64 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_pasid_raw(this: *mut Self, val: u64) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn rsvd3(&self) -> u64 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_rsvd3(&mut self, val: u64) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn rsvd3_raw(this: *const Self) -> u64 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_rsvd3_raw(this: *mut Self, val: u64) {
         unimplemented!()
     }
     #[inline]
@@ -36983,16 +26249,6 @@ impl idxd_swerr_register__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn batch_idx_raw(this: *const Self) -> u64 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_batch_idx_raw(this: *mut Self, val: u64) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn rsvd4(&self) -> u64 {
         unimplemented!()
     }
@@ -37003,55 +26259,12 @@ impl idxd_swerr_register__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn rsvd4_raw(this: *const Self) -> u64 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_rsvd4_raw(this: *mut Self, val: u64) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn invalid_flags(&self) -> u64 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_invalid_flags(&mut self, val: u64) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn invalid_flags_raw(this: *const Self) -> u64 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_invalid_flags_raw(this: *mut Self, val: u64) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        valid: u64,
-        overflow: u64,
-        desc_valid: u64,
-        wq_idx_valid: u64,
-        batch: u64,
-        fault_rw: u64,
-        priv_: u64,
-        rsvd: u64,
-        error: u64,
-        wq_idx: u64,
-        rsvd2: u64,
-        operation: u64,
-        pasid: u64,
-        rsvd3: u64,
-        batch_idx: u64,
-        rsvd4: u64,
-        invalid_flags: u64,
-    ) -> __BindgenBitfieldUnit<[u8; 16usize]> {
         unimplemented!()
     }
 }
@@ -37122,32 +26335,12 @@ impl idxd_group_flags__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn tc_a_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_tc_a_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn tc_b(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_tc_b(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn tc_b_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_tc_b_raw(this: *mut Self, val: u32) {
         unimplemented!()
     }
     #[inline]
@@ -37162,32 +26355,12 @@ impl idxd_group_flags__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved0_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved0_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn global_read_buffer_limit(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_global_read_buffer_limit(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn global_read_buffer_limit_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_global_read_buffer_limit_raw(this: *mut Self, val: u32) {
         unimplemented!()
     }
     #[inline]
@@ -37202,32 +26375,12 @@ impl idxd_group_flags__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn read_buffers_reserved_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_read_buffers_reserved_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved1(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved1(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved1_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved1_raw(this: *mut Self, val: u32) {
         unimplemented!()
     }
     #[inline]
@@ -37242,46 +26395,12 @@ impl idxd_group_flags__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn read_buffers_allowed_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_read_buffers_allowed_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved2(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved2(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved2_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved2_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        tc_a: u32,
-        tc_b: u32,
-        reserved0: u32,
-        global_read_buffer_limit: u32,
-        read_buffers_reserved: u32,
-        reserved1: u32,
-        read_buffers_allowed: u32,
-        reserved2: u32,
-    ) -> __BindgenBitfieldUnit<[u8; 4usize]> {
         unimplemented!()
     }
 }
@@ -37349,32 +26468,12 @@ impl idxd_wqcfg__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn mode_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_mode_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn bof(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_bof(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn bof_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_bof_raw(this: *mut Self, val: u32) {
         unimplemented!()
     }
     #[inline]
@@ -37389,32 +26488,12 @@ impl idxd_wqcfg__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn wq_ats_disable_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_wq_ats_disable_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn rsvd2(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_rsvd2(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn rsvd2_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_rsvd2_raw(this: *mut Self, val: u32) {
         unimplemented!()
     }
     #[inline]
@@ -37429,32 +26508,12 @@ impl idxd_wqcfg__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn priority_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_priority_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn pasid(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_pasid(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn pasid_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_pasid_raw(this: *mut Self, val: u32) {
         unimplemented!()
     }
     #[inline]
@@ -37469,32 +26528,12 @@ impl idxd_wqcfg__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn pasid_en_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_pasid_en_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn priv_(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_priv(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn priv__raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_priv_raw(this: *mut Self, val: u32) {
         unimplemented!()
     }
     #[inline]
@@ -37509,32 +26548,12 @@ impl idxd_wqcfg__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn rsvd3_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_rsvd3_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn max_xfer_shift(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_max_xfer_shift(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn max_xfer_shift_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_max_xfer_shift_raw(this: *mut Self, val: u32) {
         unimplemented!()
     }
     #[inline]
@@ -37549,50 +26568,12 @@ impl idxd_wqcfg__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn max_batch_shift_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_max_batch_shift_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn rsvd4(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_rsvd4(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn rsvd4_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_rsvd4_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        mode: u32,
-        bof: u32,
-        wq_ats_disable: u32,
-        rsvd2: u32,
-        priority: u32,
-        pasid: u32,
-        pasid_en: u32,
-        priv_: u32,
-        rsvd3: u32,
-        max_xfer_shift: u32,
-        max_batch_shift: u32,
-        rsvd4: u32,
-    ) -> __BindgenBitfieldUnit<[u8; 8usize]> {
         unimplemented!()
     }
     #[inline]
@@ -37607,40 +26588,12 @@ impl idxd_wqcfg__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn occupancy_table_sel_raw(this: *const Self) -> u16 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_occupancy_table_sel_raw(this: *mut Self, val: u16) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn rsvd5(&self) -> u16 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_rsvd5(&mut self, val: u16) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn rsvd5_raw(this: *const Self) -> u16 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_rsvd5_raw(this: *mut Self, val: u16) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_2(
-        occupancy_table_sel: u16,
-        rsvd5: u16,
-    ) -> __BindgenBitfieldUnit<[u8; 2usize]> {
         unimplemented!()
     }
     #[inline]
@@ -37655,40 +26608,12 @@ impl idxd_wqcfg__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn occupancy_int_en_raw(this: *const Self) -> u16 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_occupancy_int_en_raw(this: *mut Self, val: u16) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn rsvd6(&self) -> u16 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_rsvd6(&mut self, val: u16) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn rsvd6_raw(this: *const Self) -> u16 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_rsvd6_raw(this: *mut Self, val: u16) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_3(
-        occupancy_int_en: u16,
-        rsvd6: u16,
-    ) -> __BindgenBitfieldUnit<[u8; 2usize]> {
         unimplemented!()
     }
     #[inline]
@@ -37703,32 +26628,12 @@ impl idxd_wqcfg__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn occupancy_int_raw(this: *const Self) -> u16 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_occupancy_int_raw(this: *mut Self, val: u16) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn rsvd7(&self) -> u16 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_rsvd7(&mut self, val: u16) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn rsvd7_raw(this: *const Self) -> u16 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_rsvd7_raw(this: *mut Self, val: u16) {
         unimplemented!()
     }
     #[inline]
@@ -37743,42 +26648,12 @@ impl idxd_wqcfg__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn mode_support_raw(this: *const Self) -> u16 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_mode_support_raw(this: *mut Self, val: u16) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn wq_state(&self) -> u16 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_wq_state(&mut self, val: u16) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn wq_state_raw(this: *const Self) -> u16 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_wq_state_raw(this: *mut Self, val: u16) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_4(
-        occupancy_int: u16,
-        rsvd7: u16,
-        mode_support: u16,
-        wq_state: u16,
-    ) -> __BindgenBitfieldUnit<[u8; 2usize]> {
         unimplemented!()
     }
 }
@@ -38159,32 +27034,12 @@ impl spdk_ioat_generic_hw_desc__bindgen_ty_1__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn int_enable_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_int_enable_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn src_snoop_disable(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_src_snoop_disable(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn src_snoop_disable_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_src_snoop_disable_raw(this: *mut Self, val: u32) {
         unimplemented!()
     }
     #[inline]
@@ -38199,32 +27054,12 @@ impl spdk_ioat_generic_hw_desc__bindgen_ty_1__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn dest_snoop_disable_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_dest_snoop_disable_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn completion_update(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_completion_update(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn completion_update_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_completion_update_raw(this: *mut Self, val: u32) {
         unimplemented!()
     }
     #[inline]
@@ -38239,32 +27074,12 @@ impl spdk_ioat_generic_hw_desc__bindgen_ty_1__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn fence_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_fence_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved2(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved2(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved2_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved2_raw(this: *mut Self, val: u32) {
         unimplemented!()
     }
     #[inline]
@@ -38279,32 +27094,12 @@ impl spdk_ioat_generic_hw_desc__bindgen_ty_1__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn src_page_break_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_src_page_break_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn dest_page_break(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_dest_page_break(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn dest_page_break_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_dest_page_break_raw(this: *mut Self, val: u32) {
         unimplemented!()
     }
     #[inline]
@@ -38319,32 +27114,12 @@ impl spdk_ioat_generic_hw_desc__bindgen_ty_1__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn bundle_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_bundle_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn dest_dca(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_dest_dca(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn dest_dca_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_dest_dca_raw(this: *mut Self, val: u32) {
         unimplemented!()
     }
     #[inline]
@@ -38359,16 +27134,6 @@ impl spdk_ioat_generic_hw_desc__bindgen_ty_1__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn hint_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_hint_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved(&self) -> u32 {
         unimplemented!()
     }
@@ -38379,51 +27144,12 @@ impl spdk_ioat_generic_hw_desc__bindgen_ty_1__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn op(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_op(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn op_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_op_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        int_enable: u32,
-        src_snoop_disable: u32,
-        dest_snoop_disable: u32,
-        completion_update: u32,
-        fence: u32,
-        reserved2: u32,
-        src_page_break: u32,
-        dest_page_break: u32,
-        bundle: u32,
-        dest_dca: u32,
-        hint: u32,
-        reserved: u32,
-        op: u32,
-    ) -> __BindgenBitfieldUnit<[u8; 4usize]> {
         unimplemented!()
     }
 }
@@ -38475,32 +27201,12 @@ impl spdk_ioat_dma_hw_desc__bindgen_ty_1__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn int_enable_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_int_enable_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn src_snoop_disable(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_src_snoop_disable(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn src_snoop_disable_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_src_snoop_disable_raw(this: *mut Self, val: u32) {
         unimplemented!()
     }
     #[inline]
@@ -38515,32 +27221,12 @@ impl spdk_ioat_dma_hw_desc__bindgen_ty_1__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn dest_snoop_disable_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_dest_snoop_disable_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn completion_update(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_completion_update(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn completion_update_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_completion_update_raw(this: *mut Self, val: u32) {
         unimplemented!()
     }
     #[inline]
@@ -38555,32 +27241,12 @@ impl spdk_ioat_dma_hw_desc__bindgen_ty_1__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn fence_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_fence_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn null(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_null(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn null_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_null_raw(this: *mut Self, val: u32) {
         unimplemented!()
     }
     #[inline]
@@ -38595,32 +27261,12 @@ impl spdk_ioat_dma_hw_desc__bindgen_ty_1__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn src_page_break_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_src_page_break_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn dest_page_break(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_dest_page_break(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn dest_page_break_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_dest_page_break_raw(this: *mut Self, val: u32) {
         unimplemented!()
     }
     #[inline]
@@ -38635,32 +27281,12 @@ impl spdk_ioat_dma_hw_desc__bindgen_ty_1__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn bundle_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_bundle_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn dest_dca(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_dest_dca(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn dest_dca_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_dest_dca_raw(this: *mut Self, val: u32) {
         unimplemented!()
     }
     #[inline]
@@ -38675,16 +27301,6 @@ impl spdk_ioat_dma_hw_desc__bindgen_ty_1__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn hint_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_hint_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved(&self) -> u32 {
         unimplemented!()
     }
@@ -38695,51 +27311,12 @@ impl spdk_ioat_dma_hw_desc__bindgen_ty_1__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn op(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_op(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn op_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_op_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        int_enable: u32,
-        src_snoop_disable: u32,
-        dest_snoop_disable: u32,
-        completion_update: u32,
-        fence: u32,
-        null: u32,
-        src_page_break: u32,
-        dest_page_break: u32,
-        bundle: u32,
-        dest_dca: u32,
-        hint: u32,
-        reserved: u32,
-        op: u32,
-    ) -> __BindgenBitfieldUnit<[u8; 4usize]> {
         unimplemented!()
     }
 }
@@ -38791,32 +27368,12 @@ impl spdk_ioat_fill_hw_desc__bindgen_ty_1__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn int_enable_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_int_enable_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved_raw(this: *mut Self, val: u32) {
         unimplemented!()
     }
     #[inline]
@@ -38831,32 +27388,12 @@ impl spdk_ioat_fill_hw_desc__bindgen_ty_1__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn dest_snoop_disable_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_dest_snoop_disable_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn completion_update(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_completion_update(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn completion_update_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_completion_update_raw(this: *mut Self, val: u32) {
         unimplemented!()
     }
     #[inline]
@@ -38871,32 +27408,12 @@ impl spdk_ioat_fill_hw_desc__bindgen_ty_1__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn fence_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_fence_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved2(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved2(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved2_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved2_raw(this: *mut Self, val: u32) {
         unimplemented!()
     }
     #[inline]
@@ -38911,32 +27428,12 @@ impl spdk_ioat_fill_hw_desc__bindgen_ty_1__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn dest_page_break_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_dest_page_break_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn bundle(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_bundle(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn bundle_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_bundle_raw(this: *mut Self, val: u32) {
         unimplemented!()
     }
     #[inline]
@@ -38951,48 +27448,12 @@ impl spdk_ioat_fill_hw_desc__bindgen_ty_1__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved3_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved3_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn op(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_op(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn op_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_op_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        int_enable: u32,
-        reserved: u32,
-        dest_snoop_disable: u32,
-        completion_update: u32,
-        fence: u32,
-        reserved2: u32,
-        dest_page_break: u32,
-        bundle: u32,
-        reserved3: u32,
-        op: u32,
-    ) -> __BindgenBitfieldUnit<[u8; 4usize]> {
         unimplemented!()
     }
 }
@@ -39044,32 +27505,12 @@ impl spdk_ioat_xor_hw_desc__bindgen_ty_1__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn int_enable_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_int_enable_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn src_snoop_disable(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_src_snoop_disable(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn src_snoop_disable_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_src_snoop_disable_raw(this: *mut Self, val: u32) {
         unimplemented!()
     }
     #[inline]
@@ -39084,32 +27525,12 @@ impl spdk_ioat_xor_hw_desc__bindgen_ty_1__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn dest_snoop_disable_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_dest_snoop_disable_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn completion_update(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_completion_update(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn completion_update_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_completion_update_raw(this: *mut Self, val: u32) {
         unimplemented!()
     }
     #[inline]
@@ -39124,32 +27545,12 @@ impl spdk_ioat_xor_hw_desc__bindgen_ty_1__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn fence_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_fence_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn src_count(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_src_count(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn src_count_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_src_count_raw(this: *mut Self, val: u32) {
         unimplemented!()
     }
     #[inline]
@@ -39164,32 +27565,12 @@ impl spdk_ioat_xor_hw_desc__bindgen_ty_1__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn bundle_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_bundle_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn dest_dca(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_dest_dca(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn dest_dca_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_dest_dca_raw(this: *mut Self, val: u32) {
         unimplemented!()
     }
     #[inline]
@@ -39204,16 +27585,6 @@ impl spdk_ioat_xor_hw_desc__bindgen_ty_1__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn hint_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_hint_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved(&self) -> u32 {
         unimplemented!()
     }
@@ -39224,49 +27595,12 @@ impl spdk_ioat_xor_hw_desc__bindgen_ty_1__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn op(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_op(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn op_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_op_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        int_enable: u32,
-        src_snoop_disable: u32,
-        dest_snoop_disable: u32,
-        completion_update: u32,
-        fence: u32,
-        src_count: u32,
-        bundle: u32,
-        dest_dca: u32,
-        hint: u32,
-        reserved: u32,
-        op: u32,
-    ) -> __BindgenBitfieldUnit<[u8; 4usize]> {
         unimplemented!()
     }
 }
@@ -39327,32 +27661,12 @@ impl spdk_ioat_pq_hw_desc__bindgen_ty_1__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn int_enable_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_int_enable_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn src_snoop_disable(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_src_snoop_disable(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn src_snoop_disable_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_src_snoop_disable_raw(this: *mut Self, val: u32) {
         unimplemented!()
     }
     #[inline]
@@ -39367,32 +27681,12 @@ impl spdk_ioat_pq_hw_desc__bindgen_ty_1__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn dest_snoop_disable_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_dest_snoop_disable_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn completion_update(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_completion_update(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn completion_update_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_completion_update_raw(this: *mut Self, val: u32) {
         unimplemented!()
     }
     #[inline]
@@ -39407,32 +27701,12 @@ impl spdk_ioat_pq_hw_desc__bindgen_ty_1__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn fence_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_fence_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn src_count(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_src_count(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn src_count_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_src_count_raw(this: *mut Self, val: u32) {
         unimplemented!()
     }
     #[inline]
@@ -39447,32 +27721,12 @@ impl spdk_ioat_pq_hw_desc__bindgen_ty_1__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn bundle_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_bundle_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn dest_dca(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_dest_dca(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn dest_dca_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_dest_dca_raw(this: *mut Self, val: u32) {
         unimplemented!()
     }
     #[inline]
@@ -39487,32 +27741,12 @@ impl spdk_ioat_pq_hw_desc__bindgen_ty_1__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn hint_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_hint_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn p_disable(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_p_disable(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn p_disable_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_p_disable_raw(this: *mut Self, val: u32) {
         unimplemented!()
     }
     #[inline]
@@ -39527,16 +27761,6 @@ impl spdk_ioat_pq_hw_desc__bindgen_ty_1__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn q_disable_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_q_disable_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved(&self) -> u32 {
         unimplemented!()
     }
@@ -39547,51 +27771,12 @@ impl spdk_ioat_pq_hw_desc__bindgen_ty_1__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn op(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_op(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn op_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_op_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        int_enable: u32,
-        src_snoop_disable: u32,
-        dest_snoop_disable: u32,
-        completion_update: u32,
-        fence: u32,
-        src_count: u32,
-        bundle: u32,
-        dest_dca: u32,
-        hint: u32,
-        p_disable: u32,
-        q_disable: u32,
-        reserved: u32,
-        op: u32,
-    ) -> __BindgenBitfieldUnit<[u8; 4usize]> {
         unimplemented!()
     }
 }
@@ -39654,32 +27839,12 @@ impl spdk_ioat_pq_update_hw_desc__bindgen_ty_1__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn int_enable_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_int_enable_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn src_snoop_disable(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_src_snoop_disable(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn src_snoop_disable_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_src_snoop_disable_raw(this: *mut Self, val: u32) {
         unimplemented!()
     }
     #[inline]
@@ -39694,32 +27859,12 @@ impl spdk_ioat_pq_update_hw_desc__bindgen_ty_1__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn dest_snoop_disable_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_dest_snoop_disable_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn completion_update(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_completion_update(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn completion_update_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_completion_update_raw(this: *mut Self, val: u32) {
         unimplemented!()
     }
     #[inline]
@@ -39734,32 +27879,12 @@ impl spdk_ioat_pq_update_hw_desc__bindgen_ty_1__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn fence_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_fence_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn src_cnt(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_src_cnt(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn src_cnt_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_src_cnt_raw(this: *mut Self, val: u32) {
         unimplemented!()
     }
     #[inline]
@@ -39774,32 +27899,12 @@ impl spdk_ioat_pq_update_hw_desc__bindgen_ty_1__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn bundle_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_bundle_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn dest_dca(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_dest_dca(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn dest_dca_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_dest_dca_raw(this: *mut Self, val: u32) {
         unimplemented!()
     }
     #[inline]
@@ -39814,32 +27919,12 @@ impl spdk_ioat_pq_update_hw_desc__bindgen_ty_1__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn hint_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_hint_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn p_disable(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_p_disable(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn p_disable_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_p_disable_raw(this: *mut Self, val: u32) {
         unimplemented!()
     }
     #[inline]
@@ -39854,32 +27939,12 @@ impl spdk_ioat_pq_update_hw_desc__bindgen_ty_1__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn q_disable_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_q_disable_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved_raw(this: *mut Self, val: u32) {
         unimplemented!()
     }
     #[inline]
@@ -39894,52 +27959,12 @@ impl spdk_ioat_pq_update_hw_desc__bindgen_ty_1__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn coef_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_coef_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn op(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_op(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn op_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_op_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        int_enable: u32,
-        src_snoop_disable: u32,
-        dest_snoop_disable: u32,
-        completion_update: u32,
-        fence: u32,
-        src_cnt: u32,
-        bundle: u32,
-        dest_dca: u32,
-        hint: u32,
-        p_disable: u32,
-        q_disable: u32,
-        reserved: u32,
-        coef: u32,
-        op: u32,
-    ) -> __BindgenBitfieldUnit<[u8; 4usize]> {
         unimplemented!()
     }
 }
@@ -40066,16 +28091,6 @@ impl iscsi_bhs {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn opcode_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_opcode_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn immediate(&self) -> u8 {
         unimplemented!()
     }
@@ -40086,41 +28101,12 @@ impl iscsi_bhs {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn immediate_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_immediate_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        opcode: u8,
-        immediate: u8,
-        reserved: u8,
-    ) -> __BindgenBitfieldUnit<[u8; 1usize]> {
         unimplemented!()
     }
 }
@@ -40158,40 +28144,12 @@ impl iscsi_bhs_async {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn opcode_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_opcode_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        opcode: u8,
-        reserved: u8,
-    ) -> __BindgenBitfieldUnit<[u8; 1usize]> {
         unimplemented!()
     }
 }
@@ -40226,16 +28184,6 @@ impl iscsi_bhs_login_req {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn opcode_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_opcode_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn immediate(&self) -> u8 {
         unimplemented!()
     }
@@ -40246,41 +28194,12 @@ impl iscsi_bhs_login_req {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn immediate_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_immediate_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        opcode: u8,
-        immediate: u8,
-        reserved: u8,
-    ) -> __BindgenBitfieldUnit<[u8; 1usize]> {
         unimplemented!()
     }
 }
@@ -40317,40 +28236,12 @@ impl iscsi_bhs_login_rsp {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn opcode_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_opcode_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        opcode: u8,
-        reserved: u8,
-    ) -> __BindgenBitfieldUnit<[u8; 1usize]> {
         unimplemented!()
     }
 }
@@ -40382,32 +28273,12 @@ impl iscsi_bhs_logout_req {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn opcode_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_opcode_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn immediate(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_immediate(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn immediate_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_immediate_raw(this: *mut Self, val: u8) {
         unimplemented!()
     }
     #[inline]
@@ -40422,16 +28293,6 @@ impl iscsi_bhs_logout_req {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reason(&self) -> u8 {
         unimplemented!()
     }
@@ -40442,43 +28303,12 @@ impl iscsi_bhs_logout_req {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn reason_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reason_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reason_1(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reason_1(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reason_1_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reason_1_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        opcode: u8,
-        immediate: u8,
-        reserved: u8,
-        reason: u8,
-        reason_1: u8,
-    ) -> __BindgenBitfieldUnit<[u8; 2usize]> {
         unimplemented!()
     }
 }
@@ -40515,40 +28345,12 @@ impl iscsi_bhs_logout_resp {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn opcode_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_opcode_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        opcode: u8,
-        reserved: u8,
-    ) -> __BindgenBitfieldUnit<[u8; 1usize]> {
         unimplemented!()
     }
 }
@@ -40581,40 +28383,12 @@ impl iscsi_bhs_nop_in {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn opcode_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_opcode_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        opcode: u8,
-        reserved: u8,
-    ) -> __BindgenBitfieldUnit<[u8; 1usize]> {
         unimplemented!()
     }
 }
@@ -40646,16 +28420,6 @@ impl iscsi_bhs_nop_out {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn opcode_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_opcode_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn immediate(&self) -> u8 {
         unimplemented!()
     }
@@ -40666,41 +28430,12 @@ impl iscsi_bhs_nop_out {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn immediate_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_immediate_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        opcode: u8,
-        immediate: u8,
-        reserved: u8,
-    ) -> __BindgenBitfieldUnit<[u8; 1usize]> {
         unimplemented!()
     }
 }
@@ -40735,40 +28470,12 @@ impl iscsi_bhs_r2t {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn opcode_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_opcode_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        opcode: u8,
-        reserved: u8,
-    ) -> __BindgenBitfieldUnit<[u8; 1usize]> {
         unimplemented!()
     }
 }
@@ -40803,40 +28510,12 @@ impl iscsi_bhs_reject {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn opcode_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_opcode_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        opcode: u8,
-        reserved: u8,
-    ) -> __BindgenBitfieldUnit<[u8; 1usize]> {
         unimplemented!()
     }
 }
@@ -40867,32 +28546,12 @@ impl iscsi_bhs_scsi_req {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn opcode_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_opcode_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn immediate(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_immediate(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn immediate_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_immediate_raw(this: *mut Self, val: u8) {
         unimplemented!()
     }
     #[inline]
@@ -40907,32 +28566,12 @@ impl iscsi_bhs_scsi_req {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn attribute(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_attribute(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn attribute_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_attribute_raw(this: *mut Self, val: u8) {
         unimplemented!()
     }
     #[inline]
@@ -40947,32 +28586,12 @@ impl iscsi_bhs_scsi_req {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved2_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved2_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn write_bit(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_write_bit(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn write_bit_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_write_bit_raw(this: *mut Self, val: u8) {
         unimplemented!()
     }
     #[inline]
@@ -40987,46 +28606,12 @@ impl iscsi_bhs_scsi_req {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn read_bit_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_read_bit_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn final_bit(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_final_bit(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn final_bit_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_final_bit_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        opcode: u8,
-        immediate: u8,
-        reserved: u8,
-        attribute: u8,
-        reserved2: u8,
-        write_bit: u8,
-        read_bit: u8,
-        final_bit: u8,
-    ) -> __BindgenBitfieldUnit<[u8; 2usize]> {
         unimplemented!()
     }
 }
@@ -41062,40 +28647,12 @@ impl iscsi_bhs_scsi_resp {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn opcode_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_opcode_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        opcode: u8,
-        reserved: u8,
-    ) -> __BindgenBitfieldUnit<[u8; 1usize]> {
         unimplemented!()
     }
 }
@@ -41131,40 +28688,12 @@ impl iscsi_bhs_data_in {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn opcode_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_opcode_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        opcode: u8,
-        reserved: u8,
-    ) -> __BindgenBitfieldUnit<[u8; 1usize]> {
         unimplemented!()
     }
 }
@@ -41199,40 +28728,12 @@ impl iscsi_bhs_data_out {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn opcode_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_opcode_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        opcode: u8,
-        reserved: u8,
-    ) -> __BindgenBitfieldUnit<[u8; 1usize]> {
         unimplemented!()
     }
 }
@@ -41266,40 +28767,12 @@ impl iscsi_bhs_snack_req {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn opcode_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_opcode_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        opcode: u8,
-        reserved: u8,
-    ) -> __BindgenBitfieldUnit<[u8; 1usize]> {
         unimplemented!()
     }
 }
@@ -41333,16 +28806,6 @@ impl iscsi_bhs_task_req {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn opcode_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_opcode_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn immediate(&self) -> u8 {
         unimplemented!()
     }
@@ -41353,41 +28816,12 @@ impl iscsi_bhs_task_req {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn immediate_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_immediate_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        opcode: u8,
-        immediate: u8,
-        reserved: u8,
-    ) -> __BindgenBitfieldUnit<[u8; 1usize]> {
         unimplemented!()
     }
 }
@@ -41421,40 +28855,12 @@ impl iscsi_bhs_task_resp {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn opcode_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_opcode_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        opcode: u8,
-        reserved: u8,
-    ) -> __BindgenBitfieldUnit<[u8; 1usize]> {
         unimplemented!()
     }
 }
@@ -41486,16 +28892,6 @@ impl iscsi_bhs_text_req {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn opcode_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_opcode_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn immediate(&self) -> u8 {
         unimplemented!()
     }
@@ -41506,41 +28902,12 @@ impl iscsi_bhs_text_req {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn immediate_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_immediate_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        opcode: u8,
-        immediate: u8,
-        reserved: u8,
-    ) -> __BindgenBitfieldUnit<[u8; 1usize]> {
         unimplemented!()
     }
 }
@@ -41573,40 +28940,12 @@ impl iscsi_bhs_text_resp {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn opcode_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_opcode_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        opcode: u8,
-        reserved: u8,
-    ) -> __BindgenBitfieldUnit<[u8; 1usize]> {
         unimplemented!()
     }
 }
@@ -42485,32 +29824,12 @@ impl spdk_nvmf_fabric_connect_rsp__bindgen_ty_1__bindgen_ty_1__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved1_raw(this: *const Self) -> u16 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved1_raw(this: *mut Self, val: u16) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn atr(&self) -> u16 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_atr(&mut self, val: u16) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn atr_raw(this: *const Self) -> u16 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_atr_raw(this: *mut Self, val: u16) {
         unimplemented!()
     }
     #[inline]
@@ -42525,42 +29844,12 @@ impl spdk_nvmf_fabric_connect_rsp__bindgen_ty_1__bindgen_ty_1__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn ascr_raw(this: *const Self) -> u16 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_ascr_raw(this: *mut Self, val: u16) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved2(&self) -> u16 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved2(&mut self, val: u16) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved2_raw(this: *const Self) -> u16 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved2_raw(this: *mut Self, val: u16) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        reserved1: u16,
-        atr: u16,
-        ascr: u16,
-        reserved2: u16,
-    ) -> __BindgenBitfieldUnit<[u8; 2usize]> {
         unimplemented!()
     }
 }
@@ -42612,40 +29901,12 @@ impl spdk_nvmf_fabric_prop_get_cmd__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn size_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_size_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        size: u8,
-        reserved: u8,
-    ) -> __BindgenBitfieldUnit<[u8; 1usize]> {
         unimplemented!()
     }
 }
@@ -42717,40 +29978,12 @@ impl spdk_nvmf_fabric_prop_set_cmd__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn size_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_size_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        size: u8,
-        reserved: u8,
-    ) -> __BindgenBitfieldUnit<[u8; 1usize]> {
         unimplemented!()
     }
 }
@@ -42862,40 +30095,12 @@ impl spdk_nvmf_discovery_log_page_entry__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn secure_channel_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_secure_channel_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        secure_channel: u8,
-        reserved: u8,
-    ) -> __BindgenBitfieldUnit<[u8; 1usize]> {
         unimplemented!()
     }
 }
@@ -43223,16 +30428,6 @@ impl spdk_nvme_tcp_ic_req__bindgen_ty_1__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn hdgst_enable_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_hdgst_enable_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn ddgst_enable(&self) -> u8 {
         unimplemented!()
     }
@@ -43243,41 +30438,12 @@ impl spdk_nvme_tcp_ic_req__bindgen_ty_1__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn ddgst_enable_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_ddgst_enable_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        hdgst_enable: u8,
-        ddgst_enable: u8,
-        reserved: u8,
-    ) -> __BindgenBitfieldUnit<[u8; 1usize]> {
         unimplemented!()
     }
 }
@@ -43325,16 +30491,6 @@ impl spdk_nvme_tcp_ic_resp__bindgen_ty_1__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn hdgst_enable_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_hdgst_enable_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn ddgst_enable(&self) -> u8 {
         unimplemented!()
     }
@@ -43345,41 +30501,12 @@ impl spdk_nvme_tcp_ic_resp__bindgen_ty_1__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn ddgst_enable_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_ddgst_enable_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        hdgst_enable: u8,
-        ddgst_enable: u8,
-        reserved: u8,
-    ) -> __BindgenBitfieldUnit<[u8; 1usize]> {
         unimplemented!()
     }
 }
@@ -46185,40 +33312,12 @@ impl spdk_nvme_intel_feat_power_governor__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn power_governor_setting_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_power_governor_setting_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        power_governor_setting: u32,
-        reserved: u32,
-    ) -> __BindgenBitfieldUnit<[u8; 4usize]> {
         unimplemented!()
     }
 }
@@ -46252,16 +33351,6 @@ impl spdk_nvme_intel_feat_smbus_address__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn smbus_controller_address(&self) -> u32 {
         unimplemented!()
     }
@@ -46272,41 +33361,12 @@ impl spdk_nvme_intel_feat_smbus_address__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn smbus_controller_address_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_smbus_controller_address_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved2(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved2(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved2_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved2_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        reserved: u32,
-        smbus_controller_address: u32,
-        reserved2: u32,
-    ) -> __BindgenBitfieldUnit<[u8; 4usize]> {
         unimplemented!()
     }
 }
@@ -46340,40 +33400,12 @@ impl spdk_nvme_intel_feat_led_pattern__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn feature_options_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_feature_options_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn value(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_value(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn value_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_value_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        feature_options: u32,
-        value: u32,
-    ) -> __BindgenBitfieldUnit<[u8; 4usize]> {
         unimplemented!()
     }
 }
@@ -46407,40 +33439,12 @@ impl spdk_nvme_intel_feat_reset_timed_workload_counters__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn reset_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reset_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        reset: u32,
-        reserved: u32,
-    ) -> __BindgenBitfieldUnit<[u8; 4usize]> {
         unimplemented!()
     }
 }
@@ -46470,21 +33474,6 @@ impl spdk_nvme_intel_feat_latency_tracking__bindgen_ty_1 {
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_enable(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn enable_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_enable_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(enable: u32) -> __BindgenBitfieldUnit<[u8; 4usize]> {
         unimplemented!()
     }
 }
@@ -46564,16 +33553,6 @@ impl spdk_ocssd_geometry_data__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn vec_chk_cpy_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_vec_chk_cpy_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn multi_reset(&self) -> u32 {
         unimplemented!()
     }
@@ -46584,41 +33563,12 @@ impl spdk_ocssd_geometry_data__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn multi_reset_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_multi_reset_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        vec_chk_cpy: u32,
-        multi_reset: u32,
-        reserved: u32,
-    ) -> __BindgenBitfieldUnit<[u8; 4usize]> {
         unimplemented!()
     }
 }
@@ -46656,32 +33606,12 @@ impl spdk_ocssd_chunk_information_entry__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn free_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_free_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn closed(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_closed(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn closed_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_closed_raw(this: *mut Self, val: u8) {
         unimplemented!()
     }
     #[inline]
@@ -46696,16 +33626,6 @@ impl spdk_ocssd_chunk_information_entry__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn open_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_open_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn offline(&self) -> u8 {
         unimplemented!()
     }
@@ -46716,43 +33636,12 @@ impl spdk_ocssd_chunk_information_entry__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn offline_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_offline_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        free: u8,
-        closed: u8,
-        open: u8,
-        offline: u8,
-        reserved: u8,
-    ) -> __BindgenBitfieldUnit<[u8; 1usize]> {
         unimplemented!()
     }
 }
@@ -46774,32 +33663,12 @@ impl spdk_ocssd_chunk_information_entry__bindgen_ty_2 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn seq_write_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_seq_write_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn rnd_write(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_rnd_write(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn rnd_write_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_rnd_write_raw(this: *mut Self, val: u8) {
         unimplemented!()
     }
     #[inline]
@@ -46814,16 +33683,6 @@ impl spdk_ocssd_chunk_information_entry__bindgen_ty_2 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved1_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved1_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn size_deviate(&self) -> u8 {
         unimplemented!()
     }
@@ -46834,43 +33693,12 @@ impl spdk_ocssd_chunk_information_entry__bindgen_ty_2 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn size_deviate_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_size_deviate_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved2(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved2(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved2_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved2_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        seq_write: u8,
-        rnd_write: u8,
-        reserved1: u8,
-        size_deviate: u8,
-        reserved2: u8,
-    ) -> __BindgenBitfieldUnit<[u8; 1usize]> {
         unimplemented!()
     }
 }
@@ -46904,32 +33732,12 @@ impl spdk_ocssd_chunk_notification_entry__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn error_rate_low_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_error_rate_low_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn error_rate_medium(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_error_rate_medium(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn error_rate_medium_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_error_rate_medium_raw(this: *mut Self, val: u8) {
         unimplemented!()
     }
     #[inline]
@@ -46944,32 +33752,12 @@ impl spdk_ocssd_chunk_notification_entry__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn error_rate_high_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_error_rate_high_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn unrecoverable(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_unrecoverable(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn unrecoverable_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_unrecoverable_raw(this: *mut Self, val: u8) {
         unimplemented!()
     }
     #[inline]
@@ -46984,32 +33772,12 @@ impl spdk_ocssd_chunk_notification_entry__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn refreshed_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_refreshed_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn rsvd(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_rsvd(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn rsvd_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_rsvd_raw(this: *mut Self, val: u8) {
         unimplemented!()
     }
     #[inline]
@@ -47024,46 +33792,12 @@ impl spdk_ocssd_chunk_notification_entry__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn wit_exceeded_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_wit_exceeded_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn rsvd2(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_rsvd2(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn rsvd2_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_rsvd2_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        error_rate_low: u8,
-        error_rate_medium: u8,
-        error_rate_high: u8,
-        unrecoverable: u8,
-        refreshed: u8,
-        rsvd: u8,
-        wit_exceeded: u8,
-        rsvd2: u8,
-    ) -> __BindgenBitfieldUnit<[u8; 2usize]> {
         unimplemented!()
     }
 }
@@ -47085,32 +33819,12 @@ impl spdk_ocssd_chunk_notification_entry__bindgen_ty_2 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn lblk_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_lblk_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn chunk(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_chunk(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn chunk_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_chunk_raw(this: *mut Self, val: u8) {
         unimplemented!()
     }
     #[inline]
@@ -47125,42 +33839,12 @@ impl spdk_ocssd_chunk_notification_entry__bindgen_ty_2 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn pu_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_pu_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn rsvd(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_rsvd(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn rsvd_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_rsvd_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        lblk: u8,
-        chunk: u8,
-        pu: u8,
-        rsvd: u8,
-    ) -> __BindgenBitfieldUnit<[u8; 1usize]> {
         unimplemented!()
     }
 }
@@ -48688,32 +35372,12 @@ impl spdk_nvmf_fc_cmnd_iu {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn scsi_id_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_scsi_id_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn fc_id(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_fc_id(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn fc_id_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_fc_id_raw(this: *mut Self, val: u32) {
         unimplemented!()
     }
     #[inline]
@@ -48728,16 +35392,6 @@ impl spdk_nvmf_fc_cmnd_iu {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn cmnd_iu_len_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_cmnd_iu_len_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn rsvd0(&self) -> u32 {
         unimplemented!()
     }
@@ -48748,43 +35402,12 @@ impl spdk_nvmf_fc_cmnd_iu {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn rsvd0_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_rsvd0_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn flags(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_flags(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn flags_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_flags_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        scsi_id: u32,
-        fc_id: u32,
-        cmnd_iu_len: u32,
-        rsvd0: u32,
-        flags: u32,
-    ) -> __BindgenBitfieldUnit<[u8; 8usize]> {
         unimplemented!()
     }
 }
@@ -48815,16 +35438,6 @@ impl spdk_nvmf_fc_ersp_iu {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn status_code_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_status_code_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn rsvd0(&self) -> u32 {
         unimplemented!()
     }
@@ -48835,41 +35448,12 @@ impl spdk_nvmf_fc_ersp_iu {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn rsvd0_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_rsvd0_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn ersp_len(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_ersp_len(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn ersp_len_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_ersp_len_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        status_code: u32,
-        rsvd0: u32,
-        ersp_len: u32,
-    ) -> __BindgenBitfieldUnit<[u8; 4usize]> {
         unimplemented!()
     }
 }
@@ -48907,32 +35491,12 @@ impl spdk_nvmf_fc_frame_hdr {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn r_ctl_raw(this: *const Self) -> FCNVME_BE32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_r_ctl_raw(this: *mut Self, val: FCNVME_BE32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn d_id(&self) -> FCNVME_BE32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_d_id(&mut self, val: FCNVME_BE32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn d_id_raw(this: *const Self) -> FCNVME_BE32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_d_id_raw(this: *mut Self, val: FCNVME_BE32) {
         unimplemented!()
     }
     #[inline]
@@ -48947,32 +35511,12 @@ impl spdk_nvmf_fc_frame_hdr {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn cs_ctl_raw(this: *const Self) -> FCNVME_BE32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_cs_ctl_raw(this: *mut Self, val: FCNVME_BE32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn s_id(&self) -> FCNVME_BE32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_s_id(&mut self, val: FCNVME_BE32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn s_id_raw(this: *const Self) -> FCNVME_BE32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_s_id_raw(this: *mut Self, val: FCNVME_BE32) {
         unimplemented!()
     }
     #[inline]
@@ -48987,32 +35531,12 @@ impl spdk_nvmf_fc_frame_hdr {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn type__raw(this: *const Self) -> FCNVME_BE32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_type_raw(this: *mut Self, val: FCNVME_BE32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn f_ctl(&self) -> FCNVME_BE32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_f_ctl(&mut self, val: FCNVME_BE32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn f_ctl_raw(this: *const Self) -> FCNVME_BE32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_f_ctl_raw(this: *mut Self, val: FCNVME_BE32) {
         unimplemented!()
     }
     #[inline]
@@ -49027,32 +35551,12 @@ impl spdk_nvmf_fc_frame_hdr {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn seq_id_raw(this: *const Self) -> FCNVME_BE32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_seq_id_raw(this: *mut Self, val: FCNVME_BE32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn df_ctl(&self) -> FCNVME_BE32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_df_ctl(&mut self, val: FCNVME_BE32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn df_ctl_raw(this: *const Self) -> FCNVME_BE32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_df_ctl_raw(this: *mut Self, val: FCNVME_BE32) {
         unimplemented!()
     }
     #[inline]
@@ -49067,16 +35571,6 @@ impl spdk_nvmf_fc_frame_hdr {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn seq_cnt_raw(this: *const Self) -> FCNVME_BE32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_seq_cnt_raw(this: *mut Self, val: FCNVME_BE32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn ox_id(&self) -> FCNVME_BE32 {
         unimplemented!()
     }
@@ -49087,49 +35581,12 @@ impl spdk_nvmf_fc_frame_hdr {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn ox_id_raw(this: *const Self) -> FCNVME_BE32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_ox_id_raw(this: *mut Self, val: FCNVME_BE32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn rx_id(&self) -> FCNVME_BE32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_rx_id(&mut self, val: FCNVME_BE32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn rx_id_raw(this: *const Self) -> FCNVME_BE32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_rx_id_raw(this: *mut Self, val: FCNVME_BE32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        r_ctl: FCNVME_BE32,
-        d_id: FCNVME_BE32,
-        cs_ctl: FCNVME_BE32,
-        s_id: FCNVME_BE32,
-        type_: FCNVME_BE32,
-        f_ctl: FCNVME_BE32,
-        seq_id: FCNVME_BE32,
-        df_ctl: FCNVME_BE32,
-        seq_cnt: FCNVME_BE32,
-        ox_id: FCNVME_BE32,
-        rx_id: FCNVME_BE32,
-    ) -> __BindgenBitfieldUnit<[u8; 20usize]> {
         unimplemented!()
     }
 }
@@ -49699,32 +36156,12 @@ impl spdk_nvmf_request__bindgen_ty_1__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn data_from_pool_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_data_from_pool_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn dif_enabled(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_dif_enabled(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn dif_enabled_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_dif_enabled_raw(this: *mut Self, val: u8) {
         unimplemented!()
     }
     #[inline]
@@ -49739,32 +36176,12 @@ impl spdk_nvmf_request__bindgen_ty_1__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn first_fused_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_first_fused_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reservation_queued(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reservation_queued(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reservation_queued_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reservation_queued_raw(this: *mut Self, val: u8) {
         unimplemented!()
     }
     #[inline]
@@ -49779,44 +36196,12 @@ impl spdk_nvmf_request__bindgen_ty_1__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn reservation_waiting_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reservation_waiting_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn rsvd(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_rsvd(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn rsvd_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_rsvd_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        data_from_pool: u8,
-        dif_enabled: u8,
-        first_fused: u8,
-        reservation_queued: u8,
-        reservation_waiting: u8,
-        rsvd: u8,
-    ) -> __BindgenBitfieldUnit<[u8; 1usize]> {
         unimplemented!()
     }
 }
@@ -49971,40 +36356,12 @@ impl spdk_nvmf_qpair__bindgen_ty_4 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn id_valid_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_id_valid_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn id(&self) -> i32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_id(&mut self, val: i32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn id_raw(this: *const Self) -> i32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_id_raw(this: *mut Self, val: i32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        id_valid: u32,
-        id: i32,
-    ) -> __BindgenBitfieldUnit<[u8; 4usize]> {
         unimplemented!()
     }
 }
@@ -50768,40 +37125,12 @@ impl spdk_opal_d0_feat_hdr {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn version(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_version(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn version_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_version_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        reserved: u8,
-        version: u8,
-    ) -> __BindgenBitfieldUnit<[u8; 1usize]> {
         unimplemented!()
     }
 }
@@ -50827,32 +37156,12 @@ impl spdk_opal_d0_tper_feat {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn sync_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_sync_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn async_(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_async(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn async__raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_async_raw(this: *mut Self, val: u8) {
         unimplemented!()
     }
     #[inline]
@@ -50867,32 +37176,12 @@ impl spdk_opal_d0_tper_feat {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn acknack_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_acknack_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn buffer_management(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_buffer_management(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn buffer_management_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_buffer_management_raw(this: *mut Self, val: u8) {
         unimplemented!()
     }
     #[inline]
@@ -50907,32 +37196,12 @@ impl spdk_opal_d0_tper_feat {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn streaming_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_streaming_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved_1(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved_1(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved_1_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved_1_raw(this: *mut Self, val: u8) {
         unimplemented!()
     }
     #[inline]
@@ -50947,46 +37216,12 @@ impl spdk_opal_d0_tper_feat {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn comid_management_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_comid_management_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved_2(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved_2(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved_2_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved_2_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        sync: u8,
-        async_: u8,
-        acknack: u8,
-        buffer_management: u8,
-        streaming: u8,
-        reserved_1: u8,
-        comid_management: u8,
-        reserved_2: u8,
-    ) -> __BindgenBitfieldUnit<[u8; 1usize]> {
         unimplemented!()
     }
 }
@@ -51012,32 +37247,12 @@ impl spdk_opal_d0_locking_feat {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn locking_supported_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_locking_supported_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn locking_enabled(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_locking_enabled(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn locking_enabled_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_locking_enabled_raw(this: *mut Self, val: u8) {
         unimplemented!()
     }
     #[inline]
@@ -51052,32 +37267,12 @@ impl spdk_opal_d0_locking_feat {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn locked_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_locked_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn media_encryption(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_media_encryption(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn media_encryption_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_media_encryption_raw(this: *mut Self, val: u8) {
         unimplemented!()
     }
     #[inline]
@@ -51092,32 +37287,12 @@ impl spdk_opal_d0_locking_feat {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn mbr_enabled_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_mbr_enabled_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn mbr_done(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_mbr_done(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn mbr_done_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_mbr_done_raw(this: *mut Self, val: u8) {
         unimplemented!()
     }
     #[inline]
@@ -51132,46 +37307,12 @@ impl spdk_opal_d0_locking_feat {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved_1_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved_1_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved_2(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved_2(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved_2_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved_2_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        locking_supported: u8,
-        locking_enabled: u8,
-        locked: u8,
-        media_encryption: u8,
-        mbr_enabled: u8,
-        mbr_done: u8,
-        reserved_1: u8,
-        reserved_2: u8,
-    ) -> __BindgenBitfieldUnit<[u8; 1usize]> {
         unimplemented!()
     }
 }
@@ -51198,32 +37339,12 @@ impl spdk_opal_d0_single_user_mode_feat {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn any_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_any_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn all(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_all(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn all_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_all_raw(this: *mut Self, val: u8) {
         unimplemented!()
     }
     #[inline]
@@ -51238,42 +37359,12 @@ impl spdk_opal_d0_single_user_mode_feat {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn policy_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_policy_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved_1(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved_1(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved_1_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved_1_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        any: u8,
-        all: u8,
-        policy: u8,
-        reserved_1: u8,
-    ) -> __BindgenBitfieldUnit<[u8; 1usize]> {
         unimplemented!()
     }
 }
@@ -51300,40 +37391,12 @@ impl spdk_opal_d0_geo_feat {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn align_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_align_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved_1(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved_1(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved_1_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved_1_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        align: u8,
-        reserved_1: u8,
-    ) -> __BindgenBitfieldUnit<[u8; 1usize]> {
         unimplemented!()
     }
 }
@@ -51371,40 +37434,12 @@ impl spdk_opal_d0_v100_feat {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn range_crossing_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_range_crossing_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved_1(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved_1(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved_1_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved_1_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        range_crossing: u8,
-        reserved_1: u8,
-    ) -> __BindgenBitfieldUnit<[u8; 1usize]> {
         unimplemented!()
     }
 }
@@ -51435,40 +37470,12 @@ impl spdk_opal_d0_v200_feat {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn range_crossing_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_range_crossing_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn reserved_1(&self) -> u8 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_reserved_1(&mut self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn reserved_1_raw(this: *const Self) -> u8 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_reserved_1_raw(this: *mut Self, val: u8) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        range_crossing: u8,
-        reserved_1: u8,
-    ) -> __BindgenBitfieldUnit<[u8; 1usize]> {
         unimplemented!()
     }
 }
@@ -52469,32 +38476,12 @@ impl vfio_user_header__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn type__raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_type_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn no_reply(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_no_reply(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn no_reply_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_no_reply_raw(this: *mut Self, val: u32) {
         unimplemented!()
     }
     #[inline]
@@ -52509,42 +38496,12 @@ impl vfio_user_header__bindgen_ty_1 {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
-    pub unsafe fn error_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_error_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
     pub fn resvd(&self) -> u32 {
         unimplemented!()
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_resvd(&mut self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn resvd_raw(this: *const Self) -> u32 {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub unsafe fn set_resvd_raw(this: *mut Self, val: u32) {
-        unimplemented!()
-    }
-    #[inline]
-    #[allow(unnecessary_transmutes)]
-    pub fn new_bitfield_1(
-        type_: u32,
-        no_reply: u32,
-        error: u32,
-        resvd: u32,
-    ) -> __BindgenBitfieldUnit<[u8; 4usize]> {
         unimplemented!()
     }
 }

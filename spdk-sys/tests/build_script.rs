@@ -3,6 +3,8 @@
 // Each file is tested by a part of its functions.
 #![allow(dead_code)]
 
+#[path = "../build/accessors.rs"]
+mod accessors;
 #[path = "../build/cfgs.rs"]
 mod cfgs;
 #[path = "../build/drift.rs"]
@@ -22,6 +24,8 @@ mod pc;
 #[path = "../build/tokens.rs"]
 mod tokens;
 
+#[path = "build_script/bit_fields.rs"]
+mod bit_fields;
 #[path = "build_script/cfg_derivation.rs"]
 mod cfg_derivation;
 #[path = "build_script/header_choice.rs"]
