@@ -37,14 +37,19 @@ pub(crate) fn assertions(text: &str, manifest: &str) -> String {
 }
 
 /// The file that names the others.
-pub(crate) fn index<'n>(files: impl Iterator<Item = &'n str>, manifest: &str) -> String {
+pub(crate) fn index<'n>(
+    modules: impl Iterator<Item = (&'n str, Option<&'n str>)>,
+    manifest: &str,
+) -> String {
     let mut text = format!(
         "// @generated from {manifest} by `cargo xtask codegen`. Do not edit.\n\
          //! Wrappers that are made from `{manifest}`, one module per SPDK header.\n\n"
     );
-    for file in files {
+    for (name, cfg) in modules {
+        if let Some(cfg) = cfg {
+            let _ = writeln!(text, "#[cfg({cfg})]");
+        }
         // The generator formats them itself, so rustfmt has nothing to say.
-        let name = file.trim_end_matches(".rs");
         let _ = writeln!(text, "#[rustfmt::skip]\npub mod {name};");
     }
     text

@@ -72,15 +72,19 @@ pub fn generate(source: &Source, headers: &Headers) -> Result<Vec<File>, Report>
             text,
         });
     }
+    let modules = api
+        .iter()
+        .map(|file| (file.name.as_str(), file.cfg.as_deref()));
+    let mut modules: Vec<_> = modules.collect();
     let types = plan::promises(&manifest);
     if !types.is_empty() {
+        modules.push(("markers", None));
         files.push(File {
             name: "markers.rs".to_owned(),
             text: format::assertions(&emit::assertions(&types), source.name()),
         });
     }
-    let names = files.iter().map(|file| file.name.as_str());
-    let text = format::index(names, source.name());
+    let text = format::index(modules.into_iter(), source.name());
     let name = "mod.rs".to_owned();
     files.push(File { name, text });
     Ok(files)
@@ -106,9 +110,16 @@ pub fn expand(source: &Source, headers: &Headers, rt: &TokenStream) -> Result<To
         let name = format_ident!("{}", file.name);
         let items = format::without_comments(emit::file(file, rt, sys.as_ref()));
         let doc = format!(" {}", file.doc);
+        let cfg = file
+            .cfg
+            .as_ref()
+            .and_then(|cfg| cfg.parse::<TokenStream>().ok());
+        let cfg = cfg.map(|cfg| quote!(#[cfg(#cfg)]));
         quote! {
+            #cfg
             #[doc = #doc]
             pub mod #name { #items }
+            #cfg
             #[allow(unused_imports, reason = "methods need no name")]
             pub use #name::*;
         }

@@ -120,6 +120,8 @@ pub struct Section {
     /// `cargo xtask coverage` fails when one has none, as after an update of SPDK.
     #[serde(default)]
     pub complete: bool,
+    /// When the module exists, as it stands in `#[cfg(..)]`: `feature = "nvme"`.
+    pub cfg: Option<Cfg>,
     /// The roles that parameters have by their C name, unless an entry says otherwise.
     ///
     /// Only for parameters that a function has: a name that a function lacks is no error here.

@@ -10,6 +10,8 @@ pub(crate) struct File {
     pub(crate) header: String,
     /// The first line of its documentation.
     pub(crate) doc: String,
+    /// When it exists, as `#[cfg(..)]` has it.
+    pub(crate) cfg: Option<String>,
     /// Where the types of the manifest are, by name.
     pub(crate) uses: Vec<(String, Use)>,
     /// Its items, in the order of the manifest.

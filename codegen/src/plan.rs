@@ -30,6 +30,7 @@ pub(crate) fn plan(
             name: file_name(section),
             header: section.header.clone(),
             doc: section.doc.to_string(),
+            cfg: section.cfg.as_ref().map(ToString::to_string),
             uses: uses(manifest),
             items: items(section, &all, world, target),
         })

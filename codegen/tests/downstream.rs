@@ -37,3 +37,27 @@ fn a_function_that_the_installed_spdk_lacks_is_left_out() {
         "{text}"
     );
 }
+
+#[test]
+fn the_module_of_a_section_exists_when_its_cfg_says_so() {
+    let text = r#"(spdk: "26.01", sections: [
+        Section(header: "nvme.h", cfg: "feature = \"fast\"", doc: "d", entries: []),
+    ])"#;
+    let source = spdk_codegen::source::Source::new("api.ron", text);
+    let files = spdk_codegen::generate(&source, common::headers());
+    let files = files.unwrap_or_else(|report| panic!("{report}"));
+    let index = files.iter().find(|file| file.name == "mod.rs");
+    let index = &index.expect("it is always made").text;
+    let cfg = "#[cfg(feature = \"fast\")]\n#[rustfmt::skip]\npub mod nvme;";
+    assert!(index.contains(cfg), "{index}");
+
+    let tokens = spdk_codegen::expand(&source, common::headers(), &quote!(::spdk::__private))
+        .unwrap_or_else(|report| panic!("{report}"));
+    let file: syn::File = syn::parse2(tokens).expect("wrappers are Rust");
+    let text = prettyplease::unparse(&file);
+    assert_eq!(
+        text.matches("#[cfg(feature = \"fast\")]").count(),
+        2,
+        "{text}"
+    );
+}

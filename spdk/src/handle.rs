@@ -279,6 +279,7 @@ impl<O: Object> Hold<O> {
     }
 
     /// How many operations hold the object, this one among them.
+    #[cfg(feature = "nvme")]
     pub(crate) fn operations(&self) -> usize {
         Rc::strong_count(&self.0) - self.0.handles.get()
     }

@@ -63,6 +63,7 @@ impl IoVecs {
     }
 
     /// The same, to be read.
+    #[cfg(feature = "nvme")]
     pub(crate) fn as_slice(&self) -> &[sys::iovec] {
         &self.iovs
     }

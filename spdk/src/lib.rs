@@ -124,6 +124,7 @@ pub mod log;
 mod markers;
 mod mem;
 pub mod metrics;
+#[cfg(feature = "nvme")]
 pub mod nvme;
 mod nvme_cmd;
 mod nvme_status;
@@ -154,6 +155,10 @@ mod timers;
 pub mod tokio;
 #[cfg(any(feature = "smol", feature = "tokio"))]
 mod unpinned;
+#[cfg_attr(
+    not(feature = "nvme"),
+    expect(dead_code, reason = "only queue pairs let operations wait")
+)]
 mod waiters;
 mod wakeups;
 

@@ -17,6 +17,7 @@ pub use crate::io_id::{BdevIo, NvmeIo};
 pub use crate::iovecs::{IoVecs, check_len, check_multiple, total_len};
 pub use crate::local::{Caller, Here, begin};
 pub use crate::mem::Loan;
+#[cfg(feature = "nvme")]
 pub use crate::nvme::rt as nvme;
 pub use crate::op::{Callback, Complete, Submitted, bdev_rc, complete, op, status};
 pub use crate::records::zeroes;

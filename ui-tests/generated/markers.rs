@@ -158,6 +158,8 @@ fn types() {
     sync::<spdk::metrics::Snapshot>();
     send::<spdk::metrics::ThreadMetrics>();
     sync::<spdk::metrics::ThreadMetrics>();
+    send::<spdk::bdev::HistogramOptions>();
+    sync::<spdk::bdev::HistogramOptions>();
     send::<spdk::nvme::AcquireKeys>();
     sync::<spdk::nvme::AcquireKeys>();
     send::<spdk::nvme::AddressFamily>();
@@ -192,8 +194,6 @@ fn types() {
     sync::<spdk::nvme::TransportId>();
     send::<spdk::nvme::TransportType>();
     sync::<spdk::nvme::TransportType>();
-    send::<spdk::bdev::HistogramOptions>();
-    sync::<spdk::bdev::HistogramOptions>();
     send::<spdk::config::Config>();
     sync::<spdk::config::Config>();
     send::<spdk::config::FtlDevice>();

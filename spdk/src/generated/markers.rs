@@ -103,44 +103,78 @@ rt::assert_send!(crate::metrics::Snapshot);
 rt::assert_sync!(crate::metrics::Snapshot);
 rt::assert_send!(crate::metrics::ThreadMetrics);
 rt::assert_sync!(crate::metrics::ThreadMetrics);
-rt::assert_send!(crate::nvme::AcquireKeys);
-rt::assert_sync!(crate::nvme::AcquireKeys);
-rt::assert_send!(crate::nvme::AddressFamily);
-rt::assert_sync!(crate::nvme::AddressFamily);
-rt::assert_send!(crate::nvme::Arbitration);
-rt::assert_sync!(crate::nvme::Arbitration);
-rt::assert_send!(crate::nvme::BlockFormat);
-rt::assert_sync!(crate::nvme::BlockFormat);
-rt::assert_send!(crate::nvme::ControllerData);
-rt::assert_sync!(crate::nvme::ControllerData);
-rt::assert_send!(crate::nvme::CopyRange);
-rt::assert_sync!(crate::nvme::CopyRange);
-rt::assert_send!(crate::nvme::DiscoveryEntry);
-rt::assert_sync!(crate::nvme::DiscoveryEntry);
-rt::assert_send!(crate::nvme::DsmAttributes);
-rt::assert_sync!(crate::nvme::DsmAttributes);
-rt::assert_send!(crate::nvme::DsmRange);
-rt::assert_sync!(crate::nvme::DsmRange);
-rt::assert_send!(crate::nvme::NamespaceData);
-rt::assert_sync!(crate::nvme::NamespaceData);
-rt::assert_send!(crate::nvme::NvmeEvent);
-rt::assert_sync!(crate::nvme::NvmeEvent);
-rt::assert_send!(crate::nvme::NvmeQpairOpts);
-rt::assert_sync!(crate::nvme::NvmeQpairOpts);
-rt::assert_send!(crate::nvme::QueuePriority);
-rt::assert_sync!(crate::nvme::QueuePriority);
-rt::assert_send!(crate::nvme::RegisterKeys);
-rt::assert_sync!(crate::nvme::RegisterKeys);
-rt::assert_send!(crate::nvme::ReleaseKey);
-rt::assert_sync!(crate::nvme::ReleaseKey);
-rt::assert_send!(crate::nvme::TransportId);
-rt::assert_sync!(crate::nvme::TransportId);
-rt::assert_send!(crate::nvme::TransportType);
-rt::assert_sync!(crate::nvme::TransportType);
 #[cfg(spdk_since_25_05)]
 rt::assert_send!(crate::bdev::HistogramOptions);
 #[cfg(spdk_since_25_05)]
 rt::assert_sync!(crate::bdev::HistogramOptions);
+#[cfg(feature = "nvme")]
+rt::assert_send!(crate::nvme::AcquireKeys);
+#[cfg(feature = "nvme")]
+rt::assert_sync!(crate::nvme::AcquireKeys);
+#[cfg(feature = "nvme")]
+rt::assert_send!(crate::nvme::AddressFamily);
+#[cfg(feature = "nvme")]
+rt::assert_sync!(crate::nvme::AddressFamily);
+#[cfg(feature = "nvme")]
+rt::assert_send!(crate::nvme::Arbitration);
+#[cfg(feature = "nvme")]
+rt::assert_sync!(crate::nvme::Arbitration);
+#[cfg(feature = "nvme")]
+rt::assert_send!(crate::nvme::BlockFormat);
+#[cfg(feature = "nvme")]
+rt::assert_sync!(crate::nvme::BlockFormat);
+#[cfg(feature = "nvme")]
+rt::assert_send!(crate::nvme::ControllerData);
+#[cfg(feature = "nvme")]
+rt::assert_sync!(crate::nvme::ControllerData);
+#[cfg(feature = "nvme")]
+rt::assert_send!(crate::nvme::CopyRange);
+#[cfg(feature = "nvme")]
+rt::assert_sync!(crate::nvme::CopyRange);
+#[cfg(feature = "nvme")]
+rt::assert_send!(crate::nvme::DiscoveryEntry);
+#[cfg(feature = "nvme")]
+rt::assert_sync!(crate::nvme::DiscoveryEntry);
+#[cfg(feature = "nvme")]
+rt::assert_send!(crate::nvme::DsmAttributes);
+#[cfg(feature = "nvme")]
+rt::assert_sync!(crate::nvme::DsmAttributes);
+#[cfg(feature = "nvme")]
+rt::assert_send!(crate::nvme::DsmRange);
+#[cfg(feature = "nvme")]
+rt::assert_sync!(crate::nvme::DsmRange);
+#[cfg(feature = "nvme")]
+rt::assert_send!(crate::nvme::NamespaceData);
+#[cfg(feature = "nvme")]
+rt::assert_sync!(crate::nvme::NamespaceData);
+#[cfg(feature = "nvme")]
+rt::assert_send!(crate::nvme::NvmeEvent);
+#[cfg(feature = "nvme")]
+rt::assert_sync!(crate::nvme::NvmeEvent);
+#[cfg(feature = "nvme")]
+rt::assert_send!(crate::nvme::NvmeQpairOpts);
+#[cfg(feature = "nvme")]
+rt::assert_sync!(crate::nvme::NvmeQpairOpts);
+#[cfg(feature = "nvme")]
+rt::assert_send!(crate::nvme::QueuePriority);
+#[cfg(feature = "nvme")]
+rt::assert_sync!(crate::nvme::QueuePriority);
+#[cfg(feature = "nvme")]
+rt::assert_send!(crate::nvme::RegisterKeys);
+#[cfg(feature = "nvme")]
+rt::assert_sync!(crate::nvme::RegisterKeys);
+#[cfg(feature = "nvme")]
+rt::assert_send!(crate::nvme::ReleaseKey);
+#[cfg(feature = "nvme")]
+rt::assert_sync!(crate::nvme::ReleaseKey);
+#[cfg(feature = "nvme")]
+rt::assert_send!(crate::nvme::TransportId);
+#[cfg(feature = "nvme")]
+rt::assert_sync!(crate::nvme::TransportId);
+#[cfg(feature = "nvme")]
+rt::assert_send!(crate::nvme::TransportType);
+#[cfg(feature = "nvme")]
+rt::assert_sync!(crate::nvme::TransportType);
 #[cfg(feature = "config")]
 rt::assert_send!(crate::config::Config);
 #[cfg(feature = "config")]

@@ -7,8 +7,10 @@ pub mod thread;
 pub mod bdev;
 #[rustfmt::skip]
 pub mod bdev_zone;
+#[cfg(feature = "nvme")]
 #[rustfmt::skip]
 pub mod nvme;
+#[cfg(feature = "nvme")]
 #[rustfmt::skip]
 pub mod nvme_zns;
 #[rustfmt::skip]
