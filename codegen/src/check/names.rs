@@ -41,23 +41,13 @@ pub(crate) fn names(manifest: &Manifest, source: &Source, errors: &mut Diagnosti
             }
             Entry::Options(entry) => {
                 given.push(entry.rust.to_string());
-                given.extend(entry.fields.iter().map(|field| {
-                    let name = field
-                        .rust
-                        .as_ref()
-                        .map_or(field.c.as_str(), |name| name.as_str());
-                    format!("{}::{name}", entry.rust)
-                }));
+                let fields = entry.fields.iter();
+                given.extend(fields.map(|field| format!("{}::{}", entry.rust, field.name())));
             }
             Entry::Record(entry) => {
                 given.push(entry.rust.to_string());
-                given.extend(entry.fields.iter().map(|field| {
-                    let name = field
-                        .rust
-                        .as_ref()
-                        .map_or(field.c.as_str(), |name| name.as_str());
-                    format!("{}::{name}", entry.rust)
-                }));
+                let fields = entry.fields.iter();
+                given.extend(fields.map(|field| format!("{}::{}", entry.rust, field.name())));
             }
             Entry::Function(entry) => {
                 given.push(entry.rust.to_string());

@@ -1,9 +1,13 @@
 //! Handles, enums, flags and option structs.
 
+use std::collections::HashSet;
+
 use crate::Target;
 use crate::diag::Diagnostics;
 use crate::headers::{CFn, CType};
-use crate::manifest::{Describe, Enum, Flags, Handle, Options, Record, Release, SizeConvention};
+use crate::manifest::{
+    CName, Describe, Enum, Flags, Handle, Options, Record, Release, SizeConvention,
+};
 use crate::rules;
 use crate::world::World;
 
@@ -121,10 +125,11 @@ pub(super) fn enumeration(entry: &Enum, world: &World<'_>, errors: &mut Diagnost
             world.suggest(c, world.headers.enums.keys(), &rules::UNKNOWN_ENUM),
         );
     };
-    let named = entry.variants.iter().map(|variant| &variant.c);
-    let named: Vec<_> = named.chain(entry.skip.iter().map(|skip| &skip.c)).collect();
-    for name in &named {
-        let name = name.as_str();
+    let named = || {
+        let variants = entry.variants.iter().map(|variant| &variant.c);
+        variants.chain(entry.skip.iter().map(|skip| &skip.c))
+    };
+    for name in named().map(CName::as_str) {
         if !found.enumerators.iter().any(|(known, _)| known == name) {
             let known = found.enumerators.iter().map(|(known, _)| known);
             errors.push_with_help(
@@ -135,19 +140,24 @@ pub(super) fn enumeration(entry: &Enum, world: &World<'_>, errors: &mut Diagnost
             );
         }
     }
-    let missing: Vec<_> = found
-        .enumerators
-        .iter()
-        .filter(|(name, _)| !named.iter().any(|known| known.as_str() == name))
-        .map(|(name, _)| format!("`{name}`"))
-        .collect();
-    if !missing.is_empty() {
-        let message = format!(
-            "`{c}` has enumerators without a name here: {}",
-            missing.join(", ")
-        );
+    let enumerators = found.enumerators.iter().map(|(name, _)| name);
+    if let Some(missing) = unnamed(enumerators, named()) {
+        let message = format!("`{c}` has enumerators without a name here: {missing}");
         errors.push(&rules::UNNAMED_ENUMERATOR, world.source.entry(c), message);
     }
+}
+
+/// Those that the entry neither names nor skips, in the order of the header; `None` if there are none.
+fn unnamed<'a>(
+    all: impl Iterator<Item = &'a String>,
+    named: impl Iterator<Item = &'a CName>,
+) -> Option<String> {
+    let named: HashSet<_> = named.map(CName::as_str).collect();
+    let missing: Vec<_> = all
+        .filter(|name| !named.contains(name.as_str()))
+        .map(|name| format!("`{name}`"))
+        .collect();
+    (!missing.is_empty()).then(|| missing.join(", "))
 }
 
 pub(super) fn flags(entry: &Flags, world: &World<'_>, errors: &mut Diagnostics) {
@@ -284,17 +294,9 @@ pub(super) fn record(entry: &Record, world: &World<'_>, target: Target, errors: 
         }
     }
     let named = entry.fields.iter().map(|field| &field.c);
-    let named: Vec<_> = named.chain(entry.skip.iter().map(|skip| &skip.c)).collect();
-    let missing: Vec<_> = fields
-        .iter()
-        .filter(|(name, _)| !named.iter().any(|known| known.as_str() == name))
-        .map(|(name, _)| format!("`{name}`"))
-        .collect();
-    if !missing.is_empty() {
-        let message = format!(
-            "`{c}` has fields without a name here: {}",
-            missing.join(", ")
-        );
+    let named = named.chain(entry.skip.iter().map(|skip| &skip.c));
+    if let Some(missing) = unnamed(fields.iter().map(|(name, _)| name), named) {
+        let message = format!("`{c}` has fields without a name here: {missing}");
         errors.push(&rules::UNNAMED_FIELD, world.source.entry(c), message);
     }
 }

@@ -104,3 +104,10 @@ pub struct OptionField {
     #[serde(default)]
     pub since: Option<Version>,
 }
+
+impl OptionField {
+    /// Its name in Rust.
+    pub fn name(&self) -> &str {
+        self.rust.as_ref().map_or(self.c.as_str(), Ident::as_str)
+    }
+}

@@ -46,3 +46,10 @@ pub struct RecordField {
     #[serde(default)]
     pub since: Option<Version>,
 }
+
+impl RecordField {
+    /// Its name in Rust.
+    pub fn name(&self) -> &str {
+        self.rust.as_ref().map_or(self.c.as_str(), Ident::as_str)
+    }
+}

@@ -318,7 +318,7 @@ pub(super) fn options(
     let options = entry.fields.iter().filter_map(|field| {
         let ty = world.headers.resolve(field_type(field.c.as_str())?);
         let c = field.c.as_str();
-        let name = super::params::ident(field.rust.as_ref().map_or(c, |name| name.as_str()));
+        let name = super::params::ident(field.name());
         let (ty, value) = match ty {
             CType::Named(union) if field.member.is_some() => {
                 let member = format_ident!("{}", field.member.as_ref()?.as_str());
@@ -380,7 +380,7 @@ pub(super) fn record(
         let value = super::params::ident(c);
         let (ty, value) = converted(&Arg::Value, ty, &quote!(raw.#value), world);
         Some(model::RecordField {
-            name: super::params::ident(field.rust.as_ref().map_or(c, |name| name.as_str())),
+            name: super::params::ident(field.name()),
             docs: docs::of_c(field.doc.as_str(), "field", c),
             ty,
             value,
