@@ -79,11 +79,12 @@ pub(crate) fn parse(tokens: TokenStream) -> Result<Vec<Arg>> {
 }
 
 /// The options of `SpdkAppBuilder`, and whether each is a flag.
-const APP_OPTIONS: [(&str, bool); 15] = [
+const APP_OPTIONS: [(&str, bool); 17] = [
     ("name", false),
     ("config_file", false),
     ("json_data", false),
     ("config", false),
+    ("bdev_opts", false),
     ("reactor_mask", false),
     ("main_core", false),
     ("mem_size_mb", false),
@@ -92,6 +93,7 @@ const APP_OPTIONS: [(&str, bool); 15] = [
     ("rpc_addr", false),
     ("shm_id", false),
     ("log_level", false),
+    ("log_flags", false),
     ("disable_cpumask_locks", true),
     ("interrupt_mode", true),
     ("shutdown_patience", false),

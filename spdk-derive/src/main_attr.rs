@@ -92,15 +92,19 @@ mod tests {
                 config_file = "bdev.json",
                 no_huge,
                 no_pci = false,
-                mem_size_mb = 512
+                mem_size_mb = 512,
+                log_flags = ["aio", "bdev"],
+                bdev_opts = opts
             ),
             quote! {
                 /// Runs.
                 async fn main() -> spdk::Result<()> { work().await }
             },
         ));
-        let builder =
-            r#".name("x").config_file("bdev.json").no_huge(true).no_pci(false).mem_size_mb(512)"#;
+        let builder = concat!(
+            r#".name("x").config_file("bdev.json").no_huge(true).no_pci(false).mem_size_mb(512)"#,
+            r#".log_flags(["aio","bdev"]).bdev_opts(opts)"#,
+        );
         let dense: String = text.split_whitespace().collect();
         assert!(dense.contains(builder), "{text}");
         assert!(

@@ -114,6 +114,18 @@ fn the_result_is_the_exit_code() {
     assert!(end.err.contains("on purpose"), "{}", end.err);
 }
 
+/// Fails if SPDK's flags of logging are not those of the attribute.
+#[test]
+fn log_flags_are_set() {
+    let end = Daemon::start("flags").end();
+    assert_eq!(
+        (end.code, end.out.as_str()),
+        (Some(0), "aio\ndropped\n"),
+        "{}",
+        end.err
+    );
+}
+
 /// Fails if an application that does not start is a success, or does not say why.
 #[test]
 fn a_failed_start_is_an_error() {

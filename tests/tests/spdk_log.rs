@@ -192,6 +192,15 @@ fn flags_at_the_start() {
     assert!(said, "{lines:?}");
 }
 
+/// Fails if the argument of the attribute is not the builder's method.
+#[spdk::test(log_flags = ["vbdev_lvol", "aio"])]
+async fn flags_of_the_attribute() {
+    let on = log::flags().into_iter().filter(|flag| flag.is_on);
+    let on: Vec<String> = on.map(|flag| flag.name).collect();
+    assert_eq!(on, ["aio", "vbdev_lvol"]);
+    assert_eq!(log::level(), LogLevel::Debug);
+}
+
 /// Fails if SPDK's words are lost without a subscriber, are not as SPDK writes them, or ignore the level.
 #[test]
 fn without_a_subscriber() {

@@ -45,6 +45,7 @@ fn config() -> String {
     main_core = 0,
     shm_id = -1,
     log_level = spdk::LogLevel::Error,
+    log_flags = ["aio"],
     disable_cpumask_locks = true
 )]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -57,6 +58,11 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         "return" => Ok(()),
         "error" => Err(Bdev::find("Malloc1").err().ok_or("it exists")?.into()),
         "panic" => panic!("on purpose"),
+        "flags" => {
+            let on = spdk::log::flags().into_iter().filter(|flag| flag.is_on);
+            on.for_each(|flag| say(&flag.name));
+            Ok(())
+        }
         _ => {
             say("ready");
             loop {
