@@ -6,6 +6,7 @@
 //! - An operation in flight is not watched: `fields_and_nesting`. The same once it was submitted again:
 //!   `waiting_for_memory`, and `of_a_queue_without_memory`.
 //! - An operation that is dropped while it waits leaves its span: the same two.
+//! - One that SPDK refuses when it has waited leaves its span: `refused_after_a_wait`.
 //! - One that is refused before SPDK sees it has none: `errors`.
 #![allow(missing_docs)]
 
@@ -14,7 +15,7 @@ use std::rc::Rc;
 
 use futures_util::future::join_all;
 use serde_json::json;
-use spdk::{Error, IoQueue, spawn_local};
+use spdk::{Errno, Error, IoQueue, spawn_local};
 use spdk_tests::traces::{self, Span, operations};
 use spdk_tests::{Device, poll_once, rpc, second, until};
 use tracing::Instrument;
@@ -310,6 +311,75 @@ async fn waiting_for_memory() -> spdk::Result<()> {
     others.iter().for_each(|span| assert_ended(span, "ok"));
     assert_ended(last, "not submitted");
     assert_eq!(last.field("abandoned"), Some("true"));
+    Ok(())
+}
+
+/// Fails if the span of an operation that SPDK refuses at its second submission stays open, or does not tell
+/// both. No device shrinks while it is open, so this one's size changes behind SPDK's back.
+#[spdk::test(bdevs(
+    bdev_set_options(bdev_io_pool_size = 8, bdev_io_cache_size = 1),
+    bdev_malloc_create(name = "D", num_blocks = 1024, block_size = BLOCK),
+))]
+async fn refused_after_a_wait() -> spdk::Result<()> {
+    const LEFT: u64 = 16;
+    fn resize(device: &Device, blocks: u64) {
+        #[allow(unsafe_code)]
+        // SAFETY: the bdev is open, and this is the one OS thread of the application; the memory of the
+        // device stays as large as it is.
+        unsafe {
+            (*device.bdev.as_ptr()).blockcnt = blocks;
+        }
+    }
+    /// What became of the 32 writes.
+    fn check(results: &[spdk::Result<()>]) {
+        assert_eq!(results.len(), 32);
+        for (result, block) in results.iter().zip(0..) {
+            let errno = result.as_ref().err().and_then(Error::errno);
+            let expected = (block >= LEFT).then_some(Errno::EINVAL);
+            assert_eq!(errno, expected, "block {block}: {result:?}");
+        }
+        let spans = operations();
+        traces::clear();
+        assert_eq!(spans.len(), 32);
+        let (ok, refused) = spans.split_at(LEFT as usize);
+        ok.iter().for_each(|span| assert_ended(span, "ok"));
+        for span in refused {
+            assert_ended(span, "error");
+            let error = span.field("error").unwrap_or_default();
+            assert!(error.contains("EINVAL"), "{span:?}");
+            assert_eq!(span.field("retries"), Some("1"), "{span:?}");
+            assert_eq!(span.field("abandoned"), None, "{span:?}");
+        }
+    }
+    let device = Device::open("D")?;
+    let blocks = device.bdev.num_blocks();
+    let bufs: Vec<_> = (0..32)
+        .map(|_| device.buffer(1))
+        .collect::<spdk::Result<_>>()?;
+    traces::keep(LevelFilter::TRACE);
+    traces::clear();
+    let mut writes: Vec<_> = (0..)
+        .zip(&bufs)
+        .map(|(block, buf)| Box::pin(device.desc.write_blocks(&device.ch, buf, block, 1)))
+        .collect();
+    for write in &mut writes {
+        assert!(poll_once(write.as_mut()).is_pending());
+    }
+    resize(&device, LEFT);
+    check(&join_all(writes).await);
+
+    resize(&device, blocks);
+    let mut queue = IoQueue::new(&device.ch)?;
+    for block in 0..32 {
+        queue.write_blocks(device.buffer(1)?, block, 1, block);
+    }
+    resize(&device, LEFT);
+    let mut results: Vec<_> = (0..32).map(|_| Ok(())).collect();
+    while let Some(done) = queue.next().await {
+        results[done.tag as usize] = done.result;
+    }
+    check(&results);
+    resize(&device, blocks);
     Ok(())
 }
 
