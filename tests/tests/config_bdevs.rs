@@ -538,7 +538,7 @@ async fn logical_volumes() -> spdk::Result<()> {
     works("Malloc0", 0, 8).await
 }
 
-/// Fails if an FTL method is not understood. A device needs 25 GiB, so there is none here.
+/// Fails if an FTL method is not understood. Devices as large as it needs are in `ftl.rs`.
 #[spdk::test]
 async fn ftl() -> spdk::Result<()> {
     let ftl = Ftl::new("Ftl0", "base", "cache")
