@@ -242,6 +242,9 @@ fn begin_shutdown(why: &'static str) {
     };
     tracing::info!(why, "the application ends");
     *WATCH.lock().unwrap_or_else(|e| e.into_inner()) = Watch::start();
+    if let Ok(local) = Local::current() {
+        local.let_others_end();
+    }
     let running = Arc::new(OthersRunning(app.clone()));
     for other in Shared::all() {
         if Arc::ptr_eq(&other, &app) {
@@ -255,6 +258,11 @@ fn begin_shutdown(why: &'static str) {
             }
         });
     }
+}
+
+/// Whether the application ends, or will as soon as it has started.
+pub(crate) fn is_ending() -> bool {
+    STOP.load(SeqCst)
 }
 
 /// Exists while an spdk_thread other than the app thread has not ended; ends the app thread then.

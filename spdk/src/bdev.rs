@@ -13,6 +13,7 @@ pub(crate) use crate::bdev_desc::{DescExtra, hides_metadata, opened};
 pub use crate::bdev_histogram::HistogramOptions;
 pub use crate::bdev_histogram::{Bucket, Histogram};
 pub use crate::bdev_qos::QosLimits;
+pub use crate::bdev_quiesce::QuiescedRange;
 pub use crate::bdev_zcopy::Zcopy;
 use crate::channel::{IoChannel, IoChannelObject};
 use crate::error::{At, Describe, ErrorKind, Fault, Gone, Result};
@@ -20,6 +21,7 @@ pub use crate::generated::bdev::*;
 pub use crate::generated::bdev_zone::*;
 use crate::handle::{AtHome, Handle, Hold, Object, Subject};
 use crate::local::{Caller, Home, begin};
+pub use crate::memory_domain::{DomainMemory, DomainRange, MemoryDomain, Pull, Push};
 use crate::sys;
 
 /// A block device that exists, found by its name.

@@ -331,7 +331,7 @@ impl Zcopy {
 }
 
 /// Shows the pieces of `len` bytes at `offset`: where each is, and which of the bytes it has.
-fn each_piece(
+pub(crate) fn each_piece(
     parts: &[sys::iovec],
     mut offset: usize,
     len: usize,

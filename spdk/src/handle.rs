@@ -28,6 +28,8 @@ pub unsafe trait Object: Sized + 'static {
     type Extra: 'static;
     /// The name of the Rust type, for messages.
     const NAME: &'static str;
+    /// Whether operations of other spdk_threads wait until it is given back.
+    const HOLDS_BACK_OTHERS: bool = false;
 
     /// Gives the object back.
     ///
@@ -361,6 +363,10 @@ impl<O: Object> Revoke for Inner<O> {
 
     fn abort_operations(self: Rc<Self>, reset: &mut Vec<*const ()>) {
         O::abort_operations(Hold(self), reset);
+    }
+
+    fn holds_back_others(&self) -> bool {
+        O::HOLDS_BACK_OTHERS
     }
 
     fn kind(&self) -> &'static str {

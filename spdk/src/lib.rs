@@ -82,6 +82,7 @@ mod bdev_metrics;
 mod bdev_open;
 mod bdev_props;
 mod bdev_qos;
+mod bdev_quiesce;
 mod bdev_zcopy;
 mod block_on;
 mod buf;
@@ -123,6 +124,7 @@ mod local;
 pub mod log;
 mod markers;
 mod mem;
+mod memory_domain;
 pub mod metrics;
 #[cfg(feature = "nvme")]
 pub mod nvme;
@@ -168,7 +170,7 @@ use std::sync::atomic;
 
 pub use app::SpdkApp;
 pub use app_builder::SpdkAppBuilder;
-pub use bdev::{Bdev, BdevDesc, BdevEvent, BdevIoType, Zcopy};
+pub use bdev::{Bdev, BdevDesc, BdevEvent, BdevIoType, QuiescedRange, Zcopy};
 pub use bdev_events::IoTimeout;
 pub use block_on::{block_on, spdk_poller};
 pub use buf::DmaBuf;

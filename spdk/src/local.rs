@@ -92,6 +92,10 @@ pub(crate) trait Revoke {
     fn revoke(&self, why: Gone);
     /// Asks its device to end the operations in flight; see `Object::abort_operations`.
     fn abort_operations(self: Rc<Self>, reset: &mut Vec<*const ()>);
+    /// Whether operations of other spdk_threads wait until it is given back.
+    fn holds_back_others(&self) -> bool {
+        false
+    }
     /// The Rust type, for the log.
     fn kind(&self) -> &'static str;
     /// For the log.
@@ -639,12 +643,23 @@ impl Local {
 
     /// Gives back what no operation uses, the youngest first; how many objects are left.
     fn revoke_idle(&self) -> usize {
+        self.revoke_idle_of(|_| true);
+        self.objects.borrow().len()
+    }
+
+    /// Gives back what keeps other spdk_threads from their end, which comes before that of this one.
+    pub(crate) fn let_others_end(&self) {
+        self.revoke_idle_of(|object| object.holds_back_others());
+    }
+
+    fn revoke_idle_of(&self, kind: impl Fn(&dyn Revoke) -> bool) {
         let objects: Vec<_> = {
             let objects = self.objects.borrow();
             objects.iter().rev().map(|(k, o)| (*k, o.clone())).collect()
         };
         for (key, object) in objects {
             match object.upgrade() {
+                Some(object) if !kind(&*object) => {}
                 Some(object) if object.operations(Rc::strong_count(&object) - 1) > 0 => {}
                 Some(object) => {
                     object.revoke(Gone::ThreadEnded);
@@ -653,7 +668,6 @@ impl Local {
                 None => self.remove(key),
             }
         }
-        self.objects.borrow().len()
     }
 
     /// What is open, the oldest first.

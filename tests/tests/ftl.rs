@@ -46,7 +46,7 @@ async fn check(device: &Device, generation: u64) -> spdk::Result<()> {
 }
 
 /// Fails if an FTL bdev is not made, does not keep its data, or is not found again when it is loaded.
-#[spdk::test(no_app, deadline = 120)]
+#[spdk::test(no_app, deadline = 300)]
 #[ignore = "needs a directory /dev/hugepages, 15 s and 4 GiB of disk"]
 fn a_device_is_made_and_loaded() -> Result<(), Box<dyn std::error::Error>> {
     let place = tempfile::tempdir()?;

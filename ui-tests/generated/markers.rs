@@ -62,6 +62,14 @@ fn types() {
     sync::<spdk::SpdkEnv>(); //~ E0277 `Sync` SpdkEnv
     send::<spdk::bdev::BdevChannel>(); //~ E0277 `Send` BdevChannel
     sync::<spdk::bdev::BdevChannel>(); //~ E0277 `Sync` BdevChannel
+    send::<spdk::bdev::MemoryDomain>(); //~ E0277 `Send` MemoryDomain
+    sync::<spdk::bdev::MemoryDomain>(); //~ E0277 `Sync` MemoryDomain
+    send::<spdk::bdev::Pull>(); //~ E0277 `Send` Pull
+    sync::<spdk::bdev::Pull>(); //~ E0277 `Sync` Pull
+    send::<spdk::bdev::Push>(); //~ E0277 `Send` Push
+    sync::<spdk::bdev::Push>(); //~ E0277 `Sync` Push
+    send::<spdk::bdev::QuiescedRange>(); //~ E0277 `Send` QuiescedRange
+    sync::<spdk::bdev::QuiescedRange>(); //~ E0277 `Sync` QuiescedRange
     send::<spdk::bdev::Zcopy>(); //~ E0277 `Send` Zcopy
     sync::<spdk::bdev::Zcopy>(); //~ E0277 `Sync` Zcopy
     send::<spdk::iobuf::Channel>(); //~ E0277 `Send` Channel
@@ -134,6 +142,8 @@ fn types() {
     sync::<spdk::bdev::Bucket>();
     send::<spdk::bdev::Claim>();
     sync::<spdk::bdev::Claim>();
+    send::<spdk::bdev::DomainRange>();
+    sync::<spdk::bdev::DomainRange>();
     send::<spdk::bdev::Histogram>();
     sync::<spdk::bdev::Histogram>();
     send::<spdk::bdev::QosLimits>();

@@ -3031,8 +3031,9 @@ impl BdevDesc {
     ///
     /// `opts` can leave out checks of the protection information, and carry fields of an NVMe
     /// command. `metadata` is for a device that keeps metadata apart from the data: exactly that of
-    /// these blocks, [`Bdev::md_size`](crate::Bdev::md_size) bytes each. Memory domains and accel
-    /// sequences cannot be given: they are pointers whose life only their maker knows.
+    /// these blocks, [`Bdev::md_size`](crate::Bdev::md_size) bytes each. Memory domains have
+    /// [`BdevDesc::readv_blocks_domain`](crate::BdevDesc::readv_blocks_domain). Accel sequences
+    /// cannot be given: they are pointers whose life only their maker knows.
     ///
     /// Wraps `spdk_bdev_readv_blocks_ext`.
     ///
@@ -3627,8 +3628,9 @@ impl BdevDesc {
     ///
     /// `opts` can leave out checks of the protection information, and carry fields of an NVMe
     /// command. `metadata` is for a device that keeps metadata apart from the data: exactly that of
-    /// these blocks, [`Bdev::md_size`](crate::Bdev::md_size) bytes each. Memory domains and accel
-    /// sequences cannot be given: they are pointers whose life only their maker knows.
+    /// these blocks, [`Bdev::md_size`](crate::Bdev::md_size) bytes each. Memory domains have
+    /// [`BdevDesc::readv_blocks_domain`](crate::BdevDesc::readv_blocks_domain). Accel sequences
+    /// cannot be given: they are pointers whose life only their maker knows.
     ///
     /// Wraps `spdk_bdev_writev_blocks_ext`.
     ///
