@@ -35,6 +35,7 @@ const ERRNOS: &[(&str, i32)] = &[
     ("EALREADY", 114),
     ("EINPROGRESS", 115),
     ("ECANCELED", 125),
+    ("ENOKEY", 126),
 ];
 
 /// The errno of this name.

@@ -7,9 +7,10 @@
 
 pub mod disk;
 pub mod log;
+pub mod proxy;
 
 use std::fs;
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
@@ -166,6 +167,11 @@ impl Target {
         .to_string()
     }
 
+    /// Its port of 127.0.0.1.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// Where its subsystem is.
     pub fn trid(&self) -> TransportId {
         self.trid_of(NQN)
@@ -302,7 +308,11 @@ pub fn rpc(socket: &Path, method: &str, params: Value) -> Result<Value, String> 
     let mut answer = Vec::new();
     let mut part = [0; 4096];
     loop {
-        let n = stream.read(&mut part).map_err(text)?;
+        let n = match stream.read(&mut part) {
+            // This process was stopped meanwhile.
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            read => read.map_err(text)?,
+        };
         if n == 0 {
             return Err(format!("{method}: the connection was closed"));
         }

@@ -130,6 +130,10 @@ rt::assert_send!(crate::nvme::BlockFormat);
 #[cfg(feature = "nvme")]
 rt::assert_sync!(crate::nvme::BlockFormat);
 #[cfg(feature = "nvme")]
+rt::assert_send!(crate::nvme::CommandSet);
+#[cfg(feature = "nvme")]
+rt::assert_sync!(crate::nvme::CommandSet);
+#[cfg(feature = "nvme")]
 rt::assert_send!(crate::nvme::ControllerData);
 #[cfg(feature = "nvme")]
 rt::assert_sync!(crate::nvme::ControllerData);
@@ -137,6 +141,14 @@ rt::assert_sync!(crate::nvme::ControllerData);
 rt::assert_send!(crate::nvme::CopyRange);
 #[cfg(feature = "nvme")]
 rt::assert_sync!(crate::nvme::CopyRange);
+#[cfg(feature = "nvme")]
+rt::assert_send!(crate::nvme::DhchapDigest);
+#[cfg(feature = "nvme")]
+rt::assert_sync!(crate::nvme::DhchapDigest);
+#[cfg(feature = "nvme")]
+rt::assert_send!(crate::nvme::DhchapGroup);
+#[cfg(feature = "nvme")]
+rt::assert_sync!(crate::nvme::DhchapGroup);
 #[cfg(feature = "nvme")]
 rt::assert_send!(crate::nvme::DiscoveryEntry);
 #[cfg(feature = "nvme")]
@@ -150,17 +162,37 @@ rt::assert_send!(crate::nvme::DsmRange);
 #[cfg(feature = "nvme")]
 rt::assert_sync!(crate::nvme::DsmRange);
 #[cfg(feature = "nvme")]
+rt::assert_send!(crate::nvme::FirmwareAction);
+#[cfg(feature = "nvme")]
+rt::assert_sync!(crate::nvme::FirmwareAction);
+#[cfg(feature = "nvme")]
+rt::assert_send!(crate::nvme::FirmwareReset);
+#[cfg(feature = "nvme")]
+rt::assert_sync!(crate::nvme::FirmwareReset);
+#[cfg(feature = "nvme")]
 rt::assert_send!(crate::nvme::NamespaceData);
 #[cfg(feature = "nvme")]
 rt::assert_sync!(crate::nvme::NamespaceData);
+#[cfg(feature = "nvme")]
+rt::assert_send!(crate::nvme::NewNamespace);
+#[cfg(feature = "nvme")]
+rt::assert_sync!(crate::nvme::NewNamespace);
 #[cfg(feature = "nvme")]
 rt::assert_send!(crate::nvme::NvmeEvent);
 #[cfg(feature = "nvme")]
 rt::assert_sync!(crate::nvme::NvmeEvent);
 #[cfg(feature = "nvme")]
+rt::assert_send!(crate::nvme::NvmeFormat);
+#[cfg(feature = "nvme")]
+rt::assert_sync!(crate::nvme::NvmeFormat);
+#[cfg(feature = "nvme")]
 rt::assert_send!(crate::nvme::NvmeQpairOpts);
 #[cfg(feature = "nvme")]
 rt::assert_sync!(crate::nvme::NvmeQpairOpts);
+#[cfg(feature = "nvme")]
+rt::assert_send!(crate::nvme::NvmeTimeouts);
+#[cfg(feature = "nvme")]
+rt::assert_sync!(crate::nvme::NvmeTimeouts);
 #[cfg(feature = "nvme")]
 rt::assert_send!(crate::nvme::QueuePriority);
 #[cfg(feature = "nvme")]
@@ -173,6 +205,18 @@ rt::assert_sync!(crate::nvme::RegisterKeys);
 rt::assert_send!(crate::nvme::ReleaseKey);
 #[cfg(feature = "nvme")]
 rt::assert_sync!(crate::nvme::ReleaseKey);
+#[cfg(feature = "nvme")]
+rt::assert_send!(crate::nvme::Sanitize);
+#[cfg(feature = "nvme")]
+rt::assert_sync!(crate::nvme::Sanitize);
+#[cfg(feature = "nvme")]
+rt::assert_send!(crate::nvme::SanitizeState);
+#[cfg(feature = "nvme")]
+rt::assert_sync!(crate::nvme::SanitizeState);
+#[cfg(feature = "nvme")]
+rt::assert_send!(crate::nvme::SecureErase);
+#[cfg(feature = "nvme")]
+rt::assert_sync!(crate::nvme::SecureErase);
 #[cfg(feature = "nvme")]
 rt::assert_send!(crate::nvme::TransportId);
 #[cfg(feature = "nvme")]

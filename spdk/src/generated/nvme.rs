@@ -457,6 +457,29 @@ impl Default for NvmeExtIoOpts {
     }
 }
 
+/// What `spdk_nvme_authenticate_cb` reports.
+#[doc(hidden)]
+pub enum NvmeAuthenticateCb {}
+
+// SAFETY: the function passes its context on, once, and does nothing else.
+unsafe impl rt::Callback for NvmeAuthenticateCb {
+    type Fn = sys::spdk_nvme_authenticate_cb;
+    type Raw = c_int;
+    fn of<K: rt::Complete<Self::Raw>>() -> Self::Fn {
+        unsafe extern "C" fn call<K: rt::Complete<c_int>>(
+            ctx: *mut c_void,
+            status: c_int,
+        ) {
+            // SAFETY: C gives back the context of the operation that it ends.
+            unsafe { rt::complete::<K, _>(ctx, status) }
+        }
+        Some(call::<K>)
+    }
+    fn done() -> Option<Self::Raw> {
+        Some(0)
+    }
+}
+
 const _: unsafe extern "C" fn(
     *mut sys::spdk_nvme_ctrlr,
     u8,
@@ -1002,6 +1025,120 @@ impl NvmeController {
                         cmd.to_c(),
                         buf.map(rt::DmaBuf::lend_mut).transpose()?,
                     ),
+                )
+            })
+        };
+        rt::call(start, at)
+    }
+}
+
+#[cfg(spdk_has_spdk_nvme_ctrlr_authenticate)]
+const _: unsafe extern "C" fn(
+    *mut sys::spdk_nvme_ctrlr,
+    sys::spdk_nvme_authenticate_cb,
+    *mut c_void,
+) -> c_int = sys::spdk_nvme_ctrlr_authenticate;
+
+#[cfg(spdk_has_spdk_nvme_ctrlr_authenticate)]
+impl NvmeController {
+    /// Authenticates the admin queue again, by DH-HMAC-CHAP with the keys of the connect. The first
+    /// time is part of the connect.
+    ///
+    /// Commands wait until it has ended. One that fails breaks the connection.
+    ///
+    /// Wraps `spdk_nvme_ctrlr_authenticate`, which SPDK has since 24.09.
+    ///
+    /// # Errors
+    ///
+    /// - `ENOKEY`: the controller was connected without
+    ///   [`NvmeCtrlrOpts::dhchap_key`](crate::nvme::NvmeCtrlrOpts::dhchap_key).
+    /// - `EALREADY`: an authentication of it goes on.
+    /// - `EACCES`: the controller, or this host, refused the other one.
+    /// - `ENOTCONN`: the connection is gone.
+    /// - `ECANCELED`: the connection broke meanwhile.
+    ///
+    /// # Cancellation
+    ///
+    /// Nothing happens before the first poll. A future that is dropped later abandons the operation
+    /// but does not stop it.
+    ///
+    /// # Thread
+    ///
+    /// The home spdk_thread of the handle.
+    #[doc(alias = "spdk_nvme_ctrlr_authenticate")]
+    pub fn authenticate<'a>(
+        &'a self,
+    ) -> impl rt::Future<Output = rt::Result<()>> + use<'a> {
+        let at = move || rt::At::new("spdk_nvme_ctrlr_authenticate", self);
+        let start = move |caller: rt::Caller<'_>| {
+            // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
+            // keeps `ctrlr` until then.
+            Ok(unsafe {
+                rt::op::<NvmeAuthenticateCb, _, _>(
+                    move |(ctrlr,), done, arg| {
+                        rt::Submitted::rc(
+                            sys::spdk_nvme_ctrlr_authenticate(ctrlr.as_ptr(), done, arg),
+                        )
+                    },
+                    |_, status| rt::status(status),
+                    (self.hold_admin(caller)?,),
+                )
+            })
+        };
+        rt::call(start, at)
+    }
+}
+
+#[cfg(spdk_has_spdk_nvme_qpair_authenticate)]
+const _: unsafe extern "C" fn(
+    *mut sys::spdk_nvme_qpair,
+    sys::spdk_nvme_authenticate_cb,
+    *mut c_void,
+) -> c_int = sys::spdk_nvme_qpair_authenticate;
+
+#[cfg(spdk_has_spdk_nvme_qpair_authenticate)]
+impl NvmeQpair {
+    /// Authenticates the queue pair again, by DH-HMAC-CHAP with the keys of the controller. The
+    /// first time is part of its allocation.
+    ///
+    /// Commands wait until it has ended. One that fails breaks the connection of the queue pair.
+    ///
+    /// Wraps `spdk_nvme_qpair_authenticate`, which SPDK has since 24.09.
+    ///
+    /// # Errors
+    ///
+    /// - `ENOKEY`: the controller was connected without
+    ///   [`NvmeCtrlrOpts::dhchap_key`](crate::nvme::NvmeCtrlrOpts::dhchap_key).
+    /// - `EALREADY`: an authentication of it goes on.
+    /// - `EACCES`: the controller, or this host, refused the other one.
+    /// - `ENOTCONN`: the connection is gone.
+    /// - `ECANCELED`: the connection broke meanwhile.
+    ///
+    /// # Cancellation
+    ///
+    /// Nothing happens before the first poll. A future that is dropped later abandons the operation
+    /// but does not stop it.
+    ///
+    /// # Thread
+    ///
+    /// The home spdk_thread of the handle.
+    #[doc(alias = "spdk_nvme_qpair_authenticate")]
+    pub fn authenticate<'a>(
+        &'a self,
+    ) -> impl rt::Future<Output = rt::Result<()>> + use<'a> {
+        let at = move || rt::At::new("spdk_nvme_qpair_authenticate", self);
+        let start = move |caller: rt::Caller<'_>| {
+            // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
+            // keeps `qpair` until then.
+            Ok(unsafe {
+                rt::op::<NvmeAuthenticateCb, _, _>(
+                    move |(qpair,), done, arg| {
+                        rt::Submitted::rc(
+                            sys::spdk_nvme_qpair_authenticate(qpair.as_ptr(), done, arg),
+                        )
+                    },
+                    |_, status| rt::status(status),
+                    (self.hold_connected(caller)?,),
                 )
             })
         };

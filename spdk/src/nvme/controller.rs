@@ -9,6 +9,7 @@ use super::controller_opts::NvmeCtrlrOpts;
 use super::driver::{self, Driver};
 use super::namespace::NvmeNamespace;
 use super::qpair::{NvmeQpair, NvmeQpairObject, NvmeQpairOpts};
+use super::qpair_group;
 use super::queue::{Queue, Subject as QueueSubject};
 use super::transport_id::TransportId;
 use crate::error::{At, Describe, Fault, Gone, Result};
@@ -108,7 +109,12 @@ impl NvmeController {
         let answer = {
             // The defaults are asked of SPDK, which has to run.
             begin(|_| crate::local::Here::now()).map_err(|fault| fault.at(at))?;
-            let opts = opts.unwrap_or(&default).to_c()?;
+            if trid.address().is_empty() {
+                let reason =
+                    "the transport ID names no controller; `NvmeController::probe` finds all";
+                return Err(Fault::invalid(reason).at(at));
+            }
+            let opts = opts.unwrap_or(&default).ready()?;
             driver::connect(trid, opts).map_err(|fault| fault.at(at))?
         };
         let answer = answer.await;
@@ -160,6 +166,37 @@ impl NvmeController {
     pub async fn reset(&self) -> Result<()> {
         let at = At::new("spdk_nvme_ctrlr_reconnect_async", self);
         begin(|caller| self.0.get(caller)).map_err(|fault| fault.at(at))?;
+        self.wait_for_reset(at).await
+    }
+
+    /// Connects the controller again by another path: at another address of its subsystem. It is a
+    /// [`reset`](NvmeController::reset) in all else.
+    ///
+    /// One that fails leaves the controller there; another failover takes it elsewhere, or back.
+    ///
+    /// Wraps `spdk_nvme_ctrlr_set_trid`.
+    ///
+    /// # Errors
+    ///
+    /// As for [`NvmeController::reset`]. Refused before C sees it: another transport, or another subsystem.
+    ///
+    /// # Cancellation
+    ///
+    /// As for [`NvmeController::reset`].
+    #[doc(alias = "spdk_nvme_ctrlr_set_trid")]
+    pub async fn failover(&self, trid: &TransportId) -> Result<()> {
+        let at = At::new("spdk_nvme_ctrlr_set_trid", self);
+        begin(|caller| self.0.get(caller)).map_err(|fault| fault.at(at))?;
+        let own = self.transport_id();
+        if own.transport() != trid.transport() || own.subnqn() != trid.subnqn() {
+            let wrong = format!("{trid} is no path to the same subsystem");
+            return Err(Fault::invalid(wrong).at(at));
+        }
+        self.0.extra().driver.set_path(trid.clone());
+        self.wait_for_reset(at).await
+    }
+
+    async fn wait_for_reset(&self, at: At<'_>) -> Result<()> {
         match self.0.extra().driver.reset().await {
             Ok(true) => Ok(()),
             Ok(false) => Err(Fault::not_connected().at(at)),
@@ -250,9 +287,9 @@ impl NvmeController {
         }
     }
 
-    /// Where it is.
+    /// Where it is, after the last [`NvmeController::failover`].
     #[doc(alias = "spdk_nvme_ctrlr_get_transport_id")]
-    pub fn transport_id(&self) -> &TransportId {
+    pub fn transport_id(&self) -> TransportId {
         self.0.extra().driver.trid()
     }
 
@@ -286,6 +323,16 @@ impl NvmeController {
         }
     }
 
+    /// Keeps queue pairs away while blocks change their size.
+    pub(super) fn claim_format(&self) -> Result<FormatClaim, Fault> {
+        let driver = &self.0.extra().driver;
+        match driver.is_resetting() || qpair_group::has_members_of(driver) {
+            true => Err(Fault::errno(Errno::EBUSY)),
+            false if driver.is_formatting().replace(true) => Err(Fault::errno(Errno::EBUSY)),
+            false => Ok(FormatClaim(driver.clone())),
+        }
+    }
+
     /// The controller, for an admin command.
     #[doc(hidden)]
     pub fn hold_admin(&self, caller: Caller<'_>) -> Result<AdminHold, Fault> {
@@ -293,6 +340,22 @@ impl NvmeController {
         let commands = hold.extra().driver.commands();
         commands.set(commands.get() + 1);
         Ok(AdminHold(hold))
+    }
+}
+
+/// A format, during which there are no queue pairs.
+pub(super) struct FormatClaim(Rc<Driver>);
+
+impl FormatClaim {
+    /// Resets the controller, before there are queue pairs again.
+    pub(super) fn reset(&self) -> oneshot::AsyncReceiver<bool> {
+        self.0.reset()
+    }
+}
+
+impl Drop for FormatClaim {
+    fn drop(&mut self) {
+        self.0.is_formatting().set(false);
     }
 }
 

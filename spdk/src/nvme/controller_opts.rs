@@ -3,6 +3,7 @@
 
 use std::mem::MaybeUninit;
 
+use super::key::Key;
 use super::transport_id::{copy_text, wrong_text};
 use crate::error::Result;
 use crate::{options, sys};
@@ -18,6 +19,81 @@ pub enum Arbitration {
     WeightedRoundRobin,
     /// As its maker likes.
     VendorSpecific,
+}
+
+/// Which commands a controller is asked for.
+#[doc(alias = "spdk_nvme_cc_css")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CommandSet {
+    /// Those of the NVM command set.
+    Nvm,
+    /// Those of all that it has, such as zones.
+    All,
+    /// Admin commands, and no others.
+    AdminOnly,
+}
+
+/// A hash of DH-HMAC-CHAP.
+#[doc(alias = "spdk_nvmf_dhchap_hash")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum DhchapDigest {
+    /// SHA-256.
+    Sha256,
+    /// SHA-384.
+    Sha384,
+    /// SHA-512.
+    Sha512,
+}
+
+impl DhchapDigest {
+    fn bit(self) -> u32 {
+        1 << match self {
+            DhchapDigest::Sha256 => sys::SPDK_NVMF_DHCHAP_HASH_SHA256.0,
+            DhchapDigest::Sha384 => sys::SPDK_NVMF_DHCHAP_HASH_SHA384.0,
+            DhchapDigest::Sha512 => sys::SPDK_NVMF_DHCHAP_HASH_SHA512.0,
+        }
+    }
+}
+
+/// A Diffie-Hellman group of DH-HMAC-CHAP.
+#[doc(alias = "spdk_nvmf_dhchap_dhgroup")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum DhchapGroup {
+    /// None: the keys alone.
+    Null,
+    /// Of 2048 bits.
+    Ffdhe2048,
+    /// Of 3072 bits.
+    Ffdhe3072,
+    /// Of 4096 bits.
+    Ffdhe4096,
+    /// Of 6144 bits.
+    Ffdhe6144,
+    /// Of 8192 bits.
+    Ffdhe8192,
+}
+
+impl DhchapGroup {
+    fn bit(self) -> u32 {
+        1 << match self {
+            DhchapGroup::Null => sys::SPDK_NVMF_DHCHAP_DHGROUP_NULL.0,
+            DhchapGroup::Ffdhe2048 => sys::SPDK_NVMF_DHCHAP_DHGROUP_2048.0,
+            DhchapGroup::Ffdhe3072 => sys::SPDK_NVMF_DHCHAP_DHGROUP_3072.0,
+            DhchapGroup::Ffdhe4096 => sys::SPDK_NVMF_DHCHAP_DHGROUP_4096.0,
+            DhchapGroup::Ffdhe6144 => sys::SPDK_NVMF_DHCHAP_DHGROUP_6144.0,
+            DhchapGroup::Ffdhe8192 => sys::SPDK_NVMF_DHCHAP_DHGROUP_8192.0,
+        }
+    }
+}
+
+/// Options that are ready for C, and the keys that they point to.
+pub(super) struct Ready {
+    pub(super) raw: sys::spdk_nvme_ctrlr_opts,
+    /// SPDK keeps the pointers until the controller is gone, and takes no references of its own.
+    pub(super) keys: Vec<Key>,
 }
 
 /// Options that are numbers, booleans or bytes: those that are not set keep SPDK's defaults.
@@ -39,11 +115,20 @@ macro_rules! options {
         /// ```
         ///
         /// An option that cannot be used is refused by the connect.
+        ///
+        /// `enable_interrupts` of the C struct is not offered: pollers of this crate look for completions,
+        /// and interrupts tell those who sleep of them.
         #[doc(alias = "spdk_nvme_ctrlr_opts")]
         #[derive(Clone, Debug, Default)]
         pub struct NvmeCtrlrOpts {
             $($field: Option<$ty>,)*
             arbitration: Option<Arbitration>,
+            command_set: Option<CommandSet>,
+            dhchap_key: Option<String>,
+            dhchap_ctrlr_key: Option<String>,
+            dhchap_digests: Option<u32>,
+            dhchap_dhgroups: Option<u32>,
+            tls_psk: Option<String>,
             hostnqn: Option<String>,
             src_addr: Option<String>,
             src_svcid: Option<String>,
@@ -137,6 +222,55 @@ impl NvmeCtrlrOpts {
         self
     }
 
+    /// Which commands the controller is asked for; all that it has, if this is not said. One that has no such
+    /// set is asked for [`CommandSet::Nvm`].
+    #[must_use]
+    pub fn command_set(mut self, value: CommandSet) -> Self {
+        self.command_set = Some(value);
+        self
+    }
+
+    /// The key of this host for DH-HMAC-CHAP, by its name in SPDK's keyring. Not for PCIe.
+    ///
+    /// Keys come into the keyring by the configuration or an RPC, such as `keyring_file_add_key`.
+    #[must_use]
+    pub fn dhchap_key(mut self, name: &str) -> Self {
+        self.dhchap_key = Some(name.to_owned());
+        self
+    }
+
+    /// The key by which the controller authenticates itself to this host, by its name in SPDK's keyring.
+    /// Needs [`NvmeCtrlrOpts::dhchap_key`].
+    #[must_use]
+    pub fn dhchap_ctrlr_key(mut self, name: &str) -> Self {
+        self.dhchap_ctrlr_key = Some(name.to_owned());
+        self
+    }
+
+    /// The hashes that this host accepts; all, if this is not said.
+    #[must_use]
+    pub fn dhchap_digests(mut self, value: &[DhchapDigest]) -> Self {
+        let bits = value.iter().map(|digest| digest.bit());
+        self.dhchap_digests = Some(bits.fold(0, |all, bit| all | bit));
+        self
+    }
+
+    /// The Diffie-Hellman groups that this host accepts; all, if this is not said.
+    #[must_use]
+    pub fn dhchap_dhgroups(mut self, value: &[DhchapGroup]) -> Self {
+        let bits = value.iter().map(|group| group.bit());
+        self.dhchap_dhgroups = Some(bits.fold(0, |all, bit| all | bit));
+        self
+    }
+
+    /// The pre-shared key of a TLS connection, by its name in SPDK's keyring: without one, the connection is
+    /// not encrypted. TCP only.
+    #[must_use]
+    pub fn tls_psk(mut self, name: &str) -> Self {
+        self.tls_psk = Some(name.to_owned());
+        self
+    }
+
     /// The NVMe qualified name of this host, of at most 223 bytes. A controller of one process is connected
     /// once for each of them.
     #[must_use]
@@ -159,8 +293,8 @@ impl NvmeCtrlrOpts {
         self
     }
 
-    /// The C struct. SPDK is up, as its defaults need.
-    pub(super) fn to_c(&self) -> Result<sys::spdk_nvme_ctrlr_opts> {
+    /// The C struct. SPDK is up, as its defaults and the keys need.
+    pub(super) fn ready(&self) -> Result<Ready> {
         let limits = [
             ("arbitration_burst", self.arbitration_burst, 7),
             ("transport_ack_timeout", self.transport_ack_timeout, 31),
@@ -184,6 +318,51 @@ impl NvmeCtrlrOpts {
                 Arbitration::VendorSpecific => sys::SPDK_NVME_CC_AMS_VS,
             };
         }
+        if let Some(set) = self.command_set {
+            raw.command_set = match set {
+                CommandSet::Nvm => sys::SPDK_NVME_CC_CSS_NVM,
+                CommandSet::All => sys::SPDK_NVME_CC_CSS_IOCS,
+                CommandSet::AdminOnly => sys::SPDK_NVME_CC_CSS_NOIO,
+            };
+        }
+        if self.dhchap_ctrlr_key.is_some() && self.dhchap_key.is_none() {
+            let reason = "it needs `dhchap_key`, the key of this host";
+            return Err(options::refuse("dhchap_ctrlr_key", reason));
+        }
+        for (option, bits, field) in [
+            (
+                "dhchap_digests",
+                self.dhchap_digests,
+                &mut raw.dhchap_digests,
+            ),
+            (
+                "dhchap_dhgroups",
+                self.dhchap_dhgroups,
+                &mut raw.dhchap_dhgroups,
+            ),
+        ] {
+            match bits {
+                Some(0) => return Err(options::refuse(option, "there is none in it")),
+                Some(bits) => *field = bits,
+                None => {}
+            }
+        }
+        let mut keys = Vec::new();
+        for (option, name, field) in [
+            ("dhchap_key", &self.dhchap_key, &mut raw.dhchap_key),
+            (
+                "dhchap_ctrlr_key",
+                &self.dhchap_ctrlr_key,
+                &mut raw.dhchap_ctrlr_key,
+            ),
+            ("tls_psk", &self.tls_psk, &mut raw.tls_psk),
+        ] {
+            if let Some(name) = name {
+                let key = Key::find(option, name)?;
+                *field = key.as_ptr();
+                keys.push(key);
+            }
+        }
         let texts = [
             ("hostnqn", &self.hostnqn, &mut raw.hostnqn[..]),
             ("src_addr", &self.src_addr, &mut raw.src_addr[..]),
@@ -195,6 +374,6 @@ impl NvmeCtrlrOpts {
                 .map_err(|wrong| options::refuse(option, format!("it {wrong}")))?;
             copy_text(field, text);
         }
-        Ok(raw)
+        Ok(Ready { raw, keys })
     }
 }

@@ -19,15 +19,20 @@ use std::cell::{Cell, RefCell};
 use std::ffi::c_void;
 use std::ptr::{self, NonNull};
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use super::controller::NvmeController;
+use super::controller_opts::Ready;
 use super::events::{self, NvmeEvent};
+use super::hotplug;
+use super::key::Key;
 use super::poller::{Drive, Step, drive};
 use super::qpair_group;
 use super::transport_id::TransportId;
 use crate::error::Fault;
-use crate::events::EventHub;
+use crate::events::{EventHub, emit};
 use crate::ticks;
 use crate::waiters::Waiters;
 use crate::{Errno, shutdown, sys};
@@ -72,11 +77,17 @@ type Answer = Result<NvmeController, Fault>;
 
 pub(super) struct Driver {
     phase: Cell<Phase>,
-    trid: TransportId,
+    trid: RefCell<TransportId>,
+    /// Where the next reset connects it, if elsewhere.
+    next_path: Cell<Option<TransportId>>,
     /// Until the connect has ended.
     request: RefCell<Option<Box<Request>>>,
     asked: Cell<Option<oneshot::Sender<Answer>>>,
+    /// What SPDK authenticates with, until the controller is detached.
+    keys: RefCell<Vec<Key>>,
     has_failed: Cell<bool>,
+    /// Whether the device was pulled out, which a scan on another OS thread may find.
+    is_removed: Arc<AtomicBool>,
     /// Whether it is to fail.
     is_given_up: Cell<bool>,
     next_look: Cell<u64>,
@@ -86,6 +97,8 @@ pub(super) struct Driver {
     waiters: Waiters,
     /// Whether a boot partition is being written.
     boot_claim: Cell<bool>,
+    /// Whether a format goes on.
+    is_formatting: Cell<bool>,
     /// How often it was connected again: what SPDK knows of namespaces is elsewhere then.
     resets: Cell<u32>,
     /// Who waits for a reset.
@@ -100,35 +113,19 @@ pub(super) struct Driver {
 /// Begins to connect, on the current spdk_thread.
 pub(super) fn connect(
     trid: &TransportId,
-    opts: sys::spdk_nvme_ctrlr_opts,
+    opts: Ready,
 ) -> Result<oneshot::AsyncReceiver<Answer>, Fault> {
-    let hz = ticks::ticks_hz().map_err(|_| Fault::not_initialised())?;
     let (tx, rx) = oneshot::async_channel();
     let request = Request {
-        opts,
+        opts: opts.raw,
         trid: trid.to_c(),
         attached: Cell::new(ptr::null_mut()),
         is_starting: Cell::new(false),
         is_of_another: Cell::new(false),
     };
-    let driver = Driver {
-        phase: Cell::new(Phase::Starting),
-        trid: trid.clone(),
-        request: RefCell::new(Some(Box::new(request))),
-        asked: Cell::new(Some(tx)),
-        has_failed: Cell::new(false),
-        is_given_up: Cell::new(false),
-        next_look: Cell::new(0),
-        look_period: hz / 1000 * ADMIN_PERIOD.as_millis() as u64,
-        commands: Cell::new(0),
-        waiters: Waiters::default(),
-        boot_claim: Cell::new(false),
-        resets: Cell::new(0),
-        resetters: RefCell::default(),
-        is_left: Cell::new(false),
-        events: EventHub::new(),
-        leavers: RefCell::default(),
-    };
+    let driver = Driver::new(trid.clone(), opts.keys, Phase::Starting)?;
+    driver.request.replace(Some(Box::new(request)));
+    driver.asked.set(Some(tx));
     drive(Rc::new(driver), c"spdk-rs nvme")?;
     Ok(rx)
 }
@@ -163,23 +160,95 @@ impl Drive for Driver {
 }
 
 impl Driver {
+    fn new(trid: TransportId, keys: Vec<Key>, phase: Phase) -> Result<Driver, Fault> {
+        let hz = ticks::ticks_hz().map_err(|_| Fault::not_initialised())?;
+        Ok(Driver {
+            phase: Cell::new(phase),
+            trid: RefCell::new(trid),
+            next_path: Cell::new(None),
+            request: RefCell::new(None),
+            asked: Cell::new(None),
+            keys: RefCell::new(keys),
+            has_failed: Cell::new(false),
+            is_removed: Arc::default(),
+            is_given_up: Cell::new(false),
+            next_look: Cell::new(0),
+            look_period: hz / 1000 * ADMIN_PERIOD.as_millis() as u64,
+            commands: Cell::new(0),
+            waiters: Waiters::default(),
+            boot_claim: Cell::new(false),
+            is_formatting: Cell::new(false),
+            resets: Cell::new(0),
+            resetters: RefCell::default(),
+            is_left: Cell::new(false),
+            events: EventHub::new(),
+            leavers: RefCell::default(),
+        })
+    }
+
+    /// Begins to look after a controller that was attached on the current spdk_thread.
+    ///
+    /// `is_of_another` says that this process had it before: it is given back then.
+    ///
+    /// On an error nobody looks after it, and the caller still has it.
+    ///
+    /// # Safety
+    /// It was just attached, and whoever looks after it detaches it.
+    pub(super) unsafe fn adopt(
+        ctrlr: NonNull<sys::spdk_nvme_ctrlr>,
+        trid: &TransportId,
+        is_of_another: bool,
+    ) -> Result<Rc<Driver>, Fault> {
+        let driver = Rc::new(Driver::new(
+            trid.clone(),
+            Vec::new(),
+            Phase::Leaving(ctrlr),
+        )?);
+        drive(driver.clone(), c"spdk-rs nvme")?;
+        if !is_of_another {
+            // SAFETY: passed on; the step that has the first look at it is one of the next polls.
+            unsafe { driver.take_up(ctrlr) };
+        }
+        Ok(driver)
+    }
+
+    /// # Safety
+    /// The controller was just attached, for this driver alone.
+    unsafe fn take_up(&self, ctrlr: NonNull<sys::spdk_nvme_ctrlr>) {
+        self.phase.set(Phase::Up(ctrlr));
+        // SAFETY: this driver detaches it, and has the hub and the flag until then.
+        unsafe {
+            events::register(ctrlr, &self.events);
+            hotplug::tell_of_removal(ctrlr, &self.is_removed);
+        }
+    }
+
+    /// Keeps keys until the controller is detached.
+    pub(super) fn keep(&self, keys: Vec<Key>) {
+        self.keys.borrow_mut().extend(keys);
+    }
+
     fn start(&self) -> Step {
         let request = self.request.borrow();
         let Some(request) = request.as_deref() else {
             unreachable!("it is there until the connect has ended");
         };
         let address = ptr::from_ref(request);
-        request.is_starting.set(true);
         // SAFETY: SPDK copies what `trid` points to, during the call. The context of the callback is the
         // address of the options, which is that of the request and stays until the connect has ended.
-        let ctx = unsafe {
+        let connect = || unsafe {
             sys::spdk_nvme_connect_async(
                 &raw const (*address).trid,
                 address.cast(),
                 Some(on_attach),
             )
         };
+        request.is_starting.set(true);
+        let started = hotplug::scan(connect);
         request.is_starting.set(false);
+        let Some(ctx) = started else {
+            return Step::Busy; // another OS thread scans, and the next step tries again
+        };
         match NonNull::new(ctx) {
             Some(ctx) => {
                 self.phase.set(Phase::Connecting(ctx));
@@ -208,11 +277,11 @@ impl Driver {
             self.answer(Err(Fault::errno(Errno::EALREADY)));
             return Step::Busy;
         }
-        self.phase.set(Phase::Up(ctrlr));
-        // SAFETY: it was just attached, and this driver detaches it.
-        unsafe { events::register(ctrlr, &self.events) };
         // SAFETY: it was just attached, on this spdk_thread, for us alone.
-        let controller = unsafe { NvmeController::adopt(ctrlr, self.clone()) };
+        let controller = unsafe {
+            self.take_up(ctrlr);
+            NvmeController::adopt(ctrlr, self.clone())
+        };
         self.answer(controller);
         Step::Busy
     }
@@ -221,6 +290,7 @@ impl Driver {
     fn answer(&self, answer: Answer) -> Step {
         if answer.is_err() && !matches!(self.phase.get(), Phase::Leaving(_)) {
             self.phase.set(Phase::Gone);
+            self.keys.take();
         }
         if let Some(asked) = self.asked.take() {
             let _ = asked.send(answer);
@@ -236,6 +306,11 @@ impl Driver {
         }
         if self.is_given_up.get() {
             self.fail(ctrlr);
+        }
+        if self.is_removed.load(Relaxed) && self.is_removed.swap(false, Relaxed) {
+            self.fail(ctrlr);
+            // SAFETY: the hub is that of this driver, on its spdk_thread.
+            unsafe { emit(self.events.arg(), NvmeEvent::Removed) };
         }
         if self.has_failed.get() {
             // What waits is refused.
@@ -281,14 +356,34 @@ impl Driver {
         if qpair_group::has_members_of(self) {
             return Step::Busy; // which are disconnected in this state, and freed
         }
+        let is_there = match self.next_path.take() {
+            Some(trid) => self.go_to(ctrlr, trid),
+            None => true,
+        };
         // SAFETY: the controller is attached. Its admin commands end inside the call.
-        let rc = unsafe { sys::spdk_nvme_ctrlr_disconnect(ctrlr.as_ptr()) };
-        if rc == 0 {
+        if is_there && unsafe { sys::spdk_nvme_ctrlr_disconnect(ctrlr.as_ptr()) } == 0 {
             self.phase.set(Phase::Disconnecting(ctrlr));
         } else {
             self.end_reset(ctrlr, false);
         }
         Step::Busy
+    }
+
+    /// Has it connected elsewhere, for which it has to have failed.
+    fn go_to(&self, ctrlr: NonNull<sys::spdk_nvme_ctrlr>, trid: TransportId) -> bool {
+        self.fail(ctrlr);
+        // SAFETY: the controller is attached. Its admin commands end inside the first call; the second copies
+        // the ID.
+        let rc = unsafe {
+            if !sys::spdk_nvme_ctrlr_is_failed(ctrlr.as_ptr()) {
+                sys::spdk_nvme_ctrlr_fail(ctrlr.as_ptr());
+            }
+            sys::spdk_nvme_ctrlr_set_trid(ctrlr.as_ptr(), &mut trid.to_c())
+        };
+        if rc == 0 {
+            self.trid.replace(trid);
+        }
+        rc == 0
     }
 
     fn go_on_disconnecting(&self, ctrlr: NonNull<sys::spdk_nvme_ctrlr>) -> Step {
@@ -331,7 +426,10 @@ impl Driver {
         let mut ctx = ptr::null_mut();
         // SAFETY: no handle, no queue pair and no command of it is left, and it is detached once: on an
         // error SPDK has done nothing.
-        let rc = unsafe { sys::spdk_nvme_detach_async(ctrlr.as_ptr(), &mut ctx) };
+        let detach = || unsafe { sys::spdk_nvme_detach_async(ctrlr.as_ptr(), &mut ctx) };
+        let Some(rc) = hotplug::scan(detach) else {
+            return Step::Busy; // another OS thread scans, and may look at it
+        };
         match NonNull::new(ctx) {
             Some(ctx) => {
                 let limit = Instant::now().checked_add(shutdown::patience());
@@ -350,7 +448,11 @@ impl Driver {
         limit: Option<Instant>,
     ) -> Step {
         // SAFETY: as for the connect.
-        if unsafe { sys::spdk_nvme_detach_poll_async(ctx.as_ptr()) } != -libc::EAGAIN {
+        let poll = || unsafe { sys::spdk_nvme_detach_poll_async(ctx.as_ptr()) };
+        let Some(rc) = hotplug::scan(poll) else {
+            return Step::Busy;
+        };
+        if rc != -libc::EAGAIN {
             self.end();
         } else if limit.is_some_and(|limit| Instant::now() >= limit) {
             // SAFETY: it exists until it is detached. What SPDK waits for then ends with an error.
@@ -363,6 +465,7 @@ impl Driver {
 
     fn end(&self) {
         self.phase.set(Phase::Gone);
+        self.keys.take();
         self.events.close();
         for leaver in self.leavers.take() {
             let _ = leaver.send(());
@@ -377,6 +480,11 @@ impl Driver {
         }
     }
 
+    /// Has the next reset connect it elsewhere.
+    pub(super) fn set_path(&self, trid: TransportId) {
+        self.next_path.set(Some(trid));
+    }
+
     /// Resets it. Ready when that has ended, with whether it is connected.
     pub(super) fn reset(&self) -> oneshot::AsyncReceiver<bool> {
         let (tx, rx) = oneshot::async_channel();
@@ -384,13 +492,14 @@ impl Driver {
         rx
     }
 
-    /// Whether a reset has begun and not ended.
+    /// Whether a reset was asked for, and has not ended.
     pub(super) fn is_resetting(&self) -> bool {
         use Phase::{Disconnecting, Draining, Reconnecting};
-        matches!(
+        let is_going_on = matches!(
             self.phase.get(),
             Draining(_) | Disconnecting(_) | Reconnecting(_)
-        )
+        );
+        is_going_on || !self.resetters.borrow().is_empty()
     }
 
     /// How often it was connected again.
@@ -407,8 +516,8 @@ impl Driver {
     }
 
     /// Where it is.
-    pub(super) fn trid(&self) -> &TransportId {
-        &self.trid
+    pub(super) fn trid(&self) -> TransportId {
+        self.trid.borrow().clone()
     }
 
     /// What it tells by itself.
@@ -428,6 +537,10 @@ impl Driver {
 
     pub(super) fn commands(&self) -> &Cell<usize> {
         &self.commands
+    }
+
+    pub(super) fn is_formatting(&self) -> &Cell<bool> {
+        &self.is_formatting
     }
 
     pub(super) fn boot_claim(&self) -> &Cell<bool> {

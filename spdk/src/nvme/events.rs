@@ -2,14 +2,15 @@
 #![allow(unsafe_code)] // Registers a callback whose context lives as long as the controller.
 
 use std::ffi::c_void;
-use std::ptr::NonNull;
+use std::ptr::{self, NonNull};
+use std::time::Duration;
 
-use crate::error::{At, Result};
+use crate::error::{At, Fault, Result};
 use crate::events::{EventHub, Events, emit};
 use crate::handle::Subject;
 use crate::local::begin;
 use crate::panic::guard;
-use crate::sys;
+use crate::{sys, ticks};
 
 use super::controller::NvmeController;
 
@@ -36,6 +37,16 @@ pub enum NvmeEvent {
     CommandSet(u8),
     /// An event of the vendor. The number is the vendor's.
     Vendor(u8),
+    /// A command takes longer than [`NvmeController::set_timeouts`] allows. It is told once, and goes on:
+    /// [`NvmeController::abort_by_id`] ends it, or [`NvmeController::reset`].
+    TimedOut {
+        /// The ID of its queue pair; 0 for an admin command.
+        qpair: u16,
+        /// Its ID in the queue pair.
+        command: u16,
+    },
+    /// The PCI device was pulled out. The controller has failed.
+    Removed,
     /// Events were lost, or the controller refused to tell any.
     Failed,
 }
@@ -80,7 +91,63 @@ unsafe extern "C" fn on_event(arg: *mut c_void, cpl: *const sys::spdk_nvme_cpl) 
     unsafe { emit(arg, event) }
 }
 
+/// Admin commands, by the ID of their queue.
+unsafe extern "C" fn on_timeout(
+    arg: *mut c_void,
+    _: *mut sys::spdk_nvme_ctrlr,
+    qpair: *mut sys::spdk_nvme_qpair,
+    command: u16,
+) {
+    let qpair = match qpair.is_null() {
+        true => 0,
+        // SAFETY: the queue pair is that of the command, which is in flight.
+        false => unsafe { sys::spdk_nvme_qpair_get_id(qpair) },
+    };
+    // SAFETY: as for `on_event`.
+    unsafe { emit(arg, NvmeEvent::TimedOut { qpair, command }) }
+}
+
 impl NvmeController {
+    /// Has the controller tell of commands that take longer than this, by [`NvmeEvent::TimedOut`]: I/O commands
+    /// on queue pairs that are allocated from now on, and admin commands. `None` for none of both.
+    ///
+    /// Nothing else happens to such a command.
+    ///
+    /// # Errors
+    ///
+    /// - [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument): a time of 0, or one that is too long
+    ///   to be counted in [`ticks`](crate::ticks), as are some hours.
+    /// - [`ErrorKind::WrongThread`](crate::ErrorKind::WrongThread) on another spdk_thread,
+    ///   [`ErrorKind::Gone`](crate::ErrorKind::Gone) when that has ended.
+    #[doc(alias = "spdk_nvme_ctrlr_register_timeout_callback")]
+    pub fn set_timeouts(&self, timeouts: Option<NvmeTimeouts>) -> Result<()> {
+        let set = || {
+            let ctrlr = begin(|caller| self.handle().get(caller))?;
+            let (io, admin) = match timeouts {
+                None => (0, 0),
+                Some(timeouts) => (micros(timeouts.io)?, micros(timeouts.admin)?),
+            };
+            let hub = self.handle().extra().driver().events();
+            let (callback, arg): (sys::spdk_nvme_timeout_cb, _) = match timeouts {
+                None => (None, ptr::null_mut()),
+                Some(_) => (Some(on_timeout), hub.arg()),
+            };
+            // SAFETY: the controller is attached. The hub is its driver's, which detaches it before the hub goes.
+            unsafe {
+                sys::spdk_nvme_ctrlr_register_timeout_callback(
+                    ctrlr.as_ptr(),
+                    io,
+                    admin,
+                    callback,
+                    arg,
+                );
+            }
+            Ok(())
+        };
+        let at = At::new("spdk_nvme_ctrlr_register_timeout_callback", self);
+        set().map_err(|fault: Fault| fault.at(at))
+    }
+
     /// What the controller tells from now on, until it is detached. SPDK looks after namespaces that have
     /// changed itself, before the event is told.
     ///
@@ -92,6 +159,28 @@ impl NvmeController {
         begin(|caller| self.handle().get(caller))
             .map_err(|fault| fault.at(At::new("spdk_nvme_ctrlr_register_aer_callback", self)))?;
         Ok(self.handle().extra().driver().events().subscribe())
+    }
+}
+
+/// How long commands may take before the controller tells of them; see [`NvmeController::set_timeouts`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NvmeTimeouts {
+    /// I/O commands.
+    pub io: Duration,
+    /// Admin commands. SPDK itself uses the keep-alive timeout for keep-alive.
+    pub admin: Duration,
+}
+
+/// Microseconds, of which SPDK can count the ticks.
+fn micros(time: Duration) -> Result<u64, Fault> {
+    let hz = ticks::ticks_hz().map_err(|_| Fault::not_initialised())?;
+    let limit = u64::MAX / hz;
+    match u64::try_from(time.as_micros()) {
+        Ok(micros) if (1..=limit).contains(&micros) => Ok(micros),
+        _ => Err(Fault::invalid(format!(
+            "{time:?} is no timeout; there are 1 µs to {:?}",
+            Duration::from_micros(limit)
+        ))),
     }
 }
 

@@ -181,6 +181,9 @@ impl NvmeQpair {
         if driver.has_failed() || driver.is_resetting() {
             return Err(Fault::not_connected());
         }
+        if driver.is_formatting().get() {
+            return Err(Fault::errno(Errno::EBUSY));
+        }
         // SAFETY: the controller is held. The options are copied; they say that it is only made.
         let qpair = unsafe {
             let opts = opts.to_c(ctrlr.as_ptr());
@@ -232,6 +235,12 @@ impl NvmeQpair {
         // Without an answer its group is gone, and the queue pair with it.
         let _ = end.await;
         Ok(())
+    }
+
+    /// The queue pair, for a call that is no command.
+    #[doc(hidden)]
+    pub fn hold_connected(&self, caller: Caller<'_>) -> Result<Hold<NvmeQpairObject>, Fault> {
+        self.0.hold(caller)
     }
 
     /// Its number. 0 is the admin queue's.

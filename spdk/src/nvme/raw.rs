@@ -308,8 +308,7 @@ impl NvmeController {
     /// `false` says that there was nothing to end, or that the controller could not; `io` then ends by itself.
     /// A command that waits for a full queue is not ended either.
     ///
-    /// Wraps `spdk_nvme_ctrlr_cmd_abort_ext`. It takes the place of `spdk_nvme_ctrlr_cmd_abort` too, which
-    /// needs a number that SPDK does not tell.
+    /// Wraps `spdk_nvme_ctrlr_cmd_abort_ext`.
     ///
     /// # Errors
     ///
@@ -327,7 +326,6 @@ impl NvmeController {
     ///
     /// The home spdk_thread of the controller.
     #[doc(alias = "spdk_nvme_ctrlr_cmd_abort_ext")]
-    #[doc(alias = "spdk_nvme_ctrlr_cmd_abort")]
     pub fn abort<'a, F: NvmeIo>(
         &'a self,
         qpair: &'a NvmeQpair,
@@ -366,6 +364,44 @@ impl NvmeController {
         call(start, move || {
             At::new("spdk_nvme_ctrlr_cmd_abort_ext", self)
         })
+    }
+
+    /// Asks the controller to end a command by its ID, as [`NvmeEvent::TimedOut`](super::NvmeEvent::TimedOut)
+    /// tells it, and returns whether it did. `qpair` is that of the command, or `None` for an admin command.
+    ///
+    /// Another command may have the ID by now. All else is as for [`NvmeController::abort`].
+    ///
+    /// Wraps `spdk_nvme_ctrlr_cmd_abort`.
+    ///
+    /// # Errors
+    ///
+    /// As for [`NvmeController::abort`].
+    #[doc(alias = "spdk_nvme_ctrlr_cmd_abort")]
+    pub fn abort_by_id<'a>(
+        &'a self,
+        qpair: Option<&'a NvmeQpair>,
+        command: u16,
+    ) -> impl Future<Output = Result<bool>> + use<'a> {
+        let start = move |caller: Caller<'_>| {
+            let qpair = qpair.map(|qpair| self.queue(qpair, caller)).transpose()?;
+            let held = (self.hold_admin(caller)?, qpair);
+            // SAFETY: 0 means that the callback runs once, another code that it never runs; `held` keeps the
+            // controller and the queue pair until then. C passes the ID on.
+            Ok(unsafe {
+                op::<NvmeAdminDone, _, _>(
+                    move |(ctrlr, qpair): &mut (AdminHold, Option<Qpair>), done, arg| {
+                        let qpair = qpair.as_ref().map_or(ptr::null_mut(), Hold::as_ptr);
+                        submit(ctrlr, ctrlr, || -> c_int {
+                            let ctrlr = ctrlr.as_ptr();
+                            sys::spdk_nvme_ctrlr_cmd_abort(ctrlr, qpair, command, done, arg)
+                        })
+                    },
+                    |_, done| done.map(|dwords| !dwords.is_not_aborted()),
+                    held,
+                )
+            })
+        };
+        call(start, move || At::new("spdk_nvme_ctrlr_cmd_abort", self))
     }
 
     /// Writes the whole of the boot partition `bpid`, part by part, and makes it the active one. The size of

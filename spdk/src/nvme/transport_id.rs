@@ -135,6 +135,23 @@ const SERVICE_LEN: u32 = sys::SPDK_NVMF_TRSVCID_MAX_LEN;
 const NQN_LEN: u32 = sys::SPDK_NVMF_NQN_MAX_LEN;
 
 impl TransportId {
+    /// The name that every discovery subsystem has.
+    #[doc(alias = "SPDK_NVMF_DISCOVERY_NQN")]
+    pub const DISCOVERY_NQN: &'static str = "nqn.2014-08.org.nvmexpress.discovery";
+
+    /// All PCI devices of this machine, as a place to
+    /// [`probe`](super::NvmeController::probe). No controller can be connected by it.
+    pub fn all_pcie() -> Self {
+        TransportId {
+            transport: TransportType::Pcie,
+            family: None,
+            address: String::new(),
+            service: String::new(),
+            nqn: String::new(),
+            priority: 0,
+        }
+    }
+
     /// A PCI device, by its address such as `0000:00:04.0`.
     ///
     /// # Errors
@@ -305,6 +322,27 @@ impl TransportId {
         Ok(trid.with_priority(priority))
     }
 
+    /// That of C; `None` for a transport without a name here.
+    pub(super) fn of_c(raw: &sys::spdk_nvme_transport_id) -> Option<Self> {
+        let transports = TransportType::ALL.into_iter();
+        let transport = transports.clone().find(|one| one.to_c() == raw.trtype)?;
+        let family = match transport {
+            TransportType::Pcie | TransportType::VfioUser => None,
+            _ => AddressFamily::ALL
+                .into_iter()
+                .find(|one| one.to_c() == raw.adrfam),
+        };
+        let priority = u32::try_from(raw.priority).unwrap_or(0);
+        let trid = Self::new(
+            transport,
+            family,
+            &text_of(&raw.traddr),
+            &text_of(&raw.trsvcid),
+            &text_of(&raw.subnqn),
+        );
+        Some(trid.ok()?.with_priority(priority))
+    }
+
     pub(super) fn to_c(&self) -> sys::spdk_nvme_transport_id {
         // SAFETY: numbers and characters only, for which zeroes are a value.
         let mut raw: sys::spdk_nvme_transport_id = unsafe { MaybeUninit::zeroed().assume_init() };
@@ -372,6 +410,13 @@ fn check(what: &str, text: &str, limit: u32) -> Result<(), Fault> {
 
 fn checked(what: &str, text: &str, limit: u32) -> Result<String, Fault> {
     check(what, text, limit).map(|()| text.to_owned())
+}
+
+/// A text in a field of C, up to its NUL.
+fn text_of(field: &[c_char]) -> String {
+    let bytes: Vec<u8> = field.iter().map(|c| *c as u8).collect();
+    let end = bytes.iter().position(|c| *c == 0).unwrap_or(bytes.len());
+    String::from_utf8_lossy(&bytes[..end]).into_owned()
 }
 
 /// Fills a field of C with a text that was checked: a NUL follows it.

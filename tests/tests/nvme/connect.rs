@@ -28,7 +28,7 @@ fn what_is_connected_is_described() {
             qpair,
             ns,
         } = &link;
-        assert_eq!(controller.transport_id(), &target.trid());
+        assert_eq!(controller.transport_id(), target.trid());
         assert_eq!(controller.active_namespaces(), [1, 2]);
         assert!(controller.namespace(0).is_none());
         assert!(controller.namespace(3).is_none());

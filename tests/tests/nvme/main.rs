@@ -2,11 +2,16 @@
 #![allow(missing_docs)]
 
 mod admin;
+mod authenticate;
 mod connect;
 mod data;
 mod full;
 mod in_flight;
 mod lost;
+mod manage;
+mod options;
+mod probe;
 mod raw;
 mod reset;
 mod thread;
+mod timeouts;

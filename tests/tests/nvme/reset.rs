@@ -4,14 +4,17 @@
 //!
 //! - Queue pairs stay as they are in a reset: both.
 //! - A reset that fails reports success: `the_target_comes_back`.
+//! - A failover stays where it is: `another_path`.
 
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
+use spdk::nvme::{NvmeController, TransportId};
 use spdk::{ErrorKind, Gone};
 use spdk_tests::kind;
 use spdk_tests::nvme::{Link, beside_target};
 use spdk_tests::nvmf::disk::{Bystanders, assert_is, buffer, submit};
+use spdk_tests::nvmf::proxy::{Fate, Proxy};
 
 const DEPTH: u64 = 32;
 
@@ -98,5 +101,51 @@ fn the_target_comes_back() {
         link.close().await;
         drop(another);
         Bystanders::new()
+    });
+}
+
+#[spdk::test(no_app, deadline = 60)]
+fn another_path() {
+    beside_target(|target| {
+        let proxy = Proxy::start(&target, |_| Fate::Forward);
+        let (first, second) = (proxy.trid(&target), target.trid());
+        async move {
+            let controller = NvmeController::connect(&first, None).await;
+            let controller = controller.expect("the target listens");
+            let mut link = Link {
+                qpair: controller
+                    .alloc_io_qpair(None)
+                    .await
+                    .expect("it has queue pairs"),
+                ns: controller.namespace(1).expect("the target has namespace 1"),
+                controller,
+            };
+            link.prepare(0..DEPTH, 1).await;
+            // With a path that works, and back over one that was cut.
+            for (path, links) in [(&second, 2), (&first, 4)] {
+                for connection in 0..proxy.hosts().len() {
+                    proxy.cut(connection);
+                }
+                link.controller
+                    .failover(path)
+                    .await
+                    .expect("the target runs");
+                assert_eq!(&link.controller.transport_id(), path);
+                let qpair = link.controller.alloc_io_qpair(None).await;
+                link.qpair = qpair.expect("the target has queue pairs");
+                link.verify(0..DEPTH, 1).await;
+                assert_eq!(proxy.hosts().len(), links);
+            }
+            let other = target.trid_of("nqn.2016-06.io.spdk:other");
+            let disk = TransportId::pcie("0000:00:04.0").expect("an address");
+            for wrong in [other, disk] {
+                let refused = link.controller.failover(&wrong).await;
+                let told = matches!(kind(&refused), Some(ErrorKind::InvalidArgument { .. }));
+                assert!(told, "{refused:?}");
+            }
+            link.verify(0..DEPTH, 1).await;
+            link.close().await;
+            Bystanders::new()
+        }
     });
 }

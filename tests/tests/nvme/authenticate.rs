@@ -1,0 +1,154 @@
+//! DH-HMAC-CHAP and TLS, with keys of SPDK's keyring.
+//!
+//! Each of these faults was put into the crate, and these tests failed:
+//!
+//! - A key is given back while SPDK has it: `right_keys`, under AddressSanitizer.
+//! - The key of the controller is not passed on: `wrong_keys`.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use serde_json::{Value, json};
+use spdk::nvme::{DhchapDigest, DhchapGroup, NvmeController, NvmeCtrlrOpts, TransportId};
+use spdk::{Errno, Error, ErrorKind};
+use spdk_tests::kind;
+use spdk_tests::nvmf::Target;
+use tempfile::TempDir;
+
+const NQN: &str = "nqn.2016-06.io.spdk:auth";
+const HOST: &str = "nqn.2016-06.io.spdk:host";
+/// Secrets of 32 bytes with their CRC, as `nvme gen-dhchap-key` makes them.
+const KEYS: [(&str, &str); 3] = [
+    (
+        "host",
+        "DHHC-1:00:HyYtNDtCSVBXXmVsc3qBiI+WnaSrsrnAx87V3OPq8fiW2ACC:",
+    ),
+    (
+        "target",
+        "DHHC-1:00:PkVMU1phaG92fYSLkpmgp661vMPK0djf5u30+wIJEBeV+HgA:",
+    ),
+    (
+        "other",
+        "DHHC-1:00:XWRrcnmAh46VnKOqsbi/xs3U2+Lp8Pf+BQwTGiEoLzaKkl+y:",
+    ),
+];
+
+/// Calls that put the keys of a folder into a keyring.
+fn keyring(folder: &Path) -> Vec<Value> {
+    let calls = KEYS.iter().map(|(name, text)| {
+        let path = folder.join(name);
+        fs::write(&path, text).expect("the key is written");
+        // SPDK refuses keys that others can read.
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("our own file");
+        json!({"method": "keyring_file_add_key", "params": {"name": name, "path": path}})
+    });
+    calls.collect()
+}
+
+/// A subsystem that this host has to authenticate itself to.
+fn guarded(target: &Target, folder: &Path) -> TransportId {
+    for call in keyring(folder) {
+        let method = call["method"].as_str().expect("a method");
+        target.rpc(method, call["params"].clone());
+    }
+    target.rpc("nvmf_create_subsystem", json!({"nqn": NQN}));
+    let listen = json!({"nqn": NQN, "listen_address": {"trtype": "TCP", "adrfam": "IPv4",
+        "traddr": "127.0.0.1", "trsvcid": target.port().to_string()}});
+    target.rpc("nvmf_subsystem_add_listener", listen);
+    target.rpc(
+        "nvmf_subsystem_add_host",
+        json!({"nqn": NQN, "host": HOST, "dhchap_key": "host", "dhchap_ctrlr_key": "target"}),
+    );
+    target.trid_of(NQN)
+}
+
+fn run<F: Future<Output = ()> + 'static>(body: impl FnOnce(TransportId) -> F) {
+    let target = Target::start();
+    let folder: TempDir = tempfile::tempdir().expect("a temporary folder");
+    let trid = guarded(&target, folder.path());
+    let config =
+        json!({"subsystems": [{"subsystem": "keyring", "config": keyring(folder.path())}]});
+    let body = body(trid);
+    let app = spdk::__testing::builder().json_data(config.to_string());
+    app.block_on(async {
+        body.await;
+        Ok(())
+    })
+    .expect("an orderly end");
+}
+
+fn host() -> NvmeCtrlrOpts {
+    NvmeCtrlrOpts::new().hostnqn(HOST)
+}
+
+#[spdk::test(no_app, deadline = 60)]
+fn right_keys() {
+    run(|trid| async move {
+        for opts in [
+            host().dhchap_key("host"),
+            host().dhchap_key("host").dhchap_ctrlr_key("target"),
+            host()
+                .dhchap_key("host")
+                .dhchap_digests(&[DhchapDigest::Sha512])
+                .dhchap_dhgroups(&[DhchapGroup::Ffdhe2048]),
+        ] {
+            let controller = NvmeController::connect(&trid, Some(&opts)).await;
+            let controller = controller.expect("the keys are right");
+            let qpair = controller.alloc_io_qpair(None).await;
+            let qpair = qpair.expect("the keys are right");
+            controller.authenticate().await.expect("the keys are right");
+            qpair.authenticate().await.expect("the keys are right");
+            assert!(qpair.is_connected());
+            qpair.close().await.expect("it is of this spdk_thread");
+            controller.reset().await.expect("the keys are right");
+            controller
+                .detach()
+                .await
+                .expect("it is of this spdk_thread");
+        }
+    });
+}
+
+#[spdk::test(no_app, deadline = 60)]
+fn wrong_keys() {
+    run(|trid| async move {
+        for opts in [
+            host(),
+            host().dhchap_key("other"),
+            // The target shows the wrong one.
+            host().dhchap_key("host").dhchap_ctrlr_key("other"),
+        ] {
+            let refused = NvmeController::connect(&trid, Some(&opts)).await;
+            let told = matches!(kind(&refused), Some(ErrorKind::NotConnected { .. }));
+            assert!(told, "{refused:?}");
+        }
+        for opts in [
+            host().dhchap_key("missing"),
+            host().dhchap_ctrlr_key("target"),
+            host().dhchap_key("host").dhchap_digests(&[]),
+            host().tls_psk("missing"),
+        ] {
+            let refused = NvmeController::connect(&trid, Some(&opts)).await;
+            let told = matches!(kind(&refused), Some(ErrorKind::Option { .. }));
+            assert!(told, "{refused:?}");
+        }
+    });
+}
+
+#[spdk::test(no_app, deadline = 60)]
+fn without_keys() {
+    let target = Target::start();
+    let trid = target.trid();
+    let app = spdk::__testing::builder();
+    app.block_on(async move {
+        let controller = NvmeController::connect(&trid, None).await?;
+        let qpair = controller.alloc_io_qpair(None).await?;
+        let errno = |end: spdk::Result<()>| end.as_ref().err().and_then(Error::errno);
+        assert_eq!(errno(controller.authenticate().await), Some(Errno::ENOKEY));
+        assert_eq!(errno(qpair.authenticate().await), Some(Errno::ENOKEY));
+        drop(qpair);
+        controller.detach().await
+    })
+    .expect("an orderly end");
+}
