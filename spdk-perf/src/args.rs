@@ -5,15 +5,16 @@ use std::time::Duration;
 
 use clap::Parser;
 
+use crate::controllers::Place;
 use crate::workload::Workload;
 
-/// Measures bdevs with SPDK: how many I/Os per second they do, and how long one takes.
+/// Measures bdevs and NVMe controllers with SPDK: how many I/Os per second they do, and how long one takes.
 ///
-/// Every core of the mask runs a job on every bdev, and each job keeps `--queue-depth` I/Os in flight.
-/// All workloads but `read` and `randread` overwrite data.
+/// Every core of the mask runs a job on every bdev, or on every namespace of every controller, and each job
+/// keeps `--queue-depth` I/Os in flight. All workloads but `read` and `randread` overwrite data.
 ///
-/// It drives bdevs; those of NVMe controllers come with a configuration and `--hardware`. NVMe
-/// controllers without the bdev layer are not supported yet.
+/// It drives the bdevs of a configuration, or NVMe controllers without the bdev layer, named by
+/// `--transport-id`; both, if bdevs are named too. Local NVMe needs `--hardware`.
 ///
 /// Exit codes: 0 when all went well, 1 when an I/O failed, data was wrong, or SPDK did not start, and
 /// 2 when what was asked for cannot be done.
@@ -21,10 +22,24 @@ use crate::workload::Workload;
 #[command(version, max_term_width = 100)]
 pub(crate) struct Args {
     /// SPDK's JSON configuration, with the bdevs to create
-    #[arg(short, long, value_name = "FILE")]
-    pub(crate) config: PathBuf,
+    #[arg(
+        short,
+        long,
+        value_name = "FILE",
+        required_unless_present = "controllers"
+    )]
+    pub(crate) config: Option<PathBuf>,
 
-    /// A bdev to measure; may be given several times [default: each that no other bdev is built upon]
+    /// NVMe controllers to measure, such as 'trtype:TCP adrfam:IPv4 traddr:127.0.0.1 trsvcid:4420'; may be given
+    /// several times
+    ///
+    /// Without `subnqn`, those of all subsystems that are discovered there; `trtype:PCIe` without `traddr`, all
+    /// of this machine. `ns:1` takes one namespace instead of all.
+    #[arg(short = 'r', long = "transport-id", value_name = "ID")]
+    pub(crate) controllers: Vec<Place>,
+
+    /// A bdev to measure; may be given several times [default: each that no other bdev is built upon, or none
+    /// with `--transport-id`]
     #[arg(short = 'T', long = "bdev", value_name = "NAME")]
     pub(crate) bdevs: Vec<String>,
 

@@ -1,4 +1,4 @@
-//! A job: one bdev on one core.
+//! A job: one bdev, or one namespace, on one core.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -6,14 +6,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::Sender;
 
+use futures_util::future::try_join_all;
 use hdrhistogram::Histogram;
-use spdk::{BdevDesc, Completion, CompletionSender, DmaBuf, IoChannel};
+use spdk::nvme::NvmeController;
+use spdk::{Completion, CompletionSender, DmaBuf};
 
+use crate::device::{self, Device};
 use crate::latency::Latencies;
-use crate::load;
 use crate::plan::Spec;
+use crate::refusal::Refusal;
 use crate::verify::{self, Mismatch};
 use crate::workload::Workload;
+use crate::{load, slot};
 
 /// What the jobs of a run share.
 #[derive(Debug)]
@@ -37,7 +41,7 @@ pub(crate) struct Gate {
 /// What came of a job.
 #[derive(Debug)]
 pub(crate) struct Outcome {
-    pub(crate) bdev: String,
+    pub(crate) name: String,
     pub(crate) core: u32,
     /// When its measurement began and ended, in ticks.
     pub(crate) begin: u64,
@@ -50,8 +54,7 @@ pub(crate) struct Outcome {
 
 /// A job that runs. When it goes, by whatever way, it hands over its outcome.
 pub(crate) struct Job {
-    pub(crate) desc: BdevDesc,
-    pub(crate) channel: IoChannel,
+    pub(crate) device: Device,
     pub(crate) spec: Spec,
     run: Arc<Run>,
     /// The next place of a sequential workload.
@@ -71,23 +74,43 @@ pub(crate) struct Job {
     outcome: Sender<Outcome>,
 }
 
-/// Runs a job to its end, on the current core.
-pub(crate) async fn run(
-    spec: Spec,
-    gate: Gate,
-    count: Arc<AtomicU64>,
-    outcome: Sender<Outcome>,
-) -> spdk::Result<()> {
-    let desc = BdevDesc::open(&spec.bdev, spec.workload.writes())?;
-    let channel = desc.get_io_channel()?;
+/// A job that is to run.
+pub(crate) struct Start {
+    pub(crate) spec: Spec,
+    pub(crate) gate: Gate,
+    pub(crate) count: Arc<AtomicU64>,
+    pub(crate) outcome: Sender<Outcome>,
+}
+
+/// Runs jobs to their end, on the current core. They share a connection, if they need one.
+pub(crate) async fn run(jobs: Vec<Start>) -> Result<(), Refusal> {
+    let controller = match jobs.first() {
+        Some(job) => device::connect(&job.spec).await?,
+        None => None,
+    };
+    let jobs = jobs.into_iter();
+    try_join_all(jobs.map(|job| run_one(job, controller.as_ref()))).await?;
+    match controller {
+        Some(controller) => Ok(controller.detach().await?),
+        None => Ok(()),
+    }
+}
+
+async fn run_one(job: Start, controller: Option<&NvmeController>) -> Result<(), Refusal> {
+    let Start {
+        spec,
+        gate,
+        count,
+        outcome,
+    } = job;
+    let device = Device::open(&spec, controller).await?;
     gate.ready.success(());
     let Ok(run) = gate.go.await else {
         return Ok(()); // another job could not begin, and tells why
     };
     let (share, shares) = spec.share;
     let job = Rc::new(Job {
-        desc,
-        channel,
+        device,
         next: Cell::new(spec.places / u64::from(shares) * u64::from(share)),
         mark: Cell::new(run.begin),
         started: Cell::new(0),
@@ -102,14 +125,20 @@ pub(crate) async fn run(
         outcome,
     });
     job.started.set(spdk::ticks());
-    if job.spec.workload != Workload::Verify {
-        return load::spawn(job)?.await;
-    }
-    let slots = (0..job.spec.queue_depth).map(|index| {
-        let buffers = (job.buffer()?, job.buffer()?);
-        spdk::spawn_local(verify::run(job.clone(), index, buffers))
+    let is_verify = job.spec.workload == Workload::Verify;
+    let link = match &job.device {
+        Device::Bdev(_, channel) if !is_verify => return Ok(load::spawn(&job, channel)?.await?),
+        Device::Bdev(..) => None,
+        Device::Nvme(link) => Some(link.clone()),
+    };
+    let slots = (0..job.spec.queue_depth).map(|index| match &link {
+        Some(link) if !is_verify => slot::spawn(job.clone(), link.clone(), index),
+        _ => {
+            let buffers = (job.buffer()?, job.buffer()?);
+            spdk::spawn_local(verify::run(job.clone(), index, buffers))
+        }
     });
-    let slots: Vec<_> = slots.collect::<Result<_, _>>()?;
+    let slots: Vec<_> = slots.collect::<spdk::Result<_>>()?;
     drop(job);
     for slot in slots {
         slot.await?;
@@ -125,12 +154,6 @@ impl Job {
 
     pub(crate) fn buffer(&self) -> spdk::Result<DmaBuf> {
         DmaBuf::alloc(self.spec.io_size as usize, self.spec.align)
-    }
-
-    /// What an I/O is submitted on, and how many blocks it has.
-    #[inline]
-    pub(crate) fn device(&self) -> (&BdevDesc, &IoChannel, u64) {
-        (&self.desc, &self.channel, self.spec.blocks)
     }
 
     /// The place of the next I/O of a sequential workload.
@@ -215,7 +238,7 @@ impl Drop for Job {
         });
         // The other end waits for all of them.
         let _ = self.outcome.send(Outcome {
-            bdev: self.spec.bdev.clone(),
+            name: self.spec.name.clone(),
             core: self.spec.core,
             begin,
             end,

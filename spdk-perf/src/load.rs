@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use fastrand::Rng;
 use spdk::task::{JoinHandle, yield_now};
-use spdk::{EndedIo, IoQueue, spawn_local};
+use spdk::{EndedIo, IoChannel, IoQueue, spawn_local};
 
 use crate::job::Job;
 use crate::plan::mix;
@@ -15,14 +15,14 @@ use crate::workload::Workload;
 /// # Errors
 ///
 /// Without memory for the buffers.
-pub(crate) fn spawn(job: Rc<Job>) -> spdk::Result<JoinHandle<()>> {
+pub(crate) fn spawn(job: &Rc<Job>, channel: &IoChannel) -> spdk::Result<JoinHandle<()>> {
     let mut rng = Rng::with_seed(mix(job.spec.seed, 0));
     let (places, blocks) = (job.spec.places, job.spec.blocks);
     if job.spec.workload.is_random() {
         let mut at = rng.fork();
-        spawn_at(job, rng, move |_| below(places, &mut at) * blocks)
+        spawn_at(job, channel, rng, move |_| below(places, &mut at) * blocks)
     } else {
-        spawn_at(job, rng, move |job| job.next_place() * blocks)
+        spawn_at(job, channel, rng, move |job| job.next_place() * blocks)
     }
 }
 
@@ -35,11 +35,13 @@ fn below(end: u64, rng: &mut Rng) -> u64 {
 
 /// The same, at the blocks that `at` gives.
 fn spawn_at(
-    job: Rc<Job>,
+    job: &Rc<Job>,
+    channel: &IoChannel,
     mut rng: Rng,
     mut at: impl FnMut(&Job) -> u64 + 'static,
 ) -> spdk::Result<JoinHandle<()>> {
-    let mut queue = IoQueue::new(&job.channel)?;
+    let job = job.clone();
+    let mut queue = IoQueue::new(channel)?;
     let (percent, blocks) = (job.spec.read_percent, job.spec.blocks);
     let mut dice = rng.fork();
     let mut reads = move || dice.u8(..100) < percent;

@@ -1,10 +1,12 @@
-//! `spdk-perf`: how many I/Os per second a bdev does, and how long one takes.
+//! `spdk-perf`: how many I/Os per second a bdev or an NVMe controller does, and how long one takes.
 //!
 //! It is written as a user of the `spdk` crate would write it: a task takes what has ended from an
-//! `IoQueue`, and submits the next.
+//! `IoQueue`, and submits the next; for NVMe, each of many tasks waits for its command.
 #![forbid(unsafe_code)]
 
 mod args;
+mod controllers;
+mod device;
 mod job;
 mod latency;
 mod load;
@@ -13,6 +15,7 @@ mod plan;
 mod progress;
 mod refusal;
 mod report;
+mod slot;
 mod verify;
 mod workload;
 
@@ -26,7 +29,7 @@ use futures_util::future::{join, try_join_all};
 use spdk::{LogLevel, SpdkApp};
 
 use crate::args::Args;
-use crate::job::{Gate, Outcome, Run};
+use crate::job::{Gate, Outcome, Run, Start};
 use crate::refusal::Refusal;
 use crate::report::Report;
 
@@ -57,9 +60,12 @@ fn main() -> ExitCode {
 
 fn measure(args: &Args) -> Result<Report, Refusal> {
     plan::check(args)?;
-    let app = SpdkApp::builder()
+    let mut app = SpdkApp::builder();
+    if let Some(config) = &args.config {
+        app = app.config_file(config);
+    }
+    let app = app
         .name("spdk-perf")
-        .config_file(&args.config)
         .reactor_mask(&args.core_mask)
         .mem_size_mb(args.mem_size)
         .no_huge(!args.hardware)
@@ -93,24 +99,32 @@ async fn run(
     start: &progress::Start,
     outcome: &Sender<Outcome>,
 ) -> Result<(), Refusal> {
-    let specs = plan::jobs(args, &SpdkApp::cores()?)?;
+    let groups = plan::jobs(args, &SpdkApp::cores()?).await?;
     let hz = spdk::ticks_hz()? as f64;
     let (mut counts, mut ready, mut go) = (Vec::new(), Vec::new(), Vec::new());
     let mut jobs = Vec::new();
-    for spec in specs {
-        let count = Arc::new(AtomicU64::new(0));
-        counts.push(count.clone());
-        let (is_ready, waits_for_job) = spdk::completion();
-        ready.push(waits_for_job);
-        let (goes, waits_for_all) = spdk::completion();
-        go.push(goes);
-        let gate = Gate {
-            ready: is_ready,
-            go: waits_for_all,
-        };
-        let (core, outcome) = (spec.core, outcome.clone());
-        let job = move || job::run(spec, gate, count, outcome);
-        jobs.push(spdk::spawn_on(core, job));
+    for group in groups {
+        let core = group.first().map_or(0, |spec| spec.core);
+        let starts = group.into_iter().map(|spec| {
+            let count = Arc::new(AtomicU64::new(0));
+            counts.push(count.clone());
+            let (is_ready, waits_for_job) = spdk::completion();
+            ready.push(waits_for_job);
+            let (goes, waits_for_all) = spdk::completion();
+            go.push(goes);
+            let gate = Gate {
+                ready: is_ready,
+                go: waits_for_all,
+            };
+            Start {
+                spec,
+                gate,
+                count,
+                outcome: outcome.clone(),
+            }
+        });
+        let starts: Vec<_> = starts.collect();
+        jobs.push(spdk::spawn_on(core, move || job::run(starts)));
     }
     let begin = async move {
         // A job that cannot begin lets go of its gate, and so does this of the others'.
@@ -128,5 +142,5 @@ async fn run(
         go.into_iter().for_each(|go| go.success(run.clone()));
     };
     let (ends, ()) = join(try_join_all(jobs), begin).await;
-    Ok(ends?.into_iter().collect::<spdk::Result<()>>()?)
+    ends?.into_iter().collect()
 }

@@ -1,15 +1,26 @@
-//! What is to be done, checked against the bdevs that exist.
+//! What is to be done, checked against the bdevs and the controllers that exist.
 
+use spdk::nvme::TransportId;
 use spdk::{Bdev, Errno};
 
 use crate::args::Args;
+use crate::controllers;
 use crate::refusal::Refusal;
 use crate::workload::Workload;
 
-/// A job to be: one bdev on one core.
+/// What a job does its I/O on.
+#[derive(Clone, Debug)]
+pub(crate) enum Target {
+    Bdev,
+    Namespace { trid: TransportId, id: u32 },
+}
+
+/// A job to be: one bdev, or one namespace, on one core.
 #[derive(Clone, Debug)]
 pub(crate) struct Spec {
-    pub(crate) bdev: String,
+    /// Of the bdev, or what the namespace is called.
+    pub(crate) name: String,
+    pub(crate) target: Target,
     pub(crate) core: u32,
     pub(crate) workload: Workload,
     pub(crate) read_percent: u8,
@@ -44,22 +55,40 @@ pub(crate) fn check(args: &Args) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// A job for each bdev on each core.
-pub(crate) fn jobs(args: &Args, cores: &[u32]) -> Result<Vec<Spec>, Refusal> {
-    let bdevs = bdevs(args)?;
-    let mut jobs = Vec::new();
-    for (share, core) in (0..).zip(cores) {
-        for bdev in &bdevs {
-            let share = (share, cores.len() as u32);
-            let mut spec = spec(args, bdev, *core, share)?;
-            spec.seed = mix(args.seed, jobs.len() as u64);
-            jobs.push(spec);
-        }
+/// A job for each bdev and each namespace on each core, in groups that share a connection.
+pub(crate) async fn jobs(args: &Args, cores: &[u32]) -> Result<Vec<Vec<Spec>>, Refusal> {
+    let mut groups: Vec<Vec<Spec>> = Vec::new();
+    for bdev in bdevs(args)? {
+        groups.push(vec![of_bdev(args, &bdev, cores.len() as u32)?]);
     }
-    Ok(jobs)
+    for controller in controllers::find(&args.controllers).await? {
+        let specs = controller.namespaces.iter();
+        let specs = specs.map(|ns| controllers::spec(args, &controller, ns, cores.len() as u32));
+        groups.push(specs.collect::<Result<_, _>>()?);
+    }
+    let mut number = 0;
+    let on_core = |group: &Vec<Spec>, share: u32, core: u32| -> Vec<Spec> {
+        let specs = group.iter().cloned().map(|mut spec| {
+            spec.core = core;
+            spec.share.0 = share;
+            spec.seed = mix(args.seed, number);
+            number += 1;
+            spec
+        });
+        specs.collect()
+    };
+    let cores = (0..).zip(cores);
+    let all = cores.flat_map(|(share, core)| groups.iter().map(move |group| (group, share, *core)));
+    let mut on_core = on_core;
+    Ok(all
+        .map(|(group, share, core)| on_core(group, share, core))
+        .collect())
 }
 
 fn bdevs(args: &Args) -> Result<Vec<Bdev>, Refusal> {
+    if args.bdevs.is_empty() && !args.controllers.is_empty() {
+        return Ok(Vec::new());
+    }
     if args.bdevs.is_empty() {
         let leaves = Bdev::leaves()?;
         return if leaves.is_empty() {
@@ -83,7 +112,7 @@ fn refuse(error: spdk::Error) -> Result<Bdev, Refusal> {
     }
 }
 
-fn spec(args: &Args, bdev: &Bdev, core: u32, share: (u32, u32)) -> Result<Spec, Refusal> {
+fn of_bdev(args: &Args, bdev: &Bdev, cores: u32) -> Result<Spec, Refusal> {
     let name = || bdev.name().to_owned();
     let workload = args.workload;
     for io_type in workload.needs() {
@@ -105,43 +134,55 @@ fn spec(args: &Args, bdev: &Bdev, core: u32, share: (u32, u32)) -> Result<Spec, 
         }
         opened => drop(opened?),
     }
-    let (io_size, block) = (args.io_size, bdev.block_size());
+    let align = bdev.buf_align()?;
+    let device = (name(), bdev.block_size(), bdev.size_bytes(), align);
+    spec(args, device, Target::Bdev, cores)
+}
+
+/// A job on a device of this name, block size, size, and alignment of buffers; on no core yet.
+pub(crate) fn spec(
+    args: &Args,
+    (name, block, size, align): (String, u32, u64, usize),
+    target: Target,
+    cores: u32,
+) -> Result<Spec, Refusal> {
+    let (workload, io_size) = (args.workload, args.io_size);
     if io_size % u64::from(block) != 0 {
-        let name = name();
         return Err(Refusal::NotBlocks {
             name,
             io_size,
             block,
         });
     }
-    let places = bdev.size_bytes() / io_size;
+    let places = size / io_size;
     if places == 0 {
         return Err(Refusal::TooSmall {
-            name: name(),
-            size: bdev.size_bytes(),
+            name,
+            size,
             io_size,
         });
     }
-    let slots = u64::from(args.queue_depth) * u64::from(share.1);
+    let slots = u64::from(args.queue_depth) * u64::from(cores);
     if workload == Workload::Verify && places < slots {
         return Err(Refusal::TooFewPlaces {
-            name: name(),
+            name,
             places,
             slots,
         });
     }
     Ok(Spec {
-        bdev: name(),
-        core,
+        name,
+        target,
+        core: 0,
         workload,
         read_percent: args.rwmixread.unwrap_or(50),
         queue_depth: args.queue_depth,
         io_size,
         block_size: block,
         blocks: io_size / u64::from(block),
-        align: bdev.buf_align()?.max(4096),
+        align: align.max(4096),
         places,
-        share,
+        share: (0, cores),
         seed: args.seed,
         continue_on_failure: args.continue_on_failure,
     })

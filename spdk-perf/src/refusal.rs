@@ -27,22 +27,42 @@ pub(crate) enum Refusal {
          or by something else that writes to it"
     )]
     Claimed { name: String, workload: String },
+    #[error("there is no NVMe controller at {place}")]
+    NoController { place: String },
+    #[error("{name} has no active namespace")]
+    NoNamespace { name: String },
+    #[error("--transport-id names {name} twice")]
+    ControllerTwice { name: String },
+    #[error("{name} has no namespace {id}; there are {others:?}")]
+    UnknownNamespace {
+        name: String,
+        id: u32,
+        others: Vec<u32>,
+    },
+    #[error("{name:?} has no command {command}, which {workload} needs")]
+    NoCommand {
+        name: String,
+        workload: String,
+        command: &'static str,
+    },
+    #[error("{name:?} keeps metadata among its data, which this program does not do I/O on")]
+    Metadata { name: String },
     #[error(
-        "an I/O of {io_size} bytes is not a whole number of the blocks of bdev {name:?}, which have {block} bytes"
+        "an I/O of {io_size} bytes is not a whole number of the blocks of {name:?}, which have {block} bytes"
     )]
     NotBlocks {
         name: String,
         io_size: u64,
         block: u32,
     },
-    #[error("bdev {name:?} has {size} bytes, fewer than one I/O of {io_size} bytes")]
+    #[error("{name:?} has {size} bytes, fewer than one I/O of {io_size} bytes")]
     TooSmall {
         name: String,
         size: u64,
         io_size: u64,
     },
     #[error(
-        "verify needs a place of its own for each of {slots} I/Os in flight, and bdev {name:?} has {places} places of that size; use a smaller --queue-depth or --io-size"
+        "verify needs a place of its own for each of {slots} I/Os in flight, and {name:?} has {places} places of that size; use a smaller --queue-depth or --io-size"
     )]
     TooFewPlaces {
         name: String,

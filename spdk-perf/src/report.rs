@@ -96,7 +96,7 @@ impl Report {
     /// `hz` is the number of ticks in a second.
     pub(crate) fn new(args: &Args, mut outcomes: Vec<Outcome>, hz: u64, interrupted: bool) -> Self {
         let hz = hz as f64;
-        outcomes.sort_by(|a, b| (a.core, &a.bdev).cmp(&(b.core, &b.bdev)));
+        outcomes.sort_by(|a, b| (a.core, &a.name).cmp(&(b.core, &b.name)));
         let begin = outcomes.iter().map(|job| job.begin).min().unwrap_or(0);
         let end = outcomes.iter().map(|job| job.end).max().unwrap_or(0);
         let seconds = (end - begin) as f64 / hz;
@@ -139,7 +139,7 @@ impl JobReport {
             errors: job.errors,
             mismatches: job.mismatches,
             latency_ns: Latency::of(&job.latency, hz),
-            bdev: job.bdev,
+            bdev: job.name,
             core: job.core,
         }
     }

@@ -1,87 +1,98 @@
-//! A slot of a job's queue: a task that submits an I/O, waits for it, and submits the next.
+//! The load of a job on a namespace: tasks that each submit a command, wait for it, and submit the next.
 
 use std::rc::Rc;
 
 use fastrand::Rng;
+use spdk::DmaBuf;
+use spdk::nvme::{DsmAttributes, DsmRange, NvmeIoFlags};
 use spdk::task::{JoinHandle, yield_now};
 
+use crate::device::Link;
 use crate::job::Job;
 use crate::plan::mix;
-use crate::verify;
 use crate::workload::Workload;
 
-/// Starts a slot. It ends with the job, which counts what its I/Os return.
+/// Starts a slot. It ends with the job, which counts what its commands return.
 ///
 /// # Errors
 ///
-/// Without memory for its buffers.
-pub(crate) fn spawn(job: Rc<Job>, index: u32) -> spdk::Result<JoinHandle<()>> {
+/// Without memory for its buffer.
+pub(crate) fn spawn(job: Rc<Job>, link: Rc<Link>, index: u32) -> spdk::Result<JoinHandle<()>> {
     let mut rng = Rng::with_seed(mix(job.spec.seed, index.into()));
+    let blocks = job.spec.blocks;
+    let mut buffer = || {
+        let mut buf = job.buffer()?;
+        rng.fill(&mut buf);
+        Ok::<DmaBuf, spdk::Error>(buf)
+    };
+    // A loop of its own for each, since it runs hundreds of thousands of times per second.
     match job.spec.workload {
         Workload::Read | Workload::RandRead => {
-            let mut buf = job.buffer()?;
-            keep_busy(job, rng, async move |job, offset| {
-                let (desc, ch, blocks) = job.device();
-                desc.read_blocks(ch, &mut buf, offset, blocks).await
+            let mut buf = buffer()?;
+            keep_busy(job, rng, async move |at| {
+                link.ns.read(&link.qpair, &mut buf, at, blocks as u32).await
             })
         }
         Workload::Write | Workload::RandWrite => {
-            let mut buf = job.buffer()?;
-            rng.fill(&mut buf);
-            keep_busy(job, rng, async move |job, offset| {
-                let (desc, ch, blocks) = job.device();
-                desc.write_blocks(ch, &buf, offset, blocks).await
+            let buf = buffer()?;
+            keep_busy(job, rng, async move |at| {
+                link.ns.write(&link.qpair, &buf, at, blocks as u32).await
             })
         }
         Workload::Rw | Workload::RandRw => {
-            let mut buf = job.buffer()?;
-            rng.fill(&mut buf);
-            let mut dice = rng.fork();
-            keep_busy(job, rng, async move |job, offset| {
-                let (desc, ch, blocks) = job.device();
-                if dice.u8(..100) < job.spec.read_percent {
-                    desc.read_blocks(ch, &mut buf, offset, blocks).await
-                } else {
-                    desc.write_blocks(ch, &buf, offset, blocks).await
-                }
+            let mut buf = buffer()?;
+            let (mut dice, percent) = (rng.fork(), job.spec.read_percent);
+            keep_busy(job, rng, async move |at| match dice.u8(..100) < percent {
+                true => link.ns.read(&link.qpair, &mut buf, at, blocks as u32).await,
+                false => link.ns.write(&link.qpair, &buf, at, blocks as u32).await,
             })
         }
-        Workload::Flush => keep_busy(job, rng, async |job, offset| {
-            let (desc, ch, blocks) = job.device();
-            desc.flush_blocks(ch, offset, blocks).await
+        Workload::Flush => keep_busy(job, rng, async move |_| link.ns.flush(&link.qpair).await),
+        Workload::Unmap => keep_busy(job, rng, async move |at| {
+            let range = DsmRange {
+                attributes: 0,
+                length: blocks as u32,
+                starting_lba: at,
+            };
+            let (ns, qpair) = (&link.ns, &link.qpair);
+            ns.dataset_management(qpair, DsmAttributes::DEALLOCATE, &[range])
+                .await
         }),
-        Workload::Unmap => keep_busy(job, rng, async |job, offset| {
-            let (desc, ch, blocks) = job.device();
-            desc.unmap_blocks(ch, offset, blocks).await
+        Workload::WriteZeroes => keep_busy(job, rng, async move |at| {
+            let flags = NvmeIoFlags::empty().bits();
+            link.ns
+                .write_zeroes(&link.qpair, at, blocks as u32, flags)
+                .await
         }),
-        Workload::WriteZeroes => keep_busy(job, rng, async |job, offset| {
-            let (desc, ch, blocks) = job.device();
-            desc.write_zeroes_blocks(ch, offset, blocks).await
-        }),
-        Workload::Verify => {
-            let buffers = (job.buffer()?, job.buffer()?);
-            spdk::spawn_local(verify::run(job, index, buffers))
-        }
+        Workload::Verify => unreachable!("its slots are those of `verify`"),
     }
 }
 
-/// Keeps one I/O in flight until the job ends.
+/// Keeps one command in flight until the job ends.
 fn keep_busy(
     job: Rc<Job>,
-    rng: Rng,
-    mut io: impl AsyncFnMut(&Job, u64) -> spdk::Result<()> + 'static,
+    mut rng: Rng,
+    mut io: impl AsyncFnMut(u64) -> spdk::Result<()> + 'static,
 ) -> spdk::Result<JoinHandle<()>> {
-    let mut places = if job.spec.workload.is_random() {
-        Places::Random(rng)
-    } else {
-        Places::InTurn
-    };
+    let (places, blocks) = (job.spec.places, job.spec.blocks);
+    let is_random = job.spec.workload.is_random();
     spdk::spawn_local(async move {
         let mut since = spdk::ticks();
         while job.goes_on() {
-            match io(&job, places.next(&job)).await {
-                // The next one begins when this one has ended: one look at the clock for both.
-                Ok(()) => since = job.completed(since),
+            let place = match is_random {
+                true => rng.u64(..places),
+                false => job.next_place(),
+            };
+            let ended = io(place * blocks).await;
+            // The next one begins when this one has ended: one look at the clock for both.
+            let now = spdk::ticks();
+            job.goes_on_at(now);
+            match ended {
+                Ok(()) => {
+                    job.completed(since, now);
+                    job.counted(1);
+                    since = now;
+                }
                 Err(error) => {
                     job.failed(&error);
                     // What fails at once must not keep SPDK from its pollers.
@@ -92,21 +103,4 @@ fn keep_busy(
         }
         job.left(since);
     })
-}
-
-/// Where the I/Os of a slot go, in blocks.
-enum Places {
-    /// One place after the other, in turn with the other slots of the job.
-    InTurn,
-    Random(Rng),
-}
-
-impl Places {
-    #[inline]
-    fn next(&mut self, job: &Job) -> u64 {
-        match self {
-            Places::InTurn => job.next_offset(),
-            Places::Random(rng) => rng.u64(..job.spec.places) * job.spec.blocks,
-        }
-    }
 }

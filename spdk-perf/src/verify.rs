@@ -11,7 +11,7 @@ use crate::pattern::{Difference, Pattern};
 
 /// Data that is not what was written.
 pub(crate) struct Mismatch<'a> {
-    bdev: &'a str,
+    name: &'a str,
     offset: u64,
     length: usize,
     difference: Difference,
@@ -27,9 +27,9 @@ impl fmt::Display for Mismatch<'_> {
         } = self.difference;
         write!(
             f,
-            "bdev {:?} did not keep what was written: byte {} is {found:#04x} instead of \
+            "{:?} did not keep what was written: byte {} is {found:#04x} instead of \
              {expected:#04x}, the first of {count} bytes that differ in the {} bytes at byte {}",
-            self.bdev,
+            self.name,
             self.offset + at as u64,
             self.length,
             self.offset,
@@ -64,7 +64,7 @@ pub(crate) async fn run(job: Rc<Job>, index: u32, (mut written, mut read): (DmaB
             Ok(()) => {
                 if let Some(difference) = pattern.difference(&read) {
                     job.mismatched(&Mismatch {
-                        bdev: &spec.bdev,
+                        name: &spec.name,
                         offset,
                         length: read.len(),
                         difference,
@@ -85,13 +85,13 @@ async fn write_and_read(
     read: &mut DmaBuf,
     first: u64,
 ) -> spdk::Result<()> {
-    let (desc, ch, blocks) = job.device();
+    let (device, blocks) = (&job.device, job.spec.blocks);
     let since = spdk::ticks();
-    desc.write_blocks(ch, written, first, blocks).await?;
+    device.write(written, first, blocks).await?;
     let written_at = spdk::ticks();
     job.goes_on_at(written_at);
     job.completed(since, written_at);
-    desc.read_blocks(ch, read, first, blocks).await?;
+    device.read(read, first, blocks).await?;
     let end = spdk::ticks();
     job.goes_on_at(end);
     job.completed(written_at, end);

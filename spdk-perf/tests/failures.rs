@@ -19,10 +19,7 @@ fn wrong_data_ends_the_run() {
         );
 
         let words = finished.words();
-        assert!(
-            words.contains("bdev \"EE_Malloc0\" did not keep"),
-            "{words}"
-        );
+        assert!(words.contains("\"EE_Malloc0\" did not keep"), "{words}");
         assert!(
             words.contains("the first of 1 bytes that differ"),
             "{words}"
@@ -50,7 +47,7 @@ fn a_device_that_keeps_nothing_is_found_out() {
     let words = finished.words();
     assert_eq!(finished.0.status.code(), Some(1), "{words}");
     assert!(
-        words.contains("bdev \"Null0\" did not keep what was written"),
+        words.contains("\"Null0\" did not keep what was written"),
         "{words}"
     );
 }
