@@ -1,6 +1,6 @@
 //! DH-HMAC-CHAP and TLS, with keys of SPDK's keyring.
 //!
-//! Each of these faults was put into the crate, and these tests failed:
+//! These faults would make these tests fail:
 //!
 //! - A key is given back while SPDK has it: `right_keys`, under AddressSanitizer.
 //! - The key of the controller is not passed on: `wrong_keys`.

@@ -1,7 +1,7 @@
 //! What changes a controller for good.
 //!
 //! SPDK's target has none of these commands, and says so. A proxy answers them in its place, and shows what it got.
-//! Each of these faults was put into the crate, and these tests failed:
+//! These faults would make these tests fail:
 //!
 //! - A format that ends resets nothing: `format`.
 //! - A format begins beside queue pairs: `format`.

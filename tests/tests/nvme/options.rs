@@ -1,7 +1,7 @@
 //! Each option of a controller, by what the target gets of it.
 //!
-//! A proxy stands before the target and sees the commands. Each option was once not passed on, and the test of it
-//! failed. Some have no target here: those of PCIe and RDMA (`use_cmb_sqs`, `transport_retry_count`, `transport_tos`,
+//! A proxy stands before the target and sees the commands. An option that is not passed on makes the
+//! test of it fail. Some have no target here: those of PCIe and RDMA (`use_cmb_sqs`, `transport_retry_count`, `transport_tos`,
 //! `host_id`), and the weights, which SPDK sends to controllers that arbitrate by them.
 
 use std::future::Future;

@@ -1,6 +1,6 @@
 //! Probes, and what SPDK tells of PCI devices.
 //!
-//! Each of these faults was put into the crate, and these tests failed:
+//! These faults would make these tests fail:
 //!
 //! - Controllers that nobody waits for are not dropped: `abandoned`.
 //! - What the filter says is not asked: `the_filter_chooses`.
