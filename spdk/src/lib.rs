@@ -88,6 +88,7 @@ mod block_on;
 mod buf;
 mod call;
 mod channel;
+mod chore;
 mod completion;
 #[cfg(feature = "config")]
 pub mod config;
@@ -130,6 +131,7 @@ pub mod metrics;
 pub mod nvme;
 mod nvme_cmd;
 mod nvme_status;
+pub mod nvmf;
 mod op;
 mod options;
 mod os_thread;

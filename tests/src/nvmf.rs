@@ -334,8 +334,8 @@ pub fn free_port() -> u16 {
     listener.local_addr().expect("a bound address").port()
 }
 
-/// The target's core: another one than the test's, where this process may use two.
-fn core() -> String {
+/// A core for another process, in brackets: another one than the test's, where this process may use two.
+pub fn core() -> String {
     let status = fs::read_to_string("/proc/self/status").expect("this process's status");
     let mut lines = status.lines();
     let allowed = lines.find_map(|line| line.strip_prefix("Cpus_allowed_list:"));

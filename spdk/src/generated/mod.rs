@@ -14,4 +14,6 @@ pub mod nvme;
 #[rustfmt::skip]
 pub mod nvme_zns;
 #[rustfmt::skip]
+pub mod nvmf;
+#[rustfmt::skip]
 pub mod markers;

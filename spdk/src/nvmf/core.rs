@@ -1,0 +1,562 @@
+//! What a target consists of, and the one chore at a time that changes it.
+#![allow(unsafe_code)] // Calls SPDK with the objects of a target, which it owns.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, VecDeque};
+use std::ffi::CString;
+use std::ptr::NonNull;
+use std::rc::{Rc, Weak};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use super::address::NvmfAddress;
+use super::groups::Group;
+use super::options::NvmfSubsystemOpts;
+use super::raw::{RawSubsystem, RawTarget};
+use crate::error::{At, ErrorKind, Fault, Gone, Result};
+use crate::handle::{Handle, Object};
+use crate::local::begin;
+use crate::text::cstring;
+use crate::{Errno, chore, sys};
+
+static NEXT_ID: AtomicU64 = AtomicU64::new(0);
+
+thread_local! {
+    /// The targets of this OS thread that are not closed.
+    static TARGETS: RefCell<BTreeMap<u64, Weak<Core>>> = const { RefCell::new(BTreeMap::new()) };
+}
+
+/// Closes a target, from a message to its spdk_thread.
+pub(super) fn close_by_id(id: u64) {
+    let core = TARGETS.with_borrow(|targets| targets.get(&id).and_then(Weak::upgrade));
+    if let Some(core) = core {
+        core.begin_close();
+    }
+}
+
+/// `spdk_nvmf_tgt`, closed by a chore.
+pub(super) enum TargetObject {}
+
+// SAFETY: the chore destroys it, and uses nothing of `Extra` but itself.
+unsafe impl Object for TargetObject {
+    type C = sys::spdk_nvmf_tgt;
+    type Extra = Rc<Core>;
+    const NAME: &'static str = "NvmfTarget";
+
+    unsafe fn release(_: NonNull<Self::C>, core: &Rc<Core>) {
+        core.begin_close();
+    }
+
+    fn label(core: &Rc<Core>) -> String {
+        format!("NVMe-oF target {:?}", core.name)
+    }
+}
+
+pub(super) struct Core {
+    pub(super) name: String,
+    id: u64,
+    /// `None` when it has closed, or does. The chore whose turn it is has taken it out.
+    state: Cell<Option<State>>,
+    turn: Turn,
+    is_closing: Cell<bool>,
+    is_closed: Cell<bool>,
+    /// Who waits for the end.
+    closers: RefCell<Vec<oneshot::Sender<()>>>,
+}
+
+/// Whose turn it is among the chores of a target, in the order in which they ask. None of them is dropped
+/// before it has ended.
+#[derive(Default)]
+struct Turn {
+    is_taken: Cell<bool>,
+    waiting: RefCell<VecDeque<oneshot::Sender<()>>>,
+}
+
+impl Turn {
+    async fn begin(&self) {
+        if self.is_taken.replace(true) {
+            let (tx, rx) = oneshot::async_channel();
+            self.waiting.borrow_mut().push_back(tx);
+            let _ = rx.await;
+        }
+    }
+
+    fn end(&self) {
+        let next = self.waiting.borrow_mut().pop_front();
+        match next {
+            Some(next) => {
+                let _ = next.send(());
+            }
+            None => self.is_taken.set(false),
+        }
+    }
+}
+
+/// The number of the next target.
+pub(super) fn next_id() -> u64 {
+    NEXT_ID.fetch_add(1, Relaxed)
+}
+
+impl Core {
+    pub(super) fn new(name: String, id: u64, state: State) -> Rc<Core> {
+        let core = Rc::new(Core {
+            name,
+            id,
+            state: Cell::new(Some(state)),
+            turn: Turn::default(),
+            is_closing: Cell::new(false),
+            is_closed: Cell::new(false),
+            closers: RefCell::default(),
+        });
+        TARGETS.with_borrow_mut(|targets| targets.insert(id, Rc::downgrade(&core)));
+        core
+    }
+
+    /// Closes it after the changes that are under way. On its spdk_thread.
+    pub(super) fn begin_close(self: &Rc<Self>) {
+        if self.is_closing.replace(true) {
+            return;
+        }
+        let core = self.clone();
+        let close = async move {
+            core.turn.begin().await;
+            if let Some(state) = core.state.take() {
+                state.close().await;
+            }
+            core.turn.end();
+            // The variable is gone when the OS thread ends.
+            let _ = TARGETS.try_with(|targets| targets.borrow_mut().remove(&core.id));
+            core.is_closed.set(true);
+            for closer in core.closers.take() {
+                let _ = closer.send(());
+            }
+        };
+        if let Err(fault) = chore::finish(close) {
+            let error = fault.at(At::new("NvmfTarget::close", &self.name.as_str()));
+            tracing::error!(%error, "an NVMe-oF target is leaked");
+        }
+    }
+
+    /// Ready when it has closed.
+    pub(super) async fn closed(&self) {
+        if !self.is_closed.get() {
+            let (tx, rx) = oneshot::async_channel();
+            self.closers.borrow_mut().push(tx);
+            let _ = rx.await;
+        }
+    }
+}
+
+/// Carries out a change of a target, after those before it, also when nobody waits for it any more.
+pub(super) async fn change<T: 'static>(
+    target: &Handle<TargetObject>,
+    call: &'static str,
+    change: impl AsyncFnOnce(&mut State) -> Result<T> + 'static,
+) -> Result<T> {
+    let at = |fault: Fault| fault.at(At::new(call, &target.extra().name.as_str()));
+    let (tx, rx) = oneshot::async_channel();
+    // The target is not released before.
+    let target_too = target.clone();
+    let chore = async move {
+        let core = target_too.extra();
+        core.turn.begin().await;
+        let mut state = core.state.take();
+        let result = match &mut state {
+            Some(state) => change(state).await,
+            None => Err(Fault::gone(Gone::Closed).at(At::new(call, &core.name.as_str()))),
+        };
+        core.state.set(state);
+        core.turn.end();
+        let _ = tx.send(result);
+    };
+    begin(|caller| {
+        target.get(caller)?;
+        chore::finish(chore)
+    })
+    .map_err(at)?;
+    rx.await
+        .unwrap_or_else(|_| Err(ErrorKind::Cancelled.into()))
+}
+
+pub(super) struct State {
+    pub(super) tgt: RawTarget,
+    pub(super) groups: Vec<Group>,
+    pub(super) subsystems: Vec<Subsystem>,
+    next_subsystem: u64,
+}
+
+pub(super) struct Subsystem {
+    pub(super) id: u64,
+    pub(super) nqn: String,
+    pub(super) raw: RawSubsystem,
+    is_discovery: bool,
+    is_started: bool,
+    /// Whether SPDK has it paused, and with which namespace; 0 stands for none of them.
+    paused: Option<u32>,
+    /// The pauses that users have, each with its namespace.
+    pauses: Vec<u32>,
+    listeners: Vec<NvmfAddress>,
+}
+
+impl State {
+    pub(super) fn new(tgt: RawTarget) -> Self {
+        State {
+            tgt,
+            groups: Vec::new(),
+            subsystems: Vec::new(),
+            next_subsystem: 0,
+        }
+    }
+
+    /// Makes a subsystem; `opts` was checked.
+    pub(super) fn create_subsystem(
+        &mut self,
+        opts: &NvmfSubsystemOpts,
+        is_discovery: bool,
+    ) -> Result<u64> {
+        let object = opts.nqn.as_str();
+        let at = |fault: Fault| fault.at(At::new("spdk_nvmf_subsystem_create", &object));
+        let text = |text: &str| cstring(text, "the text").map_err(at);
+        let nqn = text(&opts.nqn)?;
+        let (kind, namespaces) = match is_discovery {
+            true => (sys::SPDK_NVMF_SUBTYPE_DISCOVERY_CURRENT, 0),
+            false => (sys::SPDK_NVMF_SUBTYPE_NVME, opts.max_namespaces),
+        };
+        if self.subsystems.iter().any(|one| one.nqn == opts.nqn) {
+            return Err(at(Fault::errno(Errno::EEXIST)));
+        }
+        // SAFETY: the target exists, on this spdk_thread; the name is copied.
+        let raw = unsafe {
+            sys::spdk_nvmf_subsystem_create(self.tgt.as_ptr(), nqn.as_ptr(), kind, namespaces)
+        };
+        let Some(raw) = NonNull::new(raw) else {
+            return Err(at(Fault::invalid(
+                "SPDK refuses it: the name is not a qualified one such as \
+                 `nqn.2016-06.io.spdk:disk`, or the target has as many subsystems as it can have",
+            )));
+        };
+        let id = self.next_subsystem;
+        self.next_subsystem += 1;
+        self.subsystems.push(Subsystem {
+            id,
+            nqn: opts.nqn.clone(),
+            // SAFETY: it exists until the target's chore destroys it, on this spdk_thread.
+            raw: unsafe { RawSubsystem::new(raw) },
+            is_discovery,
+            is_started: false,
+            paused: None,
+            pauses: Vec::new(),
+            listeners: Vec::new(),
+        });
+        let serial = opts.serial_number.as_deref().map(text).transpose()?;
+        let model = opts.model_number.as_deref().map(text).transpose()?;
+        let raw = raw.as_ptr();
+        // SAFETY: the subsystem exists, and is not started; texts are copied.
+        let set = unsafe {
+            let text = |set: unsafe extern "C" fn(_, _) -> _, text: Option<CString>| match text {
+                Some(text) => set(raw, text.as_ptr()) == 0,
+                None => true,
+            };
+            text(sys::spdk_nvmf_subsystem_set_sn, serial)
+                && text(sys::spdk_nvmf_subsystem_set_mn, model)
+                && sys::spdk_nvmf_subsystem_set_allow_any_host(raw, opts.any_host) == 0
+                && (!opts.ana || sys::spdk_nvmf_subsystem_set_ana_reporting(raw, true) == 0)
+        };
+        match set {
+            true => Ok(id),
+            false => Err(at(Fault::invalid(
+                "the serial number and the model number are printable ASCII characters",
+            ))),
+        }
+    }
+
+    pub(super) fn subsystem(&mut self, id: u64, call: &'static str) -> Result<&mut Subsystem> {
+        let found = self.subsystems.iter_mut().find(|one| one.id == id);
+        found.ok_or_else(|| Fault::gone(Gone::Closed).at(At::free(call)))
+    }
+
+    fn discovery(&mut self) -> Option<&mut Subsystem> {
+        self.subsystems.iter_mut().find(|one| one.is_discovery)
+    }
+
+    /// Stops and destroys a subsystem.
+    pub(super) async fn remove_subsystem(&mut self, id: u64, call: &'static str) -> Result<()> {
+        let subsystem = self.subsystem(id, call)?;
+        subsystem.stop().await?;
+        let listeners = subsystem.listeners.clone();
+        for address in listeners {
+            self.stop_listening(id, address, call).await?;
+        }
+        self.subsystem(id, call)?.raw.destroy().await?;
+        self.subsystems.retain(|one| one.id != id);
+        Ok(())
+    }
+
+    /// Listens for a subsystem, and for the discovery subsystem too.
+    pub(super) async fn listen(&mut self, id: u64, address: NvmfAddress) -> Result<()> {
+        const CALL: &str = "spdk_nvmf_tgt_listen_ext";
+        let object = address.to_string();
+        let object = object.as_str();
+        let at = |fault: Fault| fault.at(At::new(CALL, &object));
+        if address.socket_addr().port() == 0 {
+            return Err(at(Fault::invalid(
+                "port 0; SPDK needs the number of the port, to compare it with that of a connection",
+            )));
+        }
+        if self.subsystem(id, CALL)?.listeners.contains(&address) {
+            return Err(at(Fault::errno(Errno::EEXIST)));
+        }
+        // SAFETY: the target exists, on this spdk_thread.
+        let has_transport = unsafe {
+            !sys::spdk_nvmf_tgt_get_transport(self.tgt.as_ptr(), super::options::TCP.as_ptr())
+                .is_null()
+        };
+        if !has_transport {
+            return Err(at(Fault::invalid(
+                "the target has no TCP transport; add one with `add_transport`",
+            )));
+        }
+        let trid = address.to_c();
+        // SAFETY: as above. SPDK fills the options, and copies both.
+        let rc = unsafe {
+            let mut opts = std::mem::zeroed::<sys::spdk_nvmf_listen_opts>();
+            sys::spdk_nvmf_listen_opts_init(&mut opts, size_of_val(&opts));
+            sys::spdk_nvmf_tgt_listen_ext(self.tgt.as_ptr(), &trid, &mut opts)
+        };
+        if rc != 0 {
+            return Err(at(Fault::errno(Errno::from_code(rc))));
+        }
+        let known = self.subsystems.iter();
+        let is_known = known
+            .flat_map(|one| &one.listeners)
+            .any(|one| *one == address);
+        if let Some(discovery) = self.discovery().filter(|_| !is_known)
+            && let Err(error) = discovery.add_listener(address).await
+        {
+            self.stop_listen(address);
+            return Err(error);
+        }
+        if let Err(error) = self.subsystem(id, CALL)?.add_listener(address).await {
+            if let Some(discovery) = self.discovery().filter(|_| !is_known) {
+                discovery.remove_listener(address).await?;
+            }
+            self.stop_listen(address);
+            return Err(error);
+        }
+        Ok(())
+    }
+
+    /// The counterpart of [`State::listen`]. The connections that came by the address end.
+    pub(super) async fn stop_listening(
+        &mut self,
+        id: u64,
+        address: NvmfAddress,
+        call: &'static str,
+    ) -> Result<()> {
+        // SAFETY: the target exists, on this spdk_thread, and has the transport that it listens with.
+        let transport = unsafe {
+            sys::spdk_nvmf_tgt_get_transport(self.tgt.as_ptr(), super::options::TCP.as_ptr())
+        };
+        let subsystem = self.subsystem(id, call)?;
+        if !subsystem.listeners.contains(&address) {
+            let object = address.to_string();
+            return Err(Fault::errno(Errno::ENOENT).at(At::new(call, &object.as_str())));
+        }
+        subsystem.remove_listener(address).await?;
+        // Before the target's listener goes, which that of a subsystem points to.
+        let mut others = self.subsystems.iter().filter(|one| !one.is_discovery);
+        let is_known = others.any(|one| one.listeners.contains(&address));
+        if let Some(discovery) = self.discovery().filter(|_| !is_known) {
+            discovery.remove_listener(address).await?;
+        }
+        let subsystem = self.subsystem(id, call)?;
+        match NonNull::new(transport) {
+            Some(transport) => {
+                // SAFETY: the transport exists as long as its target.
+                let transport = unsafe { super::raw::RawTransport::new(transport) };
+                transport.stop_listen(&address, &subsystem.raw).await
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Of the target: one listener less.
+    fn stop_listen(&self, address: NvmfAddress) {
+        // SAFETY: the target exists, on this spdk_thread; the address is copied.
+        let rc = unsafe { sys::spdk_nvmf_tgt_stop_listen(self.tgt.as_ptr(), &address.to_c()) };
+        if rc != 0 {
+            tracing::warn!(%address, errno = %Errno::from_code(rc), "spdk_nvmf_tgt_stop_listen");
+        }
+    }
+
+    /// Closes the target step by step. Nothing else uses it any more.
+    pub(super) async fn close(mut self) {
+        let mut can_destroy = true;
+        for subsystem in &mut self.subsystems {
+            if let Err(error) = subsystem.stop().await {
+                tracing::error!(%error, nqn = subsystem.nqn, "an NVMe-oF subsystem does not stop");
+                can_destroy = false;
+            }
+        }
+        // Those of the subsystems point to those of the target, which go after them.
+        let mut listeners = Vec::new();
+        for subsystem in &mut self.subsystems {
+            for address in subsystem.listeners.clone() {
+                if let Err(error) = subsystem.remove_listener(address).await {
+                    tracing::error!(%error, "a listener of an NVMe-oF subsystem stays");
+                    can_destroy = false;
+                }
+                if !subsystem.is_discovery {
+                    listeners.push(address);
+                }
+            }
+        }
+        listeners
+            .into_iter()
+            .for_each(|address| self.stop_listen(address));
+        // A connection that was accepted just now is on its way to its poll group, by a message. These come
+        // after it.
+        let passed = match self.tgt.pause_polling().await {
+            Ok(()) => self.tgt.resume_polling().await,
+            error => error,
+        };
+        if let Err(error) = passed {
+            tracing::error!(%error, "the poll groups of an NVMe-oF target are leaked");
+            return;
+        }
+        for group in self.groups.drain(..) {
+            group.destroy().await;
+        }
+        if !can_destroy {
+            return;
+        }
+        for subsystem in &self.subsystems {
+            if let Err(error) = subsystem.raw.destroy().await {
+                tracing::error!(%error, nqn = subsystem.nqn, "an NVMe-oF subsystem is leaked");
+                return;
+            }
+        }
+        if let Err(error) = self.tgt.destroy().await {
+            tracing::error!(%error, "an NVMe-oF target was not destroyed");
+        }
+    }
+}
+
+impl Subsystem {
+    pub(super) async fn start(&mut self) -> Result<()> {
+        if !self.is_started {
+            self.raw.start().await?;
+            self.is_started = true;
+        }
+        self.settle(None).await
+    }
+
+    pub(super) async fn stop(&mut self) -> Result<()> {
+        if self.paused.is_some() {
+            self.raw.resume().await?;
+            self.paused = None;
+        }
+        if self.is_started {
+            self.raw.stop().await?;
+            self.is_started = false;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn pause(&mut self, nsid: u32) -> Result<()> {
+        self.settle(Some(nsid)).await?;
+        self.pauses.push(nsid);
+        Ok(())
+    }
+
+    pub(super) async fn resume(&mut self, nsid: u32) -> Result<()> {
+        if let Some(index) = self.pauses.iter().position(|one| *one == nsid) {
+            self.pauses.swap_remove(index);
+        }
+        self.settle(None).await
+    }
+
+    /// Has SPDK pause or resume it, for the users' pauses and one more.
+    ///
+    /// SPDK pauses a subsystem with one namespace: it has a value for all of them, but cuts it off at 16 bits.
+    async fn settle(&mut self, more: Option<u32>) -> Result<()> {
+        let mut wanted = None;
+        for nsid in self.pauses.iter().copied().chain(more) {
+            match wanted {
+                Some(other) if nsid == 0 || nsid == other => {}
+                None | Some(0) => wanted = Some(nsid),
+                Some(other) => {
+                    let object = format!("namespace {nsid} beside {other}");
+                    let object = object.as_str();
+                    let at = At::new("spdk_nvmf_subsystem_pause", &object);
+                    return Err(Fault::errno(Errno::EBUSY).at(at));
+                }
+            }
+        }
+        if !self.is_started || wanted == self.paused {
+            return Ok(());
+        }
+        if self.paused.is_some() {
+            self.raw.resume().await?;
+            self.paused = None;
+        }
+        if let Some(nsid) = wanted {
+            self.raw.pause(nsid).await?;
+            self.paused = wanted;
+        }
+        Ok(())
+    }
+
+    /// Changes it while it is paused, or not started.
+    pub(super) async fn change<T>(
+        &mut self,
+        change: impl AsyncFnOnce(&RawSubsystem) -> Result<T>,
+    ) -> Result<T> {
+        self.change_namespace(0, change).await
+    }
+
+    /// Changes a namespace of it, which is paused too.
+    pub(super) async fn change_namespace<T>(
+        &mut self,
+        nsid: u32,
+        change: impl AsyncFnOnce(&RawSubsystem) -> Result<T>,
+    ) -> Result<T> {
+        self.settle(Some(nsid)).await?;
+        let result = change(&self.raw).await;
+        let resumed = self.settle(None).await;
+        let value = result?;
+        resumed.map(|()| value)
+    }
+
+    /// [`Subsystem::change`] by a C function that returns 0 or an errno.
+    pub(super) async fn set(
+        &mut self,
+        call: &'static str,
+        object: &str,
+        set: impl FnOnce(*mut sys::spdk_nvmf_subsystem) -> i32,
+    ) -> Result<()> {
+        self.change(async |raw| match set(raw.as_ptr()) {
+            0 => Ok(()),
+            rc => Err(Fault::errno(Errno::from_code(rc)).at(At::new(call, &object))),
+        })
+        .await
+    }
+
+    async fn add_listener(&mut self, address: NvmfAddress) -> Result<()> {
+        let add = async |raw: &RawSubsystem| raw.add_listener(&address).await;
+        self.change(add).await?;
+        self.listeners.push(address);
+        Ok(())
+    }
+
+    async fn remove_listener(&mut self, address: NvmfAddress) -> Result<()> {
+        const CALL: &str = "spdk_nvmf_subsystem_remove_listener";
+        let trid = address.to_c();
+        self.set(CALL, &address.to_string(), |raw| {
+            // SAFETY: the subsystem exists, and is paused or not started; the address is copied.
+            unsafe { sys::spdk_nvmf_subsystem_remove_listener(raw, &trid) }
+        })
+        .await?;
+        self.listeners.retain(|one| *one != address);
+        Ok(())
+    }
+}
