@@ -42,6 +42,10 @@
 //! in flight; the listeners close; the poll groups are destroyed, each on its own spdk_thread; then the
 //! subsystems, the transports and the target. The ends of the spdk_threads wait for it.
 //!
+//! The programs that the process starts do not inherit the listeners. They do inherit the connections that there
+//! are, since SPDK opens them so: a child that lives on keeps these open, and its hosts wait until their keep-alive
+//! ends. `close_range(2)` before `exec` takes them from it.
+//!
 //! # Changes
 //!
 //! A method that changes a target or its subsystems waits for the changes before it, and is carried out as a
@@ -54,6 +58,7 @@ mod groups;
 mod options;
 pub(crate) mod raw;
 mod serve;
+mod sockets;
 mod subsystem;
 mod target;
 

@@ -133,9 +133,21 @@ fn read(path: &Path) -> String {
     fs::read_to_string(path).unwrap_or_default()
 }
 
-/// Whether somebody accepts connections there.
+/// Whether somebody listens there, as the kernel says. To connect would block the OS thread of a target
+/// that has not accepted the connections before it: SPDK accepts 16 of them every 10 ms, and a listener has
+/// room for 512.
 fn listens(address: NvmfAddress) -> bool {
-    std::net::TcpStream::connect(address.socket_addr()).is_ok()
+    const LISTEN: &str = "0A";
+    let SocketAddr::V4(at) = address.socket_addr() else {
+        panic!("{address} is not of IPv4");
+    };
+    let ip = u32::from_ne_bytes(at.ip().octets());
+    let local = format!("{ip:08X}:{:04X}", at.port());
+    let sockets = fs::read_to_string("/proc/net/tcp").expect("the sockets of the machine");
+    sockets.lines().any(|line| {
+        let mut fields = line.split_ascii_whitespace().skip(1);
+        fields.next() == Some(&local) && fields.nth(1) == Some(LISTEN)
+    })
 }
 
 /// Until the target that served the bdev has closed, and another one can be made.
@@ -184,6 +196,21 @@ async fn a_target_goes_under_io() -> spdk::Result<()> {
         until("the port to close", || !listens(at)).await;
         closes("Malloc0").await.close().await?;
     }
+    Ok(())
+}
+
+/// Fails if a child process keeps the port of a closed target open.
+#[spdk::test(bdevs(bdev_malloc_create(name = "Malloc0", num_blocks = 4096, block_size = BLOCK)))]
+async fn a_child_does_not_inherit_the_listener() -> spdk::Result<()> {
+    let server = serve("Malloc0", address()).await?;
+    let at = server.address();
+    let mut child = Command::new("sleep").arg("60").spawn().expect("a child");
+    assert!(listens(at));
+    server.close().await?;
+    // Its descriptors close when it runs its program, which may be a little later.
+    until("the port to close", || !listens(at)).await;
+    child.kill().expect("our child");
+    child.wait().expect("our child");
     Ok(())
 }
 

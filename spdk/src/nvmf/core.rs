@@ -12,6 +12,7 @@ use super::address::NvmfAddress;
 use super::groups::Group;
 use super::options::NvmfSubsystemOpts;
 use super::raw::{RawSubsystem, RawTarget};
+use super::sockets;
 use crate::error::{At, ErrorKind, Fault, Gone, Result};
 use crate::handle::{Handle, Object};
 use crate::local::begin;
@@ -325,6 +326,7 @@ impl State {
         if rc != 0 {
             return Err(at(Fault::errno(Errno::from_code(rc))));
         }
+        sockets::keep_from_children(address.socket_addr());
         let known = self.subsystems.iter();
         let is_known = known
             .flat_map(|one| &one.listeners)
