@@ -58,6 +58,12 @@ impl<E> EventHub<E> {
         self.0.hook.set(Some(Box::new(hook)));
     }
 
+    /// Whether anybody has a stream of it.
+    pub(crate) fn is_heard(&self) -> bool {
+        let queues = self.0.queues.borrow();
+        queues.iter().any(|queue| queue.strong_count() > 0)
+    }
+
     /// Ends the streams: there will be no more events.
     pub fn close(&self) {
         self.0.closed.set(true);

@@ -31,9 +31,16 @@
 //!
 //! # spdk_threads
 //!
-//! A target belongs to the spdk_thread that made it, which takes new connections. A connection is then given
+//! A target belongs to the app thread, which takes new connections. A connection is then given
 //! to one of the target's poll groups, of which each spdk_thread of [`NvmfTargetOpts::threads`] has one: it does
 //! the connection's I/O. SPDK polls them; nothing of it is done by hand.
+//!
+//! # Hosts of the same process
+//!
+//! The [controllers](crate::nvme) of this crate can be hosts of its own targets, on the same spdk_thread too. But in
+//! two places SPDK's host waits without letting anything else of its OS thread run: when it connects to a discovery
+//! subsystem, and when a target tells it that its namespaces have changed. A host that does this needs another core
+//! than the target's; on the same one it waits until the command times out, after half a minute or longer.
 //!
 //! # How it ends
 //!
@@ -53,20 +60,44 @@
 //! holds the commands of the hosts back, and none fails.
 
 mod address;
+mod connections;
+#[cfg(feature = "config")]
+mod controllers;
 mod core;
+mod dhchap;
+mod discovery;
+#[cfg(spdk_since_24_09)]
+mod events;
 mod groups;
+mod hosts;
+mod json;
+mod listeners;
+mod namespaces;
 mod options;
 pub(crate) mod raw;
+mod referrals;
 mod serve;
 mod sockets;
+mod state;
 mod subsystem;
 mod target;
+mod transport_opts;
 
-pub use self::address::NvmfAddress;
-pub use self::options::{
-    NvmfNamespaceOpts, NvmfSubsystemOpts, NvmfTargetOpts, NvmfTransportInfo, NvmfTransportOpts,
-};
+pub use self::address::{NvmfAddress, NvmfListenerOpts};
+pub use self::connections::{NvmfGroupStat, NvmfQueuePair};
+#[cfg(feature = "config")]
+pub use self::controllers::NvmfController;
+pub use self::dhchap::{DhchapDigest, DhchapGroup, NvmfHostKeys};
+pub use self::discovery::NvmfDiscoveryFilter;
+#[cfg(spdk_has_spdk_nvmf_set_custom_discovery_filter)]
+pub use self::discovery::set_discovery_filter;
+#[cfg(spdk_since_24_09)]
+pub use self::events::NvmfEvent;
+pub use self::namespaces::NvmfNamespace;
+pub use self::options::{NvmfNamespaceOpts, NvmfSubsystemOpts, NvmfTargetOpts};
+pub use self::referrals::NvmfReferral;
 pub use self::serve::{NvmfServer, Serve, serve};
-pub use self::subsystem::{NvmfNamespace, NvmfPaused, NvmfSubsystem};
+pub use self::subsystem::{NvmfPaused, NvmfSubsystem};
 pub use self::target::NvmfTarget;
+pub use self::transport_opts::{NvmfTransportInfo, NvmfTransportOpts};
 pub use crate::generated::nvmf::AnaState;

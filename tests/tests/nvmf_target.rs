@@ -4,18 +4,24 @@
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::ops::RangeInclusive;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::json;
+use spdk::nvme::{NvmeController, NvmeCtrlrOpts, TransportId};
 use spdk::nvmf::{
-    AnaState, NvmfAddress, NvmfNamespaceOpts, NvmfServer, NvmfSubsystemOpts, NvmfTarget,
-    NvmfTargetOpts, NvmfTransportOpts, Serve, serve,
+    AnaState, DhchapGroup, NvmfAddress, NvmfDiscoveryFilter, NvmfEvent, NvmfGroupStat,
+    NvmfHostKeys, NvmfListenerOpts, NvmfNamespaceOpts, NvmfReferral, NvmfServer, NvmfSubsystemOpts,
+    NvmfTarget, NvmfTargetOpts, NvmfTransportOpts, Serve, serve, set_discovery_filter,
 };
-use spdk::{Errno, ErrorKind, SpdkThread, ThreadHandle};
-use spdk_tests::wait::after;
+use spdk::{Errno, ErrorKind, Events, SpdkThread, ThreadHandle};
+use spdk_tests::wait::{after, within};
 use spdk_tests::{Device, kind, poll_once, until};
 use tempfile::TempDir;
 
@@ -480,7 +486,18 @@ async fn a_transport_has_what_it_is_made_with() -> spdk::Result<()> {
         .abort_timeout_sec(3)
         .association_timeout(5000)
         .acceptor_poll_rate(500)
-        .zcopy(true);
+        .zcopy(true)
+        .min_kato(8000)
+        .kas(20)
+        .compare(false)
+        .dataset_management(false)
+        .write_zeroes(true)
+        .reservations(false)
+        .copy(false)
+        .compare_and_write(false)
+        .c2h_success(false)
+        .control_msg_num(64)
+        .sock_priority(3);
     target.add_transport(&opts).await?;
     let Some(has) = target.transport().await? else {
         panic!("it was added");
@@ -497,6 +514,21 @@ async fn a_transport_has_what_it_is_made_with() -> spdk::Result<()> {
     assert_eq!((has.dif_insert_or_strip, has.zcopy), (true, true));
     assert_eq!((has.abort_timeout_sec, has.association_timeout), (3, 5000));
     assert_eq!(has.acceptor_poll_rate, 500);
+    assert_eq!((has.min_kato, has.kas), (8000, 20));
+    let commands = [
+        has.compare,
+        has.dataset_management,
+        has.write_zeroes,
+        has.reservations,
+        has.copy,
+        has.compare_and_write,
+    ];
+    assert_eq!(commands, [false, false, true, false, false, false]);
+    // What TCP has of its own is in SPDK's answers only.
+    let said: serde_json::Value =
+        spdk::rpc::call("nvmf_get_transports", &json!({"tgt_name": "options"})).await?;
+    assert_eq!(said[0]["c2h_success"], false, "{said}");
+    assert_eq!(said[0]["sock_priority"], 3, "{said}");
     target.close().await
 }
 
@@ -566,6 +598,470 @@ async fn a_host_sees_what_it_was_made_with() -> spdk::Result<()> {
     target.close().await
 }
 
+/// Fails if an option of a target or a subsystem has no effect on its hosts.
+#[spdk::test(bdevs(bdev_malloc_create(name = "Malloc0", num_blocks = 4096, block_size = BLOCK)))]
+async fn controllers_are_what_their_subsystem_says() -> spdk::Result<()> {
+    let opts = NvmfTargetOpts::new("limits")
+        .retry_delays([3, 5, 7])
+        .max_subsystems(2);
+    let target = NvmfTarget::create(&opts).await?;
+    let transport = NvmfTransportOpts::tcp()
+        .compare(false)
+        .reservations(false)
+        .kas(30);
+    target.add_transport(&transport).await?;
+    let opts = NvmfSubsystemOpts::new("nqn.2016-06.io.spdk:limits")
+        .allow_any_host(true)
+        .controller_ids(77..=78);
+    let subsystem = target.create_subsystem(&opts).await?;
+    let more = NvmfSubsystemOpts::new("nqn.2016-06.io.spdk:more");
+    let more = target.create_subsystem(&more).await;
+    assert!(
+        matches!(kind(&more), Some(ErrorKind::InvalidArgument { .. })),
+        "{more:?}"
+    );
+    for bad in [0..=5, 9..=0xfff0, RangeInclusive::new(8, 7)] {
+        let opts = NvmfSubsystemOpts::new("nqn.2016-06.io.spdk:bad").controller_ids(bad);
+        let made = target.create_subsystem(&opts).await;
+        assert!(
+            matches!(kind(&made), Some(ErrorKind::Option { .. })),
+            "{made:?}"
+        );
+    }
+    subsystem.add_namespace("Malloc0").await?;
+    let at = address();
+    subsystem.listen(at).await?;
+    subsystem.start().await?;
+    let host = connect(at, subsystem.nqn()).await?;
+    let data = host.data()?;
+    assert_eq!(data.controller_id(), 77);
+    // Byte 128: the times of retries.
+    assert_eq!(data.as_bytes()[128..134], [3, 0, 5, 0, 7, 0]);
+    assert_eq!(data.keep_alive_unit_ms(), 3000);
+    assert_eq!(
+        (data.has_compare(), data.has_reservations()),
+        (false, false)
+    );
+    assert!(data.has_write_zeroes());
+    let other = |n: u8| format!("nqn.2014-08.org.nvmexpress:other{n}");
+    let second = connect_as(at, subsystem.nqn(), &other(1)).await?;
+    assert_eq!(second.data()?.controller_id(), 78);
+    // There is no third number.
+    assert!(connect_as(at, subsystem.nqn(), &other(2)).await.is_err());
+    second.detach().await?;
+    host.detach().await?;
+    target.close().await
+}
+
+/// A controller of this process.
+async fn connect(at: NvmfAddress, nqn: &str) -> spdk::Result<NvmeController> {
+    connect_as(at, nqn, HOST).await
+}
+
+async fn connect_as(at: NvmfAddress, nqn: &str, host: &str) -> spdk::Result<NvmeController> {
+    let at = at.socket_addr();
+    let trid = TransportId::tcp(&at.ip().to_string(), &at.port().to_string(), nqn)?;
+    let opts = NvmeCtrlrOpts::new().hostnqn(host);
+    NvmeController::connect(&trid, Some(&opts)).await
+}
+
+/// Fails if the lists of what there is lack something, or have what is gone.
+#[spdk::test(
+    cores = "0x3",
+    bdevs(
+        bdev_malloc_create(name = "Malloc0", num_blocks = 4096, block_size = BLOCK),
+        bdev_malloc_create(name = "Malloc1", num_blocks = 4096, block_size = BLOCK),
+    ),
+)]
+async fn what_there_is_is_told() -> spdk::Result<()> {
+    const EVENT: Duration = Duration::from_millis(20);
+    let other = ThreadHandle::on_core("other", 1).await?;
+    let app = SpdkThread::app_thread().expect("an application runs");
+    let server = Serve::new("Malloc0")
+        .threads([app.clone(), other.clone()])
+        .start(address())
+        .await?;
+    let (target, subsystem) = (server.target(), server.subsystem());
+    let nqn = server.nqn().to_owned();
+    let mut events = target.events(EVENT)?;
+    let namespace = |nsid| (nqn.clone(), nsid);
+    let NvmfEvent::NamespaceAdded {
+        subsystem: of,
+        nsid,
+    } = next(&mut events).await
+    else {
+        panic!("a namespace is there");
+    };
+    assert_eq!((of, nsid), namespace(1));
+
+    assert_eq!(subsystem.listeners().await?, [server.address()]);
+    assert!(subsystem.hosts().await?.is_empty());
+    assert!(subsystem.controllers().await?.is_empty());
+    assert!(target.queue_pairs().await?.is_empty());
+    let mut host = Host::start(&nqn, Some(HOST), server.address(), 60);
+    host.runs().await;
+    let controllers = subsystem.controllers().await?;
+    assert_eq!(controllers.len(), 1);
+    let id = controllers[0].id;
+    assert_eq!(
+        (controllers[0].host.as_str(), controllers[0].queue_pairs),
+        (HOST, 2)
+    );
+    let mut qpairs = target.queue_pairs().await?;
+    qpairs.sort_by_key(|qpair| qpair.id);
+    let ids: Vec<_> = qpairs.iter().map(|qpair| qpair.id).collect();
+    assert_eq!(ids, [0, 1]);
+    for qpair in &qpairs {
+        assert_eq!(
+            (qpair.subsystem.as_str(), qpair.controller),
+            (nqn.as_str(), id)
+        );
+        assert_eq!(qpair.listener, Some(server.address()));
+        assert!(qpair.is_ready && qpair.host.is_some(), "{qpair:?}");
+    }
+    let threads = |name: &str| qpairs.iter().filter(|qpair| qpair.thread == name).count();
+    assert_eq!(threads(app.name()) + threads(other.name()), 2, "{qpairs:?}");
+    let stat = target.stat().await?;
+    assert_eq!(stat.len(), 2);
+    let sum = |of: fn(&NvmfGroupStat) -> u32| stat.iter().map(of).sum::<u32>();
+    assert_eq!(sum(|one| one.current_admin_qpairs), 1);
+    assert_eq!(sum(|one| one.current_io_qpairs), 1);
+    assert!(stat.iter().any(|one| one.completed_nvme_io > 0), "{stat:?}");
+
+    let NvmfEvent::Connected {
+        subsystem: of,
+        controller,
+        host: from,
+    } = next(&mut events).await
+    else {
+        panic!("a host has connected");
+    };
+    assert_eq!(
+        (of.as_str(), controller, from),
+        (nqn.as_str(), id, qpairs[0].host)
+    );
+
+    // A pause that a user has is not ended.
+    let pause = subsystem.pause(None).await?;
+    let busy = subsystem.controllers().await;
+    assert_eq!(
+        busy.err().and_then(|error| error.errno()),
+        Some(Errno::EBUSY)
+    );
+    pause.resume().await?;
+
+    subsystem.add_namespace("Malloc1").await?;
+    assert_eq!(
+        next(&mut events).await,
+        NvmfEvent::NamespaceAdded {
+            subsystem: nqn.clone(),
+            nsid: 2
+        }
+    );
+    let _: bool = spdk::rpc::call("bdev_malloc_delete", &json!({"name": "Malloc1"})).await?;
+    assert_eq!(
+        next(&mut events).await,
+        NvmfEvent::NamespaceRemoved {
+            subsystem: nqn.clone(),
+            nsid: 2
+        }
+    );
+    drop(host);
+    assert_eq!(
+        next(&mut events).await,
+        NvmfEvent::Disconnected {
+            subsystem: nqn.clone(),
+            controller: id
+        }
+    );
+    assert!(subsystem.controllers().await?.is_empty());
+    // The stream ends with the target.
+    server.close().await?;
+    assert_eq!(within("the end of the events", events.next()).await, None);
+    Ok(())
+}
+
+async fn next(events: &mut Events<NvmfEvent>) -> NvmfEvent {
+    let event = within("an event", events.next()).await;
+    event.expect("the target is open")
+}
+
+/// Fails if a host is referred to other places than it should be, or told of other listeners.
+#[spdk::test(
+    cores = "0x3",
+    bdevs(bdev_malloc_create(name = "Malloc0", num_blocks = 4096, block_size = BLOCK)),
+)]
+async fn discovery_tells_what_it_should() -> spdk::Result<()> {
+    const STRANGER: &str = "nqn.2014-08.org.nvmexpress:stranger";
+    let opts = NvmfTargetOpts::new("custom").discovery_filter(NvmfDiscoveryFilter::new().custom());
+    assert!(
+        NvmfTarget::create(&opts).await.is_err(),
+        "there is no filter yet"
+    );
+    // The listeners on even ports only.
+    set_discovery_filter(|listener, _| listener.socket_addr().port() % 2 == 0)?;
+    for filter in [
+        NvmfDiscoveryFilter::new(),
+        NvmfDiscoveryFilter::new().same_port(),
+        NvmfDiscoveryFilter::new().custom(),
+    ] {
+        let opts = NvmfTargetOpts::new("discovery").discovery_filter(filter);
+        let target = NvmfTarget::create(&opts).await?;
+        target.add_transport(&NvmfTransportOpts::tcp()).await?;
+        let opts = NvmfSubsystemOpts::new("nqn.2016-06.io.spdk:told").allow_any_host(true);
+        let subsystem = target.create_subsystem(&opts).await?;
+        let (even, odd) = (address_of(0), address_of(1));
+        subsystem.listen(even).await?;
+        subsystem.listen(odd).await?;
+        subsystem.start().await?;
+        let told = told(odd, HOST).await?;
+        let of = |at: NvmfAddress| {
+            let port = at.socket_addr().port().to_string();
+            told.iter()
+                .any(|(service, nqn)| *service == port && nqn == subsystem.nqn())
+        };
+        let expected = if filter == NvmfDiscoveryFilter::new() {
+            (true, true)
+        } else if filter == NvmfDiscoveryFilter::new().same_port() {
+            (false, true)
+        } else {
+            (true, false)
+        };
+        assert_eq!((of(even), of(odd)), expected, "{filter:?}: {told:?}");
+        target.close().await?;
+    }
+
+    let server = serve("Malloc0", address()).await?;
+    let target = server.target();
+    let elsewhere: NvmfAddress = "192.0.2.1:4421".parse().expect("an address");
+    let all = NvmfReferral::new(elsewhere);
+    let some = NvmfReferral::new("192.0.2.2:4422".parse().expect("an address"))
+        .subsystem("nqn.2016-06.io.spdk:elsewhere")
+        .host(HOST);
+    target.add_referral(&all).await?;
+    target.add_referral(&some).await?;
+    let twice = target.add_referral(&all).await;
+    assert_eq!(
+        twice.err().and_then(|error| error.errno()),
+        Some(Errno::EEXIST)
+    );
+    let bad = target
+        .add_referral(&NvmfReferral::new(elsewhere).subsystem("elsewhere"))
+        .await;
+    assert_eq!(
+        bad.err().and_then(|error| error.errno()),
+        Some(Errno::EINVAL)
+    );
+    assert_eq!(target.referrals().await?, [all.clone(), some.clone()]);
+    let has = |told: &[(String, String)], port: &str| told.iter().any(|one| one.0 == port);
+    let ours = told(server.address(), HOST).await?;
+    assert!(has(&ours, "4421") && has(&ours, "4422"), "{ours:?}");
+    let theirs = told(server.address(), STRANGER).await?;
+    assert!(has(&theirs, "4421") && !has(&theirs, "4422"), "{theirs:?}");
+    target.remove_referral(&all).await?;
+    let gone = target.remove_referral(&all).await;
+    assert_eq!(
+        gone.err().and_then(|error| error.errno()),
+        Some(Errno::ENOENT)
+    );
+    let ours = told(server.address(), HOST).await?;
+    assert!(!has(&ours, "4421") && has(&ours, "4422"), "{ours:?}");
+    server.close().await
+}
+
+/// An address with a port that is even or odd. The kernel has a liking for one of them.
+fn address_of(parity: u16) -> NvmfAddress {
+    let at = address().socket_addr();
+    SocketAddr::new(at.ip(), at.port() & !1 | parity).into()
+}
+
+/// The port and the name of everything that a discovery service tells a host, which is on another core.
+async fn told(at: NvmfAddress, host: &'static str) -> spdk::Result<Vec<(String, String)>> {
+    let thread = ThreadHandle::on_core("host", 1).await?;
+    let told = thread
+        .call_async(async move || told_here(at, host).await)
+        .await?;
+    thread.exit().await?;
+    told
+}
+
+async fn told_here(at: NvmfAddress, host: &str) -> spdk::Result<Vec<(String, String)>> {
+    let host = connect_as(at, "nqn.2014-08.org.nvmexpress.discovery", host).await?;
+    let log = host.discovery_log().await?;
+    host.detach().await?;
+    let told = log.into_iter().map(|entry| {
+        let trid = entry.trid.expect("an address of TCP");
+        (trid.service_id().to_owned(), entry.subnqn)
+    });
+    Ok(told.collect())
+}
+
+/// Fails if a host gets in without its key, or not with it.
+#[spdk::test(bdevs(bdev_malloc_create(name = "Malloc0", num_blocks = 4096, block_size = BLOCK)))]
+async fn hosts_authenticate() -> spdk::Result<()> {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    for (name, text) in [
+        (
+            "right",
+            "DHHC-1:00:YSBzZWNyZXQgb2YgdGhpcnR5LXR3byBieXRlcywgMDFcKX2z:",
+        ),
+        (
+            "wrong",
+            "DHHC-1:00:YSBzZWNyZXQgb2YgdGhpcnR5LXR3byBieXRlcywgMDLmeHQq:",
+        ),
+    ] {
+        let path = folder.path().join(name);
+        fs::write(&path, text).expect("the key is written");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("its mode");
+        let params = json!({"name": name, "path": path});
+        let _: bool = spdk::rpc::call("keyring_file_add_key", &params).await?;
+    }
+    let server = Serve::new("Malloc0").host("nqn.2014-08.org.nvmexpress:other");
+    let server = server.start(address()).await?;
+    let subsystem = server.subsystem();
+    let missing = NvmfHostKeys::new("missing");
+    let missing = subsystem.add_host_with_keys(HOST, &missing).await;
+    assert!(
+        matches!(kind(&missing), Some(ErrorKind::Option { .. })),
+        "{missing:?}"
+    );
+    subsystem
+        .add_host_with_keys(HOST, &NvmfHostKeys::new("right").controller("wrong"))
+        .await?;
+    let attach = async |name: &str, key: Option<&str>, controller: Option<&str>| {
+        let at = server.address().socket_addr();
+        let mut params = json!({
+            "name": name, "trtype": "TCP", "adrfam": "IPv4", "subnqn": server.nqn(),
+            "traddr": at.ip().to_string(), "trsvcid": at.port().to_string(), "hostnqn": HOST,
+        });
+        for (name, key) in [("dhchap_key", key), ("dhchap_ctrlr_key", controller)] {
+            if let Some(key) = key {
+                params[name] = key.into();
+            }
+        }
+        let attached: spdk::Result<serde_json::Value> =
+            spdk::rpc::call("bdev_nvme_attach_controller", &params).await;
+        if attached.is_ok() {
+            let params = json!({"name": name});
+            let _: serde_json::Value =
+                spdk::rpc::call("bdev_nvme_detach_controller", &params).await?;
+        }
+        Ok::<_, spdk::Error>(attached.is_ok())
+    };
+    assert!(!attach("None", None, None).await?, "a host without a key");
+    assert!(
+        !attach("Wrong", Some("wrong"), None).await?,
+        "a host with a wrong key"
+    );
+    assert!(attach("Right", Some("right"), None).await?);
+    assert!(
+        !attach("Fake", Some("right"), Some("right")).await?,
+        "a wrong target"
+    );
+    assert!(attach("Both", Some("right"), Some("wrong")).await?);
+    subsystem
+        .set_host_keys(HOST, &NvmfHostKeys::new("wrong"))
+        .await?;
+    assert!(
+        !attach("Old", Some("right"), None).await?,
+        "the key has changed"
+    );
+    assert!(attach("New", Some("wrong"), None).await?);
+    let mut hosts = subsystem.hosts().await?;
+    hosts.sort();
+    assert_eq!(hosts, ["nqn.2014-08.org.nvmexpress:other", HOST]);
+    server.close().await?;
+
+    // A target that takes no hash that its host has.
+    let opts = NvmfTargetOpts::new("digests")
+        .dhchap_digests([])
+        .dhchap_groups(DhchapGroup::ALL.iter().copied());
+    let target = NvmfTarget::create(&opts).await?;
+    target.close().await
+}
+
+/// Fails if ANA states, groups or the visibility of namespaces are not what hosts see.
+#[spdk::test(
+    cores = "0x3",
+    bdevs(bdev_malloc_create(name = "Malloc0", num_blocks = 4096, block_size = BLOCK)),
+)]
+async fn namespaces_are_where_and_how_they_should_be() -> spdk::Result<()> {
+    let target = NvmfTarget::create(&NvmfTargetOpts::new("ana")).await?;
+    target.add_transport(&NvmfTransportOpts::tcp()).await?;
+    let opts = NvmfSubsystemOpts::new("nqn.2016-06.io.spdk:ana")
+        .allow_any_host(true)
+        .ana_reporting(true);
+    let subsystem = target.create_subsystem(&opts).await?;
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("reservations");
+    let opts = NvmfNamespaceOpts::new()
+        .hidden(true)
+        .reservations_file(&file);
+    let nsid = subsystem.add_namespace_with("Malloc0", &opts).await?;
+    let (best, worse) = (address(), address());
+    subsystem.listen(best).await?;
+    subsystem
+        .listen_with(
+            worse,
+            &NvmfListenerOpts::new().ana_state(AnaState::NonOptimized),
+        )
+        .await?;
+    subsystem.start().await?;
+    assert_eq!(subsystem.ana_state(best, 3).await?, AnaState::Optimized);
+    assert_eq!(subsystem.ana_state(worse, 3).await?, AnaState::NonOptimized);
+    subsystem
+        .set_ana_state(best, AnaState::Inaccessible, Some(3))
+        .await?;
+    assert_eq!(subsystem.ana_state(best, 3).await?, AnaState::Inaccessible);
+    assert_eq!(subsystem.ana_state(best, 4).await?, AnaState::Optimized);
+
+    // What a host on another core sees, until it is told to go.
+    let seen = Arc::new(Mutex::new(None));
+    let go = Arc::new(AtomicBool::new(false));
+    let host = ThreadHandle::on_core("host", 1).await?;
+    let (nqn, sees, gone) = (subsystem.nqn().to_owned(), seen.clone(), go.clone());
+    let host = spdk::spawn_local(async move {
+        let watch = async move || {
+            let host = connect(worse, &nqn).await?;
+            while !gone.load(Relaxed) {
+                *sees.lock().expect("nobody panics") = Some(host.active_namespaces());
+                spdk::task::yield_now().await;
+            }
+            host.detach().await
+        };
+        host.call_async(watch).await
+    })?;
+    let sees = |all: &[u32]| {
+        let seen = seen.lock().expect("nobody panics");
+        seen.as_deref() == Some(all)
+    };
+    until("the host to see nothing", || sees(&[])).await;
+    subsystem.show_namespace(nsid, HOST).await?;
+    until("the host to see it", || sees(&[nsid])).await;
+    subsystem.hide_namespace(nsid, HOST).await?;
+    until("the host not to see it", || sees(&[])).await;
+    subsystem.set_hidden(nsid, false).await?;
+    until("the host to see it", || sees(&[nsid])).await;
+    let refused = subsystem.show_namespace(nsid, HOST).await;
+    assert_eq!(
+        refused.err().and_then(|error| error.errno()),
+        Some(Errno::EPERM)
+    );
+
+    subsystem.set_ana_group(nsid, 5).await?;
+    assert_eq!(subsystem.namespaces().await?[0].ana_group, 5);
+    for bad in [0, 33] {
+        let bad = subsystem.set_ana_group(nsid, bad).await;
+        assert!(
+            matches!(kind(&bad), Some(ErrorKind::InvalidArgument { .. })),
+            "{bad:?}"
+        );
+    }
+    go.store(true, Relaxed);
+    host.await???;
+    target.close().await
+}
+
 /// What `spdk_nvme_identify` says.
 async fn identify(at: NvmfAddress, nqn: &str) -> String {
     let log = tempfile::NamedTempFile::new().expect("a temporary file");
@@ -627,8 +1123,11 @@ async fn abandoned_changes_are_carried_out() -> spdk::Result<()> {
 /// Fails if a target and its host on one spdk_thread wait for each other.
 #[spdk::test(bdevs(bdev_malloc_create(name = "Malloc0", num_blocks = 1024, block_size = BLOCK)))]
 async fn a_host_of_the_same_spdk_thread() -> spdk::Result<()> {
-    let times: u32 =
-        std::env::var("SPDK_RS_LOOPBACK").map_or(10, |times| times.parse().expect("a number"));
+    let times: u32 = match std::env::var_os("SPDK_TESTS_NIGHTLY").is_some_and(|value| value != "0")
+    {
+        true => 200,
+        false => 10,
+    };
     for n in 0..times {
         // The one before closes while this waits for its name.
         let target = loop {

@@ -789,6 +789,62 @@ impl RawSubsystem {
 const _: unsafe extern "C" fn(
     *mut sys::spdk_nvmf_subsystem,
     *const sys::spdk_nvme_transport_id,
+    sys::spdk_nvmf_tgt_subsystem_listen_done_fn,
+    *mut c_void,
+    *mut sys::spdk_nvmf_listener_opts,
+) = sys::spdk_nvmf_subsystem_add_listener_ext;
+
+impl RawSubsystem {
+    /// Lets hosts connect at an address, where its target listens, with options.
+    ///
+    /// Wraps `spdk_nvmf_subsystem_add_listener_ext`.
+    ///
+    /// # Errors
+    ///
+    /// - `EEXIST`: it listens there already.
+    ///
+    /// # Cancellation
+    ///
+    /// Nothing happens before the first poll. A future that is dropped later abandons the operation
+    /// but does not stop it.
+    ///
+    /// # Thread
+    ///
+    /// The home spdk_thread of the handle.
+    #[doc(alias = "spdk_nvmf_subsystem_add_listener_ext")]
+    pub fn add_listener_ext<'a>(
+        &'a self,
+        trid: &'a crate::nvmf::NvmfAddress,
+        opts: &'a crate::nvmf::NvmfListenerOpts,
+    ) -> impl rt::Future<Output = rt::Result<()>> + use<'a> {
+        let at = move || rt::At::new("spdk_nvmf_subsystem_add_listener_ext", self);
+        let start = move |caller: rt::Caller<'_>| {
+            // SAFETY: the callback runs exactly once, maybe inside the call; `held` keeps
+            // `subsystem`, `trid` and `opts` until then.
+            Ok(unsafe {
+                rt::op::<NvmfTgtSubsystemListenDoneFn, _, _>(
+                    move |(subsystem, trid, opts), done, arg| {
+                        sys::spdk_nvmf_subsystem_add_listener_ext(
+                            subsystem.as_ptr(),
+                            ptr::from_ref(trid),
+                            done,
+                            arg,
+                            ptr::from_mut(opts),
+                        );
+                        rt::Submitted::Pending
+                    },
+                    |_, status| rt::status(status),
+                    (self.hold(caller)?, trid.to_c(), opts.to_c()),
+                )
+            })
+        };
+        rt::call(start, at)
+    }
+}
+
+const _: unsafe extern "C" fn(
+    *mut sys::spdk_nvmf_subsystem,
+    *const sys::spdk_nvme_transport_id,
     sys::spdk_nvme_ana_state,
     u32,
     sys::spdk_nvmf_tgt_subsystem_listen_done_fn,

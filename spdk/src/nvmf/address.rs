@@ -1,11 +1,12 @@
-//! Where a target listens.
-#![allow(unsafe_code)] // Makes a C struct of zeroes.
+//! Where a target listens, and how.
+#![allow(unsafe_code)] // Makes C structs of zeroes, and has SPDK fill one.
 
 use std::ffi::c_char;
 use std::fmt;
 use std::mem::MaybeUninit;
 use std::net::SocketAddr;
 
+use crate::generated::nvmf::AnaState;
 use crate::sys;
 
 /// Where a target listens over TCP, made of a [`SocketAddr`].
@@ -41,6 +42,15 @@ impl NvmfAddress {
     }
 }
 
+impl NvmfAddress {
+    /// The address of a transport id, if it is of an IP address.
+    pub(super) fn from_c(raw: &sys::spdk_nvme_transport_id) -> Option<Self> {
+        let ip = text(&raw.traddr).parse().ok()?;
+        let port = text(&raw.trsvcid).parse().ok()?;
+        Some(NvmfAddress(SocketAddr::new(ip, port)))
+    }
+}
+
 impl From<SocketAddr> for NvmfAddress {
     fn from(address: SocketAddr) -> Self {
         NvmfAddress(address)
@@ -58,6 +68,47 @@ impl std::str::FromStr for NvmfAddress {
 impl fmt::Display for NvmfAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
+    }
+}
+
+/// The text of a field, up to its NUL.
+fn text(field: &[c_char]) -> String {
+    let bytes = field.iter().map(|byte| *byte as u8);
+    let bytes: Vec<u8> = bytes.take_while(|byte| *byte != 0).collect();
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// How a subsystem listens at an address.
+#[doc(alias = "spdk_nvmf_listener_opts")]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NvmfListenerOpts {
+    ana_state: Option<AnaState>,
+}
+
+impl NvmfListenerOpts {
+    /// SPDK's defaults.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// What the way to the namespaces of all ANA groups is like, until
+    /// [`NvmfSubsystem::set_ana_state`](super::NvmfSubsystem::set_ana_state) says something else. The default is
+    /// [`AnaState::Optimized`].
+    pub fn ana_state(mut self, state: AnaState) -> Self {
+        self.ana_state = Some(state);
+        self
+    }
+
+    pub(crate) fn to_c(self) -> sys::spdk_nvmf_listener_opts {
+        let mut raw: sys::spdk_nvmf_listener_opts =
+            // SAFETY: numbers and a pointer, for which zeroes are a value.
+            unsafe { MaybeUninit::zeroed().assume_init() };
+        // SAFETY: SPDK fills as much of the struct as it is told that there is.
+        unsafe { sys::spdk_nvmf_subsystem_listener_opts_init(&mut raw, size_of_val(&raw)) };
+        if let Some(state) = self.ana_state {
+            raw.ana_state = sys::spdk_nvme_ana_state(state.to_raw());
+        }
+        raw
     }
 }
 

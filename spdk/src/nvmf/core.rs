@@ -8,11 +8,13 @@ use std::ptr::NonNull;
 use std::rc::{Rc, Weak};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use super::address::NvmfAddress;
+use super::address::{NvmfAddress, NvmfListenerOpts};
 use super::groups::Group;
 use super::options::NvmfSubsystemOpts;
 use super::raw::{RawSubsystem, RawTarget};
+use super::referrals::NvmfReferral;
 use super::sockets;
+use super::state::Subsystem;
 use crate::error::{At, ErrorKind, Fault, Gone, Result};
 use crate::handle::{Handle, Object};
 use crate::local::begin;
@@ -137,6 +139,31 @@ impl Core {
         }
     }
 
+    /// Carries out a change, after those before it, also when nobody waits for it any more. On its spdk_thread.
+    pub(super) async fn visit<T: 'static>(
+        self: &Rc<Self>,
+        call: &'static str,
+        change: impl AsyncFnOnce(&mut State) -> Result<T> + 'static,
+    ) -> Result<T> {
+        let core = self.clone();
+        let (tx, rx) = oneshot::async_channel();
+        let chore = async move {
+            core.turn.begin().await;
+            let mut state = core.state.take();
+            let result = match &mut state {
+                Some(state) => change(state).await,
+                None => Err(Fault::gone(Gone::Closed).at(At::new(call, &core.name.as_str()))),
+            };
+            core.state.set(state);
+            core.turn.end();
+            let _ = tx.send(result);
+        };
+        let begun = chore::finish(chore);
+        begun.map_err(|fault| fault.at(At::new(call, &self.name.as_str())))?;
+        rx.await
+            .unwrap_or_else(|_| Err(ErrorKind::Cancelled.into()))
+    }
+
     /// Ready when it has closed.
     pub(super) async fn closed(&self) {
         if !self.is_closed.get() {
@@ -153,49 +180,25 @@ pub(super) async fn change<T: 'static>(
     call: &'static str,
     change: impl AsyncFnOnce(&mut State) -> Result<T> + 'static,
 ) -> Result<T> {
-    let at = |fault: Fault| fault.at(At::new(call, &target.extra().name.as_str()));
-    let (tx, rx) = oneshot::async_channel();
+    let core = target.extra();
+    let alive = begin(|caller| target.get(caller).map(drop));
+    alive.map_err(|fault| fault.at(At::new(call, &core.name.as_str())))?;
     // The target is not released before.
-    let target_too = target.clone();
-    let chore = async move {
-        let core = target_too.extra();
-        core.turn.begin().await;
-        let mut state = core.state.take();
-        let result = match &mut state {
-            Some(state) => change(state).await,
-            None => Err(Fault::gone(Gone::Closed).at(At::new(call, &core.name.as_str()))),
-        };
-        core.state.set(state);
-        core.turn.end();
-        let _ = tx.send(result);
-    };
-    begin(|caller| {
-        target.get(caller)?;
-        chore::finish(chore)
+    let target = target.clone();
+    core.visit(call, async move |state: &mut State| {
+        let result = change(state).await;
+        drop(target);
+        result
     })
-    .map_err(at)?;
-    rx.await
-        .unwrap_or_else(|_| Err(ErrorKind::Cancelled.into()))
+    .await
 }
 
 pub(super) struct State {
     pub(super) tgt: RawTarget,
     pub(super) groups: Vec<Group>,
     pub(super) subsystems: Vec<Subsystem>,
+    pub(super) referrals: Vec<NvmfReferral>,
     next_subsystem: u64,
-}
-
-pub(super) struct Subsystem {
-    pub(super) id: u64,
-    pub(super) nqn: String,
-    pub(super) raw: RawSubsystem,
-    is_discovery: bool,
-    is_started: bool,
-    /// Whether SPDK has it paused, and with which namespace; 0 stands for none of them.
-    paused: Option<u32>,
-    /// The pauses that users have, each with its namespace.
-    pauses: Vec<u32>,
-    listeners: Vec<NvmfAddress>,
 }
 
 impl State {
@@ -204,6 +207,7 @@ impl State {
             tgt,
             groups: Vec::new(),
             subsystems: Vec::new(),
+            referrals: Vec::new(),
             next_subsystem: 0,
         }
     }
@@ -237,17 +241,11 @@ impl State {
         };
         let id = self.next_subsystem;
         self.next_subsystem += 1;
-        self.subsystems.push(Subsystem {
-            id,
-            nqn: opts.nqn.clone(),
-            // SAFETY: it exists until the target's chore destroys it, on this spdk_thread.
-            raw: unsafe { RawSubsystem::new(raw) },
-            is_discovery,
-            is_started: false,
-            paused: None,
-            pauses: Vec::new(),
-            listeners: Vec::new(),
-        });
+        // SAFETY: it exists until the target's chore destroys it, on this spdk_thread.
+        let raw_subsystem = unsafe { RawSubsystem::new(raw) };
+        let nqn = opts.nqn.clone();
+        self.subsystems
+            .push(Subsystem::new(id, nqn, raw_subsystem, is_discovery));
         let serial = opts.serial_number.as_deref().map(text).transpose()?;
         let model = opts.model_number.as_deref().map(text).transpose()?;
         let raw = raw.as_ptr();
@@ -262,6 +260,15 @@ impl State {
                 && sys::spdk_nvmf_subsystem_set_allow_any_host(raw, opts.any_host) == 0
                 && (!opts.ana || sys::spdk_nvmf_subsystem_set_ana_reporting(raw, true) == 0)
         };
+        #[cfg(spdk_has_spdk_nvmf_subsystem_set_cntlid_range)]
+        if let Some(ids) = &opts.controller_ids {
+            // SAFETY: as above.
+            let rc =
+                unsafe { sys::spdk_nvmf_subsystem_set_cntlid_range(raw, *ids.start(), *ids.end()) };
+            if rc != 0 {
+                return Err(at(Fault::errno(Errno::from_code(rc))));
+            }
+        }
         match set {
             true => Ok(id),
             false => Err(at(Fault::invalid(
@@ -293,7 +300,12 @@ impl State {
     }
 
     /// Listens for a subsystem, and for the discovery subsystem too.
-    pub(super) async fn listen(&mut self, id: u64, address: NvmfAddress) -> Result<()> {
+    pub(super) async fn listen(
+        &mut self,
+        id: u64,
+        address: NvmfAddress,
+        opts: &NvmfListenerOpts,
+    ) -> Result<()> {
         const CALL: &str = "spdk_nvmf_tgt_listen_ext";
         let object = address.to_string();
         let object = object.as_str();
@@ -308,8 +320,11 @@ impl State {
         }
         // SAFETY: the target exists, on this spdk_thread.
         let has_transport = unsafe {
-            !sys::spdk_nvmf_tgt_get_transport(self.tgt.as_ptr(), super::options::TCP.as_ptr())
-                .is_null()
+            !sys::spdk_nvmf_tgt_get_transport(
+                self.tgt.as_ptr(),
+                super::transport_opts::TCP.as_ptr(),
+            )
+            .is_null()
         };
         if !has_transport {
             return Err(at(Fault::invalid(
@@ -337,7 +352,8 @@ impl State {
             self.stop_listen(address);
             return Err(error);
         }
-        if let Err(error) = self.subsystem(id, CALL)?.add_listener(address).await {
+        let added = self.subsystem(id, CALL)?.add_listener_with(address, opts);
+        if let Err(error) = added.await {
             if let Some(discovery) = self.discovery().filter(|_| !is_known) {
                 discovery.remove_listener(address).await?;
             }
@@ -356,7 +372,7 @@ impl State {
     ) -> Result<()> {
         // SAFETY: the target exists, on this spdk_thread, and has the transport that it listens with.
         let transport = unsafe {
-            sys::spdk_nvmf_tgt_get_transport(self.tgt.as_ptr(), super::options::TCP.as_ptr())
+            sys::spdk_nvmf_tgt_get_transport(self.tgt.as_ptr(), super::transport_opts::TCP.as_ptr())
         };
         let subsystem = self.subsystem(id, call)?;
         if !subsystem.listeners.contains(&address) {
@@ -440,125 +456,5 @@ impl State {
         if let Err(error) = self.tgt.destroy().await {
             tracing::error!(%error, "an NVMe-oF target was not destroyed");
         }
-    }
-}
-
-impl Subsystem {
-    pub(super) async fn start(&mut self) -> Result<()> {
-        if !self.is_started {
-            self.raw.start().await?;
-            self.is_started = true;
-        }
-        self.settle(None).await
-    }
-
-    pub(super) async fn stop(&mut self) -> Result<()> {
-        if self.paused.is_some() {
-            self.raw.resume().await?;
-            self.paused = None;
-        }
-        if self.is_started {
-            self.raw.stop().await?;
-            self.is_started = false;
-        }
-        Ok(())
-    }
-
-    pub(super) async fn pause(&mut self, nsid: u32) -> Result<()> {
-        self.settle(Some(nsid)).await?;
-        self.pauses.push(nsid);
-        Ok(())
-    }
-
-    pub(super) async fn resume(&mut self, nsid: u32) -> Result<()> {
-        if let Some(index) = self.pauses.iter().position(|one| *one == nsid) {
-            self.pauses.swap_remove(index);
-        }
-        self.settle(None).await
-    }
-
-    /// Has SPDK pause or resume it, for the users' pauses and one more.
-    ///
-    /// SPDK pauses a subsystem with one namespace: it has a value for all of them, but cuts it off at 16 bits.
-    async fn settle(&mut self, more: Option<u32>) -> Result<()> {
-        let mut wanted = None;
-        for nsid in self.pauses.iter().copied().chain(more) {
-            match wanted {
-                Some(other) if nsid == 0 || nsid == other => {}
-                None | Some(0) => wanted = Some(nsid),
-                Some(other) => {
-                    let object = format!("namespace {nsid} beside {other}");
-                    let object = object.as_str();
-                    let at = At::new("spdk_nvmf_subsystem_pause", &object);
-                    return Err(Fault::errno(Errno::EBUSY).at(at));
-                }
-            }
-        }
-        if !self.is_started || wanted == self.paused {
-            return Ok(());
-        }
-        if self.paused.is_some() {
-            self.raw.resume().await?;
-            self.paused = None;
-        }
-        if let Some(nsid) = wanted {
-            self.raw.pause(nsid).await?;
-            self.paused = wanted;
-        }
-        Ok(())
-    }
-
-    /// Changes it while it is paused, or not started.
-    pub(super) async fn change<T>(
-        &mut self,
-        change: impl AsyncFnOnce(&RawSubsystem) -> Result<T>,
-    ) -> Result<T> {
-        self.change_namespace(0, change).await
-    }
-
-    /// Changes a namespace of it, which is paused too.
-    pub(super) async fn change_namespace<T>(
-        &mut self,
-        nsid: u32,
-        change: impl AsyncFnOnce(&RawSubsystem) -> Result<T>,
-    ) -> Result<T> {
-        self.settle(Some(nsid)).await?;
-        let result = change(&self.raw).await;
-        let resumed = self.settle(None).await;
-        let value = result?;
-        resumed.map(|()| value)
-    }
-
-    /// [`Subsystem::change`] by a C function that returns 0 or an errno.
-    pub(super) async fn set(
-        &mut self,
-        call: &'static str,
-        object: &str,
-        set: impl FnOnce(*mut sys::spdk_nvmf_subsystem) -> i32,
-    ) -> Result<()> {
-        self.change(async |raw| match set(raw.as_ptr()) {
-            0 => Ok(()),
-            rc => Err(Fault::errno(Errno::from_code(rc)).at(At::new(call, &object))),
-        })
-        .await
-    }
-
-    async fn add_listener(&mut self, address: NvmfAddress) -> Result<()> {
-        let add = async |raw: &RawSubsystem| raw.add_listener(&address).await;
-        self.change(add).await?;
-        self.listeners.push(address);
-        Ok(())
-    }
-
-    async fn remove_listener(&mut self, address: NvmfAddress) -> Result<()> {
-        const CALL: &str = "spdk_nvmf_subsystem_remove_listener";
-        let trid = address.to_c();
-        self.set(CALL, &address.to_string(), |raw| {
-            // SAFETY: the subsystem exists, and is paused or not started; the address is copied.
-            unsafe { sys::spdk_nvmf_subsystem_remove_listener(raw, &trid) }
-        })
-        .await?;
-        self.listeners.retain(|one| *one != address);
-        Ok(())
     }
 }

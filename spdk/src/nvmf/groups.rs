@@ -32,6 +32,12 @@ struct Seat(NonNull<Inner>);
 // SAFETY: only the spdk_thread of the poll group looks into the box.
 unsafe impl Send for Seat {}
 
+/// The box of a [`Seat`], lent to its spdk_thread.
+struct Lent(NonNull<Inner>);
+
+// SAFETY: as for `Seat`.
+unsafe impl Send for Lent {}
+
 /// A target, for the spdk_threads that make poll groups of it. It exists until these are destroyed.
 #[derive(Clone, Copy)]
 struct Tgt(*mut sys::spdk_nvmf_tgt);
@@ -80,6 +86,26 @@ impl Group {
             thread: thread.clone(),
             seat,
         })
+    }
+
+    /// The name of its spdk_thread.
+    pub(super) fn name(&self) -> &str {
+        self.thread.name()
+    }
+
+    /// Looks at it, on its spdk_thread. The caller has the target's turn until this has ended.
+    pub(super) async fn look<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(NonNull<sys::spdk_nvmf_poll_group>) -> T + Send + 'static,
+    ) -> Result<T> {
+        let lent = Lent(self.seat.0);
+        let look = move || {
+            let lent = lent;
+            // SAFETY: the box exists, since only a chore that has the turn destroys it, and it is of this
+            // spdk_thread.
+            look(unsafe { lent.0.as_ref() }.group)
+        };
+        self.thread.call(look).await
     }
 
     /// Disconnects what it has, and destroys it. The target accepts no connections any more.

@@ -1,9 +1,15 @@
-//! What a target, a transport, a subsystem and a namespace are made with.
+//! What a target, a subsystem and a namespace are made with.
 #![allow(unsafe_code)] // Makes C structs of zeroes, and has SPDK fill them.
 
+use std::ffi::CString;
 use std::mem::{self, MaybeUninit};
+use std::ops::RangeInclusive;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
 
 use super::address::copy;
+use super::dhchap::{DhchapDigest, DhchapGroup};
+use super::discovery::NvmfDiscoveryFilter;
 use crate::error::{Error, Result};
 use crate::{ThreadHandle, options, sys};
 
@@ -27,6 +33,9 @@ pub(super) fn check_nqn(option: &'static str, nqn: &str) -> Result<()> {
 /// be removed.
 const MAX_NSID: u32 = u16::MAX as u32;
 
+/// The greatest number that a controller can have.
+const MAX_CNTLID: u16 = 0xffef;
+
 pub(super) fn check_nsid(nsid: u32) -> Result<()> {
     match nsid {
         1..=MAX_NSID => Ok(()),
@@ -45,6 +54,10 @@ pub struct NvmfTargetOpts {
     pub(super) threads: Vec<ThreadHandle>,
     pub(super) discovery: bool,
     max_subsystems: Option<u32>,
+    retry_delays: [u16; 3],
+    discovery_filter: NvmfDiscoveryFilter,
+    digests: Vec<DhchapDigest>,
+    groups: Vec<DhchapGroup>,
 }
 
 impl NvmfTargetOpts {
@@ -56,6 +69,10 @@ impl NvmfTargetOpts {
             threads: Vec::new(),
             discovery: true,
             max_subsystems: None,
+            retry_delays: [0; 3],
+            discovery_filter: NvmfDiscoveryFilter::default(),
+            digests: DhchapDigest::ALL.to_vec(),
+            groups: DhchapGroup::ALL.to_vec(),
         }
     }
 
@@ -78,6 +95,31 @@ impl NvmfTargetOpts {
         self
     }
 
+    /// Which listeners the discovery subsystem tells a host of. The default is all of them.
+    pub fn discovery_filter(mut self, filter: NvmfDiscoveryFilter) -> Self {
+        self.discovery_filter = filter;
+        self
+    }
+
+    /// How long hosts wait before they try a command again that has failed: the three times that controllers
+    /// report, in units of 100 ms. The default is 0 for each.
+    pub fn retry_delays(mut self, delays: [u16; 3]) -> Self {
+        self.retry_delays = delays;
+        self
+    }
+
+    /// The hashes that hosts with keys may authenticate with. The default is all of them.
+    pub fn dhchap_digests(mut self, digests: impl IntoIterator<Item = DhchapDigest>) -> Self {
+        self.digests = digests.into_iter().collect();
+        self
+    }
+
+    /// The Diffie-Hellman groups that hosts with keys may authenticate with. The default is all of them.
+    pub fn dhchap_groups(mut self, groups: impl IntoIterator<Item = DhchapGroup>) -> Self {
+        self.groups = groups.into_iter().collect();
+        self
+    }
+
     pub(super) fn to_c(&self) -> Result<sys::spdk_nvmf_target_opts> {
         // SAFETY: numbers and characters only, for which zeroes are a value, and SPDK's defaults.
         let mut raw: sys::spdk_nvmf_target_opts = unsafe { MaybeUninit::zeroed().assume_init() };
@@ -94,97 +136,12 @@ impl NvmfTargetOpts {
             Some(most) => raw.max_subsystems = most,
             None => {}
         }
+        raw.crdt = self.retry_delays;
+        raw.discovery_filter = self.discovery_filter.to_c();
+        raw.dhchap_digests = self.digests.iter().fold(0, |all, one| all | one.bit());
+        raw.dhchap_dhgroups = self.groups.iter().fold(0, |all, one| all | one.bit());
         Ok(raw)
     }
-}
-
-macro_rules! transport_opts {
-    ($($(#[$doc:meta])* $field:ident: $ty:ty;)*) => {
-        /// What a transport is made with: TCP. What is not set has SPDK's default.
-        ///
-        /// What the transport has in the end is told by
-        /// [`NvmfTarget::transport`](super::NvmfTarget::transport).
-        #[derive(Clone, Debug, Default)]
-        #[doc(alias = "spdk_nvmf_transport_opts")]
-        pub struct NvmfTransportOpts {
-            $($field: Option<$ty>,)*
-        }
-
-        impl NvmfTransportOpts {
-            /// TCP.
-            pub fn tcp() -> Self {
-                Self::default()
-            }
-
-            $($(#[$doc])*
-            pub fn $field(mut self, $field: $ty) -> Self {
-                self.$field = Some($field);
-                self
-            })*
-
-            pub(super) fn to_c(&self) -> Option<sys::spdk_nvmf_transport_opts> {
-                let mut raw: sys::spdk_nvmf_transport_opts =
-                    // SAFETY: numbers and a pointer, for which zeroes are a value.
-                    unsafe { MaybeUninit::zeroed().assume_init() };
-                // SAFETY: SPDK fills as much of the struct as it is told that there is.
-                let known = unsafe {
-                    let size = mem::size_of_val(&raw);
-                    sys::spdk_nvmf_transport_opts_init(TCP.as_ptr(), &mut raw, size)
-                };
-                $(if let Some(value) = self.$field {
-                    raw.$field = value;
-                })*
-                known.then_some(raw)
-            }
-        }
-
-        /// What a transport has.
-        #[derive(Clone, Debug, PartialEq, Eq)]
-        #[non_exhaustive]
-        pub struct NvmfTransportInfo {
-            $($(#[$doc])* pub $field: $ty,)*
-        }
-
-        impl NvmfTransportInfo {
-            pub(super) fn of(raw: &sys::spdk_nvmf_transport_opts) -> Self {
-                NvmfTransportInfo {
-                    $($field: raw.$field,)*
-                }
-            }
-        }
-    };
-}
-
-/// The name of the transport.
-pub(super) const TCP: &std::ffi::CStr = c"TCP";
-
-transport_opts! {
-    /// How many commands a queue pair can have in flight.
-    max_queue_depth: u16;
-    /// How many queue pairs a controller has, its admin queue among them.
-    max_qpairs_per_ctrlr: u16;
-    /// How many bytes of data a command can bring with it.
-    in_capsule_data_size: u32;
-    /// How many bytes a command moves at most; the hosts split what is larger.
-    max_io_size: u32;
-    /// The size in bytes of the buffers that data is moved through.
-    io_unit_size: u32;
-    /// How many commands an admin queue can have in flight.
-    max_aq_depth: u32;
-    /// How many buffers all poll groups share.
-    num_shared_buffers: u32;
-    /// How many of them each poll group keeps for itself.
-    buf_cache_size: u32;
-    /// Whether the target makes and takes away the protection information, of which the hosts then see nothing.
-    dif_insert_or_strip: bool;
-    /// How long a command that is to be aborted is waited for, in seconds.
-    abort_timeout_sec: u32;
-    /// How long a host whose connection is gone is waited for, in milliseconds.
-    association_timeout: u32;
-    /// How often new connections are looked for: the period in microseconds.
-    acceptor_poll_rate: u32;
-    /// Whether data is moved without a copy where the bdev lends its memory.
-    zcopy: bool;
 }
 
 /// What a [`NvmfSubsystem`](super::NvmfSubsystem) is made with.
@@ -196,6 +153,7 @@ pub struct NvmfSubsystemOpts {
     pub(super) max_namespaces: u32,
     pub(super) any_host: bool,
     pub(super) ana: bool,
+    pub(super) controller_ids: Option<RangeInclusive<u16>>,
 }
 
 impl NvmfSubsystemOpts {
@@ -208,6 +166,7 @@ impl NvmfSubsystemOpts {
             max_namespaces: 32,
             any_host: false,
             ana: false,
+            controller_ids: None,
         }
     }
 
@@ -242,6 +201,15 @@ impl NvmfSubsystemOpts {
         self
     }
 
+    /// The numbers that its controllers can have, from 1 to 0xffef, which are the default. The subsystems of one
+    /// name in several targets, which are paths to the same namespaces, have ranges that do not overlap.
+    #[cfg(spdk_has_spdk_nvmf_subsystem_set_cntlid_range)]
+    #[doc(alias = "spdk_nvmf_subsystem_set_cntlid_range")]
+    pub fn controller_ids(mut self, ids: RangeInclusive<u16>) -> Self {
+        self.controller_ids = Some(ids);
+        self
+    }
+
     pub(super) fn check(&self) -> Result<(), Error> {
         check_nqn("nqn", &self.nqn)?;
         if let Some(serial) = &self.serial_number {
@@ -258,6 +226,12 @@ impl NvmfSubsystemOpts {
             let reason = format!("{}; it must be from 1 to {MAX_NSID}", self.max_namespaces);
             return Err(options::refuse("max_namespaces", reason));
         }
+        if let Some(ids) = &self.controller_ids
+            && (ids.is_empty() || *ids.start() == 0 || *ids.end() > MAX_CNTLID)
+        {
+            let reason = format!("{ids:?}; they are from 1 to {MAX_CNTLID}");
+            return Err(options::refuse("controller_ids", reason));
+        }
         Ok(())
     }
 }
@@ -272,6 +246,8 @@ pub struct NvmfNamespaceOpts {
     uuid: Option<[u8; 16]>,
     anagrpid: Option<u32>,
     no_auto_visible: bool,
+    hide_metadata: bool,
+    reservations: Option<PathBuf>,
 }
 
 impl NvmfNamespaceOpts {
@@ -316,6 +292,28 @@ impl NvmfNamespaceOpts {
         self
     }
 
+    /// Whether hosts see blocks without metadata, which SPDK makes and checks, where the bdev has some.
+    #[cfg(spdk_since_25_05)]
+    pub fn hide_metadata(mut self, hide: bool) -> Self {
+        self.hide_metadata = hide;
+        self
+    }
+
+    /// A file that SPDK keeps the reservations in which hosts ask to survive a loss of power. It need not exist.
+    pub fn reservations_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.reservations = Some(path.into());
+        self
+    }
+
+    /// [`NvmfNamespaceOpts::reservations_file`].
+    pub(super) fn file(&self) -> Result<Option<CString>> {
+        let file = self.reservations.as_ref().map(|path| {
+            CString::new(path.as_os_str().as_bytes())
+                .map_err(|_| options::refuse("reservations_file", "it has a NUL byte"))
+        });
+        file.transpose()
+    }
+
     pub(super) fn to_c(&self) -> Result<sys::spdk_nvmf_ns_opts> {
         self.nsid.map_or(Ok(()), check_nsid)?;
         // SAFETY: numbers and a pointer, for which zeroes are a value.
@@ -339,6 +337,10 @@ impl NvmfNamespaceOpts {
             raw.anagrpid = group;
         }
         raw.no_auto_visible = self.no_auto_visible;
+        #[cfg(spdk_since_25_05)]
+        {
+            raw.hide_metadata = self.hide_metadata;
+        }
         Ok(raw)
     }
 }

@@ -1,9 +1,10 @@
 //! The short way: a bdev and an address make a target.
 
 use super::address::NvmfAddress;
-use super::options::{NvmfSubsystemOpts, NvmfTargetOpts, NvmfTransportOpts};
+use super::options::{NvmfSubsystemOpts, NvmfTargetOpts};
 use super::subsystem::NvmfSubsystem;
 use super::target::NvmfTarget;
+use super::transport_opts::NvmfTransportOpts;
 use crate::ThreadHandle;
 use crate::error::Result;
 

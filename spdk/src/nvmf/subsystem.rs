@@ -1,18 +1,13 @@
-//! Subsystems, their namespaces, hosts and listeners.
-#![allow(unsafe_code)] // Calls SPDK with subsystems, which their target owns.
+//! Subsystems, and their pauses.
 
-use std::ffi::CStr;
 use std::fmt;
-use std::ptr;
 
-use super::address::NvmfAddress;
-use super::core::{self, State, Subsystem, TargetObject, change};
-use super::options::{NvmfNamespaceOpts, check_nqn, check_nsid};
-use crate::error::{At, Error, ErrorKind, Fault, Result};
-use crate::generated::nvmf::AnaState;
+use super::core::{self, State, TargetObject, change};
+use super::options::check_nsid;
+use super::state::Subsystem;
+use crate::chore;
+use crate::error::{At, Error, ErrorKind, Result};
 use crate::handle::Handle;
-use crate::text::cstring;
-use crate::{Errno, chore, sys};
 
 /// A subsystem of a target: namespaces, the hosts that may use them, and where these connect.
 ///
@@ -31,18 +26,6 @@ pub struct NvmfSubsystem {
     target: Handle<TargetObject>,
     id: u64,
     nqn: String,
-}
-
-/// A namespace of a subsystem.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct NvmfNamespace {
-    /// Its number.
-    pub nsid: u32,
-    /// The name of its bdev.
-    pub bdev: String,
-    /// Its ANA group.
-    pub ana_group: u32,
 }
 
 impl NvmfSubsystem {
@@ -128,300 +111,15 @@ impl NvmfSubsystem {
         change(&self.target, CALL, remove).await
     }
 
-    /// Adds a bdev as a namespace, with SPDK's defaults, and returns its number.
-    ///
-    /// # Errors
-    ///
-    /// As for [`NvmfSubsystem::add_namespace_with`].
-    pub async fn add_namespace(&self, bdev: &str) -> Result<u32> {
-        self.add_namespace_with(bdev, &NvmfNamespaceOpts::new())
-            .await
+    pub(super) fn id(&self) -> u64 {
+        self.id
     }
 
-    /// Adds a bdev as a namespace, and returns its number. Hosts that are connected are told.
-    ///
-    /// A bdev that is removed takes its namespaces with it.
-    ///
-    /// Wraps `spdk_nvmf_subsystem_add_ns_ext`.
-    ///
-    /// # Errors
-    ///
-    /// - [`ErrorKind::NoSuchBdev`]: no bdev has this name.
-    /// - [`ErrorKind::Option`]: an option cannot be used.
-    /// - [`ErrorKind::InvalidArgument`]: SPDK refuses it, since the number is taken or is greater than
-    ///   [`max_namespaces`](super::NvmfSubsystemOpts::max_namespaces), or another user of the bdev has it
-    ///   for itself.
-    #[doc(alias = "spdk_nvmf_subsystem_add_ns_ext")]
-    pub async fn add_namespace_with(&self, bdev: &str, opts: &NvmfNamespaceOpts) -> Result<u32> {
-        const CALL: &str = "spdk_nvmf_subsystem_add_ns_ext";
-        let (opts, bdev) = (opts.to_c()?, bdev.to_owned());
-        self.change(CALL, async move |subsystem| {
-            let object = bdev.as_str();
-            let at = |fault: Fault| fault.at(At::new(CALL, &object));
-            let name = cstring(&bdev, "the name of the bdev").map_err(at)?;
-            // SAFETY: the name is read during the call.
-            if unsafe { sys::spdk_bdev_get_by_name(name.as_ptr()) }.is_null() {
-                let name = bdev.clone();
-                return Err(ErrorKind::NoSuchBdev { name }.into());
-            }
-            let add = async |raw: &super::raw::RawSubsystem| {
-                // SAFETY: the subsystem exists, on this spdk_thread, and is paused or not started. The name
-                // and the options are copied.
-                let nsid = unsafe {
-                    sys::spdk_nvmf_subsystem_add_ns_ext(
-                        raw.as_ptr(),
-                        name.as_ptr(),
-                        &opts,
-                        size_of_val(&opts),
-                        ptr::null(),
-                    )
-                };
-                match nsid {
-                    0 => Err(at(Fault::invalid(
-                        "SPDK refuses the namespace: its number is taken or too great, or another user of \
-                         the bdev has it for itself; the log says which",
-                    ))),
-                    nsid => Ok(nsid),
-                }
-            };
-            subsystem.change(add).await
-        })
-        .await
+    pub(super) fn target(&self) -> &Handle<TargetObject> {
+        &self.target
     }
 
-    /// Removes a namespace. Its I/O is waited for, and hosts that are connected are told.
-    ///
-    /// Wraps `spdk_nvmf_subsystem_remove_ns`.
-    ///
-    /// # Errors
-    ///
-    /// - `ENOENT`: there is none of this number.
-    /// - `EBUSY`: a pause holds another namespace.
-    #[doc(alias = "spdk_nvmf_subsystem_remove_ns")]
-    pub async fn remove_namespace(&self, nsid: u32) -> Result<()> {
-        const CALL: &str = "spdk_nvmf_subsystem_remove_ns";
-        check_nsid(nsid)?;
-        self.change(CALL, async move |subsystem| {
-            let remove = async |raw: &super::raw::RawSubsystem| {
-                // SAFETY: the subsystem exists, on this spdk_thread, and is paused with this namespace, or not
-                // started.
-                match unsafe { sys::spdk_nvmf_subsystem_remove_ns(raw.as_ptr(), nsid) } {
-                    0 => Ok(()),
-                    _ => {
-                        let object = format!("namespace {nsid}");
-                        Err(Fault::errno(Errno::ENOENT).at(At::new(CALL, &object.as_str())))
-                    }
-                }
-            };
-            subsystem.change_namespace(nsid, remove).await
-        })
-        .await
-    }
-
-    /// Its namespaces.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::WrongThread`] and [`ErrorKind::Gone`].
-    #[doc(alias = "spdk_nvmf_subsystem_get_first_ns")]
-    pub async fn namespaces(&self) -> Result<Vec<NvmfNamespace>> {
-        self.change("NvmfSubsystem::namespaces", async |subsystem| {
-            let raw = subsystem.raw.as_ptr();
-            let mut all = Vec::new();
-            // SAFETY: the subsystem exists, on this spdk_thread, where its namespaces come and go, and each
-            // has its bdev open.
-            unsafe {
-                let mut ns = sys::spdk_nvmf_subsystem_get_first_ns(raw);
-                while !ns.is_null() {
-                    let mut opts = std::mem::zeroed::<sys::spdk_nvmf_ns_opts>();
-                    sys::spdk_nvmf_ns_get_opts(ns, &mut opts, size_of_val(&opts));
-                    let bdev = sys::spdk_bdev_get_name(sys::spdk_nvmf_ns_get_bdev(ns));
-                    all.push(NvmfNamespace {
-                        nsid: sys::spdk_nvmf_ns_get_id(ns),
-                        bdev: CStr::from_ptr(bdev).to_string_lossy().into_owned(),
-                        ana_group: opts.anagrpid,
-                    });
-                    ns = sys::spdk_nvmf_subsystem_get_next_ns(raw, ns);
-                }
-            }
-            Ok(all)
-        })
-        .await
-    }
-
-    /// Shows a namespace that is [hidden](NvmfNamespaceOpts::hidden) to a host.
-    ///
-    /// Wraps `spdk_nvmf_ns_add_host`.
-    ///
-    /// # Errors
-    ///
-    /// `ENOENT` or `EINVAL`: there is no such namespace, or it is not a hidden one; `EPERM` where SPDK says so.
-    #[doc(alias = "spdk_nvmf_ns_add_host")]
-    pub async fn show_namespace(&self, nsid: u32, host: &str) -> Result<()> {
-        self.of_host("spdk_nvmf_ns_add_host", host, move |raw, host| {
-            // SAFETY: as for `remove_namespace`; the name is copied.
-            unsafe { sys::spdk_nvmf_ns_add_host(raw, nsid, host.as_ptr(), 0) }
-        })
-        .await
-    }
-
-    /// Hides a namespace from a host again.
-    ///
-    /// Wraps `spdk_nvmf_ns_remove_host`.
-    ///
-    /// # Errors
-    ///
-    /// As for [`NvmfSubsystem::show_namespace`].
-    #[doc(alias = "spdk_nvmf_ns_remove_host")]
-    pub async fn hide_namespace(&self, nsid: u32, host: &str) -> Result<()> {
-        self.of_host("spdk_nvmf_ns_remove_host", host, move |raw, host| {
-            // SAFETY: as for `remove_namespace`; the name is read during the call.
-            unsafe { sys::spdk_nvmf_ns_remove_host(raw, nsid, host.as_ptr(), 0) }
-        })
-        .await
-    }
-
-    /// Lets a host connect.
-    ///
-    /// Wraps `spdk_nvmf_subsystem_add_host`.
-    ///
-    /// # Errors
-    ///
-    /// `EINVAL`: the name is not a qualified one. An errno also if the host may connect already.
-    #[doc(alias = "spdk_nvmf_subsystem_add_host")]
-    pub async fn add_host(&self, host: &str) -> Result<()> {
-        self.of_host("spdk_nvmf_subsystem_add_host", host, |raw, host| {
-            // SAFETY: as for `remove_namespace`; the name is copied.
-            unsafe { sys::spdk_nvmf_subsystem_add_host(raw, host.as_ptr(), ptr::null()) }
-        })
-        .await
-    }
-
-    /// Lets a host connect no more. It keeps the connections that it has, until
-    /// [`disconnect_host`](Self::disconnect_host).
-    ///
-    /// Wraps `spdk_nvmf_subsystem_remove_host`.
-    ///
-    /// # Errors
-    ///
-    /// `ENOENT`: it was not added.
-    #[doc(alias = "spdk_nvmf_subsystem_remove_host")]
-    pub async fn remove_host(&self, host: &str) -> Result<()> {
-        self.of_host("spdk_nvmf_subsystem_remove_host", host, |raw, host| {
-            // SAFETY: as for `remove_namespace`; the name is read during the call.
-            unsafe { sys::spdk_nvmf_subsystem_remove_host(raw, host.as_ptr()) }
-        })
-        .await
-    }
-
-    /// Ends the connections of a host. It may connect again, unless it was [removed](Self::remove_host).
-    ///
-    /// Wraps `spdk_nvmf_subsystem_disconnect_host`. SPDK 26.05 has another one, and no method here.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::Option`]: the name cannot be one; or an errno of SPDK.
-    #[cfg(spdk_args_spdk_nvmf_subsystem_disconnect_host = "4")]
-    #[doc(alias = "spdk_nvmf_subsystem_disconnect_host")]
-    pub async fn disconnect_host(&self, host: &str) -> Result<()> {
-        check_nqn("host", host)?;
-        let host = host.to_owned();
-        let call = "NvmfSubsystem::disconnect_host";
-        self.change(call, async move |subsystem| {
-            subsystem.raw.disconnect_host(&host).await
-        })
-        .await
-    }
-
-    /// Says whether every host may connect.
-    ///
-    /// Wraps `spdk_nvmf_subsystem_set_allow_any_host`.
-    ///
-    /// # Errors
-    ///
-    /// An errno of SPDK.
-    #[doc(alias = "spdk_nvmf_subsystem_set_allow_any_host")]
-    pub async fn allow_any_host(&self, any: bool) -> Result<()> {
-        const CALL: &str = "spdk_nvmf_subsystem_set_allow_any_host";
-        let nqn = self.nqn.clone();
-        self.change(CALL, async move |subsystem| {
-            let set = |raw| {
-                // SAFETY: as for `remove_namespace`.
-                unsafe { sys::spdk_nvmf_subsystem_set_allow_any_host(raw, any) }
-            };
-            subsystem.set(CALL, &nqn, set).await
-        })
-        .await
-    }
-
-    /// Lets hosts connect at an address. The discovery subsystem listens there too.
-    ///
-    /// Wraps `spdk_nvmf_tgt_listen_ext` and `spdk_nvmf_subsystem_add_listener`.
-    ///
-    /// # Errors
-    ///
-    /// - `EADDRINUSE`, or another errno of the socket: the address cannot be used.
-    /// - `EEXIST`: it listens there already.
-    /// - [`ErrorKind::InvalidArgument`]: port 0, or a target without a transport.
-    #[doc(
-        alias = "spdk_nvmf_subsystem_add_listener",
-        alias = "spdk_nvmf_tgt_listen_ext"
-    )]
-    pub async fn listen(&self, address: NvmfAddress) -> Result<()> {
-        let id = self.id;
-        let listen = async move |state: &mut State| state.listen(id, address).await;
-        change(&self.target, "NvmfSubsystem::listen", listen).await
-    }
-
-    /// Ends to listen at an address, and the connections that came by it.
-    ///
-    /// Wraps `spdk_nvmf_subsystem_remove_listener` and `spdk_nvmf_transport_stop_listen_async`.
-    ///
-    /// # Errors
-    ///
-    /// `ENOENT`: it does not listen there.
-    #[doc(alias = "spdk_nvmf_transport_stop_listen_async")]
-    pub async fn stop_listening(&self, address: NvmfAddress) -> Result<()> {
-        const CALL: &str = "NvmfSubsystem::stop_listening";
-        let id = self.id;
-        let stop = async move |state: &mut State| state.stop_listening(id, address, CALL).await;
-        change(&self.target, CALL, stop).await
-    }
-
-    /// Says what the way by a listener to the namespaces of an ANA group is like; without a group, to all of
-    /// them. Hosts that are connected there are told.
-    ///
-    /// Wraps `spdk_nvmf_subsystem_set_ana_state`.
-    ///
-    /// # Errors
-    ///
-    /// `EINVAL`: it does not listen there, there is no such group, or it was made without
-    /// [`ana_reporting`](super::NvmfSubsystemOpts::ana_reporting). Also another state than the first three.
-    #[doc(alias = "spdk_nvmf_subsystem_set_ana_state")]
-    pub async fn set_ana_state(
-        &self,
-        address: NvmfAddress,
-        state: AnaState,
-        group: Option<u32>,
-    ) -> Result<()> {
-        const CALL: &str = "spdk_nvmf_subsystem_set_ana_state";
-        self.change(CALL, async move |subsystem| {
-            // SAFETY: the subsystem exists, on this spdk_thread.
-            let reports =
-                unsafe { sys::spdk_nvmf_subsystem_get_ana_reporting(subsystem.raw.as_ptr()) };
-            if !reports {
-                let object = subsystem.nqn.as_str();
-                return Err(Fault::errno(Errno::EINVAL).at(At::new(CALL, &object)));
-            }
-            let set = async |raw: &super::raw::RawSubsystem| {
-                raw.set_ana_state(&address, state, group.unwrap_or(0)).await
-            };
-            subsystem.change(set).await
-        })
-        .await
-    }
-
-    async fn change<T: 'static>(
+    pub(super) async fn change<T: 'static>(
         &self,
         call: &'static str,
         f: impl AsyncFnOnce(&mut Subsystem) -> Result<T> + 'static,
@@ -429,22 +127,6 @@ impl NvmfSubsystem {
         let id = self.id;
         let change = async move |state: &mut State| f(state.subsystem(id, call)?).await;
         core::change(&self.target, call, change).await
-    }
-
-    async fn of_host(
-        &self,
-        call: &'static str,
-        host: &str,
-        set: impl FnOnce(*mut sys::spdk_nvmf_subsystem, &CStr) -> i32 + 'static,
-    ) -> Result<()> {
-        check_nqn("host", host)?;
-        let host = host.to_owned();
-        self.change(call, async move |subsystem| {
-            let name = cstring(&host, "the name of the host");
-            let name = name.map_err(|fault| fault.at(At::free(call)))?;
-            subsystem.set(call, &host, |raw| set(raw, &name)).await
-        })
-        .await
     }
 }
 

@@ -6,11 +6,12 @@ use std::ptr::NonNull;
 
 use super::core::{self, Core, State, TargetObject, change};
 use super::groups::Group;
-use super::options::{
-    NvmfSubsystemOpts, NvmfTargetOpts, NvmfTransportInfo, NvmfTransportOpts, TCP,
-};
+use super::json::Json;
+use super::options::{NvmfSubsystemOpts, NvmfTargetOpts};
 use super::raw::{RawTarget, RawTransport};
 use super::subsystem::NvmfSubsystem;
+use super::transport_opts::{NvmfTransportInfo, NvmfTransportOpts, TCP};
+use crate::each::on_app_thread;
 use crate::error::{At, ErrorKind, Fault, Gone, Result};
 use crate::generated::nvmf::NvmfTransportCreateDoneCb;
 use crate::handle::Handle;
@@ -19,7 +20,7 @@ use crate::op::{Begun, Submitted, op};
 use crate::{Errno, ThreadHandle, chore, sys};
 
 /// The name of the discovery subsystem of every target.
-const DISCOVERY: &str = "nqn.2014-08.org.nvmexpress.discovery";
+pub(super) const DISCOVERY: &str = "nqn.2014-08.org.nvmexpress.discovery";
 
 /// A target: what hosts connect to.
 ///
@@ -27,8 +28,8 @@ const DISCOVERY: &str = "nqn.2014-08.org.nvmexpress.discovery";
 ///
 /// # Thread
 ///
-/// `!Send` and `!Sync`: it belongs to the spdk_thread that made it, and so do its subsystems. On another one
-/// its methods return [`ErrorKind::WrongThread`], and a drop is done at home.
+/// `!Send` and `!Sync`: it belongs to the app thread, and so do its subsystems. On another spdk_thread its methods
+/// return [`ErrorKind::WrongThread`], and a drop is done at home.
 #[doc(alias = "spdk_nvmf_tgt")]
 pub struct NvmfTarget(pub(super) Handle<TargetObject>);
 
@@ -43,7 +44,8 @@ impl NvmfTarget {
     /// - [`ErrorKind::Option`]: an option cannot be used.
     /// - [`ErrorKind::InvalidArgument`]: an spdk_thread is named twice.
     /// - [`ErrorKind::ThreadEnded`]: an spdk_thread for a poll group has ended.
-    /// - [`ErrorKind::NoThread`] without a current spdk_thread.
+    /// - [`ErrorKind::WrongThread`] and [`ErrorKind::NoThread`] elsewhere than on the app thread, where SPDK looks at
+    ///   its subsystems when a host asks for them.
     ///
     /// # Cancellation
     ///
@@ -54,6 +56,7 @@ impl NvmfTarget {
         let name = opts.name.as_str();
         let at = |fault: Fault| fault.at(At::new(CALL, &name));
         let local = Local::current().map_err(at)?;
+        on_app_thread().map_err(at)?;
         if local.is_ending() {
             return Err(at(Fault::gone(Gone::ThreadEnded)));
         }
@@ -271,10 +274,10 @@ async fn make_transport(opts: &NvmfTransportOpts) -> Result<RawTransport> {
             "SPDK refuses these options; its log says why",
         ))
     };
-    let mut raw = opts.to_c().ok_or_else(refused)?;
+    let (mut raw, json) = opts.to_c().ok_or_else(refused)?;
     let start = move |_: crate::local::Caller<'_>| {
-        let submit = move |_: &mut (Here,), done, arg| {
-            // SAFETY: SPDK copies the options during the call, and there is nothing of the transport's own.
+        let submit = move |_: &mut (Here, Json), done, arg| {
+            // SAFETY: SPDK copies the options during the call, and the transport's own stay until it has been made.
             Submitted::rc(unsafe {
                 sys::spdk_nvmf_transport_create_async(TCP.as_ptr(), &mut raw, done, arg)
             })
@@ -284,7 +287,7 @@ async fn make_transport(opts: &NvmfTransportOpts) -> Result<RawTransport> {
             op::<NvmfTransportCreateDoneCb, _, _>(
                 submit,
                 |_, transport| Ok(transport),
-                (Here::now()?,),
+                (Here::now()?, json),
             )
         };
         Ok(begun)

@@ -1,0 +1,223 @@
+//! The namespaces of a subsystem.
+#![allow(unsafe_code)] // Calls SPDK with subsystems, which their target owns.
+
+use std::ptr;
+
+use super::options::{NvmfNamespaceOpts, check_nsid};
+use super::raw::RawSubsystem;
+use super::subsystem::NvmfSubsystem;
+use crate::error::{At, ErrorKind, Fault, Result};
+use crate::text::cstring;
+use crate::{Errno, sys};
+
+/// A namespace of a subsystem.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct NvmfNamespace {
+    /// Its number.
+    pub nsid: u32,
+    /// The name of its bdev.
+    pub bdev: String,
+    /// Its ANA group.
+    pub ana_group: u32,
+}
+
+impl NvmfSubsystem {
+    /// Adds a bdev as a namespace, with SPDK's defaults, and returns its number.
+    ///
+    /// # Errors
+    ///
+    /// As for [`NvmfSubsystem::add_namespace_with`].
+    pub async fn add_namespace(&self, bdev: &str) -> Result<u32> {
+        self.add_namespace_with(bdev, &NvmfNamespaceOpts::new())
+            .await
+    }
+
+    /// Adds a bdev as a namespace, and returns its number. Hosts that are connected are told.
+    ///
+    /// A bdev that is removed takes its namespaces with it.
+    ///
+    /// Wraps `spdk_nvmf_subsystem_add_ns_ext`.
+    ///
+    /// # Errors
+    ///
+    /// - [`ErrorKind::NoSuchBdev`]: no bdev has this name.
+    /// - [`ErrorKind::Option`]: an option cannot be used.
+    /// - [`ErrorKind::InvalidArgument`]: SPDK refuses it, since the number is taken or is greater than
+    ///   [`max_namespaces`](super::NvmfSubsystemOpts::max_namespaces), or another user of the bdev has it
+    ///   for itself.
+    #[doc(alias = "spdk_nvmf_subsystem_add_ns_ext")]
+    pub async fn add_namespace_with(&self, bdev: &str, opts: &NvmfNamespaceOpts) -> Result<u32> {
+        const CALL: &str = "spdk_nvmf_subsystem_add_ns_ext";
+        let (opts, file, bdev) = (opts.to_c()?, opts.file()?, bdev.to_owned());
+        self.change(CALL, async move |subsystem| {
+            let object = bdev.as_str();
+            let at = |fault: Fault| fault.at(At::new(CALL, &object));
+            let name = cstring(&bdev, "the name of the bdev").map_err(at)?;
+            // SAFETY: the name is read during the call.
+            if unsafe { sys::spdk_bdev_get_by_name(name.as_ptr()) }.is_null() {
+                let name = bdev.clone();
+                return Err(ErrorKind::NoSuchBdev { name }.into());
+            }
+            let add = async |raw: &RawSubsystem| {
+                // SAFETY: the subsystem exists, on this spdk_thread, and is paused or not started. The texts
+                // and the options are copied.
+                let nsid = unsafe {
+                    sys::spdk_nvmf_subsystem_add_ns_ext(
+                        raw.as_ptr(),
+                        name.as_ptr(),
+                        &opts,
+                        size_of_val(&opts),
+                        file.as_ref().map_or(ptr::null(), |file| file.as_ptr()),
+                    )
+                };
+                match nsid {
+                    0 => Err(at(Fault::invalid(
+                        "SPDK refuses the namespace: its number is taken or too great, or another user of \
+                         the bdev has it for itself; the log says which",
+                    ))),
+                    nsid => Ok(nsid),
+                }
+            };
+            subsystem.change(add).await
+        })
+        .await
+    }
+
+    /// Removes a namespace. Its I/O is waited for, and hosts that are connected are told.
+    ///
+    /// Wraps `spdk_nvmf_subsystem_remove_ns`.
+    ///
+    /// # Errors
+    ///
+    /// - `ENOENT`: there is none of this number.
+    /// - `EBUSY`: a pause holds another namespace.
+    #[doc(alias = "spdk_nvmf_subsystem_remove_ns")]
+    pub async fn remove_namespace(&self, nsid: u32) -> Result<()> {
+        const CALL: &str = "spdk_nvmf_subsystem_remove_ns";
+        check_nsid(nsid)?;
+        self.change(CALL, async move |subsystem| {
+            let remove = async |raw: &RawSubsystem| {
+                // SAFETY: the subsystem exists, on this spdk_thread, and is paused with this namespace, or not
+                // started.
+                match unsafe { sys::spdk_nvmf_subsystem_remove_ns(raw.as_ptr(), nsid) } {
+                    0 => Ok(()),
+                    _ => {
+                        let object = format!("namespace {nsid}");
+                        Err(Fault::errno(Errno::ENOENT).at(At::new(CALL, &object.as_str())))
+                    }
+                }
+            };
+            subsystem.change_namespace(nsid, remove).await
+        })
+        .await
+    }
+
+    /// Its namespaces.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::WrongThread`] and [`ErrorKind::Gone`].
+    #[doc(alias = "spdk_nvmf_subsystem_get_first_ns")]
+    pub async fn namespaces(&self) -> Result<Vec<NvmfNamespace>> {
+        let call = "NvmfSubsystem::namespaces";
+        self.change(call, async |subsystem| Ok(subsystem.namespaces()))
+            .await
+    }
+
+    /// Moves a namespace to another ANA group. Hosts that are connected are told.
+    ///
+    /// Wraps `spdk_nvmf_subsystem_set_ns_ana_group`.
+    ///
+    /// # Errors
+    ///
+    /// - [`ErrorKind::InvalidArgument`]: there is no such namespace, or the group is 0 or greater than
+    ///   [`max_namespaces`](super::NvmfSubsystemOpts::max_namespaces).
+    /// - `EBUSY`: a pause holds another namespace.
+    #[cfg(spdk_has_spdk_nvmf_subsystem_set_ns_ana_group)]
+    #[doc(alias = "spdk_nvmf_subsystem_set_ns_ana_group")]
+    pub async fn set_ana_group(&self, nsid: u32, group: u32) -> Result<()> {
+        const CALL: &str = "spdk_nvmf_subsystem_set_ns_ana_group";
+        let reason = "there is no such namespace, or no such group";
+        self.of_namespace(CALL, nsid, reason, move |raw| {
+            // SAFETY: the subsystem exists, on this spdk_thread, and is paused with this namespace, or not started.
+            unsafe { sys::spdk_nvmf_subsystem_set_ns_ana_group(raw, nsid, group) }
+        })
+        .await
+    }
+
+    /// Says whether every host sees a namespace, or only those of [`show_namespace`](Self::show_namespace). Hosts
+    /// that are connected are told.
+    ///
+    /// Wraps `spdk_nvmf_subsystem_set_ns_visibility`, which some builds of SPDK have.
+    ///
+    /// # Errors
+    ///
+    /// - [`ErrorKind::InvalidArgument`]: there is no such namespace.
+    /// - `EBUSY`: a pause holds another namespace.
+    #[cfg(spdk_has_spdk_nvmf_subsystem_set_ns_visibility)]
+    #[doc(alias = "spdk_nvmf_subsystem_set_ns_visibility")]
+    pub async fn set_hidden(&self, nsid: u32, hidden: bool) -> Result<()> {
+        const CALL: &str = "spdk_nvmf_subsystem_set_ns_visibility";
+        let reason = "there is no such namespace";
+        self.of_namespace(CALL, nsid, reason, move |raw| {
+            // SAFETY: as for `set_ana_group`.
+            unsafe { sys::spdk_nvmf_subsystem_set_ns_visibility(raw, nsid, !hidden) }
+        })
+        .await
+    }
+
+    /// Shows a namespace that is [hidden](NvmfNamespaceOpts::hidden) to a host.
+    ///
+    /// Wraps `spdk_nvmf_ns_add_host`.
+    ///
+    /// # Errors
+    ///
+    /// `ENOENT` or `EINVAL`: there is no such namespace, or it is not a hidden one; `EPERM` where SPDK says so.
+    #[doc(alias = "spdk_nvmf_ns_add_host")]
+    pub async fn show_namespace(&self, nsid: u32, host: &str) -> Result<()> {
+        self.of_host("spdk_nvmf_ns_add_host", host, move |raw, host| {
+            // SAFETY: as for `remove_namespace`; the name is copied.
+            unsafe { sys::spdk_nvmf_ns_add_host(raw, nsid, host.as_ptr(), 0) }
+        })
+        .await
+    }
+
+    /// Hides a namespace from a host again.
+    ///
+    /// Wraps `spdk_nvmf_ns_remove_host`.
+    ///
+    /// # Errors
+    ///
+    /// As for [`NvmfSubsystem::show_namespace`].
+    #[doc(alias = "spdk_nvmf_ns_remove_host")]
+    pub async fn hide_namespace(&self, nsid: u32, host: &str) -> Result<()> {
+        self.of_host("spdk_nvmf_ns_remove_host", host, move |raw, host| {
+            // SAFETY: as for `remove_namespace`; the name is read during the call.
+            unsafe { sys::spdk_nvmf_ns_remove_host(raw, nsid, host.as_ptr(), 0) }
+        })
+        .await
+    }
+
+    /// A change of a namespace by a C function that says that it failed, and not why.
+    async fn of_namespace(
+        &self,
+        call: &'static str,
+        nsid: u32,
+        reason: &'static str,
+        set: impl FnOnce(*mut sys::spdk_nvmf_subsystem) -> i32 + 'static,
+    ) -> Result<()> {
+        check_nsid(nsid)?;
+        self.change(call, async move |subsystem| {
+            let set = async |raw: &RawSubsystem| match set(raw.as_ptr()) {
+                0 => Ok(()),
+                _ => {
+                    let object = format!("namespace {nsid}");
+                    Err(Fault::invalid(reason).at(At::new(call, &object.as_str())))
+                }
+            };
+            subsystem.change_namespace(nsid, set).await
+        })
+        .await
+    }
+}

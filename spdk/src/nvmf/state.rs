@@ -1,0 +1,196 @@
+//! What a subsystem is in now, and the steps that take it elsewhere.
+#![allow(unsafe_code)] // Calls SPDK with subsystems, which their target owns.
+
+use std::ffi::CStr;
+
+use super::address::{NvmfAddress, NvmfListenerOpts};
+use super::namespaces::NvmfNamespace;
+use super::raw::RawSubsystem;
+use crate::error::{At, Fault, Result};
+use crate::{Errno, sys};
+
+/// A subsystem of a target, for its chores.
+pub(super) struct Subsystem {
+    pub(super) id: u64,
+    pub(super) nqn: String,
+    pub(super) raw: RawSubsystem,
+    pub(super) is_discovery: bool,
+    is_started: bool,
+    /// Whether SPDK has it paused, and with which namespace; 0 stands for none of them.
+    paused: Option<u32>,
+    /// The pauses that users have, each with its namespace.
+    pauses: Vec<u32>,
+    pub(super) listeners: Vec<NvmfAddress>,
+}
+
+impl Subsystem {
+    pub(super) fn new(id: u64, nqn: String, raw: RawSubsystem, is_discovery: bool) -> Self {
+        Subsystem {
+            id,
+            nqn,
+            raw,
+            is_discovery,
+            is_started: false,
+            paused: None,
+            pauses: Vec::new(),
+            listeners: Vec::new(),
+        }
+    }
+
+    pub(super) async fn start(&mut self) -> Result<()> {
+        if !self.is_started {
+            self.raw.start().await?;
+            self.is_started = true;
+        }
+        self.settle(None).await
+    }
+
+    pub(super) async fn stop(&mut self) -> Result<()> {
+        if self.paused.is_some() {
+            self.raw.resume().await?;
+            self.paused = None;
+        }
+        if self.is_started {
+            self.raw.stop().await?;
+            self.is_started = false;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn pause(&mut self, nsid: u32) -> Result<()> {
+        self.settle(Some(nsid)).await?;
+        self.pauses.push(nsid);
+        Ok(())
+    }
+
+    pub(super) async fn resume(&mut self, nsid: u32) -> Result<()> {
+        if let Some(index) = self.pauses.iter().position(|one| *one == nsid) {
+            self.pauses.swap_remove(index);
+        }
+        self.settle(None).await
+    }
+
+    /// Has SPDK pause or resume it, for the users' pauses and one more.
+    ///
+    /// SPDK pauses a subsystem with one namespace: it has a value for all of them, but cuts it off at 16 bits.
+    async fn settle(&mut self, more: Option<u32>) -> Result<()> {
+        let mut wanted = None;
+        for nsid in self.pauses.iter().copied().chain(more) {
+            match wanted {
+                Some(other) if nsid == 0 || nsid == other => {}
+                None | Some(0) => wanted = Some(nsid),
+                Some(other) => {
+                    let object = format!("namespace {nsid} beside {other}");
+                    let object = object.as_str();
+                    let at = At::new("spdk_nvmf_subsystem_pause", &object);
+                    return Err(Fault::errno(Errno::EBUSY).at(at));
+                }
+            }
+        }
+        if !self.is_started || wanted == self.paused {
+            return Ok(());
+        }
+        if self.paused.is_some() {
+            self.raw.resume().await?;
+            self.paused = None;
+        }
+        if let Some(nsid) = wanted {
+            self.raw.pause(nsid).await?;
+            self.paused = wanted;
+        }
+        Ok(())
+    }
+
+    /// Whether SPDK has it paused; `None` if it is not started.
+    #[cfg(feature = "config")]
+    pub(super) fn is_paused(&self) -> Option<bool> {
+        self.is_started.then_some(self.paused.is_some())
+    }
+
+    pub(super) fn namespaces(&self) -> Vec<NvmfNamespace> {
+        let raw = self.raw.as_ptr();
+        let mut all = Vec::new();
+        // SAFETY: the subsystem exists, on this spdk_thread, where its namespaces come and go, and each has its
+        // bdev open.
+        unsafe {
+            let mut ns = sys::spdk_nvmf_subsystem_get_first_ns(raw);
+            while !ns.is_null() {
+                let mut opts = std::mem::zeroed::<sys::spdk_nvmf_ns_opts>();
+                sys::spdk_nvmf_ns_get_opts(ns, &mut opts, size_of_val(&opts));
+                let bdev = sys::spdk_bdev_get_name(sys::spdk_nvmf_ns_get_bdev(ns));
+                all.push(NvmfNamespace {
+                    nsid: sys::spdk_nvmf_ns_get_id(ns),
+                    bdev: CStr::from_ptr(bdev).to_string_lossy().into_owned(),
+                    ana_group: opts.anagrpid,
+                });
+                ns = sys::spdk_nvmf_subsystem_get_next_ns(raw, ns);
+            }
+        }
+        all
+    }
+
+    /// Changes it while it is paused, or not started.
+    pub(super) async fn change<T>(
+        &mut self,
+        change: impl AsyncFnOnce(&RawSubsystem) -> Result<T>,
+    ) -> Result<T> {
+        self.change_namespace(0, change).await
+    }
+
+    /// Changes a namespace of it, which is paused too.
+    pub(super) async fn change_namespace<T>(
+        &mut self,
+        nsid: u32,
+        change: impl AsyncFnOnce(&RawSubsystem) -> Result<T>,
+    ) -> Result<T> {
+        self.settle(Some(nsid)).await?;
+        let result = change(&self.raw).await;
+        let resumed = self.settle(None).await;
+        let value = result?;
+        resumed.map(|()| value)
+    }
+
+    /// [`Subsystem::change`] by a C function that returns 0 or an errno.
+    pub(super) async fn set(
+        &mut self,
+        call: &'static str,
+        object: &str,
+        set: impl FnOnce(*mut sys::spdk_nvmf_subsystem) -> i32,
+    ) -> Result<()> {
+        self.change(async |raw| match set(raw.as_ptr()) {
+            0 => Ok(()),
+            rc => Err(Fault::errno(Errno::from_code(rc)).at(At::new(call, &object))),
+        })
+        .await
+    }
+
+    pub(super) async fn add_listener(&mut self, address: NvmfAddress) -> Result<()> {
+        let add = async |raw: &RawSubsystem| raw.add_listener(&address).await;
+        self.change(add).await?;
+        self.listeners.push(address);
+        Ok(())
+    }
+
+    pub(super) async fn add_listener_with(
+        &mut self,
+        address: NvmfAddress,
+        opts: &NvmfListenerOpts,
+    ) -> Result<()> {
+        let add = async |raw: &RawSubsystem| raw.add_listener_ext(&address, opts).await;
+        self.change(add).await?;
+        self.listeners.push(address);
+        Ok(())
+    }
+
+    pub(super) async fn remove_listener(&mut self, address: NvmfAddress) -> Result<()> {
+        const CALL: &str = "spdk_nvmf_subsystem_remove_listener";
+        let trid = address.to_c();
+        self.set(CALL, &address.to_string(), |raw| {
+            // SAFETY: the subsystem exists, and is paused or not started; the address is copied.
+            unsafe { sys::spdk_nvmf_subsystem_remove_listener(raw, &trid) }
+        })
+        .await?;
+        self.listeners.retain(|one| *one != address);
+        Ok(())
+    }
+}

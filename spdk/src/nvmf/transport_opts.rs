@@ -1,0 +1,166 @@
+//! What a transport is made with.
+#![allow(unsafe_code)] // Makes a C struct of zeroes, and has SPDK fill it.
+
+use std::mem::{self, MaybeUninit};
+
+use super::json::Json;
+use crate::sys;
+
+/// The name of the transport.
+pub(super) const TCP: &std::ffi::CStr = c"TCP";
+
+macro_rules! transport_opts {
+    (
+        options { $($(#[doc = $doc:literal])* $(#[cfg($since:ident)])? $field:ident: $ty:ty;)* }
+        commands { $($(#[doc = $command_doc:literal])* $command:ident: $of:ident $bit:literal;)* }
+        tcp { $($(#[doc = $tcp_doc:literal])* $tcp:ident: $tcp_ty:ty;)* }
+    ) => {
+        /// What a transport is made with: TCP. What is not set has SPDK's default.
+        ///
+        /// What the transport has in the end is told by
+        /// [`NvmfTarget::transport`](super::NvmfTarget::transport).
+        #[derive(Clone, Debug, Default)]
+        #[doc(alias = "spdk_nvmf_transport_opts")]
+        pub struct NvmfTransportOpts {
+            $($(#[cfg($since)])? $field: Option<$ty>,)*
+            $(#[cfg(spdk_since_26_01)] $command: Option<bool>,)*
+            $($tcp: Option<$tcp_ty>,)*
+        }
+
+        impl NvmfTransportOpts {
+            /// TCP.
+            pub fn tcp() -> Self {
+                Self::default()
+            }
+
+            $($(#[doc = $doc])* $(#[cfg($since)])?
+            pub fn $field(mut self, $field: $ty) -> Self {
+                self.$field = Some($field);
+                self
+            })*
+
+            $($(#[doc = $command_doc])* #[cfg(spdk_since_26_01)]
+            pub fn $command(mut self, $command: bool) -> Self {
+                self.$command = Some($command);
+                self
+            })*
+
+            $($(#[doc = $tcp_doc])*
+            pub fn $tcp(mut self, $tcp: $tcp_ty) -> Self {
+                self.$tcp = Some($tcp);
+                self
+            })*
+
+            /// The options, and what they point to.
+            pub(super) fn to_c(&self) -> Option<(sys::spdk_nvmf_transport_opts, Json)> {
+                let mut raw: sys::spdk_nvmf_transport_opts =
+                    // SAFETY: numbers and a pointer, for which zeroes are a value.
+                    unsafe { MaybeUninit::zeroed().assume_init() };
+                // SAFETY: SPDK fills as much of the struct as it is told that there is.
+                let known = unsafe {
+                    let size = mem::size_of_val(&raw);
+                    sys::spdk_nvmf_transport_opts_init(TCP.as_ptr(), &mut raw, size)
+                };
+                $($(#[cfg($since)])?
+                if let Some(value) = self.$field {
+                    raw.$field = value;
+                })*
+                $(#[cfg(spdk_since_26_01)]
+                if let Some(value) = self.$command {
+                    // SAFETY: all fields of the union are 16 bits.
+                    let bits = unsafe { raw.$of.__bindgen_anon_1.raw };
+                    raw.$of.__bindgen_anon_1.raw = bits & !(1 << $bit) | u16::from(value) << $bit;
+                })*
+                let tcp = [$(self.$tcp.map(|value| format!("\"{}\":{value}", stringify!($tcp))),)*];
+                let tcp: Vec<_> = tcp.into_iter().flatten().collect();
+                let json = Json::object(format!("{{{}}}", tcp.join(",")), tcp.len())?;
+                raw.transport_specific = json.as_ptr();
+                known.then_some((raw, json))
+            }
+        }
+
+        /// What a transport has.
+        #[derive(Clone, Debug, PartialEq, Eq)]
+        #[non_exhaustive]
+        pub struct NvmfTransportInfo {
+            $($(#[doc = $doc])* $(#[cfg($since)])? pub $field: $ty,)*
+            $($(#[doc = $command_doc])* #[cfg(spdk_since_26_01)] pub $command: bool,)*
+        }
+
+        impl NvmfTransportInfo {
+            pub(super) fn of(raw: &sys::spdk_nvmf_transport_opts) -> Self {
+                NvmfTransportInfo {
+                    $($(#[cfg($since)])? $field: raw.$field,)*
+                    $(
+                        #[cfg(spdk_since_26_01)]
+                        // SAFETY: all fields of the union are 16 bits.
+                        $command: unsafe { raw.$of.__bindgen_anon_1.raw } & 1 << $bit != 0,
+                    )*
+                }
+            }
+        }
+    };
+}
+
+transport_opts! {
+    options {
+        /// How many commands a queue pair can have in flight.
+        max_queue_depth: u16;
+        /// How many queue pairs a controller has, its admin queue among them.
+        max_qpairs_per_ctrlr: u16;
+        /// How many bytes of data a command can bring with it.
+        in_capsule_data_size: u32;
+        /// How many bytes a command moves at most; the hosts split what is larger.
+        max_io_size: u32;
+        /// The size in bytes of the buffers that data is moved through.
+        io_unit_size: u32;
+        /// How many commands an admin queue can have in flight.
+        max_aq_depth: u32;
+        /// How many buffers all poll groups share.
+        num_shared_buffers: u32;
+        /// How many of them each poll group keeps for itself.
+        buf_cache_size: u32;
+        /// Whether the target makes and takes away the protection information, of which the hosts then see nothing.
+        dif_insert_or_strip: bool;
+        /// How long a command that is to be aborted is waited for, in seconds.
+        abort_timeout_sec: u32;
+        /// How long a host whose connection is gone is waited for, in milliseconds.
+        association_timeout: u32;
+        /// How often new connections are looked for: the period in microseconds.
+        acceptor_poll_rate: u32;
+        /// Whether data is moved without a copy where the bdev lends its memory.
+        zcopy: bool;
+        /// The shortest keep-alive timeout, in milliseconds: hosts that ask for less have this.
+        #[cfg(spdk_since_25_05)]
+        min_kato: u32;
+        /// What keep-alive timeouts are rounded up to, in units of 100 ms. 0: there is no keep-alive.
+        #[cfg(spdk_since_25_05)]
+        kas: u16;
+    }
+
+    commands {
+        /// Whether hosts are offered Compare.
+        compare: oncs 0;
+        /// Whether hosts are offered Dataset Management, which deallocates blocks.
+        dataset_management: oncs 2;
+        /// Whether hosts are offered Write Zeroes.
+        write_zeroes: oncs 3;
+        /// Whether hosts are offered reservations.
+        reservations: oncs 5;
+        /// Whether hosts are offered Copy.
+        copy: oncs 8;
+        /// Whether hosts are offered Compare and Write as one.
+        compare_and_write: fuses 0;
+    }
+
+    tcp {
+        /// Whether the last piece of the data of a read says that the read succeeded, so that no other message has
+        /// to.
+        c2h_success: bool;
+        /// How many buffers there are for the commands of admin queues and for connecting, where
+        /// [`in_capsule_data_size`](Self::in_capsule_data_size) is smaller than these need.
+        control_msg_num: u16;
+        /// The priority of the connections, as in `socket(7)`.
+        sock_priority: u32;
+    }
+}
