@@ -7,6 +7,7 @@
 
 pub mod disk;
 pub mod log;
+pub mod program;
 pub mod proxy;
 
 use std::fs;
