@@ -59,6 +59,7 @@ impl<E> EventHub<E> {
     }
 
     /// Whether anybody has a stream of it.
+    #[cfg(feature = "nvmf")]
     pub(crate) fn is_heard(&self) -> bool {
         let queues = self.0.queues.borrow();
         queues.iter().any(|queue| queue.strong_count() > 0)

@@ -88,6 +88,7 @@ mod block_on;
 mod buf;
 mod call;
 mod channel;
+#[cfg(feature = "nvmf")]
 mod chore;
 mod completion;
 #[cfg(feature = "config")]
@@ -131,6 +132,7 @@ pub mod metrics;
 pub mod nvme;
 mod nvme_cmd;
 mod nvme_status;
+#[cfg(feature = "nvmf")]
 pub mod nvmf;
 mod op;
 mod options;

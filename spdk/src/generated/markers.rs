@@ -237,3 +237,75 @@ rt::assert_sync!(crate::config::FtlDevice);
 rt::assert_send!(crate::config::Problem);
 #[cfg(feature = "config")]
 rt::assert_sync!(crate::config::Problem);
+#[cfg(feature = "nvmf")]
+rt::assert_not_send_sync!(crate::nvmf::NvmfPaused);
+#[cfg(feature = "nvmf")]
+rt::assert_not_send_sync!(crate::nvmf::NvmfServer);
+#[cfg(feature = "nvmf")]
+rt::assert_not_send_sync!(crate::nvmf::NvmfSubsystem);
+#[cfg(feature = "nvmf")]
+rt::assert_not_send_sync!(crate::nvmf::NvmfTarget);
+#[cfg(feature = "nvmf")]
+rt::assert_send!(crate::nvmf::DhchapDigest);
+#[cfg(feature = "nvmf")]
+rt::assert_sync!(crate::nvmf::DhchapDigest);
+#[cfg(feature = "nvmf")]
+rt::assert_send!(crate::nvmf::DhchapGroup);
+#[cfg(feature = "nvmf")]
+rt::assert_sync!(crate::nvmf::DhchapGroup);
+#[cfg(feature = "nvmf")]
+rt::assert_send!(crate::nvmf::NvmfAddress);
+#[cfg(feature = "nvmf")]
+rt::assert_sync!(crate::nvmf::NvmfAddress);
+#[cfg(feature = "nvmf")]
+rt::assert_send!(crate::nvmf::NvmfDiscoveryFilter);
+#[cfg(feature = "nvmf")]
+rt::assert_sync!(crate::nvmf::NvmfDiscoveryFilter);
+#[cfg(feature = "nvmf")]
+rt::assert_send!(crate::nvmf::NvmfGroupStat);
+#[cfg(feature = "nvmf")]
+rt::assert_sync!(crate::nvmf::NvmfGroupStat);
+#[cfg(feature = "nvmf")]
+rt::assert_send!(crate::nvmf::NvmfHostKeys);
+#[cfg(feature = "nvmf")]
+rt::assert_sync!(crate::nvmf::NvmfHostKeys);
+#[cfg(feature = "nvmf")]
+rt::assert_send!(crate::nvmf::NvmfListenerOpts);
+#[cfg(feature = "nvmf")]
+rt::assert_sync!(crate::nvmf::NvmfListenerOpts);
+#[cfg(feature = "nvmf")]
+rt::assert_send!(crate::nvmf::NvmfNamespace);
+#[cfg(feature = "nvmf")]
+rt::assert_sync!(crate::nvmf::NvmfNamespace);
+#[cfg(feature = "nvmf")]
+rt::assert_send!(crate::nvmf::NvmfNamespaceOpts);
+#[cfg(feature = "nvmf")]
+rt::assert_sync!(crate::nvmf::NvmfNamespaceOpts);
+#[cfg(feature = "nvmf")]
+rt::assert_send!(crate::nvmf::NvmfQueuePair);
+#[cfg(feature = "nvmf")]
+rt::assert_sync!(crate::nvmf::NvmfQueuePair);
+#[cfg(feature = "nvmf")]
+rt::assert_send!(crate::nvmf::NvmfReferral);
+#[cfg(feature = "nvmf")]
+rt::assert_sync!(crate::nvmf::NvmfReferral);
+#[cfg(feature = "nvmf")]
+rt::assert_send!(crate::nvmf::NvmfSubsystemOpts);
+#[cfg(feature = "nvmf")]
+rt::assert_sync!(crate::nvmf::NvmfSubsystemOpts);
+#[cfg(feature = "nvmf")]
+rt::assert_send!(crate::nvmf::NvmfTargetOpts);
+#[cfg(feature = "nvmf")]
+rt::assert_sync!(crate::nvmf::NvmfTargetOpts);
+#[cfg(feature = "nvmf")]
+rt::assert_send!(crate::nvmf::Serve);
+#[cfg(feature = "nvmf")]
+rt::assert_sync!(crate::nvmf::Serve);
+#[cfg(all(feature = "nvmf", feature = "config"))]
+rt::assert_send!(crate::nvmf::NvmfController);
+#[cfg(all(feature = "nvmf", feature = "config"))]
+rt::assert_sync!(crate::nvmf::NvmfController);
+#[cfg(all(feature = "nvmf", spdk_since_24_09))]
+rt::assert_send!(crate::nvmf::NvmfEvent);
+#[cfg(all(feature = "nvmf", spdk_since_24_09))]
+rt::assert_sync!(crate::nvmf::NvmfEvent);

@@ -13,6 +13,7 @@ pub mod nvme;
 #[cfg(feature = "nvme")]
 #[rustfmt::skip]
 pub mod nvme_zns;
+#[cfg(feature = "nvmf")]
 #[rustfmt::skip]
 pub mod nvmf;
 #[rustfmt::skip]
