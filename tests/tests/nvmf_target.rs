@@ -16,9 +16,10 @@ use std::time::Duration;
 use serde_json::json;
 use spdk::nvme::{NvmeController, NvmeCtrlrOpts, TransportId};
 use spdk::nvmf::{
-    AnaState, DhchapGroup, NvmfAddress, NvmfDiscoveryFilter, NvmfEvent, NvmfGroupStat,
-    NvmfHostKeys, NvmfListenerOpts, NvmfNamespaceOpts, NvmfReferral, NvmfServer, NvmfSubsystemOpts,
-    NvmfTarget, NvmfTargetOpts, NvmfTransportOpts, Serve, serve, set_discovery_filter,
+    AnaState, DhchapDigest, DhchapGroup, NvmfAddress, NvmfDiscoveryFilter, NvmfEvent,
+    NvmfGroupStat, NvmfHostKeys, NvmfListenerOpts, NvmfNamespaceOpts, NvmfReferral, NvmfServer,
+    NvmfSubsystemOpts, NvmfTarget, NvmfTargetOpts, NvmfTransportOpts, Serve, serve,
+    set_discovery_filter,
 };
 use spdk::{Errno, ErrorKind, Events, SpdkThread, ThreadHandle};
 use spdk_tests::wait::{after, within};
@@ -794,9 +795,10 @@ async fn next(events: &mut Events<NvmfEvent>) -> NvmfEvent {
 async fn discovery_tells_what_it_should() -> spdk::Result<()> {
     const STRANGER: &str = "nqn.2014-08.org.nvmexpress:stranger";
     let opts = NvmfTargetOpts::new("custom").discovery_filter(NvmfDiscoveryFilter::new().custom());
+    let made = NvmfTarget::create(&opts).await;
     assert!(
-        NvmfTarget::create(&opts).await.is_err(),
-        "there is no filter yet"
+        matches!(kind(&made), Some(ErrorKind::Option { .. })),
+        "{made:?}"
     );
     // The listeners on even ports only.
     set_discovery_filter(|listener, _| listener.socket_addr().port() % 2 == 0)?;
@@ -929,24 +931,7 @@ async fn hosts_authenticate() -> spdk::Result<()> {
         .add_host_with_keys(HOST, &NvmfHostKeys::new("right").controller("wrong"))
         .await?;
     let attach = async |name: &str, key: Option<&str>, controller: Option<&str>| {
-        let at = server.address().socket_addr();
-        let mut params = json!({
-            "name": name, "trtype": "TCP", "adrfam": "IPv4", "subnqn": server.nqn(),
-            "traddr": at.ip().to_string(), "trsvcid": at.port().to_string(), "hostnqn": HOST,
-        });
-        for (name, key) in [("dhchap_key", key), ("dhchap_ctrlr_key", controller)] {
-            if let Some(key) = key {
-                params[name] = key.into();
-            }
-        }
-        let attached: spdk::Result<serde_json::Value> =
-            spdk::rpc::call("bdev_nvme_attach_controller", &params).await;
-        if attached.is_ok() {
-            let params = json!({"name": name});
-            let _: serde_json::Value =
-                spdk::rpc::call("bdev_nvme_detach_controller", &params).await?;
-        }
-        Ok::<_, spdk::Error>(attached.is_ok())
+        attach_as(server.address(), server.nqn(), name, key, controller).await
     };
     assert!(!attach("None", None, None).await?, "a host without a key");
     assert!(
@@ -972,12 +957,63 @@ async fn hosts_authenticate() -> spdk::Result<()> {
     assert_eq!(hosts, ["nqn.2014-08.org.nvmexpress:other", HOST]);
     server.close().await?;
 
-    // A target that takes no hash that its host has.
-    let opts = NvmfTargetOpts::new("digests")
-        .dhchap_digests([])
-        .dhchap_groups(DhchapGroup::ALL.iter().copied());
-    let target = NvmfTarget::create(&opts).await?;
-    target.close().await
+    // Hosts offer every way; the target takes one of its own, if it has any.
+    for (n, digests, groups, works) in [
+        (1, [].as_slice(), DhchapGroup::ALL, false),
+        (2, DhchapDigest::ALL, [].as_slice(), false),
+        (
+            3,
+            [DhchapDigest::Sha384].as_slice(),
+            [DhchapGroup::Ffdhe2048].as_slice(),
+            true,
+        ),
+    ] {
+        let opts = NvmfTargetOpts::new("ways")
+            .dhchap_digests(digests.iter().copied())
+            .dhchap_groups(groups.iter().copied());
+        let target = NvmfTarget::create(&opts).await?;
+        target.add_transport(&NvmfTransportOpts::tcp()).await?;
+        let opts = NvmfSubsystemOpts::new("nqn.2016-06.io.spdk:ways");
+        let subsystem = target.create_subsystem(&opts).await?;
+        subsystem
+            .add_host_with_keys(HOST, &NvmfHostKeys::new("right"))
+            .await?;
+        let at = address();
+        subsystem.listen(at).await?;
+        subsystem.start().await?;
+        let name = format!("Ways{n}");
+        let attached = attach_as(at, subsystem.nqn(), &name, Some("right"), None).await?;
+        assert_eq!(attached, works, "{digests:?} {groups:?}");
+        target.close().await?;
+    }
+    Ok(())
+}
+
+/// Whether a controller is attached with these keys; it is detached again.
+async fn attach_as(
+    at: NvmfAddress,
+    nqn: &str,
+    name: &str,
+    key: Option<&str>,
+    controller: Option<&str>,
+) -> spdk::Result<bool> {
+    let at = at.socket_addr();
+    let mut params = json!({
+        "name": name, "trtype": "TCP", "adrfam": "IPv4", "subnqn": nqn,
+        "traddr": at.ip().to_string(), "trsvcid": at.port().to_string(), "hostnqn": HOST,
+    });
+    for (name, key) in [("dhchap_key", key), ("dhchap_ctrlr_key", controller)] {
+        if let Some(key) = key {
+            params[name] = key.into();
+        }
+    }
+    let attached: spdk::Result<serde_json::Value> =
+        spdk::rpc::call("bdev_nvme_attach_controller", &params).await;
+    if attached.is_ok() {
+        let params = json!({"name": name});
+        let _: serde_json::Value = spdk::rpc::call("bdev_nvme_detach_controller", &params).await?;
+    }
+    Ok(attached.is_ok())
 }
 
 /// Fails if ANA states, groups or the visibility of namespaces are not what hosts see.

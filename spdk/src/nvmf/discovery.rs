@@ -39,6 +39,15 @@ impl NvmfDiscoveryFilter {
         NvmfDiscoveryFilter(self.0 | one.0)
     }
 
+    /// Whether it asks for a function that nobody has set.
+    pub(super) fn lacks_function(self) -> bool {
+        #[cfg(spdk_has_spdk_nvmf_set_custom_discovery_filter)]
+        let is_set = custom::is_set();
+        #[cfg(not(spdk_has_spdk_nvmf_set_custom_discovery_filter))]
+        let is_set = false;
+        self.0 & sys::SPDK_NVMF_TGT_DISCOVERY_MATCH_CUSTOM.0 != 0 && !is_set
+    }
+
     pub(super) fn to_c(self) -> u32 {
         self.0
     }
@@ -82,6 +91,11 @@ mod custom {
             unsafe { sys::spdk_nvmf_set_custom_discovery_filter(Some(ask)) }
         }
         Ok(())
+    }
+
+    pub(super) fn is_set() -> bool {
+        let set = FILTER.read().unwrap_or_else(|poison| poison.into_inner());
+        set.is_some()
     }
 
     unsafe extern "C" fn ask(

@@ -136,6 +136,10 @@ impl NvmfTargetOpts {
             Some(most) => raw.max_subsystems = most,
             None => {}
         }
+        if self.discovery_filter.lacks_function() {
+            let reason = "it asks for a function, and `set_discovery_filter` has set none";
+            return Err(options::refuse("discovery_filter", reason));
+        }
         raw.crdt = self.retry_delays;
         raw.discovery_filter = self.discovery_filter.to_c();
         raw.dhchap_digests = self.digests.iter().fold(0, |all, one| all | one.bit());
