@@ -418,7 +418,8 @@ impl NvmeController {
     /// The home spdk_thread of the controller.
     #[doc(alias = "spdk_nvme_ctrlr_update_firmware")]
     pub async fn download_firmware(&self, image: &[u8]) -> Result<()> {
-        if image.is_empty() || image.len() % 4 != 0 || u32::try_from(image.len()).is_err() {
+        if image.is_empty() || !image.len().is_multiple_of(4) || u32::try_from(image.len()).is_err()
+        {
             let wrong = format!("{} bytes are no whole firmware", image.len());
             let at = At::new("spdk_nvme_ctrlr_update_firmware", self);
             return Err(Fault::invalid(wrong).at(at));
