@@ -43,6 +43,11 @@ static MODULE: Module = Module(UnsafeCell::new(sys::spdk_bdev_module {
     ..unsafe { mem::zeroed() }
 }));
 
+/// For the claims of this crate.
+pub(crate) fn module() -> *mut sys::spdk_bdev_module {
+    ptr::from_ref(&MODULE).cast_mut().cast()
+}
+
 impl BdevDesc {
     /// Claims the device for this descriptor, until it is closed.
     ///
@@ -75,12 +80,7 @@ impl BdevDesc {
         let rc = unsafe {
             sys::spdk_bdev_claim_opts_init(opts.as_mut_ptr(), size);
             (*opts.as_mut_ptr()).shared_claim_key = key;
-            sys::spdk_bdev_module_claim_bdev_desc(
-                desc.as_ptr(),
-                kind,
-                opts.as_mut_ptr(),
-                ptr::from_ref(&MODULE).cast_mut().cast(),
-            )
+            sys::spdk_bdev_module_claim_bdev_desc(desc.as_ptr(), kind, opts.as_mut_ptr(), module())
         };
         match rc {
             0 => Ok(()),

@@ -43,6 +43,8 @@ pub(crate) trait ChannelOwner {
     fn reset(&self, ch: Hold<IoChannelObject>);
     /// The descriptor, if the device is a bdev.
     fn bdev_desc(&self) -> Option<&Handle<BdevDescObject>>;
+    /// Called once the channel was given back.
+    fn is_given_back(&self) {}
 }
 
 // SAFETY: `spdk_put_io_channel` takes the reference that `IoChannel::adopt` was given.
@@ -51,9 +53,10 @@ unsafe impl Object for IoChannelObject {
     type Extra = ChannelExtra;
     const NAME: &'static str = "IoChannel";
 
-    unsafe fn release(ptr: NonNull<Self::C>, _: &Self::Extra) {
+    unsafe fn release(ptr: NonNull<Self::C>, extra: &Self::Extra) {
         // SAFETY: on the channel's spdk_thread, once, with no I/O in flight on it.
         unsafe { sys::spdk_put_io_channel(ptr.as_ptr()) }
+        extra.owner.is_given_back();
     }
 
     fn abort_operations(ch: Hold<Self>, reset: &mut Vec<*const ()>) {

@@ -84,6 +84,8 @@ mod bdev_props;
 mod bdev_qos;
 mod bdev_quiesce;
 mod bdev_zcopy;
+#[cfg(feature = "blob")]
+pub mod blob;
 mod block_on;
 mod buf;
 mod call;

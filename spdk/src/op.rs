@@ -73,7 +73,7 @@ pub trait Complete<Raw>: sealed::Sealed + 'static {
     unsafe fn complete(arg: *mut c_void, raw: Raw);
 }
 
-mod sealed {
+pub(crate) mod sealed {
     pub trait Sealed {}
 }
 

@@ -38,6 +38,10 @@ fn types() {
     sync::<spdk::bdev::Bdev>(); //~ E0277 `Sync` Bdev
     send::<spdk::bdev::BdevDesc>(); //~ E0277 `Send` BdevDesc
     sync::<spdk::bdev::BdevDesc>(); //~ E0277 `Sync` BdevDesc
+    send::<spdk::blob::Blobstore>();
+    sync::<spdk::blob::Blobstore>();
+    send::<spdk::blob::Blob>(); //~ E0277 `Send` Blob
+    sync::<spdk::blob::Blob>(); //~ E0277 `Sync` Blob
     send::<spdk::nvme::NvmeController>(); //~ E0277 `Send` NvmeController
     sync::<spdk::nvme::NvmeController>(); //~ E0277 `Sync` NvmeController
     send::<spdk::nvme::NvmeQpair>(); //~ E0277 `Send` NvmeQpair
@@ -178,6 +182,20 @@ fn types() {
     sync::<spdk::metrics::ThreadMetrics>();
     send::<spdk::bdev::HistogramOptions>();
     sync::<spdk::bdev::HistogramOptions>();
+    send::<spdk::blob::Blobs>(); //~ E0277 `Send` Blobs
+    sync::<spdk::blob::Blobs>(); //~ E0277 `Sync` Blobs
+    send::<spdk::blob::ShallowCopy<'static>>(); //~ E0277 `Send` ShallowCopy
+    sync::<spdk::blob::ShallowCopy<'static>>(); //~ E0277 `Sync` ShallowCopy
+    send::<spdk::blob::BlobId>();
+    sync::<spdk::blob::BlobId>();
+    send::<spdk::blob::BlobInfo>();
+    sync::<spdk::blob::BlobInfo>();
+    send::<spdk::blob::BlobOpts>();
+    sync::<spdk::blob::BlobOpts>();
+    send::<spdk::blob::BsOpts>();
+    sync::<spdk::blob::BsOpts>();
+    send::<spdk::blob::BsType>();
+    sync::<spdk::blob::BsType>();
     send::<spdk::nvme::AcquireKeys>();
     sync::<spdk::nvme::AcquireKeys>();
     send::<spdk::nvme::AddressFamily>();
@@ -320,6 +338,12 @@ fn operations() {
     send_future(spdk::bdev::BdevDesc::zone_appendv); //~ E0277 `Send`
     send_future(spdk::bdev::BdevDesc::zone_append_with_md); //~ E0277 `Send`
     send_future(spdk::bdev::BdevDesc::zone_appendv_with_md); //~ E0277 `Send`
+    send_future(spdk::blob::Blob::write_io_units); //~ E0277 `Send`
+    send_future(spdk::blob::Blob::read_io_units); //~ E0277 `Send`
+    send_future(spdk::blob::Blob::writev_io_units); //~ E0277 `Send`
+    send_future(spdk::blob::Blob::readv_io_units); //~ E0277 `Send`
+    send_future(spdk::blob::Blob::unmap_io_units); //~ E0277 `Send`
+    send_future(spdk::blob::Blob::write_zeroes_io_units); //~ E0277 `Send`
     send_future(spdk::nvme::NvmeController::get_log_page); //~ E0277 `Send`
     send_future(spdk::nvme::NvmeController::get_log_page_ext); //~ E0277 `Send`
     send_future(spdk::nvme::NvmeController::security_receive); //~ E0277 `Send`

@@ -298,15 +298,20 @@ impl Check<'_, '_> {
         }
     }
 
-    /// Who refuses the call is there.
+    /// Who refuses the call is there, and has what to look at.
     fn refusal(&mut self) {
-        let Some(check) = &self.func.entry.check else {
-            return;
-        };
+        let entry = &self.func.entry;
         let has_receiver = |means: &Means<'_>| matches!(means, Means::Receiver(_));
-        if !self.func.params.iter().any(has_receiver) {
-            let message = format!("`{}` has no receiver with a method `{check}`", self.c());
-            self.report(&rules::USELESS, check.as_str(), message);
+        let has_receiver = self.func.params.iter().any(has_receiver);
+        for method in [&entry.check, &entry.within].into_iter().flatten() {
+            if !has_receiver {
+                let message = format!("`{}` has no receiver with a method `{method}`", self.c());
+                self.report(&rules::USELESS, method.as_str(), message);
+            }
+        }
+        if let (Some(within), None) = (&entry.within, &entry.range) {
+            let message = format!("`{}` has no range that `{within}` could refuse", self.c());
+            self.report(&rules::USELESS, within.as_str(), message);
         }
     }
 

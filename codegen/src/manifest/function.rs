@@ -56,6 +56,10 @@ pub struct Function {
     /// hand.
     #[serde(default)]
     pub check: Option<Ident>,
+    /// A method of the receiver that refuses ranges which C does not survive:
+    /// `fn(&self, offset, count) -> Result<(), Fault>`, written by hand. It gets what `range` names.
+    #[serde(default)]
+    pub within: Option<Ident>,
     /// What the caller must see to, where no check can: the wrapper is an `unsafe fn`.
     #[serde(default)]
     pub safety: Option<Reason>,

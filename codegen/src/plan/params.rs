@@ -59,6 +59,13 @@ pub(super) fn parts(func: &Func<'_>, world: &World<'_>, in_op: bool) -> Parts {
         walk.parts.fallible = true;
         walk.parts.checks.push(quote!(self.#check()?;));
     }
+    if let (Some(within), Some(range)) = (&func.entry.within, &func.entry.range) {
+        let within = format_ident!("{}", within.as_str());
+        let range = range.params();
+        let range = range.iter().map(|name| ident(name));
+        walk.parts.fallible = true;
+        walk.parts.checks.push(quote!(self.#within(#(#range),*)?;));
+    }
     for index in 0..func.params.len() {
         walk.param(index);
     }

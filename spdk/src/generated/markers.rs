@@ -113,6 +113,30 @@ rt::assert_sync!(crate::metrics::ThreadMetrics);
 rt::assert_send!(crate::bdev::HistogramOptions);
 #[cfg(spdk_since_25_05)]
 rt::assert_sync!(crate::bdev::HistogramOptions);
+#[cfg(feature = "blob")]
+rt::assert_not_send_sync!(crate::blob::Blobs);
+#[cfg(feature = "blob")]
+rt::assert_not_send_sync!(crate::blob::ShallowCopy<'static>);
+#[cfg(feature = "blob")]
+rt::assert_send!(crate::blob::BlobId);
+#[cfg(feature = "blob")]
+rt::assert_sync!(crate::blob::BlobId);
+#[cfg(feature = "blob")]
+rt::assert_send!(crate::blob::BlobInfo);
+#[cfg(feature = "blob")]
+rt::assert_sync!(crate::blob::BlobInfo);
+#[cfg(feature = "blob")]
+rt::assert_send!(crate::blob::BlobOpts);
+#[cfg(feature = "blob")]
+rt::assert_sync!(crate::blob::BlobOpts);
+#[cfg(feature = "blob")]
+rt::assert_send!(crate::blob::BsOpts);
+#[cfg(feature = "blob")]
+rt::assert_sync!(crate::blob::BsOpts);
+#[cfg(feature = "blob")]
+rt::assert_send!(crate::blob::BsType);
+#[cfg(feature = "blob")]
+rt::assert_sync!(crate::blob::BsType);
 #[cfg(feature = "nvme")]
 rt::assert_send!(crate::nvme::AcquireKeys);
 #[cfg(feature = "nvme")]

@@ -7,6 +7,12 @@ pub mod thread;
 pub mod bdev;
 #[rustfmt::skip]
 pub mod bdev_zone;
+#[cfg(feature = "blob")]
+#[rustfmt::skip]
+pub mod blob;
+#[cfg(feature = "blob")]
+#[rustfmt::skip]
+pub mod blob_bdev;
 #[cfg(feature = "nvme")]
 #[rustfmt::skip]
 pub mod nvme;

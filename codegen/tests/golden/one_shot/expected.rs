@@ -397,8 +397,9 @@ impl Blob {
         offset: u64,
         length: u64,
     ) -> impl rt::Future<Output = rt::Result<()>> + use<'a> {
-        let at = move || rt::At::new("spdk_blob_io_read", self);
+        let at = move || rt::At::new("spdk_blob_io_read", self).blocks(offset, length);
         let start = move |caller: rt::Caller<'_>| {
+            self.ends_in_u64(offset, length)?;
             rt::check_len(payload.len() as u64, length, self.io_unit_size()?)?;
             // SAFETY: the callback runs exactly once, maybe inside the call; `held` keeps `blob`,
             // `channel` and `payload` until then.

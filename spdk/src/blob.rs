@@ -1,0 +1,65 @@
+//! Blobstores: blobs of data on a block device, which are there again after a restart or a loss of power.
+//!
+//! A [`Blobstore`] takes a bdev for itself and divides it into clusters. A [`Blob`] is a number of clusters that
+//! read and write like a device of their own, with attributes; it has a [`BlobId`], and grows, shrinks, and can be
+//! thin: then it gets a cluster only when that is written.
+//!
+//! ```no_run
+//! use spdk::DmaBuf;
+//! use spdk::blob::{BlobOpts, Blobstore};
+//!
+//! # async fn example() -> spdk::Result<()> {
+//! let store = Blobstore::init("Malloc0", None).await?;
+//! let id = store.create_blob(Some(&BlobOpts::new().num_clusters(4))).await?;
+//! let blob = store.open_blob(id, None).await?;
+//! blob.set_xattr("name", b"first").await?;
+//!
+//! let channel = store.alloc_io_channel()?;
+//! let mut buf = DmaBuf::alloc(4096, 4096)?;
+//! buf.fill(0xa5);
+//! blob.write(&channel, &buf, 0).await?;
+//! blob.read(&channel, &mut buf, 0).await?;
+//!
+//! drop(channel);
+//! blob.close().await?;
+//! store.unload().await
+//! # }
+//! ```
+//!
+//! # What runs where
+//!
+//! SPDK allows one spdk_thread, the metadata thread, to change a blobstore: the one that loaded it. Calls from other
+//! spdk_threads go there by a message, and their futures are ready where they are awaited. Only I/O, and what it
+//! needs, stays on its own spdk_thread: each opens the blobs and has the channel that it uses.
+//!
+//! # What is durable when
+//!
+//! What was written to a blob is on the device when the write has ended, as far as the device says so. Where the
+//! clusters of a thin blob are, is as well. The size of a blob, its attributes, and whether it is read-only are durable
+//! after [`Blob::sync`] or [`Blob::close`]. After a crash a store is recovered when it is loaded again, and what had
+//! been synced is there.
+
+mod blobstore;
+mod callbacks;
+mod device;
+mod dump;
+mod handle;
+mod id;
+mod io;
+mod iter;
+mod options;
+mod remote;
+mod shallow_copy;
+mod snapshots;
+mod store;
+mod users;
+mod xattrs;
+
+pub use crate::generated::blob::*;
+pub use blobstore::Blobstore;
+pub use handle::{Blob, BlobInfo};
+pub use id::BlobId;
+pub use iter::Blobs;
+pub use options::{BlobOpts, BsOpts, BsType};
+pub use shallow_copy::ShallowCopy;
+pub use xattrs::Xattrs;

@@ -1,0 +1,669 @@
+//! [`Blobstore`].
+#![allow(unsafe_code)] // Calls what is at home on the metadata thread, there.
+
+use std::cell::Cell;
+use std::ffi::c_int;
+use std::fmt;
+use std::future::Future;
+use std::ptr::NonNull;
+use std::sync::Arc;
+
+use super::callbacks::{BlobOpWithHandleComplete, BsOpWithHandleComplete};
+use super::device::{self, Device};
+use super::handle::{Blob, raw_id, report};
+use super::id::BlobId;
+use super::options::{BlobOpts, BsOpts, BsType};
+use super::remote::{Part, StoreHold, metadata, visit};
+use super::store::{Ending, Store, Use};
+use super::users;
+use crate::call::call;
+use crate::channel::{ChannelOwner, IoChannel, IoChannelObject};
+use crate::error::{At, Describe, Fault, Result};
+use crate::generated::blob::{BlobOpComplete, BlobOpWithIdComplete, BlobOpenOpts, BsOpComplete};
+use crate::handle::{Handle, Hold, Subject};
+use crate::local::{Caller, Here};
+use crate::op::{Submitted, op, status};
+use crate::{Errno, ThreadHandle, sys};
+
+/// A loaded blobstore.
+///
+/// It is a handle of which there can be any number: a clone is another one. They go to other spdk_threads, and
+/// calls through them run on the store's metadata thread, the one that loaded it.
+///
+/// # Drop
+///
+/// The store is unloaded in the background when its last handle and the last of its blobs and channels are gone,
+/// in whatever order that happens. An error of it is only logged: [`Blobstore::unload`] reports it. A store whose
+/// device is removed, or whose metadata thread ends, has its blobs and channels given back as soon as nothing is
+/// in flight on them, wherever they are; they report [`ErrorKind::Gone`](crate::ErrorKind::Gone) then.
+///
+/// # Thread
+///
+/// `Send` and `Sync`. Its calls need an spdk_thread, any one.
+#[doc(alias = "spdk_blob_store")]
+pub struct Blobstore(Arc<Store>);
+
+/// A C function that loads a store: consumes the device, and calls back once.
+type Load = unsafe extern "C" fn(
+    *mut sys::spdk_bs_dev,
+    *mut sys::spdk_bs_opts,
+    sys::spdk_bs_op_with_handle_complete,
+    *mut std::ffi::c_void,
+);
+
+impl Blobstore {
+    /// Makes a blobstore on a bdev. What was on that is lost.
+    ///
+    /// The bdev is opened for writing and claimed, so that nobody else can write to it until the store is
+    /// unloaded. Without `opts`, SPDK's defaults are taken.
+    ///
+    /// Wraps `spdk_bdev_create_bs_dev_ext`, `spdk_bs_bdev_claim` and `spdk_bs_init`.
+    ///
+    /// # Errors
+    ///
+    /// - [`ErrorKind::NoSuchBdev`](crate::ErrorKind::NoSuchBdev): no bdev has this name.
+    /// - `EPERM`: somebody else has claimed the bdev, such as another blobstore.
+    /// - `EINVAL`: an option is wrong. SPDK's log says which.
+    /// - `ENOMEM`: the metadata does not fit, or there is no memory.
+    /// - `EIO`: the device failed.
+    /// - [`ErrorKind::NoThread`](crate::ErrorKind::NoThread) without a current spdk_thread.
+    ///
+    /// # Cancellation
+    ///
+    /// Nothing happens before the first poll. A future that is dropped later abandons the call but does not stop it:
+    /// the store is made, and unloaded then.
+    ///
+    /// # Thread
+    ///
+    /// Any spdk_thread, which is the store's metadata thread then.
+    #[doc(alias = "spdk_bs_init")]
+    #[doc(alias = "spdk_bdev_create_bs_dev_ext")]
+    #[doc(alias = "spdk_bs_bdev_claim")]
+    pub async fn init(bdev: &str, opts: Option<&BsOpts>) -> Result<Self> {
+        Self::begin("spdk_bs_init", sys::spdk_bs_init, bdev, opts).await
+    }
+
+    /// Loads the blobstore that a bdev has.
+    ///
+    /// The bdev is opened for writing and claimed, as by [`Blobstore::init`]. A store that was not unloaded in
+    /// order is recovered from the metadata of its blobs.
+    ///
+    /// Wraps `spdk_bs_load`.
+    ///
+    /// # Errors
+    ///
+    /// `EILSEQ`: the bdev has no blobstore, or a damaged one. `ENXIO`: the store is not of the type in `opts`. And
+    /// those of [`Blobstore::init`].
+    ///
+    /// # Cancellation, thread
+    ///
+    /// As for [`Blobstore::init`].
+    #[doc(alias = "spdk_bs_load")]
+    pub async fn load(bdev: &str, opts: Option<&BsOpts>) -> Result<Self> {
+        Self::begin("spdk_bs_load", sys::spdk_bs_load, bdev, opts).await
+    }
+
+    /// Loads the blobstore that a bdev has, and has it use all of the bdev, which is larger than when the store was
+    /// made.
+    ///
+    /// Wraps `spdk_bs_grow`. [`Blobstore::grow`] does it for a store that is loaded.
+    ///
+    /// # Errors
+    ///
+    /// `ENOSPC`: the store has no room for the metadata of a larger one. And those of [`Blobstore::load`].
+    ///
+    /// # Cancellation, thread
+    ///
+    /// As for [`Blobstore::init`].
+    #[doc(alias = "spdk_bs_grow")]
+    pub async fn load_grown(bdev: &str, opts: Option<&BsOpts>) -> Result<Self> {
+        Self::begin("spdk_bs_grow", sys::spdk_bs_grow, bdev, opts).await
+    }
+
+    async fn begin(
+        operation: &'static str,
+        load: Load,
+        bdev: &str,
+        opts: Option<&BsOpts>,
+    ) -> Result<Self> {
+        let opts = opts.cloned().unwrap_or_default();
+        let mut closed = None;
+        let start = |_: Caller<'_>| {
+            let held = (Here::now()?, Device::open(bdev)?, opts.to_c());
+            closed = Some(held.1.closed());
+            let submit =
+                move |(_, device, opts): &mut (Here, Device, sys::spdk_bs_opts), done, arg| {
+                    // SAFETY: the device is ours, and goes to the call. The options are copied.
+                    unsafe { load(device.give(), opts, done, arg) };
+                    Submitted::Pending
+                };
+            let finish = |(_, device, _): &mut (Here, Device, _), (bs, rc): (*mut _, c_int)| {
+                let loaded = status(rc)
+                    .and_then(|()| NonNull::new(bs).ok_or_else(|| Fault::errno(Errno::ENOMEM)));
+                // SAFETY: it was loaded on this spdk_thread, from this device, for us.
+                loaded.and_then(|bs| unsafe { Blobstore::adopt(bs, device.share()) })
+            };
+            // SAFETY: the call calls back once, on this spdk_thread, and touches nothing of ours but the device,
+            // which it has taken over.
+            Ok(unsafe { op::<BsOpWithHandleComplete, _, _>(submit, finish, held) })
+        };
+        let result = call(start, || At::name(operation, bdev)).await;
+        if let (Err(_), Some(closed)) = (&result, closed) {
+            // Then the bdev can be opened again. An error says that it is.
+            let _ = closed.await;
+        }
+        result.map_err(|error| device::told(bdev, error))
+    }
+
+    /// # Safety
+    /// As for [`Store::adopt`].
+    unsafe fn adopt(
+        bs: NonNull<sys::spdk_blob_store>,
+        device: Device,
+    ) -> std::result::Result<Self, Fault> {
+        // SAFETY: passed on.
+        let store = unsafe { Store::adopt(bs, device) }?;
+        store.add_handle();
+        let this = Blobstore(store);
+        this.0.watch_device();
+        Ok(this)
+    }
+
+    /// Unloads the store, for all of its handles.
+    ///
+    /// What was not synced of its blobs has been written when they were closed. Wraps `spdk_bs_unload`.
+    ///
+    /// # Errors
+    ///
+    /// - `EBUSY`: a blob or a channel of it is open, or a call is in flight. It stays loaded, and another try may
+    ///   go better. Blobs and channels that were dropped do not count, even if something was in flight on them
+    ///   that has ended.
+    /// - `EIO`: the device failed. The store is unloaded all the same, and recovered when it is loaded again.
+    /// - Another errno: it stays loaded.
+    /// - [`ErrorKind::Gone`](crate::ErrorKind::Gone) when it was unloaded before, and
+    ///   [`ErrorKind::NoThread`](crate::ErrorKind::NoThread) without a current spdk_thread.
+    ///
+    /// # Cancellation
+    ///
+    /// Nothing happens before the first poll. A future that is dropped later abandons the unload but does not stop
+    /// it.
+    ///
+    /// # Thread
+    ///
+    /// Any spdk_thread.
+    #[doc(alias = "spdk_bs_unload")]
+    pub async fn unload(&self) -> Result<()> {
+        self.end("spdk_bs_unload", Ending::Unload).await
+    }
+
+    /// Unloads the store, for all of its handles, and overwrites its super block, so that the bdev has none any
+    /// more.
+    ///
+    /// Wraps `spdk_bs_destroy`.
+    ///
+    /// # Errors
+    ///
+    /// `EIO`: the device failed; the store stays loaded. And those of [`Blobstore::unload`].
+    ///
+    /// # Cancellation, thread
+    ///
+    /// As for [`Blobstore::unload`].
+    #[doc(alias = "spdk_bs_destroy")]
+    pub async fn destroy(&self) -> Result<()> {
+        self.end("spdk_bs_destroy", Ending::Destroy).await
+    }
+
+    fn end(&self, operation: &'static str, ending: Ending) -> impl Future<Output = Result<()>> {
+        let at = move || At::new(operation, self);
+        let hold = |_: Caller<'_>| Ok((StoreHold::new(self.0.enter_to_end()?)?, ()));
+        let target = self.0.clone();
+        let call = move |_, _: *mut (), done, arg| {
+            target.try_end(ending, move |rc| report(done, arg, rc));
+        };
+        // SAFETY: `report` is called once, on the metadata thread.
+        unsafe { metadata::<BsOpComplete, _, _, _>(at, hold, call, |_, rc| status(rc)) }
+    }
+
+    /// Has the store use all of the bdev, which has become larger.
+    ///
+    /// Blobs may be open. Wraps `spdk_bdev_update_bs_blockcnt` and `spdk_bs_grow_live`.
+    ///
+    /// # Errors
+    ///
+    /// `ENOSPC`: the store has no room for the metadata of a larger one. `EILSEQ`: the bdev is smaller than the store.
+    /// `EIO`: the device failed. And those of [`Blobstore::open_blob`] about the store.
+    ///
+    /// # Cancellation, thread
+    ///
+    /// As for [`Blobstore::unload`].
+    #[doc(alias = "spdk_bs_grow_live")]
+    #[doc(alias = "spdk_bdev_update_bs_blockcnt")]
+    pub async fn grow(&self) -> Result<()> {
+        let target = self.0.clone();
+        let call = move |bs, _: *mut (), done, arg| {
+            // SAFETY: the store is loaded, from this device, and this is its metadata thread.
+            unsafe {
+                sys::spdk_bdev_update_bs_blockcnt(target.device().as_ptr());
+                sys::spdk_bs_grow_live(bs, done, arg);
+            }
+        };
+        let at = || At::new("spdk_bs_grow_live", self);
+        // SAFETY: as above; it calls back once.
+        unsafe {
+            metadata::<BsOpComplete, _, _, _>(
+                at,
+                |_: Caller<'_>| self.hold(),
+                call,
+                |_, rc| status(rc),
+            )
+        }
+        .await
+    }
+
+    /// What an operation on the store holds.
+    pub(super) fn hold(&self) -> std::result::Result<(StoreHold, ()), Fault> {
+        Ok((StoreHold::new(self.0.enter()?)?, ()))
+    }
+
+    /// Runs a closure with the store on its metadata thread, while it is loaded.
+    pub(super) fn visit<'a, R: Send + 'static>(
+        &'a self,
+        operation: &'static str,
+        f: impl FnOnce(*mut sys::spdk_blob_store) -> std::result::Result<R, Fault> + Send + 'static,
+    ) -> impl Future<Output = Result<R>> + 'a {
+        let at = move || At::new(operation, self);
+        let hold = |_: Caller<'_>| StoreHold::new(self.0.enter()?);
+        // SAFETY: it is loaded, and the closure runs on the metadata thread.
+        unsafe { visit(at, hold, f) }
+    }
+
+    /// Gets the store's I/O channel of the current spdk_thread, for I/O on blobs that are opened there.
+    ///
+    /// It keeps the store loaded. Wraps `spdk_bs_alloc_io_channel`.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`: there was none for [`BsOpts::max_channel_ops`] requests. [`ErrorKind::Gone`](crate::ErrorKind::Gone)
+    /// when the store was unloaded or its device removed. [`ErrorKind::NoThread`](crate::ErrorKind::NoThread) without a
+    /// current spdk_thread.
+    #[doc(alias = "spdk_bs_alloc_io_channel")]
+    #[doc(alias = "spdk_bs_free_io_channel")]
+    pub fn alloc_io_channel(&self) -> Result<IoChannel> {
+        let at = At::new("spdk_bs_alloc_io_channel", self);
+        self.open_channel().map_err(|fault| fault.at(at))
+    }
+
+    fn open_channel(&self) -> std::result::Result<IoChannel, Fault> {
+        let _here = Here::now()?;
+        let part = self.0.enter()?;
+        let bs = self.0.as_ptr();
+        // SAFETY: the store is loaded, and any spdk_thread may have a channel of it.
+        let ch = unsafe { sys::spdk_bs_alloc_io_channel(bs) };
+        let ch = NonNull::new(ch).ok_or_else(|| Fault::errno(Errno::ENOMEM))?;
+        let device = bs.cast_const().cast();
+        let name = self.0.label().into();
+        // SAFETY: the reference was just taken, on this spdk_thread; the use of the store keeps it loaded.
+        let channel =
+            unsafe { IoChannel::adopt(ch, device, name, Box::new(ChannelUse::new(part))) }?;
+        users::add_channel(&self.0, channel.handle());
+        Ok(channel)
+    }
+
+    /// Makes a blob. It is durable when this returns.
+    ///
+    /// Wraps `spdk_bs_create_blob_ext`.
+    ///
+    /// # Errors
+    ///
+    /// - `ENOSPC`: there are not enough free clusters.
+    /// - `ENOMEM`: there is no page for its metadata, or too many calls are in flight, see [`BsOpts::max_md_ops`].
+    /// - `EIO`: the device failed.
+    /// - [`ErrorKind::Gone`](crate::ErrorKind::Gone) when the store was unloaded or its device removed.
+    /// - [`ErrorKind::NoThread`](crate::ErrorKind::NoThread) without a current spdk_thread.
+    ///
+    /// # Cancellation
+    ///
+    /// Nothing happens before the first poll. A future that is dropped later abandons the call but does not stop it:
+    /// the blob is made, and deleted again. Of one that is forgotten, by [`std::mem::forget`], the blob stays, and
+    /// [`Blobstore::blobs`] finds it.
+    ///
+    /// # Thread
+    ///
+    /// Any spdk_thread.
+    #[doc(alias = "spdk_bs_create_blob_ext")]
+    #[doc(alias = "spdk_bs_create_blob")]
+    pub async fn create_blob(&self, opts: Option<&BlobOpts>) -> Result<BlobId> {
+        let default = BlobOpts::default();
+        let opts = opts.unwrap_or(&default);
+        let at = || At::new("spdk_bs_create_blob_ext", self);
+        let hold = |_: Caller<'_>| Ok((self.hold()?.0, opts.to_c()?));
+        // SAFETY: the store is loaded, and this is its metadata thread. It calls back once; the operation keeps
+        // the options, and what they point to.
+        let call = |bs, opts: *mut super::options::CBlobOpts, done, arg| unsafe {
+            sys::spdk_bs_create_blob_ext(bs, &raw const (*opts).raw, done, arg);
+        };
+        // SAFETY: as above.
+        let new = unsafe { metadata::<BlobOpWithIdComplete, _, _, _>(at, hold, call, NewBlob::of) }
+            .await?;
+        Ok(new.keep())
+    }
+
+    /// Opens a blob.
+    ///
+    /// It can be open any number of times. Without `opts`, SPDK's defaults are taken.
+    ///
+    /// Wraps `spdk_bs_open_blob_ext`.
+    ///
+    /// # Errors
+    ///
+    /// - `ENOENT`: there is no such blob.
+    /// - `EINVAL`, `EILSEQ`: its metadata is damaged.
+    /// - `ENOMEM`: too many calls are in flight, see [`BsOpts::max_md_ops`].
+    /// - `EIO`: the device failed.
+    /// - [`ErrorKind::Gone`](crate::ErrorKind::Gone) when the store was unloaded or its device removed.
+    /// - [`ErrorKind::NoThread`](crate::ErrorKind::NoThread) without a current spdk_thread.
+    ///
+    /// # Cancellation
+    ///
+    /// Nothing happens before the first poll. A future that is dropped later abandons the call but does not stop it:
+    /// the blob is opened, and closed again.
+    ///
+    /// # Thread
+    ///
+    /// Any spdk_thread, which the blob belongs to then.
+    #[doc(alias = "spdk_bs_open_blob_ext")]
+    #[doc(alias = "spdk_bs_open_blob")]
+    pub async fn open_blob(&self, id: BlobId, opts: Option<&BlobOpenOpts>) -> Result<Blob> {
+        let opts = opts.cloned().unwrap_or_default();
+        let at = || At::new("spdk_bs_open_blob_ext", self);
+        let hold = |_: Caller<'_>| Ok((self.hold()?.0, opts.to_c()));
+        // SAFETY: the store is loaded, and this is its metadata thread. It calls back once, and copies the options.
+        let call = move |bs, opts: *mut sys::spdk_blob_open_opts, done, arg| unsafe {
+            sys::spdk_bs_open_blob_ext(bs, id.get(), opts, done, arg);
+        };
+        // SAFETY: as above.
+        unsafe { metadata::<BlobOpWithHandleComplete, _, _, _>(at, hold, call, opened) }.await
+    }
+
+    /// Deletes a blob.
+    ///
+    /// A snapshot with one clone gives that what it has.
+    ///
+    /// Wraps `spdk_bs_delete_blob`.
+    ///
+    /// # Errors
+    ///
+    /// `EBUSY`: it is open, or has more than one clone. And those of [`Blobstore::open_blob`].
+    ///
+    /// # Cancellation, thread
+    ///
+    /// As for [`Blobstore::unload`].
+    #[doc(alias = "spdk_bs_delete_blob")]
+    pub async fn delete_blob(&self, id: BlobId) -> Result<()> {
+        // SAFETY: the store is loaded, and this is its metadata thread.
+        let call = move |bs, _: *mut (), done, arg| unsafe {
+            sys::spdk_bs_delete_blob(bs, id.get(), done, arg);
+        };
+        let at = || At::new("spdk_bs_delete_blob", self);
+        let hold = |_: Caller<'_>| self.hold();
+        // SAFETY: as above; it calls back once.
+        unsafe { metadata::<BlobOpComplete, _, _, _>(at, hold, call, |_, rc| status(rc)) }.await
+    }
+
+    /// Says which blob users of the store find first: its super blob, or none.
+    ///
+    /// It is durable when this returns. Wraps `spdk_bs_set_super`.
+    ///
+    /// # Errors
+    ///
+    /// `EIO`: the device failed. And those of [`Blobstore::open_blob`] about the store.
+    ///
+    /// # Cancellation, thread
+    ///
+    /// As for [`Blobstore::unload`].
+    #[doc(alias = "spdk_bs_set_super")]
+    pub async fn set_super_blob(&self, id: Option<BlobId>) -> Result<()> {
+        // SAFETY: the store is loaded, and this is its metadata thread.
+        let call = move |bs, _: *mut (), done, arg| unsafe {
+            sys::spdk_bs_set_super(bs, raw_id(id), done, arg);
+        };
+        let at = || At::new("spdk_bs_set_super", self);
+        let hold = |_: Caller<'_>| self.hold();
+        // SAFETY: as above; it calls back once.
+        unsafe { metadata::<BsOpComplete, _, _, _>(at, hold, call, |_, rc| status(rc)) }.await
+    }
+
+    /// The super blob, if there is one.
+    ///
+    /// Wraps `spdk_bs_get_super`.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Blobstore::open_blob`] about the store.
+    ///
+    /// # Cancellation
+    ///
+    /// It changes nothing, so that nothing is left of a future that is dropped.
+    ///
+    /// # Thread
+    ///
+    /// Any spdk_thread.
+    #[doc(alias = "spdk_bs_get_super")]
+    pub async fn super_blob(&self) -> Result<Option<BlobId>> {
+        // SAFETY: the store is loaded, and this is its metadata thread.
+        let call = |bs, _: *mut (), done, arg| unsafe { sys::spdk_bs_get_super(bs, done, arg) };
+        let at = || At::new("spdk_bs_get_super", self);
+        let hold = |_: Caller<'_>| self.hold();
+        let finish = |_: &StoreHold, (id, rc): (u64, c_int)| match -rc {
+            libc::ENOENT => Ok(None),
+            _ => status(rc).map(|()| BlobId::from_c(id)),
+        };
+        // SAFETY: as above; it calls back once.
+        unsafe { metadata::<BlobOpWithIdComplete, _, _, _>(at, hold, call, finish) }.await
+    }
+
+    /// What the store is for.
+    ///
+    /// # Errors, cancellation, thread
+    ///
+    /// As for [`Blobstore::super_blob`].
+    #[doc(alias = "spdk_bs_get_bstype")]
+    pub async fn bstype(&self) -> Result<BsType> {
+        // SAFETY: the store is loaded, and this is its metadata thread.
+        let read = |bs| Ok(BsType::from_c(unsafe { sys::spdk_bs_get_bstype(bs) }));
+        self.visit("spdk_bs_get_bstype", read).await
+    }
+
+    /// Says what the store is for. It is durable when the store is unloaded.
+    ///
+    /// # Errors, cancellation, thread
+    ///
+    /// As for [`Blobstore::super_blob`].
+    #[doc(alias = "spdk_bs_set_bstype")]
+    pub async fn set_bstype(&self, bstype: BsType) -> Result<()> {
+        let set = move |bs| {
+            // SAFETY: the store is loaded, and this is its metadata thread.
+            unsafe { sys::spdk_bs_set_bstype(bs, bstype.to_c()) };
+            Ok(())
+        };
+        self.visit("spdk_bs_set_bstype", set).await
+    }
+
+    /// How many clusters are free.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Gone`](crate::ErrorKind::Gone) when the store was unloaded or its device removed.
+    #[doc(alias = "spdk_bs_free_cluster_count")]
+    pub fn free_clusters(&self) -> Result<u64> {
+        let _part = self.entered("spdk_bs_free_cluster_count")?;
+        // SAFETY: the store is loaded. It reads a number.
+        Ok(unsafe { sys::spdk_bs_free_cluster_count(self.0.as_ptr()) })
+    }
+
+    /// How many clusters blobs can have altogether.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Blobstore::free_clusters`].
+    #[doc(alias = "spdk_bs_total_data_cluster_count")]
+    pub fn total_clusters(&self) -> Result<u64> {
+        let _part = self.entered("spdk_bs_total_data_cluster_count")?;
+        // SAFETY: the store is loaded. It reads a number.
+        Ok(unsafe { sys::spdk_bs_total_data_cluster_count(self.0.as_ptr()) })
+    }
+
+    /// How large the device may become for [`Blobstore::grow`], in bytes.
+    ///
+    /// # Errors, cancellation, thread
+    ///
+    /// As for [`Blobstore::super_blob`].
+    #[cfg(spdk_has_spdk_bs_get_max_growable_size)]
+    #[doc(alias = "spdk_bs_get_max_growable_size")]
+    pub async fn max_growable_size(&self) -> Result<u64> {
+        // SAFETY: the store is loaded, and this is its metadata thread.
+        let read = |bs| Ok(unsafe { sys::spdk_bs_get_max_growable_size(bs) });
+        self.visit("spdk_bs_get_max_growable_size", read).await
+    }
+
+    fn entered(&self, operation: &'static str) -> Result<Use> {
+        self.0
+            .enter()
+            .map_err(|fault| fault.at(At::new(operation, self)))
+    }
+
+    /// The size of a cluster, in bytes.
+    #[doc(alias = "spdk_bs_get_cluster_size")]
+    pub fn cluster_size(&self) -> u64 {
+        self.0.cluster_size()
+    }
+
+    /// The size of a page of metadata, in bytes.
+    #[doc(alias = "spdk_bs_get_page_size")]
+    pub fn page_size(&self) -> u64 {
+        self.0.page_size()
+    }
+
+    /// The unit of I/O, in bytes: a block of the device.
+    #[doc(alias = "spdk_bs_get_io_unit_size")]
+    pub fn io_unit_size(&self) -> u32 {
+        self.0.io_unit_size()
+    }
+
+    /// The name of the bdev that it is on.
+    pub fn bdev_name(&self) -> &str {
+        self.0.device().name()
+    }
+
+    /// The metadata thread: the spdk_thread that loaded it.
+    pub fn metadata_thread(&self) -> ThreadHandle {
+        ThreadHandle::of(self.0.home().clone())
+    }
+}
+
+/// Makes a handle of a reference to a blob, on the spdk_thread that opens it.
+pub(super) fn opened(
+    hold: &StoreHold,
+    (blob, rc): (*mut sys::spdk_blob, c_int),
+) -> std::result::Result<Blob, Fault> {
+    status(rc)?;
+    let blob = NonNull::new(blob).ok_or_else(|| Fault::errno(Errno::ENOMEM))?;
+    // SAFETY: the call has opened it for us.
+    unsafe { Blob::adopt(blob, hold.part()) }
+}
+
+/// A blob that was just made, and is deleted again if nobody hears of it.
+pub(super) struct NewBlob {
+    id: BlobId,
+    /// A handle, which keeps the store loaded but from its end.
+    store: Option<Blobstore>,
+}
+
+impl NewBlob {
+    pub(super) fn of(
+        hold: &StoreHold,
+        (id, rc): (sys::spdk_blob_id, c_int),
+    ) -> std::result::Result<Self, Fault> {
+        status(rc)?;
+        let id = BlobId::from_c(id).ok_or_else(|| Fault::errno(Errno::EIO))?;
+        hold.store().add_handle();
+        let store = Some(Blobstore(hold.store().clone()));
+        Ok(NewBlob { id, store })
+    }
+
+    pub(super) fn keep(mut self) -> BlobId {
+        self.store = None;
+        self.id
+    }
+}
+
+impl Drop for NewBlob {
+    fn drop(&mut self) {
+        let Some(store) = self.store.take() else {
+            return;
+        };
+        match store.0.enter() {
+            Ok(part) => Store::delete_in_background(part, self.id),
+            Err(why) => {
+                let (label, id) = (store.0.label(), self.id);
+                tracing::error!(%label, %id, %why, "a blob that nobody knows of was not deleted");
+            }
+        }
+    }
+}
+
+/// What keeps the store of a channel loaded, until that is given back: one that is leaked must not.
+struct ChannelUse {
+    store: Arc<Store>,
+    part: Cell<Option<Use>>,
+}
+
+impl ChannelUse {
+    fn new(part: Use) -> Self {
+        ChannelUse {
+            store: part.store().clone(),
+            part: Cell::new(Some(part)),
+        }
+    }
+}
+
+impl ChannelOwner for ChannelUse {
+    fn reset(&self, _: Hold<IoChannelObject>) {
+        let store = self.store.clone();
+        // Refused by a thread that has ended, and then nothing is in flight.
+        self.store.home().send(move || store.device().reset());
+    }
+
+    fn bdev_desc(&self) -> Option<&Handle<crate::bdev::BdevDescObject>> {
+        None
+    }
+
+    fn is_given_back(&self) {
+        self.part.take();
+    }
+}
+
+impl Clone for Blobstore {
+    fn clone(&self) -> Self {
+        self.0.add_handle();
+        Blobstore(self.0.clone())
+    }
+}
+
+impl Drop for Blobstore {
+    fn drop(&mut self) {
+        self.0.remove_handle();
+    }
+}
+
+impl Describe for Blobstore {
+    fn describe(&self) -> String {
+        self.0.label()
+    }
+}
+
+impl fmt::Debug for Blobstore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Blobstore").field(&self.bdev_name()).finish()
+    }
+}

@@ -1,0 +1,504 @@
+//! [`Blob`]: open blobs.
+#![allow(unsafe_code)] // Owns references to `spdk_blob`s, which the metadata thread closes.
+
+use std::cell::Cell;
+use std::ffi::c_int;
+use std::fmt;
+use std::future::Future;
+use std::ptr::NonNull;
+use std::sync::Arc;
+
+use super::id::{BlobId, INVALID};
+use super::remote::{Done, Metadata, Part, StoreHold, metadata, visit};
+use super::store::{self, RawBlob, Store, Use};
+use super::users;
+use crate::channel::{IoChannel, IoChannelObject};
+use crate::error::{At, Describe, Fault, Result};
+use crate::generated::blob::BlobOpComplete;
+use crate::handle::{Handle, Hold, Object, Subject};
+use crate::local::{Caller, begin};
+use crate::op::{op, status};
+use crate::{Errno, sys};
+
+/// An open blob.
+///
+/// I/O on it goes through a channel of its blobstore, [`Blobstore::alloc_io_channel`](super::Blobstore::alloc_io_channel),
+/// in bytes ([`Blob::read`]) or in io units ([`Blob::read_io_units`]). A blob can be open any number of times,
+/// so that several spdk_threads can use it: each opens it for itself.
+///
+/// What changes a blob itself, such as [`Blob::resize`] and [`Blob::set_xattr`], is seen at once, and durable
+/// after [`Blob::sync`] or [`Blob::close`].
+///
+/// # Drop
+///
+/// Dropping it writes what was not synced and closes it, in the background, when what is in flight on it has
+/// ended; calls to the blobstore that come after wait for that. An error of it is only logged:
+/// [`Blob::close`] reports it. It keeps its blobstore loaded until it is closed.
+///
+/// # Thread
+///
+/// `!Send` and `!Sync`: it belongs to the spdk_thread that opened it, and so does its I/O. What changes the
+/// blob itself runs on the metadata thread, by a message if that is another one.
+#[doc(alias = "spdk_blob")]
+pub struct Blob(Handle<BlobObject>);
+
+/// One reference to a `spdk_blob`, given back with `spdk_blob_close`.
+#[doc(hidden)]
+pub enum BlobObject {}
+
+#[doc(hidden)]
+pub struct BlobExtra {
+    id: BlobId,
+    store: Arc<Store>,
+    /// Until it is closed: a handle that is leaked must not keep its store.
+    part: Cell<Option<Use>>,
+}
+
+// SAFETY: the metadata thread closes it, and uses nothing of `Extra`.
+unsafe impl Object for BlobObject {
+    type C = sys::spdk_blob;
+    type Extra = BlobExtra;
+    const NAME: &'static str = "Blob";
+
+    unsafe fn release(ptr: NonNull<Self::C>, extra: &Self::Extra) {
+        let label = Self::label(extra);
+        let closed = move |rc| {
+            if rc != 0 {
+                let errno = Errno::from_code(rc);
+                tracing::error!(%label, %errno, "what was not synced of a dropped blob is lost");
+            }
+        };
+        if let Some(part) = extra.part.take() {
+            // SAFETY: this is the one release of the reference. The closure has a text.
+            unsafe { store::close(part, RawBlob(ptr), closed) };
+        }
+    }
+
+    fn label(extra: &Self::Extra) -> String {
+        format!("blob {} of {}", extra.id, extra.store.label())
+    }
+}
+
+impl Part for Hold<BlobObject> {
+    type C = sys::spdk_blob;
+
+    fn store(&self) -> &Arc<Store> {
+        &self.extra().store
+    }
+
+    fn as_ptr(&self) -> *mut Self::C {
+        self.as_ptr()
+    }
+}
+
+/// What is known of a blob.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct BlobInfo {
+    /// Its ID.
+    pub id: BlobId,
+    /// Its size in clusters.
+    #[doc(alias = "spdk_blob_get_num_clusters")]
+    pub num_clusters: u64,
+    /// How many clusters of the device it has: fewer than its size, if it is thin.
+    #[doc(alias = "spdk_blob_get_num_allocated_clusters")]
+    pub num_allocated_clusters: u64,
+    /// Whether nobody can change it.
+    #[doc(alias = "spdk_blob_is_read_only")]
+    pub is_read_only: bool,
+    /// Whether it is a snapshot that a blob depends on.
+    #[doc(alias = "spdk_blob_is_snapshot")]
+    pub is_snapshot: bool,
+    /// Whether it depends on a snapshot.
+    #[doc(alias = "spdk_blob_is_clone")]
+    pub is_clone: bool,
+    /// Whether it depends on a device outside of its blobstore.
+    #[doc(alias = "spdk_blob_is_esnap_clone")]
+    pub is_esnap_clone: bool,
+    /// Whether it gets clusters when they are written.
+    #[doc(alias = "spdk_blob_is_thin_provisioned")]
+    pub is_thin_provisioned: bool,
+    /// Whether a device that it depends on is not there, so that it takes no I/O.
+    #[doc(alias = "spdk_blob_is_degraded")]
+    pub is_degraded: bool,
+    /// The snapshot that it depends on.
+    #[doc(alias = "spdk_blob_get_parent_snapshot")]
+    pub parent: Option<BlobId>,
+}
+
+impl Blob {
+    /// Takes ownership of a reference.
+    ///
+    /// # Safety
+    /// It is the caller's, of a blob of this store.
+    pub(super) unsafe fn adopt(
+        blob: NonNull<sys::spdk_blob>,
+        part: Use,
+    ) -> std::result::Result<Self, Fault> {
+        // SAFETY: the blob is open. The ID is never changed.
+        let id = BlobId::new(unsafe { sys::spdk_blob_get_id(blob.as_ptr()) });
+        let store = part.store().clone();
+        let part = Cell::new(Some(part));
+        // SAFETY: passed on.
+        let handle: Handle<BlobObject> =
+            unsafe { Handle::adopt(blob, BlobExtra { id, store, part }) }?;
+        users::add_blob(&handle.extra().store, &handle);
+        Ok(Blob(handle))
+    }
+
+    pub(super) fn store(&self) -> &Arc<Store> {
+        &self.0.extra().store
+    }
+
+    /// Its ID.
+    #[doc(alias = "spdk_blob_get_id")]
+    pub fn id(&self) -> BlobId {
+        self.0.extra().id
+    }
+
+    /// What one io unit has, in bytes: a block of the device.
+    #[doc(alias = "spdk_bs_get_io_unit_size")]
+    pub fn io_unit_size(&self) -> u32 {
+        self.store().io_unit_size()
+    }
+
+    /// Its size in clusters, at the moment.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::WrongThread`](crate::ErrorKind::WrongThread) on another spdk_thread than the one that opened
+    /// it, [`ErrorKind::Gone`](crate::ErrorKind::Gone) when the device was removed.
+    #[doc(alias = "spdk_blob_get_num_clusters")]
+    pub fn num_clusters(&self) -> Result<u64> {
+        let blob = self.get("spdk_blob_get_num_clusters")?;
+        // SAFETY: the blob is open. It reads a number.
+        Ok(unsafe { sys::spdk_blob_get_num_clusters(blob.as_ptr()) })
+    }
+
+    /// Its size in io units, at the moment.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Blob::num_clusters`].
+    #[doc(alias = "spdk_blob_get_num_io_units")]
+    pub fn num_io_units(&self) -> Result<u64> {
+        let blob = self.get("spdk_blob_get_num_io_units")?;
+        // SAFETY: the blob is open. It reads a number.
+        Ok(unsafe { sys::spdk_blob_get_num_io_units(blob.as_ptr()) })
+    }
+
+    /// Its size in bytes, at the moment.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Blob::num_clusters`].
+    pub fn size(&self) -> Result<u64> {
+        Ok(self.num_io_units()? * u64::from(self.io_unit_size()))
+    }
+
+    /// For a call that closes it. The caller uses the store meanwhile.
+    pub(super) fn give(&self) -> std::result::Result<RawBlob, Fault> {
+        let blob = self.0.take()?;
+        self.0.extra().part.take();
+        Ok(RawBlob(blob))
+    }
+
+    fn get(&self, operation: &'static str) -> Result<NonNull<sys::spdk_blob>> {
+        begin(|caller| self.0.get(caller)).map_err(|fault| fault.at(At::new(operation, self)))
+    }
+
+    /// Tells what is known of it.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Blob::num_clusters`].
+    ///
+    /// # Cancellation
+    ///
+    /// It changes nothing, so that nothing is left of a future that is dropped.
+    ///
+    /// # Thread
+    ///
+    /// The one that opened it.
+    #[doc(alias = "spdk_blob_get_num_allocated_clusters")]
+    #[doc(alias = "spdk_blob_is_snapshot")]
+    #[doc(alias = "spdk_blob_is_clone")]
+    pub async fn info(&self) -> Result<BlobInfo> {
+        let id = self.id();
+        let store = self.store().clone();
+        let read = move |blob: *mut sys::spdk_blob| {
+            // SAFETY: the blob is open, and its store loaded; this is the metadata thread. These calls read.
+            unsafe {
+                Ok(BlobInfo {
+                    id,
+                    num_clusters: sys::spdk_blob_get_num_clusters(blob),
+                    num_allocated_clusters: sys::spdk_blob_get_num_allocated_clusters(blob),
+                    is_read_only: sys::spdk_blob_is_read_only(blob),
+                    is_snapshot: sys::spdk_blob_is_snapshot(blob),
+                    is_clone: sys::spdk_blob_is_clone(blob),
+                    is_esnap_clone: sys::spdk_blob_is_esnap_clone(blob),
+                    is_thin_provisioned: sys::spdk_blob_is_thin_provisioned(blob),
+                    is_degraded: sys::spdk_blob_is_degraded(blob),
+                    parent: BlobId::from_c(sys::spdk_blob_get_parent_snapshot(
+                        store.as_ptr(),
+                        id.get(),
+                    )),
+                })
+            }
+        };
+        self.visit("spdk_blob_get_num_allocated_clusters", read)
+            .await
+    }
+
+    /// The first io unit from `offset` on that has a cluster of the device, if there is one.
+    ///
+    /// # Errors, cancellation, thread
+    ///
+    /// As for [`Blob::info`].
+    #[doc(alias = "spdk_blob_get_next_allocated_io_unit")]
+    pub async fn next_allocated_io_unit(&self, offset: u64) -> Result<Option<u64>> {
+        const CALL: &str = "spdk_blob_get_next_allocated_io_unit";
+        // SAFETY: the blob is open, and this is the metadata thread.
+        let find = move |blob| unsafe {
+            Ok(in_blob(blob, offset)
+                .map(|offset| sys::spdk_blob_get_next_allocated_io_unit(blob, offset)))
+        };
+        Ok(self.visit(CALL, find).await?.filter(|at| *at != u64::MAX))
+    }
+
+    /// The first io unit from `offset` on that has no cluster of the device, if there is one.
+    ///
+    /// # Errors, cancellation, thread
+    ///
+    /// As for [`Blob::info`].
+    #[doc(alias = "spdk_blob_get_next_unallocated_io_unit")]
+    pub async fn next_unallocated_io_unit(&self, offset: u64) -> Result<Option<u64>> {
+        const CALL: &str = "spdk_blob_get_next_unallocated_io_unit";
+        // SAFETY: the blob is open, and this is the metadata thread.
+        let find = move |blob| unsafe {
+            Ok(in_blob(blob, offset)
+                .map(|offset| sys::spdk_blob_get_next_unallocated_io_unit(blob, offset)))
+        };
+        Ok(self.visit(CALL, find).await?.filter(|at| *at != u64::MAX))
+    }
+
+    /// Makes it larger or smaller, to so many clusters. What is cut off is lost.
+    ///
+    /// It is durable after [`Blob::sync`]. I/O beyond the new end is refused from now on.
+    ///
+    /// Wraps `spdk_blob_resize`.
+    ///
+    /// # Errors
+    ///
+    /// `ENOSPC`: there are not enough free clusters, and it is not thin. `EPERM`: it is read-only. `EBUSY`: another
+    /// resize, snapshot or delete of it has not ended. And those of [`Blob::info`].
+    ///
+    /// # Cancellation
+    ///
+    /// Nothing happens before the first poll. A future that is dropped later abandons the resize but does not
+    /// stop it.
+    ///
+    /// # Thread
+    ///
+    /// The one that opened it.
+    #[doc(alias = "spdk_blob_resize")]
+    pub async fn resize(&self, num_clusters: u64) -> Result<()> {
+        let at = || At::new("spdk_blob_resize", self);
+        let hold = |caller: Caller<'_>| Ok((self.0.hold(caller)?, ()));
+        // SAFETY: the blob is open, and this is the metadata thread. It calls back once, and keeps nothing else.
+        let call = move |blob, _: *mut (), done, arg| unsafe {
+            sys::spdk_blob_resize(blob, num_clusters, done, arg);
+        };
+        // SAFETY: as above.
+        unsafe { metadata::<BlobOpComplete, _, _, _>(at, hold, call, |_, rc| status(rc)) }.await
+    }
+
+    /// Makes what has changed of the blob itself durable: its size, its attributes, and where its clusters are.
+    ///
+    /// When it fails, another try writes again. With SPDK alone it would not, and report success.
+    ///
+    /// Wraps `spdk_blob_sync_md`.
+    ///
+    /// # Errors
+    ///
+    /// `EIO`: the device did not write it. `ENOMEM`: too many calls are in
+    /// flight, see [`BsOpts::max_md_ops`](super::BsOpts::max_md_ops). And those of [`Blob::info`].
+    ///
+    /// # Cancellation, thread
+    ///
+    /// As for [`Blob::resize`].
+    #[doc(alias = "spdk_blob_sync_md")]
+    pub async fn sync(&self) -> Result<()> {
+        let at = || At::new("spdk_blob_sync_md", self);
+        let hold = |caller: Caller<'_>| Ok((self.0.hold(caller)?, ()));
+        let call = move |blob: *mut sys::spdk_blob, _: *mut (), done: Errnos, arg| {
+            let Some(raw) = NonNull::new(blob) else {
+                unreachable!("a blob that is held is open");
+            };
+            // SAFETY: the operation keeps the blob open until its callback.
+            unsafe { store::sync(RawBlob(raw), move |rc| report(done, arg, rc)) };
+        };
+        // SAFETY: `report` is called once, and nothing else is kept.
+        unsafe { metadata::<BlobOpComplete, _, _, _>(at, hold, call, |_, rc| status(rc)) }.await
+    }
+
+    /// Has it refuse everything but reads, from the next [`Blob::sync`] on and for ever.
+    ///
+    /// Wraps `spdk_blob_set_read_only`.
+    ///
+    /// # Errors, thread
+    ///
+    /// As for [`Blob::info`].
+    ///
+    /// # Cancellation
+    ///
+    /// As for [`Blob::resize`].
+    #[doc(alias = "spdk_blob_set_read_only")]
+    pub async fn set_read_only(&self) -> Result<()> {
+        // SAFETY: the blob is open, and this is the metadata thread.
+        let set = |blob| unsafe { status(sys::spdk_blob_set_read_only(blob)) };
+        self.visit("spdk_blob_set_read_only", set).await
+    }
+
+    /// Writes what was not synced, closes it, and waits for that.
+    ///
+    /// Wraps `spdk_blob_close`. Dropping it does the same, without waiting.
+    ///
+    /// # Errors
+    ///
+    /// - `EIO`: the device did not write it. It is closed all the same, and what was not synced is lost.
+    /// - `EBUSY`: I/O is in flight on it, by this handle. It is closed in the background when that has ended.
+    /// - [`ErrorKind::WrongThread`](crate::ErrorKind::WrongThread) on another spdk_thread than the one that
+    ///   opened it, and [`ErrorKind::Gone`](crate::ErrorKind::Gone) when the device was removed. It is dropped
+    ///   then too.
+    ///
+    /// # Cancellation
+    ///
+    /// A future that is dropped closes it too.
+    #[doc(alias = "spdk_blob_close")]
+    pub async fn close(self) -> Result<()> {
+        let label = self.describe();
+        let at = || At::name("spdk_blob_close", &label);
+        let start = |_: Caller<'_>| {
+            begin(|caller| self.0.get(caller))?;
+            let hold = StoreHold::new(self.store().enter()?)?;
+            let part = self.store().enter()?;
+            let mut close = Some((part, self.give()?));
+            let submit =
+                move |(hold, ()): &mut (StoreHold, ()), done: Done<BlobOpComplete>, arg| {
+                    let Some((part, blob)) = close.take() else {
+                        unreachable!("a blob is closed once");
+                    };
+                    // SAFETY: the operation is one of this spdk_thread. The reference was taken from its handle, and
+                    // goes to the metadata thread.
+                    unsafe {
+                        done.call(hold.store(), arg, move |done, arg| {
+                            store::close(part, blob, move |rc| report(done, arg, rc));
+                        })
+                    }
+                };
+            // SAFETY: `report` is called once, and `done` sends it here.
+            Ok(unsafe {
+                op::<Metadata<BlobOpComplete>, _, _>(submit, |_, rc| status(rc), (hold, ()))
+            })
+        };
+        crate::call::call(start, at).await
+    }
+
+    /// Runs a closure with the blob on the metadata thread, while it is open.
+    pub(super) fn visit<'a, R: Send + 'static>(
+        &'a self,
+        operation: &'static str,
+        f: impl FnOnce(*mut sys::spdk_blob) -> std::result::Result<R, Fault> + Send + 'static,
+    ) -> impl Future<Output = Result<R>> + 'a {
+        let at = move || At::new(operation, self);
+        let hold = |caller: Caller<'_>| self.0.hold(caller);
+        // SAFETY: it is open, and the closure runs on the metadata thread.
+        unsafe { visit(at, hold, f) }
+    }
+
+    /// The channel, for an operation on this blob.
+    #[doc(hidden)]
+    #[inline]
+    pub fn channel(
+        &self,
+        ch: &IoChannel,
+        caller: Caller<'_>,
+    ) -> std::result::Result<Hold<IoChannelObject>, Fault> {
+        // First, since the address of a store that is gone may be another one's by now.
+        let hold = ch.handle().hold(caller)?;
+        match hold.extra().device == self.store().as_ptr().cast_const().cast() {
+            true => Ok(hold),
+            false => Err(Fault::wrong_channel(ch)),
+        }
+    }
+
+    /// The size of an io unit, for the check of a buffer's length.
+    #[doc(hidden)]
+    #[inline]
+    pub fn io_unit_size_of(&self) -> std::result::Result<u32, Fault> {
+        Ok(self.io_unit_size())
+    }
+
+    /// Refuses a range whose end SPDK computes as a small number.
+    #[doc(hidden)]
+    #[inline]
+    pub fn ends_in_u64(&self, offset: u64, length: u64) -> std::result::Result<(), Fault> {
+        match offset.checked_add(length) {
+            Some(_) => Ok(()),
+            None => Err(Fault::errno(Errno::EINVAL)),
+        }
+    }
+
+    /// The C object, for calls that this crate does not wrap; null when it is gone.
+    pub fn as_ptr(&self) -> *mut sys::spdk_blob {
+        self.0.as_ptr()
+    }
+}
+
+/// The offset, if it is one of the blob's: SPDK does not look.
+///
+/// # Safety
+/// The blob is open, and this is the metadata thread.
+unsafe fn in_blob(blob: *mut sys::spdk_blob, offset: u64) -> Option<u64> {
+    // SAFETY: passed on.
+    (offset < unsafe { sys::spdk_blob_get_num_io_units(blob) }).then_some(offset)
+}
+
+type Errnos = sys::spdk_blob_op_complete;
+
+/// Ends an operation as C would.
+pub(super) fn report(done: Errnos, arg: *mut std::ffi::c_void, rc: c_int) {
+    if let Some(done) = done {
+        // SAFETY: the function and its context came together, and this is the one call.
+        unsafe { done(arg, rc) }
+    }
+}
+
+/// What C means by an ID, where there may be none.
+pub(super) fn raw_id(id: Option<BlobId>) -> sys::spdk_blob_id {
+    id.map_or(INVALID, BlobId::get)
+}
+
+impl Subject for Blob {
+    type O = BlobObject;
+    fn handle(&self) -> &Handle<BlobObject> {
+        &self.0
+    }
+}
+
+impl Describe for Blob {
+    fn describe(&self) -> String {
+        BlobObject::label(self.0.extra())
+    }
+
+    fn extent(&self) -> Option<(u64, u32)> {
+        Some((self.num_io_units().ok()?, self.io_unit_size()))
+    }
+}
+
+impl fmt::Debug for Blob {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Blob").field(&self.id()).finish()
+    }
+}

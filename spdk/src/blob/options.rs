@@ -1,0 +1,235 @@
+//! How blobstores and blobs are made.
+#![allow(unsafe_code)] // Has SPDK fill option structs with its defaults.
+
+use std::mem::MaybeUninit;
+
+use super::xattrs::{CXattrs, Xattrs};
+use crate::blob::{BlobClearMethod, BsClearMethod};
+use crate::error::Fault;
+use crate::sys;
+
+/// How a blobstore is made or loaded. What is not set is as SPDK does it.
+#[doc(alias = "spdk_bs_opts")]
+#[derive(Clone, Debug, Default)]
+pub struct BsOpts {
+    cluster_size: Option<u32>,
+    num_md_pages: Option<u32>,
+    max_md_ops: Option<u32>,
+    max_channel_ops: Option<u32>,
+    clear_method: Option<BsClearMethod>,
+    bstype: Option<BsType>,
+    force_recover: Option<bool>,
+}
+
+impl BsOpts {
+    /// The defaults of SPDK.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The size of a cluster in bytes, which blobs grow by: a multiple of the page size, 4 KiB. Default: 1 MiB.
+    /// A store that is loaded has the one that it was made with.
+    #[doc(alias = "cluster_sz")]
+    #[must_use]
+    pub fn cluster_size(mut self, bytes: u32) -> Self {
+        self.cluster_size = Some(bytes);
+        self
+    }
+
+    /// How many pages are kept for metadata; every blob needs one at least. Default: one for each cluster. Of no
+    /// effect on a store that is loaded.
+    #[must_use]
+    pub fn num_md_pages(mut self, pages: u32) -> Self {
+        self.num_md_pages = Some(pages);
+        self
+    }
+
+    /// How many calls that read or write metadata there may be at a time. Default: 32.
+    #[must_use]
+    pub fn max_md_ops(mut self, calls: u32) -> Self {
+        self.max_md_ops = Some(calls);
+        self
+    }
+
+    /// How many requests of I/O each channel may have at a time; one more is refused with `ENOMEM`. An I/O needs
+    /// one, or several if it goes over the end of a cluster. Default: 512.
+    #[must_use]
+    pub fn max_channel_ops(mut self, requests: u32) -> Self {
+        self.max_channel_ops = Some(requests);
+        self
+    }
+
+    /// What becomes of the device. Default: [`BsClearMethod::Unmap`]. Of no effect on a store that is loaded.
+    #[must_use]
+    pub fn clear_method(mut self, method: BsClearMethod) -> Self {
+        self.clear_method = Some(method);
+        self
+    }
+
+    /// What the store is for. One that is loaded has to be of this type, unless it is empty. Default: empty.
+    #[must_use]
+    pub fn bstype(mut self, bstype: BsType) -> Self {
+        self.bstype = Some(bstype);
+        self
+    }
+
+    /// Whether a store that was unloaded in order is loaded as if it had not been: from the metadata of its blobs.
+    #[must_use]
+    pub fn force_recover(mut self, value: bool) -> Self {
+        self.force_recover = Some(value);
+        self
+    }
+
+    pub(super) fn to_c(&self) -> sys::spdk_bs_opts {
+        let mut raw = MaybeUninit::<sys::spdk_bs_opts>::zeroed();
+        // SAFETY: it writes at most the size that it is given. Zeroes are a value of every field.
+        let mut raw = unsafe {
+            sys::spdk_bs_opts_init(raw.as_mut_ptr(), size_of::<sys::spdk_bs_opts>());
+            raw.assume_init()
+        };
+        if let Some(value) = self.cluster_size {
+            raw.cluster_sz = value;
+        }
+        if let Some(value) = self.num_md_pages {
+            raw.num_md_pages = value;
+        }
+        if let Some(value) = self.max_md_ops {
+            raw.max_md_ops = value;
+        }
+        if let Some(value) = self.max_channel_ops {
+            raw.max_channel_ops = value;
+        }
+        if let Some(value) = self.clear_method {
+            raw.clear_method = value.to_c();
+        }
+        if let Some(value) = self.bstype {
+            raw.bstype = value.to_c();
+        }
+        if let Some(value) = self.force_recover {
+            raw.force_recover = value.into();
+        }
+        raw
+    }
+}
+
+/// What a blobstore is for: up to 16 bytes, such as `LVOLSTORE`. Without a character it is of no type.
+#[doc(alias = "spdk_bs_type")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BsType([u8; sys::SPDK_BLOBSTORE_TYPE_LENGTH as usize]);
+
+impl BsType {
+    /// A type, from its name.
+    ///
+    /// `None` if that is longer than 16 bytes.
+    pub fn new(name: &str) -> Option<Self> {
+        let mut bytes = [0; sys::SPDK_BLOBSTORE_TYPE_LENGTH as usize];
+        bytes
+            .get_mut(..name.len())?
+            .copy_from_slice(name.as_bytes());
+        Some(BsType(bytes))
+    }
+
+    /// Its bytes; those that it does not need are 0.
+    pub fn as_bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
+
+    pub(super) fn from_c(raw: sys::spdk_bs_type) -> Self {
+        BsType(raw.bstype.map(|byte| byte as u8))
+    }
+
+    pub(super) fn to_c(self) -> sys::spdk_bs_type {
+        sys::spdk_bs_type {
+            bstype: self.0.map(|byte| byte as std::ffi::c_char),
+        }
+    }
+}
+
+/// How a blob is made. What is not set is as SPDK does it: without clusters.
+#[doc(alias = "spdk_blob_opts")]
+#[derive(Clone, Debug, Default)]
+pub struct BlobOpts {
+    num_clusters: Option<u64>,
+    thin_provision: Option<bool>,
+    clear_method: Option<BlobClearMethod>,
+    use_extent_table: Option<bool>,
+    xattrs: Xattrs,
+}
+
+impl BlobOpts {
+    /// The defaults of SPDK.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Its size, in clusters. Default: 0.
+    #[must_use]
+    pub fn num_clusters(mut self, clusters: u64) -> Self {
+        self.num_clusters = Some(clusters);
+        self
+    }
+
+    /// Whether it gets a cluster only when that is written, and reads as zeroes before. Default: `false`.
+    #[must_use]
+    pub fn thin_provision(mut self, value: bool) -> Self {
+        self.thin_provision = Some(value);
+        self
+    }
+
+    /// What becomes of the clusters that it gives up. Default: [`BlobClearMethod::Default`].
+    #[must_use]
+    pub fn clear_method(mut self, method: BlobClearMethod) -> Self {
+        self.clear_method = Some(method);
+        self
+    }
+
+    /// Whether its clusters are listed in pages of their own, so that a thin blob writes less when it gets one.
+    /// Default: `true`.
+    #[must_use]
+    pub fn use_extent_table(mut self, value: bool) -> Self {
+        self.use_extent_table = Some(value);
+        self
+    }
+
+    /// Its first attributes. Default: none.
+    #[must_use]
+    pub fn xattrs(mut self, xattrs: Xattrs) -> Self {
+        self.xattrs = xattrs;
+        self
+    }
+
+    pub(super) fn to_c(&self) -> Result<CBlobOpts, Fault> {
+        let mut raw = MaybeUninit::<sys::spdk_blob_opts>::zeroed();
+        // SAFETY: it writes at most the size that it is given. Zeroes are a value of every field.
+        let mut raw = unsafe {
+            sys::spdk_blob_opts_init(raw.as_mut_ptr(), size_of::<sys::spdk_blob_opts>());
+            raw.assume_init()
+        };
+        if let Some(value) = self.num_clusters {
+            raw.num_clusters = value;
+        }
+        if let Some(value) = self.thin_provision {
+            raw.thin_provision = value;
+        }
+        if let Some(value) = self.clear_method {
+            raw.clear_method = value.to_c();
+        }
+        if let Some(value) = self.use_extent_table {
+            raw.use_extent_table = value;
+        }
+        let xattrs = CXattrs::new(&self.xattrs)?;
+        raw.xattrs = xattrs.raw();
+        Ok(CBlobOpts {
+            raw,
+            _xattrs: xattrs,
+        })
+    }
+}
+
+/// The C struct, and what it points to.
+pub(super) struct CBlobOpts {
+    pub(super) raw: sys::spdk_blob_opts,
+    _xattrs: CXattrs,
+}

@@ -1,0 +1,238 @@
+//! Snapshots and clones.
+#![allow(unsafe_code)] // Calls what is at home on the metadata thread, there.
+
+use std::ffi::c_void;
+use std::future::Future;
+use std::ptr::NonNull;
+
+use super::blobstore::{Blobstore, NewBlob};
+use super::handle::report;
+use super::id::BlobId;
+use super::remote::metadata;
+use super::store::{called, context};
+use super::xattrs::{CXattrs, Xattrs};
+use crate::error::{At, Fault, Result};
+use crate::generated::blob::{BlobOpComplete, BlobOpWithIdComplete};
+use crate::local::Caller;
+use crate::op::status;
+use crate::{Errno, sys};
+
+/// A C function that makes a blob from another one.
+type Make = unsafe extern "C" fn(
+    *mut sys::spdk_blob_store,
+    sys::spdk_blob_id,
+    *const sys::spdk_blob_xattr_opts,
+    sys::spdk_blob_op_with_id_complete,
+    *mut c_void,
+);
+
+/// A C function that copies what a blob has of its parent.
+type Copy = unsafe extern "C" fn(
+    *mut sys::spdk_blob_store,
+    *mut sys::spdk_io_channel,
+    sys::spdk_blob_id,
+    sys::spdk_blob_op_complete,
+    *mut c_void,
+);
+
+impl Blobstore {
+    /// Makes a snapshot of a blob: a read-only blob with what it has now, and with the attributes `xattrs`.
+    ///
+    /// The blob is synced, and is a thin clone of the snapshot from then on. It may be open, and I/O in flight on it.
+    ///
+    /// Wraps `spdk_bs_create_snapshot`.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL`: the blob is read-only. `EBUSY`: another snapshot, resize or delete of it has not ended. `ENOMEM`: there is no page for its metadata, or too many calls are in
+    /// flight. And those of [`Blobstore::open_blob`].
+    ///
+    /// # Cancellation, thread
+    ///
+    /// As for [`Blobstore::create_blob`].
+    #[doc(alias = "spdk_bs_create_snapshot")]
+    pub async fn create_snapshot(&self, id: BlobId, xattrs: &Xattrs) -> Result<BlobId> {
+        const CALL: &str = "spdk_bs_create_snapshot";
+        self.make(CALL, sys::spdk_bs_create_snapshot, id, xattrs)
+            .await
+    }
+
+    /// Makes a clone of a read-only blob: a thin blob that reads as that, until it is written, with the attributes
+    /// `xattrs`.
+    ///
+    /// Wraps `spdk_bs_create_clone`.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL`: the blob is not read-only. And those of [`Blobstore::create_snapshot`].
+    ///
+    /// # Cancellation, thread
+    ///
+    /// As for [`Blobstore::create_blob`].
+    #[doc(alias = "spdk_bs_create_clone")]
+    pub async fn create_clone(&self, id: BlobId, xattrs: &Xattrs) -> Result<BlobId> {
+        const CALL: &str = "spdk_bs_create_clone";
+        self.make(CALL, sys::spdk_bs_create_clone, id, xattrs).await
+    }
+
+    async fn make(
+        &self,
+        operation: &'static str,
+        make: Make,
+        id: BlobId,
+        xattrs: &Xattrs,
+    ) -> Result<BlobId> {
+        let at = || At::new(operation, self);
+        let hold = |_: Caller<'_>| {
+            let xattrs = CXattrs::new(xattrs)?;
+            Ok((self.hold()?.0, (xattrs.raw(), xattrs)))
+        };
+        // SAFETY: the store is loaded, and this is its metadata thread. It calls back once; the operation keeps the
+        // attributes, and what they point to.
+        let call = move |bs, kept: *mut (sys::spdk_blob_xattr_opts, CXattrs), done, arg| unsafe {
+            make(bs, id.get(), &raw const (*kept).0, done, arg);
+        };
+        // SAFETY: as above.
+        let new = unsafe { metadata::<BlobOpWithIdComplete, _, _, _>(at, hold, call, NewBlob::of) };
+        Ok(new.await?.keep())
+    }
+
+    /// The clones of a snapshot.
+    ///
+    /// Wraps `spdk_blob_get_clones`.
+    ///
+    /// # Errors, cancellation, thread
+    ///
+    /// As for [`Blobstore::super_blob`].
+    #[doc(alias = "spdk_blob_get_clones")]
+    pub async fn clones(&self, id: BlobId) -> Result<Vec<BlobId>> {
+        // SAFETY: the store is loaded, and this is its metadata thread.
+        self.visit("spdk_blob_get_clones", move |bs| unsafe { clones(bs, id) })
+            .await
+    }
+
+    /// The snapshot that a blob depends on, if there is one.
+    ///
+    /// Wraps `spdk_blob_get_parent_snapshot`.
+    ///
+    /// # Errors, cancellation, thread
+    ///
+    /// As for [`Blobstore::super_blob`].
+    #[doc(alias = "spdk_blob_get_parent_snapshot")]
+    pub async fn parent(&self, id: BlobId) -> Result<Option<BlobId>> {
+        let read = move |bs| {
+            // SAFETY: the store is loaded, and this is its metadata thread.
+            let parent = unsafe { sys::spdk_blob_get_parent_snapshot(bs, id.get()) };
+            Ok(BlobId::from_c(parent))
+        };
+        self.visit("spdk_blob_get_parent_snapshot", read).await
+    }
+
+    /// Gives a blob all of its clusters, with what it has of its parents, so that it depends on none and is not thin
+    /// any more.
+    ///
+    /// Wraps `spdk_bs_inflate_blob`.
+    ///
+    /// # Errors
+    ///
+    /// `ENOSPC`: there are not enough free clusters. `EBUSY`: another call has it locked. And those of
+    /// [`Blobstore::open_blob`].
+    ///
+    /// # Cancellation, thread
+    ///
+    /// As for [`Blobstore::unload`].
+    #[doc(alias = "spdk_bs_inflate_blob")]
+    pub async fn inflate_blob(&self, id: BlobId) -> Result<()> {
+        self.copy("spdk_bs_inflate_blob", sys::spdk_bs_inflate_blob, id)
+            .await
+    }
+
+    /// Gives a blob what it has of its parent, so that it depends on the parent of that, or on none. It stays thin.
+    ///
+    /// Wraps `spdk_bs_blob_decouple_parent`.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL`: it has no parent. And those of [`Blobstore::inflate_blob`].
+    ///
+    /// # Cancellation, thread
+    ///
+    /// As for [`Blobstore::unload`].
+    #[doc(alias = "spdk_bs_blob_decouple_parent")]
+    pub async fn decouple_parent(&self, id: BlobId) -> Result<()> {
+        const CALL: &str = "spdk_bs_blob_decouple_parent";
+        self.copy(CALL, sys::spdk_bs_blob_decouple_parent, id).await
+    }
+
+    fn copy(
+        &self,
+        operation: &'static str,
+        copy: Copy,
+        id: BlobId,
+    ) -> impl Future<Output = Result<()>> {
+        let at = move || At::new(operation, self);
+        let hold = |_: Caller<'_>| self.hold();
+        let call = move |bs, _: *mut (), done, arg| {
+            // SAFETY: the store is loaded, and this is its metadata thread.
+            let Some(channel) = NonNull::new(unsafe { sys::spdk_bs_alloc_io_channel(bs) }) else {
+                return report(done, arg, -libc::ENOMEM);
+            };
+            let arg = context(move |rc| {
+                // SAFETY: it was allocated above, on this spdk_thread, and the call has ended.
+                unsafe { sys::spdk_bs_free_io_channel(channel.as_ptr()) };
+                report(done, arg, rc);
+            });
+            // SAFETY: as above; the channel stays until the callback, which comes once.
+            unsafe { copy(bs, channel.as_ptr(), id.get(), Some(called), arg) };
+        };
+        // SAFETY: `report` is called once, and the callback keeps what C uses.
+        unsafe { metadata::<BlobOpComplete, _, _, _>(at, hold, call, |_, rc| status(rc)) }
+    }
+
+    /// Makes a snapshot the parent of a blob, which reads as that where it has no clusters of its own.
+    ///
+    /// The blob is thin, or a clone already, and has the size of the snapshot.
+    ///
+    /// Wraps `spdk_bs_blob_set_parent`.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL`: the snapshot is none, the sizes differ, or the blob is neither thin nor a clone. `EEXIST`: it is its
+    /// parent already. And those of [`Blobstore::open_blob`].
+    ///
+    /// # Cancellation, thread
+    ///
+    /// As for [`Blobstore::unload`].
+    #[doc(alias = "spdk_bs_blob_set_parent")]
+    pub async fn set_parent(&self, id: BlobId, snapshot: BlobId) -> Result<()> {
+        // SAFETY: the store is loaded, and this is its metadata thread.
+        let call = move |bs, _: *mut (), done, arg| unsafe {
+            sys::spdk_bs_blob_set_parent(bs, id.get(), snapshot.get(), done, arg);
+        };
+        let at = || At::new("spdk_bs_blob_set_parent", self);
+        let hold = |_: Caller<'_>| self.hold();
+        // SAFETY: as above; it calls back once.
+        unsafe { metadata::<BlobOpComplete, _, _, _>(at, hold, call, |_, rc| status(rc)) }.await
+    }
+}
+
+/// # Safety
+/// The store is loaded, and this is its metadata thread.
+unsafe fn clones(
+    bs: *mut sys::spdk_blob_store,
+    id: BlobId,
+) -> std::result::Result<Vec<BlobId>, Fault> {
+    let mut count = 0;
+    // SAFETY: passed on; without a place for IDs it tells their number.
+    let rc = unsafe { sys::spdk_blob_get_clones(bs, id.get(), std::ptr::null_mut(), &mut count) };
+    if rc == 0 || count == 0 {
+        return Ok(Vec::new());
+    }
+    let mut ids: Vec<sys::spdk_blob_id> = vec![0; count];
+    // SAFETY: passed on; there is a place for so many.
+    let rc = unsafe { sys::spdk_blob_get_clones(bs, id.get(), ids.as_mut_ptr(), &mut count) };
+    match rc {
+        0 => Ok(ids.into_iter().take(count).map(BlobId::new).collect()),
+        rc => Err(Fault::errno(Errno::from_code(rc))),
+    }
+}

@@ -1,0 +1,312 @@
+//! Devices that fail, are full or are removed.
+
+use serde_json::json;
+use spdk::blob::{BlobId, BlobOpts, Blobstore, Xattrs};
+use spdk::{Bdev, DmaBuf, Errno, ErrorKind, Gone, spawn_local};
+use spdk_tests::wait::within;
+use spdk_tests::{kind, pattern, poll_once, rpc};
+
+use crate::{
+    CLUSTER, UNIT, assert_errno, buffer, check, file, new_blob, new_file, of, opts, write,
+};
+
+/// Fails if something is given that is not there, or what is there cannot be used any more afterwards.
+#[spdk::test(bdevs(bdev_malloc_create(name = "M", num_blocks = 16384, block_size = UNIT)))]
+async fn out_of_space() -> spdk::Result<()> {
+    let store = Blobstore::init("M", Some(&opts().num_md_pages(4))).await?;
+    let free = store.free_clusters()?;
+    assert_errno(store.create_blob(Some(&of(free + 1))).await, Errno::ENOSPC);
+    assert_eq!(store.free_clusters()?, free);
+    let blob = new_blob(&store, &of(1)).await?;
+    let ch = store.alloc_io_channel()?;
+    write(&blob, &ch, 0, CLUSTER, 1).await?;
+    assert_errno(blob.resize(free + 1).await, Errno::ENOSPC);
+    assert_eq!(blob.num_clusters()?, 1);
+
+    // A thin one promises more than there is.
+    let thin = BlobOpts::new()
+        .num_clusters(2 * free)
+        .thin_provision(true)
+        .use_extent_table(false);
+    let thin = new_blob(&store, &thin).await?;
+    let mut cluster = 0;
+    let full = loop {
+        match write(&thin, &ch, cluster * CLUSTER, 8, 2).await {
+            Ok(()) => cluster += 1,
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(
+        (full.errno(), cluster),
+        (Some(Errno::ENOSPC), free - 1),
+        "{full}"
+    );
+    check(&thin, &ch, 0, 8, 2).await?;
+    check(&thin, &ch, (cluster - 1) * CLUSTER, 8, 2).await?;
+    check(&blob, &ch, 0, CLUSTER, 1).await?;
+    let id = thin.id();
+    drop(thin);
+    store.delete_blob(id).await?;
+    assert_eq!(store.free_clusters()?, free - 1);
+
+    // No page for the metadata of another one.
+    let mut ids = Vec::new();
+    let none = loop {
+        match store.create_blob(None).await {
+            Ok(id) => ids.push(id),
+            Err(error) => break error,
+        }
+        assert!(ids.len() < 4, "{ids:?}");
+    };
+    assert_eq!(none.errno(), Some(Errno::ENOMEM), "{none}");
+    store.delete_blob(ids[0]).await?;
+    store.create_blob(None).await?;
+    check(&blob, &ch, 0, CLUSTER, 1).await
+}
+
+/// Fails if a blob can be read beyond its new end, or loses what is before that.
+#[spdk::test(bdevs(bdev_malloc_create(name = "M", num_blocks = 16384, block_size = UNIT)))]
+async fn a_resize_below_the_content() -> spdk::Result<()> {
+    let store = Blobstore::init("M", Some(&opts())).await?;
+    let free = store.free_clusters()?;
+    let blob = new_blob(&store, &of(4)).await?;
+    let ch = store.alloc_io_channel()?;
+    write(&blob, &ch, 0, 4 * CLUSTER, 1).await?;
+    blob.resize(1).await?;
+    blob.sync().await?;
+    assert_eq!(store.free_clusters()?, free - 1);
+    assert_errno(check(&blob, &ch, CLUSTER, 1, 1).await, Errno::EINVAL);
+    assert_errno(check(&blob, &ch, CLUSTER - 1, 2, 1).await, Errno::EINVAL);
+    check(&blob, &ch, 0, CLUSTER, 1).await?;
+    blob.resize(0).await?;
+    assert_errno(check(&blob, &ch, 0, 1, 1).await, Errno::EINVAL);
+    blob.close().await?;
+    drop(ch);
+    store.unload().await
+}
+
+/// So many operations of a kind fail from now on; those of the kind `clear` do not.
+async fn inject(io_type: &str, num: u32) -> spdk::Result<()> {
+    let params = json!({
+        "name": "EE_M", "io_type": io_type, "error_type": "failure", "num": num,
+    });
+    spdk::rpc::call::<bool>("bdev_error_inject_error", &params)
+        .await
+        .map(drop)
+}
+
+/// Fails if what the device did not write is reported as written, at once or by the next sync, or if the store cannot go
+/// on.
+#[spdk::test(
+    bdevs(
+        bdev_malloc_create(name = "M", num_blocks = 16384, block_size = UNIT),
+        bdev_error_create(base_name = "M"),
+    ),
+    rpc_addr = &rpc::address(),
+)]
+async fn the_device_fails() -> spdk::Result<()> {
+    let store = Blobstore::init("EE_M", Some(&opts())).await?;
+    let blob = new_blob(&store, &of(2)).await?;
+    let ch = store.alloc_io_channel()?;
+    write(&blob, &ch, 0, CLUSTER, 1).await?;
+    inject("write", 1000).await?;
+    assert_errno(write(&blob, &ch, 0, 8, 2).await, Errno::EIO);
+    blob.set_xattr("name", b"value").await?;
+    assert_errno(blob.sync().await, Errno::EIO);
+    let created = store.create_blob(Some(&of(1))).await;
+    assert!(created.is_err(), "{created:?}");
+    assert_errno(store.set_super_blob(Some(blob.id())).await, Errno::EIO);
+    inject("clear", 1).await?;
+    blob.sync().await?;
+    inject("read", 1).await?;
+    assert_errno(check(&blob, &ch, 0, 8, 1).await, Errno::EIO);
+    check(&blob, &ch, 8, CLUSTER - 8, 1).await?;
+
+    // A close writes too.
+    blob.set_xattr("name", b"another value").await?;
+    let id = blob.id();
+    inject("write", 1000).await?;
+    assert_errno(blob.close().await, Errno::EIO);
+    inject("clear", 1).await?;
+    let blob = store.open_blob(id, None).await?;
+    assert_eq!(
+        blob.xattrs().await?,
+        Xattrs::from([("name".to_owned(), b"value".to_vec())])
+    );
+    check(&blob, &ch, 8, CLUSTER - 8, 1).await?;
+    blob.close().await?;
+    drop(ch);
+    store.unload().await?;
+    let store = Blobstore::load("EE_M", Some(&opts())).await?;
+    let blob = store.open_blob(id, None).await?;
+    let ch = store.alloc_io_channel()?;
+    check(&blob, &ch, 8, CLUSTER - 8, 1).await
+}
+
+/// Fails if a bdev that is no blobstore is taken for one, or two stores get one.
+#[spdk::test(bdevs(
+    bdev_malloc_create(name = "M", num_blocks = 16384, block_size = UNIT),
+    bdev_malloc_create(name = "Tiny", num_blocks = 16, block_size = UNIT),
+))]
+async fn foreign_and_taken_devices() -> spdk::Result<()> {
+    assert_errno(Blobstore::load("M", None).await, Errno::EILSEQ);
+    let dump = Blobstore::dump("M").await?;
+    assert!(dump.contains("Mismatch"), "{dump}");
+    for result in [
+        Blobstore::init("None", None).await,
+        Blobstore::load("a name with a \0", None).await,
+    ] {
+        assert!(
+            matches!(kind(&result), Some(ErrorKind::NoSuchBdev { .. })),
+            "{result:?}"
+        );
+    }
+    let wrong = Blobstore::init("M", Some(&opts().cluster_size(1000))).await;
+    assert_errno(wrong, Errno::EINVAL);
+    assert!(Blobstore::init("Tiny", Some(&opts())).await.is_err());
+
+    let store = Blobstore::init("M", Some(&opts())).await?;
+    assert_errno(Blobstore::load("M", None).await, Errno::EPERM);
+    assert_errno(Blobstore::init("M", None).await, Errno::EPERM);
+    assert_errno(Bdev::find("M")?.open(true), Errno::EPERM);
+    store.create_blob(None).await?;
+    store.unload().await?;
+
+    // A super block with a byte that is wrong.
+    let desc = Bdev::find("M")?.open(true)?;
+    let ch = desc.get_io_channel()?;
+    let mut buf = DmaBuf::alloc(4096, 4096)?;
+    desc.read(&ch, &mut buf, 0).await?;
+    buf[100] ^= 1;
+    desc.write(&ch, &buf, 0).await?;
+    drop((ch, desc));
+    assert_errno(Blobstore::load("M", None).await, Errno::EILSEQ);
+    Ok(())
+}
+
+/// Fails if a removal waits for handles, or loses operations in flight, or a handle reaches what is gone.
+#[spdk::test(
+    bdevs(
+        bdev_malloc_create(name = "M", num_blocks = 16384, block_size = UNIT),
+        bdev_delay_create(
+            base_bdev_name = "M", name = "D",
+            avg_read_latency = 50_000, p99_read_latency = 50_000,
+            avg_write_latency = 0, p99_write_latency = 0,
+        ),
+    ),
+    rpc_addr = &rpc::address(),
+)]
+async fn the_device_is_removed() -> spdk::Result<()> {
+    let store = Blobstore::init("D", Some(&opts())).await?;
+    let blob = new_blob(&store, &of(2)).await?;
+    let dirty = new_blob(&store, &of(1)).await?;
+    dirty.set_xattr("not", b"synced").await?;
+    let ch = store.alloc_io_channel()?;
+    write(&blob, &ch, 0, CLUSTER, 1).await?;
+    let mut buf = buffer(8)?;
+    let mut read = Box::pin(blob.read_io_units(&ch, &mut buf, 0, 8));
+    assert!(poll_once(read.as_mut()).is_pending());
+    let removal = spawn_local(rpc::call("bdev_delay_delete", json!({"name": "D"})))?;
+    // It ends, whichever way.
+    let _ = within("the read in flight", read).await;
+    within("the removal", removal).await?;
+
+    let removed = |result: spdk::Result<()>| {
+        let is_removed = matches!(
+            kind(&result),
+            Some(ErrorKind::Gone {
+                why: Gone::Removed,
+                ..
+            })
+        );
+        assert!(is_removed, "{result:?}");
+    };
+    removed(blob.read_io_units(&ch, &mut buf, 0, 8).await);
+    removed(blob.resize(1).await);
+    removed(blob.num_clusters().map(drop));
+    removed(dirty.close().await);
+    removed(store.create_blob(None).await.map(drop));
+    removed(store.free_clusters().map(drop));
+    removed(store.alloc_io_channel().map(drop));
+    removed(store.unload().await);
+    assert!(ch.as_ptr().is_null() && blob.as_ptr().is_null());
+    let again = Blobstore::load("D", None).await;
+    assert!(
+        matches!(kind(&again), Some(ErrorKind::NoSuchBdev { .. })),
+        "{again:?}"
+    );
+
+    // What was synced, or closed, is on the device below.
+    let store = Blobstore::load("M", Some(&opts())).await?;
+    let id = blob.id();
+    let blob = store.open_blob(id, None).await?;
+    let ch = store.alloc_io_channel()?;
+    check(&blob, &ch, 0, CLUSTER, 1).await
+}
+
+/// Fails if too much in flight on a channel is not refused, or something is lost by that.
+#[spdk::test(bdevs(bdev_malloc_create(name = "M", num_blocks = 16384, block_size = UNIT)))]
+async fn more_than_a_channel_takes() -> spdk::Result<()> {
+    let store = Blobstore::init("M", Some(&opts().max_channel_ops(4))).await?;
+    let blob = new_blob(&store, &of(2)).await?;
+    let ch = store.alloc_io_channel()?;
+    write(&blob, &ch, 0, CLUSTER, 1).await?;
+    let mut bufs: Vec<DmaBuf> = (0..8).map(|_| buffer(8)).collect::<Result<_, _>>()?;
+    let reads = bufs
+        .iter_mut()
+        .zip(0..)
+        .map(|(buf, place)| blob.read_io_units(&ch, buf, place * 8, 8));
+    let ends = futures_util::future::join_all(reads).await;
+    let refused: Vec<_> = ends.iter().filter_map(|end| end.as_ref().err()).collect();
+    assert_eq!(refused.len(), 4, "{refused:?}");
+    assert!(
+        refused
+            .iter()
+            .all(|error| error.errno() == Some(Errno::ENOMEM)),
+        "{refused:?}"
+    );
+    for ((buf, end), place) in bufs.iter().zip(&ends).zip(0..) {
+        if end.is_ok() {
+            pattern::assert_is(buf, UNIT, place * 8, 1);
+        }
+    }
+    check(&blob, &ch, 0, CLUSTER, 1).await
+}
+
+/// Fails if what a store does not have is found.
+#[spdk::test(bdevs(bdev_malloc_create(name = "M", num_blocks = 16384, block_size = UNIT)))]
+async fn blobs_that_are_not_there() -> spdk::Result<()> {
+    let store = Blobstore::init("M", Some(&opts())).await?;
+    store.create_blob(None).await?;
+    for id in [0, 1, 1 << 32 | 77, u64::MAX - 2, u64::MAX].map(BlobId::new) {
+        assert_errno(store.open_blob(id, None).await, Errno::ENOENT);
+        assert_errno(store.delete_blob(id).await, Errno::ENOENT);
+        assert_errno(store.inflate_blob(id).await, Errno::ENOENT);
+        assert_eq!(store.clones(id).await?, []);
+        assert_eq!(store.parent(id).await?, None);
+    }
+    Ok(())
+}
+
+/// Fails if one of many blobs that are dropped at once stays open, since SPDK has no room for so many closes.
+#[spdk::test(bdevs(bdev_aio_create(name = "A", filename = new_file(), block_size = UNIT)))]
+async fn more_closes_than_there_is_room_for() -> spdk::Result<()> {
+    let store = Blobstore::init("A", Some(&opts().max_md_ops(4))).await;
+    assert!(std::fs::remove_file(file()).is_ok());
+    let store = store?;
+    let mut blobs = Vec::new();
+    for number in 0..40_u8 {
+        let blob = new_blob(&store, &of(1)).await?;
+        blob.set_xattr("number", &[number]).await?;
+        blobs.push(blob);
+    }
+    let ids: Vec<_> = blobs.iter().map(|blob| blob.id()).collect();
+    drop(blobs);
+    store.unload().await?;
+    let store = Blobstore::load("A", Some(&opts())).await?;
+    for (id, number) in ids.into_iter().zip(0_u8..) {
+        let blob = store.open_blob(id, None).await?;
+        assert_eq!(blob.xattr("number").await?, Some(vec![number]));
+    }
+    Ok(())
+}

@@ -1,0 +1,155 @@
+//! Stores and blobs of other spdk_threads than the metadata thread.
+
+use spdk::blob::{BlobId, Blobstore, Xattrs};
+use spdk::{Errno, ErrorKind, SpdkApp, SpdkThread, ThreadHandle, spawn_on};
+use spdk_tests::kind;
+use spdk_tests::wait::within;
+
+use crate::{CLUSTER, UNIT, assert_errno, check, new_blob, of, opts, write};
+
+fn current() -> String {
+    SpdkThread::get_current().map_or_else(String::new, |thread| thread.name().to_owned())
+}
+
+/// Everything that there is to do with a store.
+async fn all(store: Blobstore, generation: u64) -> spdk::Result<BlobId> {
+    let home = current();
+    let blob = new_blob(&store, &of(2)).await?;
+    let id = blob.id();
+    let ch = store.alloc_io_channel()?;
+    write(&blob, &ch, 0, 2 * CLUSTER, generation).await?;
+    blob.set_xattr("generation", &generation.to_le_bytes())
+        .await?;
+    blob.resize(3).await?;
+    write(&blob, &ch, 2 * CLUSTER, CLUSTER, generation).await?;
+    blob.sync().await?;
+    let snapshot = store.create_snapshot(id, &Xattrs::new()).await?;
+    write(&blob, &ch, CLUSTER, 8, generation + 1).await?;
+    assert_eq!(store.clones(snapshot).await?, [id]);
+    let old = store.open_blob(snapshot, None).await?;
+    check(&old, &ch, 0, 3 * CLUSTER, generation).await?;
+    old.close().await?;
+    store.inflate_blob(id).await?;
+    store.delete_blob(snapshot).await?;
+    assert_errno(store.open_blob(snapshot, None).await, Errno::ENOENT);
+    check(&blob, &ch, 0, CLUSTER, generation).await?;
+    check(&blob, &ch, CLUSTER, 8, generation + 1).await?;
+    assert_eq!(blob.info().await?.num_clusters, 3);
+    blob.close().await?;
+    assert_eq!(current(), home);
+    Ok(id)
+}
+
+/// Fails if a call of another core runs there, or its answer does not come back there.
+#[spdk::test(cores = "0x3", bdevs(bdev_malloc_create(name = "M", num_blocks = 65536, block_size = UNIT)))]
+async fn two_cores() -> spdk::Result<()> {
+    let store = Blobstore::init("M", Some(&opts())).await?;
+    assert_eq!(store.metadata_thread().name(), current());
+    let free = store.free_clusters()?;
+    let mut tasks = Vec::new();
+    for task in 0..8 {
+        let store = store.clone();
+        tasks.push(spawn_on(task % 2, move || async move {
+            all(store, u64::from(task) * 10).await
+        }));
+    }
+    let mut ids = Vec::new();
+    for task in tasks {
+        ids.push(within("a task", task).await??);
+    }
+    for (id, task) in ids.iter().zip(0..) {
+        let blob = store.open_blob(*id, None).await?;
+        let ch = store.alloc_io_channel()?;
+        check(&blob, &ch, 2 * CLUSTER, CLUSTER, task * 10).await?;
+        drop(blob);
+        store.delete_blob(*id).await?;
+    }
+    assert_eq!(store.free_clusters()?, free);
+    // The last handle goes on the other core.
+    spawn_on(1, move || async move { store.unload().await }).await?
+}
+
+/// Fails if the end of a thread leaves its blobs open, or a store does not go with its metadata thread although
+/// another one has blobs of it.
+#[spdk::test(cores = "0x3", bdevs(bdev_malloc_create(name = "M", num_blocks = 16384, block_size = UNIT)))]
+async fn threads_end() -> spdk::Result<()> {
+    let home = ThreadHandle::on_core("home", 1).await?;
+    let store = home
+        .call_async(async || Blobstore::init("M", Some(&opts())).await)
+        .await??;
+    let other = ThreadHandle::on_core("other", 0).await?;
+    let id = {
+        let store = store.clone();
+        let left = async move || {
+            let blob = new_blob(&store, &of(1)).await?;
+            let ch = store.alloc_io_channel()?;
+            write(&blob, &ch, 0, CLUSTER, 1).await?;
+            blob.set_xattr("left", b"open").await?;
+            let id = blob.id();
+            std::mem::forget((blob, ch));
+            Ok::<_, spdk::Error>(id)
+        };
+        other.call_async(left).await??
+    };
+    assert_errno(store.unload().await, Errno::EBUSY);
+    within("the end of a thread with a blob", other.exit()).await?;
+    let blob = store.open_blob(id, None).await?;
+    let ch = store.alloc_io_channel()?;
+    check(&blob, &ch, 0, CLUSTER, 1).await?;
+    assert_eq!(blob.xattr("left").await?, Some(b"open".to_vec()));
+
+    within("the end of the metadata thread", home.exit()).await?;
+    let result = check(&blob, &ch, 0, CLUSTER, 1).await;
+    assert!(
+        matches!(kind(&result), Some(ErrorKind::Gone { .. })),
+        "{result:?}"
+    );
+    let result = store.create_blob(None).await;
+    assert!(
+        matches!(kind(&result), Some(ErrorKind::Gone { .. })),
+        "{result:?}"
+    );
+    let again = Blobstore::load("M", Some(&opts())).await?;
+    let blob = again.open_blob(id, None).await?;
+    assert_eq!(blob.xattr("left").await?, Some(b"open".to_vec()));
+    Ok(())
+}
+
+/// Fails if a blob that is not of the current spdk_thread reaches SPDK.
+#[spdk::test(bdevs(bdev_malloc_create(name = "M", num_blocks = 16384, block_size = UNIT)))]
+async fn a_blob_of_another_thread() -> spdk::Result<()> {
+    let store = Blobstore::init("M", Some(&opts())).await?;
+    let here = new_blob(&store, &of(1)).await?;
+    let ch = store.alloc_io_channel()?;
+    let core = SpdkApp::cores()?[0];
+    let other = ThreadHandle::on_core("other", core).await?;
+    // On the same OS thread, so that a blob can get there without being `Send`.
+    thread_local! {
+        static LENT: std::cell::RefCell<Option<(spdk::blob::Blob, spdk::IoChannel)>> =
+            const { std::cell::RefCell::new(None) };
+    }
+    LENT.set(Some((here, ch)));
+    let result = other
+        .call_async(async || {
+            let (blob, ch) = LENT.take().expect("it was lent");
+            let result = check(&blob, &ch, 0, 1, 0).await;
+            let closed = blob.close().await;
+            (result, closed)
+        })
+        .await?;
+    for result in [result.0, result.1] {
+        assert!(
+            matches!(kind(&result), Some(ErrorKind::WrongThread { .. })),
+            "{result:?}"
+        );
+    }
+    within("the unload", async {
+        loop {
+            match store.unload().await {
+                Err(error) if error.errno() == Some(Errno::EBUSY) => spdk::task::yield_now().await,
+                result => return result,
+            }
+        }
+    })
+    .await
+}
