@@ -41,7 +41,7 @@ impl NvmeStatus {
     }
 
     /// The status of a completion, with the phase bit.
-    #[cfg(feature = "nvme")]
+    #[cfg(any(feature = "nvme", test))]
     pub(crate) fn of_cpl(cdw0: u32, status: u16) -> Self {
         let bit = |bit: u32| Some(status >> bit & 1 == 1);
         NvmeStatus {
