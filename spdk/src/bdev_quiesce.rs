@@ -133,7 +133,7 @@ impl BdevDesc {
     /// holds back what comes later. See [`QuiescedRange`] for what that is.
     ///
     /// While another lock overlaps the range, it waits for that one to be unlocked. Those of SPDK count
-    /// too: a [`compare_and_writev_blocks`](BdevDesc::compare_and_writev_blocks) on a device that has no such
+    /// too: a [`compare_and_write_blocks`](BdevDesc::compare_and_write_blocks) on a device that has no such
     /// command, and a raid that changes its members.
     ///
     /// Wraps `spdk_bdev_quiesce_range`, which is meant for the module of the device, for any user of it: a

@@ -99,6 +99,8 @@ mod config_text;
 mod cores;
 mod cpuset;
 mod critical;
+#[cfg(any(feature = "nvme", feature = "nvmf"))]
+mod dhchap;
 mod each;
 mod each_thread;
 mod env;

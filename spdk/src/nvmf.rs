@@ -64,11 +64,11 @@ mod connections;
 #[cfg(feature = "config")]
 mod controllers;
 mod core;
-mod dhchap;
 mod discovery;
 #[cfg(spdk_since_24_09)]
 mod events;
 mod groups;
+mod host_keys;
 mod hosts;
 mod json;
 mod listeners;
@@ -87,12 +87,12 @@ pub use self::address::{NvmfAddress, NvmfListenerOpts};
 pub use self::connections::{NvmfGroupStat, NvmfQueuePair};
 #[cfg(feature = "config")]
 pub use self::controllers::NvmfController;
-pub use self::dhchap::{DhchapDigest, DhchapGroup, NvmfHostKeys};
 pub use self::discovery::NvmfDiscoveryFilter;
 #[cfg(spdk_has_spdk_nvmf_set_custom_discovery_filter)]
 pub use self::discovery::set_discovery_filter;
 #[cfg(spdk_since_24_09)]
 pub use self::events::NvmfEvent;
+pub use self::host_keys::NvmfHostKeys;
 pub use self::namespaces::NvmfNamespace;
 pub use self::options::{NvmfNamespaceOpts, NvmfSubsystemOpts, NvmfTargetOpts};
 pub use self::referrals::NvmfReferral;
@@ -100,4 +100,5 @@ pub use self::serve::{NvmfServer, Serve, serve};
 pub use self::subsystem::{NvmfPaused, NvmfSubsystem};
 pub use self::target::NvmfTarget;
 pub use self::transport_opts::{NvmfTransportInfo, NvmfTransportOpts};
+pub use crate::dhchap::{DhchapDigest, DhchapGroup};
 pub use crate::generated::nvmf::AnaState;

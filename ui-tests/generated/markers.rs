@@ -48,14 +48,6 @@ fn types() {
     sync::<spdk::nvme::NvmeQpair>(); //~ E0277 `Sync` NvmeQpair
     send::<spdk::nvme::NvmeNamespace>(); //~ E0277 `Send` NvmeNamespace
     sync::<spdk::nvme::NvmeNamespace>(); //~ E0277 `Sync` NvmeNamespace
-    send::<spdk::nvmf::raw::RawTarget>(); //~ E0277 `Send` RawTarget
-    sync::<spdk::nvmf::raw::RawTarget>(); //~ E0277 `Sync` RawTarget
-    send::<spdk::nvmf::raw::RawSubsystem>(); //~ E0277 `Send` RawSubsystem
-    sync::<spdk::nvmf::raw::RawSubsystem>(); //~ E0277 `Sync` RawSubsystem
-    send::<spdk::nvmf::raw::RawTransport>(); //~ E0277 `Send` RawTransport
-    sync::<spdk::nvmf::raw::RawTransport>(); //~ E0277 `Sync` RawTransport
-    send::<spdk::nvmf::raw::RawPollGroup>(); //~ E0277 `Send` RawPollGroup
-    sync::<spdk::nvmf::raw::RawPollGroup>(); //~ E0277 `Sync` RawPollGroup
     send::<spdk::CurrentThread>(); //~ E0277 `Send` CurrentThread
     sync::<spdk::CurrentThread>(); //~ E0277 `Sync` CurrentThread
     send::<spdk::EndedIo<'static, u8>>(); //~ E0277 `Send` EndedIo
@@ -266,10 +258,6 @@ fn types() {
     sync::<spdk::nvmf::NvmfSubsystem>(); //~ E0277 `Sync` NvmfSubsystem
     send::<spdk::nvmf::NvmfTarget>(); //~ E0277 `Send` NvmfTarget
     sync::<spdk::nvmf::NvmfTarget>(); //~ E0277 `Sync` NvmfTarget
-    send::<spdk::nvmf::DhchapDigest>();
-    sync::<spdk::nvmf::DhchapDigest>();
-    send::<spdk::nvmf::DhchapGroup>();
-    sync::<spdk::nvmf::DhchapGroup>();
     send::<spdk::nvmf::NvmfAddress>();
     sync::<spdk::nvmf::NvmfAddress>();
     send::<spdk::nvmf::NvmfDiscoveryFilter>();
@@ -389,21 +377,6 @@ fn operations() {
     send_future(spdk::nvme::NvmeNamespace::set_zone_desc_ext); //~ E0277 `Send`
     send_future(spdk::nvme::NvmeNamespace::report_zones); //~ E0277 `Send`
     send_future(spdk::nvme::NvmeNamespace::ext_report_zones); //~ E0277 `Send`
-    send_future(spdk::nvmf::raw::RawTarget::destroy); //~ E0277 `Send`
-    send_future(spdk::nvmf::raw::RawPollGroup::destroy); //~ E0277 `Send`
-    send_future(spdk::nvmf::raw::RawSubsystem::destroy); //~ E0277 `Send`
-    send_future(spdk::nvmf::raw::RawSubsystem::start); //~ E0277 `Send`
-    send_future(spdk::nvmf::raw::RawSubsystem::stop); //~ E0277 `Send`
-    send_future(spdk::nvmf::raw::RawSubsystem::pause); //~ E0277 `Send`
-    send_future(spdk::nvmf::raw::RawSubsystem::resume); //~ E0277 `Send`
-    send_future(spdk::nvmf::raw::RawSubsystem::add_listener); //~ E0277 `Send`
-    send_future(spdk::nvmf::raw::RawSubsystem::add_listener_ext); //~ E0277 `Send`
-    send_future(spdk::nvmf::raw::RawSubsystem::set_ana_state); //~ E0277 `Send`
-    send_future(spdk::nvmf::raw::RawTransport::destroy); //~ E0277 `Send`
-    send_future(spdk::nvmf::raw::RawTarget::add_transport); //~ E0277 `Send`
-    send_future(spdk::nvmf::raw::RawTarget::pause_polling); //~ E0277 `Send`
-    send_future(spdk::nvmf::raw::RawTarget::resume_polling); //~ E0277 `Send`
-    send_future(spdk::nvmf::raw::RawTransport::stop_listen); //~ E0277 `Send`
 }
 
 fn main() {}

@@ -95,6 +95,9 @@ pub struct Extern {
     /// What the type promises of threads, which the generated code asserts.
     #[serde(default)]
     pub markers: Markers,
+    /// Whether only its own crate can name it: then no program of a user's is tried with it.
+    #[serde(default)]
+    pub internal: bool,
     /// Why the type is not generated.
     pub reason: Reason,
 }

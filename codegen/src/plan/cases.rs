@@ -1,5 +1,7 @@
 //! What is tried with each type: whatever its marker allows compiles, and nothing else does.
 
+use std::collections::BTreeSet;
+
 use crate::manifest::{Entry, Manifest, Markers};
 use crate::model::{Body, Cases, File, Function, Item, Promise};
 
@@ -19,11 +21,16 @@ pub(crate) fn promises(manifest: &Manifest) -> Vec<Promise> {
 /// The cases of a manifest of `spdk`, by the names that its users have.
 pub(crate) fn cases(manifest: &Manifest, files: &[File]) -> Cases {
     let mut types = Vec::new();
+    let mut internal = BTreeSet::new();
     for (section, file) in manifest.sections.iter().zip(files) {
         types.extend(section.entries.iter().filter_map(|entry| match entry {
             Entry::Handle(entry) => {
                 let path = format!("crate::{}::{}", file.name, entry.rust);
                 Some(promise(path, entry.rust.as_str(), Markers::Home))
+            }
+            Entry::Extern(entry) if entry.internal => {
+                internal.insert(entry.rust.last());
+                None
             }
             Entry::Extern(entry) => {
                 let path = entry.rust.to_string();
@@ -43,6 +50,12 @@ pub(crate) fn cases(manifest: &Manifest, files: &[File]) -> Cases {
                 && is_everywhere(function)
             {
                 let owner = function.owner.as_ref().map(ToString::to_string);
+                if owner
+                    .as_deref()
+                    .is_some_and(|owner| internal.contains(owner))
+                {
+                    continue;
+                }
                 let place = owner.and_then(|owner| types.iter().find(|ty| ty.name == owner));
                 let module = || format!("spdk::{}", file.name);
                 let place = place.map_or_else(module, |ty| ty.path.clone());

@@ -270,14 +270,6 @@ rt::assert_not_send_sync!(crate::nvmf::NvmfSubsystem);
 #[cfg(feature = "nvmf")]
 rt::assert_not_send_sync!(crate::nvmf::NvmfTarget);
 #[cfg(feature = "nvmf")]
-rt::assert_send!(crate::nvmf::DhchapDigest);
-#[cfg(feature = "nvmf")]
-rt::assert_sync!(crate::nvmf::DhchapDigest);
-#[cfg(feature = "nvmf")]
-rt::assert_send!(crate::nvmf::DhchapGroup);
-#[cfg(feature = "nvmf")]
-rt::assert_sync!(crate::nvmf::DhchapGroup);
-#[cfg(feature = "nvmf")]
 rt::assert_send!(crate::nvmf::NvmfAddress);
 #[cfg(feature = "nvmf")]
 rt::assert_sync!(crate::nvmf::NvmfAddress);

@@ -3,8 +3,8 @@
 
 use std::mem::MaybeUninit;
 
-use super::key::Key;
 use super::transport_id::{copy_text, wrong_text};
+use crate::dhchap::{DhchapDigest, DhchapGroup, Key};
 use crate::error::Result;
 use crate::{options, sys};
 
@@ -32,61 +32,6 @@ pub enum CommandSet {
     All,
     /// Admin commands, and no others.
     AdminOnly,
-}
-
-/// A hash of DH-HMAC-CHAP.
-#[doc(alias = "spdk_nvmf_dhchap_hash")]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum DhchapDigest {
-    /// SHA-256.
-    Sha256,
-    /// SHA-384.
-    Sha384,
-    /// SHA-512.
-    Sha512,
-}
-
-impl DhchapDigest {
-    fn bit(self) -> u32 {
-        1 << match self {
-            DhchapDigest::Sha256 => sys::SPDK_NVMF_DHCHAP_HASH_SHA256.0,
-            DhchapDigest::Sha384 => sys::SPDK_NVMF_DHCHAP_HASH_SHA384.0,
-            DhchapDigest::Sha512 => sys::SPDK_NVMF_DHCHAP_HASH_SHA512.0,
-        }
-    }
-}
-
-/// A Diffie-Hellman group of DH-HMAC-CHAP.
-#[doc(alias = "spdk_nvmf_dhchap_dhgroup")]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum DhchapGroup {
-    /// None: the keys alone.
-    Null,
-    /// Of 2048 bits.
-    Ffdhe2048,
-    /// Of 3072 bits.
-    Ffdhe3072,
-    /// Of 4096 bits.
-    Ffdhe4096,
-    /// Of 6144 bits.
-    Ffdhe6144,
-    /// Of 8192 bits.
-    Ffdhe8192,
-}
-
-impl DhchapGroup {
-    fn bit(self) -> u32 {
-        1 << match self {
-            DhchapGroup::Null => sys::SPDK_NVMF_DHCHAP_DHGROUP_NULL.0,
-            DhchapGroup::Ffdhe2048 => sys::SPDK_NVMF_DHCHAP_DHGROUP_2048.0,
-            DhchapGroup::Ffdhe3072 => sys::SPDK_NVMF_DHCHAP_DHGROUP_3072.0,
-            DhchapGroup::Ffdhe4096 => sys::SPDK_NVMF_DHCHAP_DHGROUP_4096.0,
-            DhchapGroup::Ffdhe6144 => sys::SPDK_NVMF_DHCHAP_DHGROUP_6144.0,
-            DhchapGroup::Ffdhe8192 => sys::SPDK_NVMF_DHCHAP_DHGROUP_8192.0,
-        }
-    }
 }
 
 /// Options that are ready for C, and the keys that they point to.

@@ -4,9 +4,10 @@
 use std::ffi::CStr;
 use std::ptr;
 
-use super::dhchap::{Key, NvmfHostKeys};
+use super::host_keys::NvmfHostKeys;
 use super::options::check_nqn;
 use super::subsystem::NvmfSubsystem;
+use crate::dhchap::Key;
 use crate::error::{At, Result};
 use crate::sys;
 use crate::text::cstring;
@@ -46,7 +47,8 @@ impl NvmfSubsystem {
                 let mut opts: sys::spdk_nvmf_host_opts = unsafe { std::mem::zeroed() };
                 opts.size = size_of_val(&opts);
                 opts.dhchap_key = key.as_ptr();
-                opts.dhchap_ctrlr_key = Key::or_null(controller_key.as_ref());
+                opts.dhchap_ctrlr_key =
+                    controller_key.as_ref().map_or(ptr::null_mut(), Key::as_ptr);
                 // SAFETY: as for `remove_namespace`; the name is copied, and SPDK takes references of its own to the
                 // keys.
                 unsafe { sys::spdk_nvmf_subsystem_add_host_ext(raw, host.as_ptr(), &mut opts) }
@@ -72,7 +74,7 @@ impl NvmfSubsystem {
             let mut opts: sys::spdk_nvmf_subsystem_key_opts = unsafe { std::mem::zeroed() };
             opts.size = size_of_val(&opts);
             opts.dhchap_key = key.as_ptr();
-            opts.dhchap_ctrlr_key = Key::or_null(controller_key.as_ref());
+            opts.dhchap_ctrlr_key = controller_key.as_ref().map_or(ptr::null_mut(), Key::as_ptr);
             // SAFETY: as for `remove_namespace`; the name is read during the call, and SPDK takes references of its
             // own to the keys.
             unsafe { sys::spdk_nvmf_subsystem_set_keys(raw, host.as_ptr(), &mut opts) }

@@ -8,8 +8,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 use super::address::copy;
-use super::dhchap::{DhchapDigest, DhchapGroup};
 use super::discovery::NvmfDiscoveryFilter;
+use crate::dhchap::{DhchapDigest, DhchapGroup};
 use crate::error::{Error, Result};
 use crate::{ThreadHandle, options, sys};
 
