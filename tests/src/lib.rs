@@ -6,6 +6,7 @@ pub mod counters;
 pub mod device;
 pub mod dma;
 pub mod foreign;
+pub mod forgotten;
 pub mod nvme;
 pub mod nvmf;
 pub mod operations;
@@ -24,6 +25,7 @@ pub mod wait;
 
 pub use counters::Counters;
 pub use device::Device;
+pub use forgotten::forget;
 pub use wait::{poll_once, until};
 
 /// The kind of a result's error, if it is one.

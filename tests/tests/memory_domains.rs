@@ -15,7 +15,7 @@ use spdk::bdev::{BdevExtIoOpts, DomainMemory, DomainRange, MemoryDomain, Pull, P
 use spdk::task::yield_now;
 use spdk::{Errno, ErrorKind, spawn_local};
 use spdk_tests::wait::within;
-use spdk_tests::{Counters, Device, kind, pattern, poll_once, until};
+use spdk_tests::{Counters, Device, forget, kind, pattern, poll_once, until};
 
 const BLOCK: usize = 512;
 /// No address of any process.
@@ -109,7 +109,7 @@ impl Memory {
             },
             Way::Drop => Ok(()),
             Way::Forget => {
-                mem::forget(transfer);
+                forget(transfer);
                 Ok(())
             }
         }
@@ -467,7 +467,7 @@ async fn the_application_ends() -> spdk::Result<()> {
             assert!(poll_once(write.as_mut()).is_pending());
             until("the pull", || !memory.contexts.borrow().is_empty()).await;
             // The memory has the transfer, and nobody the memory.
-            mem::forget(memory);
+            forget(memory);
         }
     }
     Ok(())

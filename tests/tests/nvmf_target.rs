@@ -228,7 +228,7 @@ async fn an_application_ends_under_io() -> spdk::Result<()> {
     let mut host = Host::of(&server, 60);
     host.runs().await;
     // The target outlives the task, and is closed by the end of its spdk_thread.
-    std::mem::forget(server);
+    spdk_tests::forget(server);
     std::thread::spawn(move || {
         std::thread::sleep(Duration::from_secs(5));
         drop(host);
