@@ -453,6 +453,7 @@ impl State {
                 return;
             }
         }
+        self.remove_referrals();
         if let Err(error) = self.tgt.destroy().await {
             tracing::error!(%error, "an NVMe-oF target was not destroyed");
         }

@@ -179,6 +179,21 @@ impl NvmfTarget {
     }
 }
 
+impl State {
+    /// SPDK leaks the hosts of those that a target has at its end.
+    pub(super) fn remove_referrals(&mut self) {
+        for referral in self.referrals.drain(..) {
+            // SAFETY: the target exists, on the app thread; the options are read.
+            let rc =
+                unsafe { sys::spdk_nvmf_tgt_remove_referral(self.tgt.as_ptr(), &referral.to_c()) };
+            if rc != 0 {
+                let errno = Errno::from_code(rc);
+                tracing::error!(address = %referral.address, %errno, "a referral of an NVMe-oF target stays");
+            }
+        }
+    }
+}
+
 fn failed(call: &'static str, referral: &NvmfReferral, errno: Errno) -> Result<()> {
     let object = referral.address.to_string();
     Err(Fault::errno(errno).at(At::new(call, &object.as_str())))
