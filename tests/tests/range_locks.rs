@@ -5,7 +5,6 @@
 //! (`the_application_ends`).
 #![allow(missing_docs)]
 
-use std::mem;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -16,7 +15,7 @@ use serde_json::json;
 use spdk::task::yield_now;
 use spdk::{Bdev, BdevEvent, ErrorKind, Gone, spawn_local, spawn_on};
 use spdk_tests::wait::within;
-use spdk_tests::{Counters, Device, kind, pattern, poll_once, until};
+use spdk_tests::{Counters, Device, forget, kind, pattern, poll_once, until};
 
 const BLOCK: usize = 512;
 /// The latency of the slow device in microseconds.
@@ -333,7 +332,7 @@ async fn the_device_is_removed() -> spdk::Result<()> {
 )]
 async fn the_application_ends() -> spdk::Result<()> {
     let device = Rc::new(Device::open("M")?);
-    mem::forget(device.desc.quiesce_range(0, 8).await?);
+    forget(device.desc.quiesce_range(0, 8).await?);
     let range = device.desc.quiesce_range(64, 8).await?;
     let waiting = Arc::new(AtomicU64::new(0));
     for core in [0, 1] {
