@@ -21,13 +21,18 @@ use crate::sys;
 
 const PAGE: usize = 4096;
 
-const NAMESPACE_MANAGEMENT: u8 = 0x0d;
-const FIRMWARE_COMMIT: u8 = 0x10;
-const FIRMWARE_DOWNLOAD: u8 = 0x11;
-const NAMESPACE_ATTACHMENT: u8 = 0x15;
-const FORMAT: u8 = 0x80;
-const SANITIZE: u8 = 0x84;
-const SANITIZE_LOG: u8 = 0x81;
+const NAMESPACE_MANAGEMENT: u8 = sys::SPDK_NVME_OPC_NS_MANAGEMENT.0 as u8;
+const FIRMWARE_COMMIT: u8 = sys::SPDK_NVME_OPC_FIRMWARE_COMMIT.0 as u8;
+const FIRMWARE_DOWNLOAD: u8 = sys::SPDK_NVME_OPC_FIRMWARE_IMAGE_DOWNLOAD.0 as u8;
+const NAMESPACE_ATTACHMENT: u8 = sys::SPDK_NVME_OPC_NS_ATTACHMENT.0 as u8;
+const FORMAT: u8 = sys::SPDK_NVME_OPC_FORMAT_NVM.0 as u8;
+const SANITIZE: u8 = sys::SPDK_NVME_OPC_SANITIZE.0 as u8;
+const SANITIZE_LOG: u8 = sys::SPDK_NVME_LOG_SANITIZE_STATUS.0 as u8;
+
+const COMMAND_SPECIFIC: u8 = sys::SPDK_NVME_SCT_COMMAND_SPECIFIC.0 as u8;
+const NEEDS_CONVENTIONAL_RESET: u8 = sys::SPDK_NVME_SC_FIRMWARE_REQ_CONVENTIONAL_RESET.0 as u8;
+const NEEDS_SUBSYSTEM_RESET: u8 = sys::SPDK_NVME_SC_FIRMWARE_REQ_NVM_RESET.0 as u8;
+const NEEDS_RESET: u8 = sys::SPDK_NVME_SC_FIRMWARE_REQ_RESET.0 as u8;
 
 /// A namespace that is to be made; see [`NvmeController::create_namespace`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -275,7 +280,8 @@ impl NvmeController {
             let wrong = format!("namespace {ns_id} is attached, as far as SPDK knows");
             return Err(Fault::invalid(wrong).at(at));
         }
-        self.change_attachment(0, ns_id, controllers).await
+        self.change_attachment("spdk_nvme_ctrlr_attach_ns", 0, ns_id, controllers)
+            .await
     }
 
     /// Detaches a namespace from controllers, by their IDs; from this one, if there are none.
@@ -292,10 +298,17 @@ impl NvmeController {
     /// controllers.
     #[doc(alias = "spdk_nvme_ctrlr_detach_ns")]
     pub async fn detach_namespace(&self, ns_id: u32, controllers: &[u16]) -> Result<()> {
-        self.change_attachment(1, ns_id, controllers).await
+        self.change_attachment("spdk_nvme_ctrlr_detach_ns", 1, ns_id, controllers)
+            .await
     }
 
-    async fn change_attachment(&self, select: u32, ns_id: u32, ids: &[u16]) -> Result<()> {
+    async fn change_attachment(
+        &self,
+        call: &'static str,
+        select: u32,
+        ns_id: u32,
+        ids: &[u16],
+    ) -> Result<()> {
         let own;
         let ids = match ids {
             [] => {
@@ -308,8 +321,7 @@ impl NvmeController {
         let mut words = data.chunks_exact_mut(2);
         if ids.len() >= words.len() {
             let wrong = format!("{} controllers are too many", ids.len());
-            let at = At::new("spdk_nvme_ctrlr_attach_ns", self);
-            return Err(Fault::invalid(wrong).at(at));
+            return Err(Fault::invalid(wrong).at(At::new(call, self)));
         }
         let numbers = [ids.len() as u16].into_iter().chain(ids.iter().copied());
         for (number, word) in numbers.zip(&mut words) {
@@ -483,9 +495,9 @@ impl NvmeController {
         };
         match error.kind() {
             ErrorKind::Device { status, .. } => match (status.sct, status.sc) {
-                (1, 0x0b) => Ok(FirmwareReset::Conventional),
-                (1, 0x10) => Ok(FirmwareReset::Subsystem),
-                (1, 0x11) => Ok(FirmwareReset::Controller),
+                (COMMAND_SPECIFIC, NEEDS_CONVENTIONAL_RESET) => Ok(FirmwareReset::Conventional),
+                (COMMAND_SPECIFIC, NEEDS_SUBSYSTEM_RESET) => Ok(FirmwareReset::Subsystem),
+                (COMMAND_SPECIFIC, NEEDS_RESET) => Ok(FirmwareReset::Controller),
                 _ => Err(error),
             },
             _ => Err(error),
