@@ -106,18 +106,9 @@ impl Target {
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("the log's second descriptor"))
             .stderr(log);
-        let parent = std::process::id();
-        // SAFETY: prctl, getppid and _exit are async-signal-safe, and touch no memory of the parent.
-        unsafe {
-            command.pre_exec(move || {
-                libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
-                if libc::getppid() != parent as libc::pid_t {
-                    libc::_exit(1); // the parent died before the line above
-                }
-                Ok(())
-            });
-        }
-        let child = command.spawn().expect("nvmf_tgt is started");
+        let child = dies_with_us(&mut command)
+            .spawn()
+            .expect("nvmf_tgt is started");
         let mut target = Target {
             child,
             folder,
@@ -333,6 +324,21 @@ pub fn rpc(socket: &Path, method: &str, params: Value) -> Result<Value, String> 
 pub fn free_port() -> u16 {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port of 127.0.0.1");
     listener.local_addr().expect("a bound address").port()
+}
+
+/// Has the child be killed when the thread that starts it ends.
+pub(crate) fn dies_with_us(command: &mut Command) -> &mut Command {
+    let parent = std::process::id();
+    // SAFETY: prctl, getppid and _exit are async-signal-safe, and touch no memory of the parent.
+    unsafe {
+        command.pre_exec(move || {
+            libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+            if libc::getppid() != parent as libc::pid_t {
+                libc::_exit(1); // the parent died before the line above
+            }
+            Ok(())
+        })
+    }
 }
 
 /// A core for another process, in brackets: another one than the test's, where this process may use two.

@@ -6,9 +6,8 @@ use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::ops::RangeInclusive;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
 use std::pin::pin;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Command, ExitStatus};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -22,6 +21,7 @@ use spdk::nvmf::{
     set_discovery_filter,
 };
 use spdk::{Errno, ErrorKind, Events, SpdkThread, ThreadHandle};
+use spdk_tests::nvmf::program::{Program, address, trid};
 use spdk_tests::wait::{after, within};
 use spdk_tests::{Device, kind, poll_once, until};
 use tempfile::TempDir;
@@ -29,23 +29,10 @@ use tempfile::TempDir;
 const BLOCK: usize = 4096;
 const HOST: &str = "nqn.2014-08.org.nvmexpress:uuid:11111111-2222-3333-4444-555555555555";
 
-/// An address that nobody listens at right now.
-fn address() -> NvmfAddress {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port of 127.0.0.1");
-    listener.local_addr().expect("a bound address").into()
-}
-
-fn program(name: &str) -> PathBuf {
-    let nvmf_tgt = spdk_tests::nvmf::nvmf_tgt();
-    let program = nvmf_tgt.with_file_name(name);
-    assert!(program.is_file(), "{} is not there", program.display());
-    program
-}
-
 /// A host: `bdevperf`, which writes, reads back and compares. Killed on drop.
 struct Host {
-    child: Child,
-    folder: TempDir,
+    program: Program,
+    _folder: TempDir,
 }
 
 impl Host {
@@ -66,78 +53,52 @@ impl Host {
         ]}]});
         let path = folder.path().join("config.json");
         fs::write(&path, config.to_string()).expect("the configuration is written");
-        let log = fs::File::create(folder.path().join("log")).expect("the log");
-        let child = Command::new(program("bdevperf"))
-            .args([
-                "--no-huge",
-                "--no-pci",
-                "-s",
-                "512",
-                "--disable-cpumask-locks",
-            ])
-            .args(["--num-trace-entries", "0", "-q", "16", "-o", "4096"])
-            .args(["-w", "verify", "-t", &seconds.to_string()])
-            .args(["-m", &spdk_tests::nvmf::core()])
-            .arg("-r")
-            .arg(folder.path().join("rpc.sock"))
-            .arg("-c")
-            .arg(&path)
-            .stdin(Stdio::null())
-            .stdout(log.try_clone().expect("the log's second descriptor"))
-            .stderr(log)
-            .spawn()
-            .expect("bdevperf starts");
-        Host { child, folder }
+        let (path, rpc) = (path.display(), folder.path().join("rpc.sock"));
+        let arguments = format!(
+            "--no-huge --no-pci -s 512 --disable-cpumask-locks --num-trace-entries 0 \
+             -q 16 -o 4096 -w verify -t {seconds} -m {} -r {} -c {path}",
+            spdk_tests::nvmf::core(),
+            rpc.display(),
+        );
+        let arguments: Vec<_> = arguments.split(' ').collect();
+        Host {
+            program: Program::start("bdevperf", &arguments),
+            _folder: folder,
+        }
     }
 
     fn of(server: &NvmfServer, seconds: u32) -> Host {
         Host::start(server.nqn(), None, server.address(), seconds)
     }
 
-    fn log(&self) -> String {
-        fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
-    }
-
-    /// Until it is connected and its I/O runs.
-    async fn runs(&mut self) {
-        let log = self.folder.path().join("log");
-        until("bdevperf to run", || {
-            assert!(
-                self.child.try_wait().expect("our child").is_none(),
-                "{}",
-                read(&log)
-            );
-            read(&log).contains("Running I/O")
-        })
-        .await;
-        after(Duration::from_millis(300)).await;
+    /// Until it is connected, and its I/O runs.
+    async fn runs(&mut self, server: &NvmfServer) -> spdk::Result<()> {
+        self.program.says("Running I/O").await;
+        let io = async || -> spdk::Result<u64> {
+            let groups = server.target().stat().await?;
+            Ok(groups.iter().map(|group| group.completed_nvme_io).sum())
+        };
+        let before = io().await?;
+        let more = async {
+            while io().await? < before + 1000 {
+                spdk::task::yield_now().await;
+            }
+            Ok(())
+        };
+        within("the I/O of a host", more).await
     }
 
     async fn ends(&mut self) -> ExitStatus {
-        let mut status = None;
-        until("the end of bdevperf", || {
-            status = self.child.try_wait().expect("our child");
-            status.is_some()
-        })
-        .await;
-        status.expect("it has ended")
+        self.program.ends().await
     }
 
-    async fn succeeds(mut self) {
-        let status = self.ends().await;
-        assert!(status.success(), "{status}\n{}", self.log());
+    async fn succeeds(self) {
+        self.program.succeeds().await;
     }
-}
 
-impl Drop for Host {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+    fn log(&self) -> String {
+        self.program.said()
     }
-}
-
-fn read(path: &Path) -> String {
-    fs::read_to_string(path).unwrap_or_default()
 }
 
 /// Whether somebody listens there, as the kernel says. To connect would block the OS thread of a target
@@ -195,7 +156,7 @@ async fn a_target_goes_under_io() -> spdk::Result<()> {
         let server = serve("Malloc0", address()).await?;
         let at = server.address();
         let mut host = Host::of(&server, 60);
-        host.runs().await;
+        host.runs(&server).await?;
         match close {
             true => server.close().await?,
             false => drop(server),
@@ -226,13 +187,10 @@ async fn a_child_does_not_inherit_the_listener() -> spdk::Result<()> {
 async fn an_application_ends_under_io() -> spdk::Result<()> {
     let server = serve("Malloc0", address()).await?;
     let mut host = Host::of(&server, 60);
-    host.runs().await;
+    host.runs(&server).await?;
     // The target outlives the task, and is closed by the end of its spdk_thread.
     spdk_tests::forget(server);
-    std::thread::spawn(move || {
-        std::thread::sleep(Duration::from_secs(5));
-        drop(host);
-    });
+    spdk_tests::forget(host); // it is killed when this thread ends
     Ok(())
 }
 
@@ -242,7 +200,7 @@ async fn a_host_is_killed_under_io() -> spdk::Result<()> {
     let server = serve("Malloc0", address()).await?;
     for _ in 0..3 {
         let mut host = Host::of(&server, 60);
-        host.runs().await;
+        host.runs(&server).await?;
         drop(host); // SIGKILL
     }
     Host::of(&server, 1).succeeds().await;
@@ -256,7 +214,7 @@ async fn pauses_nest() -> spdk::Result<()> {
     let server = serve("Malloc0", address()).await?;
     let bdev = spdk::Bdev::find("Malloc0")?;
     let mut host = Host::of(&server, 4);
-    host.runs().await;
+    host.runs(&server).await?;
     let first = server.subsystem().pause(Some(1)).await?;
     let second = server.subsystem().pause(Some(1)).await?;
     let third = server.subsystem().pause(None).await?;
@@ -333,7 +291,7 @@ async fn namespaces_come_and_go_under_io() -> spdk::Result<()> {
 
     // The one that the host uses.
     let mut host = Host::of(&server, 60);
-    host.runs().await;
+    host.runs(&server).await?;
     subsystem.remove_namespace(1).await?;
     assert!(!host.ends().await.success(), "its disk was removed");
     server.close().await
@@ -364,7 +322,7 @@ async fn two_poll_groups_share_the_work() -> spdk::Result<()> {
     // The end of one of them closes the target, under I/O.
     let at = server.address();
     let mut host = Host::of(&server, 60);
-    host.runs().await;
+    host.runs(&server).await?;
     other.exit().await?;
     until("the port to close", || !listens(at)).await;
     let late = server.subsystem().start().await;
@@ -700,7 +658,7 @@ async fn what_there_is_is_told() -> spdk::Result<()> {
     assert!(subsystem.controllers().await?.is_empty());
     assert!(target.queue_pairs().await?.is_empty());
     let mut host = Host::start(&nqn, Some(HOST), server.address(), 60);
-    host.runs().await;
+    host.runs(&server).await?;
     let controllers = subsystem.controllers().await?;
     assert_eq!(controllers.len(), 1);
     let id = controllers[0].id;
@@ -1100,28 +1058,10 @@ async fn namespaces_are_where_and_how_they_should_be() -> spdk::Result<()> {
 
 /// What `spdk_nvme_identify` says.
 async fn identify(at: NvmfAddress, nqn: &str) -> String {
-    let log = tempfile::NamedTempFile::new().expect("a temporary file");
-    let (ip, port) = (at.socket_addr().ip(), at.socket_addr().port());
-    let trid = format!("trtype:TCP adrfam:IPv4 traddr:{ip} trsvcid:{port} subnqn:{nqn}");
-    let mut child = Command::new(program("spdk_nvme_identify"))
-        .args(["--no-huge", "-s", "512", "-r", &trid])
-        .stdin(Stdio::null())
-        .stdout(log.reopen().expect("the log's second descriptor"))
-        .stderr(log.reopen().expect("the log's third descriptor"))
-        .spawn()
-        .expect("spdk_nvme_identify starts");
-    let mut status = None;
-    until("the end of spdk_nvme_identify", || {
-        status = child.try_wait().expect("our child");
-        status.is_some()
-    })
-    .await;
-    let said = read(log.path());
-    assert!(
-        status.is_some_and(|status| status.success()),
-        "{status:?}\n{said}"
-    );
-    said
+    let arguments = ["--no-huge", "-s", "512", "-r", &trid(at, nqn)];
+    Program::start("spdk_nvme_identify", &arguments)
+        .succeeds()
+        .await
 }
 
 /// Fails if changes whose futures are dropped are lost halfway, or harm the target.

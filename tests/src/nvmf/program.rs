@@ -6,10 +6,10 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use spdk::nvmf::NvmfAddress;
 use tempfile::NamedTempFile;
 
-use super::nvmf_tgt;
+use super::{dies_with_us, nvmf_tgt};
 use crate::until;
 
-/// A program that runs. Killed on drop.
+/// A program that runs. Killed on drop, and when the thread that started it ends.
 #[derive(Debug)]
 pub struct Program {
     name: String,
@@ -28,12 +28,13 @@ impl Program {
         assert!(path.is_file(), "{} is not there", path.display());
         let log = NamedTempFile::new().expect("a temporary file");
         let out = || log.reopen().expect("another descriptor of the log");
-        let child = Command::new(path)
+        let mut command = Command::new(path);
+        command
             .args(arguments)
             .stdin(Stdio::null())
             .stdout(out())
-            .stderr(out())
-            .spawn();
+            .stderr(out());
+        let child = dies_with_us(&mut command).spawn();
         Program {
             name: name.to_owned(),
             child: child.expect("it starts"),
