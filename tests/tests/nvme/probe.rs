@@ -9,16 +9,14 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
 
 use serde_json::json;
 use spdk::nvme::{NvmeController, NvmeCtrlrOpts, TransportId};
 use spdk::{Errno, Error, ErrorKind};
-use spdk_tests::kind;
 use spdk_tests::nvme::{Link, beside_target};
 use spdk_tests::nvmf::disk::{Bystanders, submit};
 use spdk_tests::nvmf::{Target, free_port};
-use spdk_tests::wait::PATIENCE;
+use spdk_tests::{kind, until};
 
 const NQN: &str = "nqn.2016-06.io.spdk:probe";
 const SUBSYSTEMS: usize = 3;
@@ -147,24 +145,17 @@ fn abandoned() {
         let mut probe = Box::pin(probe);
         submit(&mut probe);
         drop(probe);
-        // What it connects goes: then it can be connected again.
-        let start = Instant::now();
-        loop {
-            let all = NvmeController::probe(&place, |_| Some(NvmeCtrlrOpts::new())).await;
-            let all = all.expect("the target listens");
-            assert_eq!(all.len(), SUBSYSTEMS + 1);
-            let is_over = all.iter().all(Result::is_ok);
-            for controller in all.into_iter().flatten() {
-                controller
-                    .detach()
-                    .await
-                    .expect("it is of this spdk_thread");
-            }
-            if is_over {
-                break;
-            }
-            assert!(start.elapsed() < PATIENCE, "some are there still");
-        }
+        // What it connects goes, as the target sees.
+        let connected = || {
+            let all = (0..SUBSYSTEMS).map(|number| {
+                let nqn = json!({"nqn": format!("{NQN}{number}")});
+                let all = target.rpc("nvmf_subsystem_get_controllers", nqn);
+                all.as_array().map_or(0, Vec::len)
+            });
+            all.sum::<usize>()
+        };
+        until("controllers to be connected", || connected() > 0).await;
+        until("all controllers to go", || connected() == 0).await;
         Bystanders::new()
     });
 }
