@@ -55,7 +55,7 @@ where
 {
     type Output = Result<O::Output, Error>;
 
-    #[inline(always)]
+    #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
         let poll = if let Stage::Begun(op) = this.stage {

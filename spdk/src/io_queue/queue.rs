@@ -241,6 +241,8 @@ impl<T: 'static> Queue<T> {
         });
     }
 
+    // Not a part of `on_watched_done`: with one use its closure is a part of it.
+    #[inline(never)]
     unsafe extern "C" fn on_done(bdev_io: *mut sys::spdk_bdev_io, success: bool, arg: *mut c_void) {
         guard("completion callback", || {
             // SAFETY: the context is a slot of a queue with it in flight.
