@@ -778,7 +778,7 @@ async fn discovery_tells_what_it_should() -> spdk::Result<()> {
         let of = |at: NvmfAddress| {
             let port = at.socket_addr().port().to_string();
             told.iter()
-                .any(|(service, nqn)| *service == port && nqn == subsystem.nqn())
+                .any(|(service, nqn, _)| *service == port && nqn == subsystem.nqn())
         };
         let expected = if filter == NvmfDiscoveryFilter::new() {
             (true, true)
@@ -797,6 +797,7 @@ async fn discovery_tells_what_it_should() -> spdk::Result<()> {
     let all = NvmfReferral::new(elsewhere);
     let some = NvmfReferral::new("192.0.2.2:4422".parse().expect("an address"))
         .subsystem("nqn.2016-06.io.spdk:elsewhere")
+        .secure_channel(true)
         .host(HOST);
     target.add_referral(&all).await?;
     target.add_referral(&some).await?;
@@ -813,9 +814,12 @@ async fn discovery_tells_what_it_should() -> spdk::Result<()> {
         Some(Errno::EINVAL)
     );
     assert_eq!(target.referrals().await?, [all.clone(), some.clone()]);
-    let has = |told: &[(String, String)], port: &str| told.iter().any(|one| one.0 == port);
+    let has = |told: &[Told], port: &str| told.iter().any(|one| one.0 == port);
     let ours = told(server.address(), HOST).await?;
     assert!(has(&ours, "4421") && has(&ours, "4422"), "{ours:?}");
+    let secure = |one: &&Told| one.2;
+    let secure: Vec<&str> = ours.iter().filter(secure).map(|one| &*one.0).collect();
+    assert_eq!(secure, ["4422"], "{ours:?}");
     let theirs = told(server.address(), STRANGER).await?;
     assert!(has(&theirs, "4421") && !has(&theirs, "4422"), "{theirs:?}");
     target.remove_referral(&all).await?;
@@ -835,8 +839,11 @@ fn address_of(parity: u16) -> NvmfAddress {
     SocketAddr::new(at.ip(), at.port() & !1 | parity).into()
 }
 
-/// The port and the name of everything that a discovery service tells a host, which is on another core.
-async fn told(at: NvmfAddress, host: &'static str) -> spdk::Result<Vec<(String, String)>> {
+/// The port and the name of a subsystem, and whether hosts need a secure channel.
+type Told = (String, String, bool);
+
+/// Everything that a discovery service tells a host, which is on another core.
+async fn told(at: NvmfAddress, host: &'static str) -> spdk::Result<Vec<Told>> {
     let thread = ThreadHandle::on_core("host", 1).await?;
     let told = thread
         .call_async(async move || told_here(at, host).await)
@@ -845,13 +852,14 @@ async fn told(at: NvmfAddress, host: &'static str) -> spdk::Result<Vec<(String, 
     told
 }
 
-async fn told_here(at: NvmfAddress, host: &str) -> spdk::Result<Vec<(String, String)>> {
+async fn told_here(at: NvmfAddress, host: &str) -> spdk::Result<Vec<Told>> {
     let host = connect_as(at, "nqn.2014-08.org.nvmexpress.discovery", host).await?;
     let log = host.discovery_log().await?;
     host.detach().await?;
     let told = log.into_iter().map(|entry| {
         let trid = entry.trid.expect("an address of TCP");
-        (trid.service_id().to_owned(), entry.subnqn)
+        let secure = entry.requires_secure_channel;
+        (trid.service_id().to_owned(), entry.subnqn, secure)
     });
     Ok(told.collect())
 }

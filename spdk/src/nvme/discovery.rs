@@ -25,6 +25,8 @@ pub struct DiscoveryEntry {
     pub is_discovery: bool,
     /// Its NVMe qualified name.
     pub subnqn: String,
+    /// Whether hosts need a secure channel, such as TLS, to get there.
+    pub requires_secure_channel: bool,
     /// The port of the subsystem.
     pub port_id: u16,
     /// The ID of its controller; 0xffff if it makes one for each connect.
@@ -64,6 +66,8 @@ impl DiscoveryEntry {
         DiscoveryEntry {
             trid,
             is_discovery: matches!(entry[2], 1 | 3),
+            requires_secure_channel: u32::from(entry[3] & 3)
+                == sys::SPDK_NVMF_TREQ_SECURE_CHANNEL_REQUIRED.0,
             subnqn,
             port_id: number(4),
             controller_id: number(6),

@@ -1,7 +1,7 @@
 //! What changes a controller for good.
 //!
 //! SPDK's target has none of these commands, and says so. A proxy answers them in its place, and shows what it got.
-//! These faults would make these tests fail:
+//! Each of these faults was put into the crate, and these tests failed:
 //!
 //! - A format that ends resets nothing: `format`.
 //! - A format begins beside queue pairs: `format`.

@@ -1,6 +1,6 @@
 //! Probes, and what SPDK tells of PCI devices.
 //!
-//! These faults would make these tests fail:
+//! Each of these faults was put into the crate, and these tests failed:
 //!
 //! - Controllers that nobody waits for are not dropped: `abandoned`.
 //! - What the filter says is not asked: `the_filter_chooses`.

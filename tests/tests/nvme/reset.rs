@@ -4,9 +4,6 @@
 //!
 //! - Queue pairs stay as they are in a reset: both.
 //! - A reset that fails reports success: `the_target_comes_back`.
-//!
-//! This fault would make another one fail:
-//!
 //! - A failover stays where it is: `another_path`.
 
 use std::time::{Duration, Instant};

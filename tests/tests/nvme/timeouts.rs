@@ -1,6 +1,6 @@
 //! Commands that take too long, and controllers that fail while their queue pairs do not.
 //!
-//! These faults would make these tests fail:
+//! Each of these faults was put into the crate, and these tests failed:
 //!
 //! - No callback for timeouts is registered: `they_are_told`.
 //! - A controller that failed leaves its queue pairs as they are: `the_admin_queue_alone`.
