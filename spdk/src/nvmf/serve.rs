@@ -18,6 +18,12 @@ use crate::error::Result;
 /// # Cancellation
 ///
 /// A target whose future is dropped is closed.
+///
+/// # Thread
+///
+/// The app thread, as for [`NvmfTarget::create`]. The I/O of the hosts is there too, or on [`Serve::threads`].
+#[doc(alias = "spdk_nvmf_tgt_create")]
+#[doc(alias = "spdk_nvmf_tgt_listen_ext")]
 pub async fn serve(bdev: &str, address: NvmfAddress) -> Result<NvmfServer> {
     Serve::new(bdev).start(address).await
 }
@@ -88,7 +94,7 @@ impl Serve {
     ///
     /// As for [`serve`].
     ///
-    /// # Cancellation
+    /// # Cancellation, thread
     ///
     /// As for [`serve`].
     pub async fn start(self, address: NvmfAddress) -> Result<NvmfServer> {
@@ -114,7 +120,8 @@ impl Serve {
                 address,
             }),
             Err(error) => {
-                target.close().await?;
+                // What failed first tells more than what then fails to close.
+                let _ = target.close().await;
                 Err(error)
             }
         }
