@@ -47,6 +47,7 @@ mod handle;
 mod id;
 mod io;
 mod iter;
+pub(crate) mod lvol;
 mod options;
 mod remote;
 mod shallow_copy;

@@ -128,6 +128,8 @@ mod iovecs;
 mod loans;
 mod local;
 pub mod log;
+#[cfg(feature = "blob")]
+pub mod lvol;
 mod markers;
 mod mem;
 mod memory_domain;

@@ -42,6 +42,10 @@ fn types() {
     sync::<spdk::blob::Blobstore>();
     send::<spdk::blob::Blob>(); //~ E0277 `Send` Blob
     sync::<spdk::blob::Blob>(); //~ E0277 `Sync` Blob
+    send::<spdk::lvol::LvolStore>();
+    sync::<spdk::lvol::LvolStore>();
+    send::<spdk::lvol::Lvol>(); //~ E0277 `Send` Lvol
+    sync::<spdk::lvol::Lvol>(); //~ E0277 `Sync` Lvol
     send::<spdk::nvme::NvmeController>(); //~ E0277 `Send` NvmeController
     sync::<spdk::nvme::NvmeController>(); //~ E0277 `Sync` NvmeController
     send::<spdk::nvme::NvmeQpair>(); //~ E0277 `Send` NvmeQpair
@@ -188,6 +192,12 @@ fn types() {
     sync::<spdk::blob::BsOpts>();
     send::<spdk::blob::BsType>();
     sync::<spdk::blob::BsType>();
+    send::<spdk::lvol::LvolInfo>();
+    sync::<spdk::lvol::LvolInfo>();
+    send::<spdk::lvol::LvolOpts>();
+    sync::<spdk::lvol::LvolOpts>();
+    send::<spdk::lvol::LvsOpts>();
+    sync::<spdk::lvol::LvsOpts>();
     send::<spdk::nvme::AcquireKeys>();
     sync::<spdk::nvme::AcquireKeys>();
     send::<spdk::nvme::AddressFamily>();

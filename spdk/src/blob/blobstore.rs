@@ -14,7 +14,7 @@ use super::handle::{Blob, raw_id, report};
 use super::id::BlobId;
 use super::options::{BlobOpts, BsOpts, BsType};
 use super::remote::{Part, StoreHold, metadata, visit};
-use super::store::{Ending, Store, Use};
+use super::store::{Ending, RawBlob, Store, Use};
 use super::users;
 use crate::call::call;
 use crate::channel::{ChannelOwner, IoChannel, IoChannelObject};
@@ -162,11 +162,20 @@ impl Blobstore {
         device: Device,
     ) -> std::result::Result<Self, Fault> {
         // SAFETY: passed on.
-        let store = unsafe { Store::adopt(bs, device) }?;
-        store.add_handle();
-        let this = Blobstore(store);
+        let store = unsafe { Store::adopt(bs, device, None) }?;
+        let this = Blobstore::of(store);
         this.0.watch_device();
         Ok(this)
+    }
+
+    /// Another handle.
+    pub(super) fn of(store: Arc<Store>) -> Self {
+        store.add_handle();
+        Blobstore(store)
+    }
+
+    pub(super) fn store(&self) -> &Arc<Store> {
+        &self.0
     }
 
     /// Unloads the store, for all of its handles.
@@ -213,7 +222,11 @@ impl Blobstore {
         self.end("spdk_bs_destroy", Ending::Destroy).await
     }
 
-    fn end(&self, operation: &'static str, ending: Ending) -> impl Future<Output = Result<()>> {
+    pub(super) fn end(
+        &self,
+        operation: &'static str,
+        ending: Ending,
+    ) -> impl Future<Output = Result<()>> {
         let at = move || At::new(operation, self);
         let hold = |_: Caller<'_>| Ok((StoreHold::new(self.0.enter_to_end()?)?, ()));
         let target = self.0.clone();
@@ -569,7 +582,7 @@ pub(super) fn opened(
     status(rc)?;
     let blob = NonNull::new(blob).ok_or_else(|| Fault::errno(Errno::ENOMEM))?;
     // SAFETY: the call has opened it for us.
-    unsafe { Blob::adopt(blob, hold.part()) }
+    unsafe { Blob::adopt(RawBlob::new(blob), hold.part()) }
 }
 
 /// A blob that was just made, and is deleted again if nobody hears of it.
@@ -586,8 +599,7 @@ impl NewBlob {
     ) -> std::result::Result<Self, Fault> {
         status(rc)?;
         let id = BlobId::from_c(id).ok_or_else(|| Fault::errno(Errno::EIO))?;
-        hold.store().add_handle();
-        let store = Some(Blobstore(hold.store().clone()));
+        let store = Some(Blobstore::of(hold.store().clone()));
         Ok(NewBlob { id, store })
     }
 
@@ -645,8 +657,7 @@ impl ChannelOwner for ChannelUse {
 
 impl Clone for Blobstore {
     fn clone(&self) -> Self {
-        self.0.add_handle();
-        Blobstore(self.0.clone())
+        Blobstore::of(self.0.clone())
     }
 }
 

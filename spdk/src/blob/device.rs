@@ -133,6 +133,11 @@ impl Device {
         self.dev
     }
 
+    /// After a call that has not taken it over.
+    pub(super) fn keep(&self) {
+        self.is_given.set(false);
+    }
+
     /// For who has taken it over, when the operation that gave it has ended.
     pub(super) fn share(&self) -> Device {
         Device {

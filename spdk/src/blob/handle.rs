@@ -9,6 +9,7 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 
 use super::id::{BlobId, INVALID};
+use super::lvol::volumes::Volume;
 use super::remote::{Done, Metadata, Part, StoreHold, metadata, visit};
 use super::store::{self, RawBlob, Store, Use};
 use super::users;
@@ -50,8 +51,23 @@ pub enum BlobObject {}
 pub struct BlobExtra {
     id: BlobId,
     store: Arc<Store>,
+    /// If it is that of a volume, which is closed with it.
+    volume: Option<Volume>,
+    /// Whether the volume is destroyed when it was closed.
+    is_doomed: Cell<bool>,
     /// Until it is closed: a handle that is leaked must not keep its store.
     part: Cell<Option<Use>>,
+}
+
+impl BlobExtra {
+    /// For the call that closes it.
+    fn raw(&self, ptr: NonNull<sys::spdk_blob>) -> RawBlob {
+        let volume = self.volume.map(|volume| match self.is_doomed.get() {
+            true => volume.doomed(),
+            false => volume,
+        });
+        RawBlob { ptr, volume }
+    }
 }
 
 // SAFETY: the metadata thread closes it, and uses nothing of `Extra`.
@@ -70,7 +86,7 @@ unsafe impl Object for BlobObject {
         };
         if let Some(part) = extra.part.take() {
             // SAFETY: this is the one release of the reference. The closure has a text.
-            unsafe { store::close(part, RawBlob(ptr), closed) };
+            unsafe { store::close(part, extra.raw(ptr), closed) };
         }
     }
 
@@ -131,17 +147,20 @@ impl Blob {
     ///
     /// # Safety
     /// It is the caller's, of a blob of this store.
-    pub(super) unsafe fn adopt(
-        blob: NonNull<sys::spdk_blob>,
-        part: Use,
-    ) -> std::result::Result<Self, Fault> {
+    pub(super) unsafe fn adopt(blob: RawBlob, part: Use) -> std::result::Result<Self, Fault> {
+        let RawBlob { ptr: blob, volume } = blob;
         // SAFETY: the blob is open. The ID is never changed.
         let id = BlobId::new(unsafe { sys::spdk_blob_get_id(blob.as_ptr()) });
         let store = part.store().clone();
-        let part = Cell::new(Some(part));
+        let extra = BlobExtra {
+            id,
+            store,
+            volume,
+            is_doomed: Cell::new(false),
+            part: Cell::new(Some(part)),
+        };
         // SAFETY: passed on.
-        let handle: Handle<BlobObject> =
-            unsafe { Handle::adopt(blob, BlobExtra { id, store, part }) }?;
+        let handle: Handle<BlobObject> = unsafe { Handle::adopt(blob, extra) }?;
         users::add_blob(&handle.extra().store, &handle);
         Ok(Blob(handle))
     }
@@ -200,7 +219,17 @@ impl Blob {
     pub(super) fn give(&self) -> std::result::Result<RawBlob, Fault> {
         let blob = self.0.take()?;
         self.0.extra().part.take();
-        Ok(RawBlob(blob))
+        Ok(self.0.extra().raw(blob))
+    }
+
+    /// The volume that it is of.
+    pub(super) fn volume(&self) -> Option<Volume> {
+        self.0.extra().volume
+    }
+
+    /// Has its volume destroyed when it is closed.
+    pub(super) fn doom(&self) {
+        self.0.extra().is_doomed.set(true);
     }
 
     fn get(&self, operation: &'static str) -> Result<NonNull<sys::spdk_blob>> {
@@ -336,7 +365,7 @@ impl Blob {
                 unreachable!("a blob that is held is open");
             };
             // SAFETY: the operation keeps the blob open until its callback.
-            unsafe { store::sync(RawBlob(raw), move |rc| report(done, arg, rc)) };
+            unsafe { store::sync(RawBlob::new(raw), move |rc| report(done, arg, rc)) };
         };
         // SAFETY: `report` is called once, and nothing else is kept.
         unsafe { metadata::<BlobOpComplete, _, _, _>(at, hold, call, |_, rc| status(rc)) }.await
@@ -377,8 +406,12 @@ impl Blob {
     /// A future that is dropped closes it too.
     #[doc(alias = "spdk_blob_close")]
     pub async fn close(self) -> Result<()> {
+        self.close_by("spdk_blob_close").await
+    }
+
+    pub(super) async fn close_by(self, operation: &'static str) -> Result<()> {
         let label = self.describe();
-        let at = || At::name("spdk_blob_close", &label);
+        let at = || At::name(operation, &label);
         let start = |_: Caller<'_>| {
             begin(|caller| self.0.get(caller))?;
             let hold = StoreHold::new(self.store().enter()?)?;

@@ -81,7 +81,7 @@ async fn after(store: Blobstore, last: Option<Blob>) -> Result<Option<Blob>> {
     let call = |bs, last: *mut Option<super::store::RawBlob>, done, arg| unsafe {
         match *last {
             None => sys::spdk_bs_iter_first(bs, done, arg),
-            Some(last) => sys::spdk_bs_iter_next(bs, last.0.as_ptr(), done, arg),
+            Some(last) => sys::spdk_bs_iter_next(bs, last.ptr.as_ptr(), done, arg),
         }
     };
     let finish = |hold: &StoreHold, (blob, rc): (*mut sys::spdk_blob, c_int)| match -rc {

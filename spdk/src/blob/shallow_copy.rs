@@ -36,7 +36,7 @@ pub struct ShallowCopy<'a> {
 }
 
 #[derive(Default)]
-struct Progress {
+pub(super) struct Progress {
     copied: AtomicU64,
     waker: Mutex<Option<Waker>>,
 }
@@ -47,7 +47,7 @@ impl Progress {
     }
 }
 
-unsafe extern "C" fn on_progress(copied: u64, ctx: *mut c_void) {
+pub(super) unsafe extern "C" fn on_progress(copied: u64, ctx: *mut c_void) {
     guard("progress of a copy", || {
         // SAFETY: the call was given the address, and has a reference until it ends.
         let progress = unsafe { &*ctx.cast::<Progress>().cast_const() };
@@ -86,13 +86,8 @@ impl Blobstore {
     /// Any spdk_thread.
     #[doc(alias = "spdk_bs_blob_shallow_copy")]
     pub fn shallow_copy<'a>(&'a self, id: BlobId, bdev: &str) -> ShallowCopy<'a> {
-        let progress = Arc::new(Progress::default());
-        let end = copy(self, id, bdev.into(), progress.clone());
-        ShallowCopy {
-            progress,
-            told: 0,
-            end: Some(Box::pin(end)),
-        }
+        let bdev = bdev.into();
+        ShallowCopy::of(move |progress| copy(self, id, bdev, progress))
     }
 }
 
@@ -147,6 +142,21 @@ async fn copy(
     // SAFETY: `report` is called once, and the callback keeps what C uses.
     let end = unsafe { metadata::<BlobOpComplete, _, _, _>(at, hold, call, |_, rc| status(rc)) };
     end.await.map_err(|error| device::told(&bdev, error))
+}
+
+impl<'a> ShallowCopy<'a> {
+    /// The copy that a future makes, which tells its progress.
+    pub(super) fn of<F: Future<Output = Result<()>> + 'a>(
+        copy: impl FnOnce(Arc<Progress>) -> F,
+    ) -> Self {
+        let progress = Arc::new(Progress::default());
+        let end = copy(progress.clone());
+        ShallowCopy {
+            progress,
+            told: 0,
+            end: Some(Box::pin(end)),
+        }
+    }
 }
 
 impl ShallowCopy<'_> {

@@ -16,6 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::device::Device;
 use super::id::BlobId;
+use super::lvol::volumes::{Volume, Volumes};
 use super::users;
 use crate::error::{Fault, Gone};
 use crate::local::{Here, Local, Revoke, current_thread};
@@ -33,12 +34,14 @@ pub(super) struct Store {
     io_unit_size: u32,
     cluster_size: u64,
     page_size: u64,
+    /// If it is the blobstore of an lvol store.
+    volumes: Option<Volumes>,
     state: Mutex<State>,
     metadata: Metadata,
 }
 
-// SAFETY: `metadata`, and `device` but for its name, are used on the metadata thread only; the other pointers are
-// given to C functions there, and to those that any thread may call.
+// SAFETY: `volumes` but for the names in it, `metadata`, and `device` but for its name, are used on the metadata thread
+// only; the other pointers are given to C functions there, and to those that any thread may call.
 unsafe impl Send for Store {}
 // SAFETY: as above; the rest is `Sync`.
 unsafe impl Sync for Store {}
@@ -63,7 +66,7 @@ struct State {
 /// What only the metadata thread uses.
 #[derive(Default)]
 struct Metadata {
-    /// How many blobs are being closed.
+    /// How many blobs are being closed, and whether something has it [alone](Store::alone).
     closing: Cell<usize>,
     /// What waits for that, in its order.
     waiting: RefCell<VecDeque<Box<dyn FnOnce()>>>,
@@ -84,7 +87,15 @@ pub(super) enum Ending {
     Destroy,
 }
 
-type Then = Box<dyn FnOnce(c_int)>;
+impl Ending {
+    /// Whether a blobstore is gone after this status.
+    pub(super) fn has_ended(self, rc: c_int) -> bool {
+        // The device of a store may be gone, so SPDK takes this error for an end.
+        rc == 0 || (self == Ending::Unload && rc == -libc::EIO)
+    }
+}
+
+pub(super) type Then = Box<dyn FnOnce(c_int)>;
 
 /// The context of [`called`].
 pub(super) fn context(then: impl FnOnce(c_int) + 'static) -> *mut c_void {
@@ -102,13 +113,15 @@ pub(super) unsafe extern "C" fn called(arg: *mut c_void, rc: c_int) {
 }
 
 impl Store {
-    /// Takes ownership of a blobstore that was loaded on the current spdk_thread, from this device.
+    /// Takes ownership of a blobstore that was loaded on the current spdk_thread, from this device, and of the lvol
+    /// store that it belongs to.
     ///
     /// # Safety
     /// Nobody else has it.
     pub(super) unsafe fn adopt(
         ptr: NonNull<sys::spdk_blob_store>,
         device: Device,
+        volumes: Option<Volumes>,
     ) -> Result<Arc<Store>, Fault> {
         let local = Local::current()?;
         let bs = ptr.as_ptr();
@@ -129,6 +142,7 @@ impl Store {
             io_unit_size: u32::try_from(io_unit_size).unwrap_or(u32::MAX),
             cluster_size,
             page_size,
+            volumes,
             state: Mutex::default(),
             metadata: Metadata::default(),
         });
@@ -177,8 +191,17 @@ impl Store {
         &self.home
     }
 
+    /// What an lvol store has besides.
+    pub(super) fn volumes(&self) -> Option<&Volumes> {
+        self.volumes.as_ref()
+    }
+
     pub(super) fn label(&self) -> String {
-        format!("blobstore on bdev {:?}", self.device.name())
+        let kind = match self.volumes {
+            Some(_) => "lvol store",
+            None => "blobstore",
+        };
+        format!("{kind} on bdev {:?}", self.device.name())
     }
 
     /// Whether the metadata thread is current.
@@ -316,13 +339,25 @@ impl Store {
         // The thread waits for it.
         let here = Here::now();
         let store = self.clone();
-        let arg = context(move |rc| {
+        let then = move |rc| {
             store.ended(ending, rc);
             then(rc);
             drop(here);
-        });
+        };
+        match &self.volumes {
+            // SAFETY: nobody uses it, and this is its metadata thread.
+            Some(volumes) if volumes.is_loaded() => unsafe { volumes.end(self, ending, then) },
+            // SAFETY: as above.
+            _ => unsafe { self.end_blobstore(ending, then) },
+        }
+    }
+
+    /// # Safety
+    /// It is loaded, and nobody uses it. This is its metadata thread.
+    pub(super) unsafe fn end_blobstore(&self, ending: Ending, then: impl FnOnce(c_int) + 'static) {
+        let arg = context(then);
         let bs = self.ptr.as_ptr();
-        // SAFETY: it is loaded, and nobody uses it. This is its metadata thread. Both call back once.
+        // SAFETY: passed on. Both call back once.
         unsafe {
             match ending {
                 Ending::Unload => sys::spdk_bs_unload(bs, Some(called), arg),
@@ -332,8 +367,10 @@ impl Store {
     }
 
     fn ended(&self, ending: Ending, rc: c_int) {
-        // The device of a store may be gone, so SPDK takes this error for an end.
-        let has_ended = rc == 0 || (ending == Ending::Unload && rc == -libc::EIO);
+        let has_ended = match &self.volumes {
+            Some(volumes) => !volumes.is_loaded(),
+            None => ending.has_ended(rc),
+        };
         let mut state = self.lock();
         // With nobody to try again, it stays as it is.
         if has_ended || (state.handles == 0 && state.calls == 0) || state.is_recalled {
@@ -388,6 +425,13 @@ impl Store {
         } else {
             metadata.waiting.borrow_mut().push_back(Box::new(f));
         }
+    }
+
+    /// Has what comes from now on, but for closes, wait until the end of what begins now, in turn.
+    pub(super) fn alone(self: &Arc<Self>) -> Alone {
+        let closing = &self.metadata.closing;
+        closing.set(closing.get() + 1);
+        Alone(self.clone())
     }
 
     fn go_on(&self) {
@@ -501,9 +545,30 @@ impl Drop for Use {
     }
 }
 
+/// Has its store alone: what is not a close waits until this is dropped, on the metadata thread.
+pub(super) struct Alone(Arc<Store>);
+
+impl Drop for Alone {
+    fn drop(&mut self) {
+        let closing = &self.0.metadata.closing;
+        closing.set(closing.get() - 1);
+        self.0.go_on();
+    }
+}
+
 /// An open blob, for its metadata thread.
 #[derive(Clone, Copy)]
-pub(super) struct RawBlob(pub(super) NonNull<sys::spdk_blob>);
+pub(super) struct RawBlob {
+    pub(super) ptr: NonNull<sys::spdk_blob>,
+    /// If it is that of a volume, which is closed after it.
+    pub(super) volume: Option<Volume>,
+}
+
+impl RawBlob {
+    pub(super) fn new(ptr: NonNull<sys::spdk_blob>) -> Self {
+        RawBlob { ptr, volume: None }
+    }
+}
 
 // SAFETY: the pointer goes to the metadata thread, which gives it to C.
 unsafe impl Send for RawBlob {}
@@ -524,7 +589,7 @@ pub(super) unsafe fn sync(blob: RawBlob, then: impl FnOnce(c_int) + 'static) {
         then(rc);
     });
     // SAFETY: as above; it calls back once.
-    unsafe { sys::spdk_blob_sync_md(blob.0.as_ptr(), Some(called), arg) };
+    unsafe { sys::spdk_blob_sync_md(blob.ptr.as_ptr(), Some(called), arg) };
 }
 
 /// Has the next sync write the blob.
@@ -537,7 +602,7 @@ unsafe fn make_dirty(blob: RawBlob) {
     // SAFETY: passed on; the name and the value are copied. A blob whose metadata are read-only refuses both, and is
     // never dirty.
     unsafe {
-        let blob = blob.0.as_ptr();
+        let blob = blob.ptr.as_ptr();
         if sys::spdk_blob_set_xattr(blob, NAME.as_ptr(), NAME.as_ptr().cast(), 1) == 0 {
             sys::spdk_blob_remove_xattr(blob, NAME.as_ptr());
         }
@@ -575,6 +640,9 @@ fn close_in_turn(part: Use, blob: RawBlob, then: impl FnOnce(c_int) + 'static) {
 fn close_now(part: Use, blob: RawBlob, then: impl FnOnce(c_int) + 'static) {
     let closing = &part.store.metadata.closing;
     closing.set(closing.get() + 1);
+    if let Some(volumes) = part.store.volumes() {
+        volumes.closes(blob.volume);
+    }
     write_and_close(part, blob, Box::new(then));
 }
 
@@ -582,7 +650,12 @@ fn write_and_close(part: Use, blob: RawBlob, then: Then) {
     let synced = move |rc| match rc {
         // Too many calls are in flight: try again in the next turn.
         _ if rc == -libc::ENOMEM => later(move || write_and_close(part, blob, then)),
-        rc => close_written(part, blob, rc, then),
+        0 => close_written(part, blob, 0, then),
+        rc => match blob.volume {
+            // SPDK does not take a volume for closed whose blob reports an error when it is closed, and is gone then.
+            Some(volume) if volume.is_last(&part) => volume.stays_open(part, blob, rc, then),
+            _ => close_written(part, blob, rc, then),
+        },
     };
     // SAFETY: it is closed when this has ended.
     unsafe { sync(blob, synced) };
@@ -594,21 +667,31 @@ fn close_written(part: Use, blob: RawBlob, written: c_int, then: Then) {
             // It is open as before.
             return later(move || close_written(part, blob, written, then));
         }
-        let closing = &part.store.metadata.closing;
-        closing.set(closing.get() - 1);
-        then(if written != 0 { written } else { closed });
-        // What goes on may be the unload.
-        let store = part.store.clone();
-        drop(part);
-        store.go_on();
+        let rc = if written != 0 { written } else { closed };
+        match blob.volume {
+            None => end_close(part, rc, then),
+            // SAFETY: its blob was closed, and this is the metadata thread.
+            Some(volume) => unsafe { volume.close(part, rc, then) },
+        }
     });
     // SAFETY: the blob is open, nobody uses it any more, and this is its metadata thread. It writes what is dirty, and
     // the blob is closed whatever becomes of that.
-    unsafe { sys::spdk_blob_close(blob.0.as_ptr(), Some(called), arg) };
+    unsafe { sys::spdk_blob_close(blob.ptr.as_ptr(), Some(called), arg) };
+}
+
+/// Nothing is left to be closed.
+pub(super) fn end_close(part: Use, rc: c_int, then: Then) {
+    let closing = &part.store.metadata.closing;
+    closing.set(closing.get() - 1);
+    then(rc);
+    // What goes on may be the unload.
+    let store = part.store.clone();
+    drop(part);
+    store.go_on();
 }
 
 /// In the next turn of the metadata thread, which is current.
-fn later(f: impl FnOnce() + 'static) {
+pub(super) fn later(f: impl FnOnce() + 'static) {
     if let Some(local) = Local::here() {
         local.defer(Box::new(f));
     }

@@ -137,6 +137,18 @@ rt::assert_sync!(crate::blob::BsOpts);
 rt::assert_send!(crate::blob::BsType);
 #[cfg(feature = "blob")]
 rt::assert_sync!(crate::blob::BsType);
+#[cfg(feature = "blob")]
+rt::assert_send!(crate::lvol::LvolInfo);
+#[cfg(feature = "blob")]
+rt::assert_sync!(crate::lvol::LvolInfo);
+#[cfg(feature = "blob")]
+rt::assert_send!(crate::lvol::LvolOpts);
+#[cfg(feature = "blob")]
+rt::assert_sync!(crate::lvol::LvolOpts);
+#[cfg(feature = "blob")]
+rt::assert_send!(crate::lvol::LvsOpts);
+#[cfg(feature = "blob")]
+rt::assert_sync!(crate::lvol::LvsOpts);
 #[cfg(feature = "nvme")]
 rt::assert_send!(crate::nvme::AcquireKeys);
 #[cfg(feature = "nvme")]

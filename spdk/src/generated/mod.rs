@@ -13,6 +13,9 @@ pub mod blob;
 #[cfg(feature = "blob")]
 #[rustfmt::skip]
 pub mod blob_bdev;
+#[cfg(feature = "blob")]
+#[rustfmt::skip]
+pub mod lvol;
 #[cfg(feature = "nvme")]
 #[rustfmt::skip]
 pub mod nvme;

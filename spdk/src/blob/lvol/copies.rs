@@ -1,0 +1,322 @@
+//! Snapshots and clones of volumes, and what they have of each other.
+#![allow(unsafe_code)] // Calls what is at home on the metadata thread, there.
+
+use std::ffi::{CString, c_void};
+use std::future::Future;
+use std::sync::Arc;
+
+use super::super::device::{self, Device};
+use super::super::handle::{BlobObject, report};
+use super::super::remote::{StoreHold, metadata};
+use super::super::shallow_copy::{Progress, ShallowCopy, on_progress};
+use super::super::store::{called, context};
+use super::calls::{called_with, context_with};
+use super::esnap::Esnap;
+use super::handle::{Lvol, NewLvol};
+use super::options::checked;
+use super::store::{OpenedBack, OpenedFn};
+use super::volumes;
+use crate::error::{At, Fault, Result};
+use crate::generated::blob::BlobOpComplete;
+use crate::handle::Hold;
+use crate::local::Caller;
+use crate::op::status;
+use crate::sys;
+
+/// A C function that ends with a status.
+type Call = unsafe extern "C" fn(*mut sys::spdk_lvol, sys::spdk_lvol_op_complete, *mut c_void);
+
+/// A C function that makes a volume from another one.
+type Make = unsafe extern "C" fn(
+    *mut sys::spdk_lvol,
+    *const std::ffi::c_char,
+    sys::spdk_lvol_op_with_handle_complete,
+    *mut c_void,
+);
+
+impl Lvol {
+    /// Makes a snapshot of it, and opens that: a read-only volume with what it has now.
+    ///
+    /// The volume is synced, and is a thin clone of the snapshot from then on. I/O may be in flight on it.
+    ///
+    /// Wraps `spdk_lvol_create_snapshot`.
+    ///
+    /// # Errors
+    ///
+    /// - `EEXIST`: the store has a volume of this name.
+    /// - `EINVAL`: the volume is read-only.
+    /// - [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument): the name is empty or too long, or has a NUL.
+    /// - `EBUSY`: another call has it locked.
+    /// - `ENOMEM`: there is no page for its metadata, or too many calls are in flight.
+    /// - `EIO`: the device failed.
+    /// - Those of [`Lvol::size`].
+    ///
+    /// # Cancellation
+    ///
+    /// Nothing happens before the first poll. A future that is dropped later abandons the call but does not stop it: the
+    /// snapshot is made, and destroyed again. Of one that is forgotten it stays.
+    ///
+    /// # Thread
+    ///
+    /// The one that opened it, which the snapshot belongs to as well.
+    #[doc(alias = "spdk_lvol_create_snapshot")]
+    pub async fn create_snapshot(&self, name: &str) -> Result<Lvol> {
+        const CALL: &str = "spdk_lvol_create_snapshot";
+        self.make(CALL, sys::spdk_lvol_create_snapshot, name).await
+    }
+
+    /// Makes a clone of it, which is read-only, and opens that: a thin volume that reads as this one, until it is written.
+    ///
+    /// Wraps `spdk_lvol_create_clone`.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL`: the volume is not read-only. And those of [`Lvol::create_snapshot`].
+    ///
+    /// # Cancellation, thread
+    ///
+    /// As for [`Lvol::create_snapshot`].
+    #[doc(alias = "spdk_lvol_create_clone")]
+    pub async fn create_clone(&self, name: &str) -> Result<Lvol> {
+        self.make("spdk_lvol_create_clone", sys::spdk_lvol_create_clone, name)
+            .await
+    }
+
+    async fn make(&self, operation: &'static str, make: Make, name: &str) -> Result<Lvol> {
+        let (target, volume) = (self.store().clone(), self.volume());
+        let hold = |caller: Caller<'_>| {
+            let name = checked(name, "the name of a volume")?;
+            // The new one keeps the store itself.
+            let part = StoreHold::new(self.store().enter()?)?;
+            Ok((part, (self.hold(caller)?, name)))
+        };
+        let call = move |_, kept: *mut (Hold<BlobObject>, CString), done: OpenedFn, arg| {
+            let turn = volumes::turn(&target);
+            let then = move |result| {
+                // SAFETY: the context came with the function, and this is the one call.
+                unsafe { done(arg, result) };
+                drop(turn);
+            };
+            let context = context_with(move |lvol, rc| {
+                // SAFETY: the store is loaded, and this is its metadata thread, in turn.
+                unsafe { volumes::made(&target, lvol, rc, Box::new(then)) }
+            });
+            // SAFETY: the operation keeps the name, and the volume open. No other call gives a name meanwhile. It copies the
+            // name, and calls back once, also with an error before it has begun.
+            unsafe {
+                make(
+                    volume.as_ptr(),
+                    (*kept).1.as_ptr(),
+                    Some(called_with),
+                    context,
+                )
+            };
+        };
+        let at = || At::new(operation, self);
+        // SAFETY: `then` is called once, and the operation keeps what C uses.
+        let new = unsafe { metadata::<OpenedBack, _, _, _>(at, hold, call, NewLvol::of) };
+        Ok(new.await?.keep())
+    }
+
+    /// Gives it all of its clusters, with what it has of its parents, so that it depends on none and is not thin any more.
+    ///
+    /// Wraps `spdk_lvol_inflate`.
+    ///
+    /// # Errors
+    ///
+    /// - `ENOSPC`: there are not enough free clusters.
+    /// - `EBUSY`: another call has it locked.
+    /// - `ENOMEM`: too many calls are in flight.
+    /// - `EIO`: the device failed.
+    /// - Those of [`Lvol::size`].
+    ///
+    /// # Cancellation, thread
+    ///
+    /// As for [`Lvol::rename`].
+    #[doc(alias = "spdk_lvol_inflate")]
+    pub async fn inflate(&self) -> Result<()> {
+        self.locked("spdk_lvol_inflate", sys::spdk_lvol_inflate)
+            .await
+    }
+
+    /// Gives it what it has of its parent, so that it depends on the parent of that, or on none. It stays thin.
+    ///
+    /// Wraps `spdk_lvol_decouple_parent`.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL`: it has no parent. And those of [`Lvol::inflate`].
+    ///
+    /// # Cancellation, thread
+    ///
+    /// As for [`Lvol::rename`].
+    #[doc(alias = "spdk_lvol_decouple_parent")]
+    pub async fn decouple_parent(&self) -> Result<()> {
+        let call = sys::spdk_lvol_decouple_parent;
+        self.locked("spdk_lvol_decouple_parent", call).await
+    }
+
+    fn locked(&self, operation: &'static str, f: Call) -> impl Future<Output = Result<()>> {
+        let volume = self.volume();
+        let call = move |_: *mut (), done, arg| {
+            // SAFETY: the operation keeps the volume open, and this is the metadata thread. It calls back once, also with an
+            // error before it has begun.
+            unsafe { f(volume.as_ptr(), done, arg) };
+        };
+        let hold = |caller: Caller<'_>| Ok((self.hold(caller)?, ()));
+        // SAFETY: as above.
+        unsafe { self.lock(operation, hold, call) }
+    }
+
+    /// # Safety
+    /// `f` passes the callback and its context to one call, which calls back once and touches nothing after that which
+    /// neither the volume nor `hold` keeps; it runs on the metadata thread.
+    unsafe fn lock<X: 'static>(
+        &self,
+        operation: &'static str,
+        hold: impl FnOnce(Caller<'_>) -> std::result::Result<(Hold<BlobObject>, X), Fault>,
+        f: impl FnOnce(*mut X, sys::spdk_lvol_op_complete, *mut c_void) + Send + 'static,
+    ) -> impl Future<Output = Result<()>> {
+        let target = self.store().clone();
+        let call = move |_, kept: *mut X, done, arg| {
+            let lock = volumes::lock(&target);
+            let ended = context(move |rc| {
+                report(done, arg, rc);
+                drop(lock);
+            });
+            f(kept, Some(called), ended);
+        };
+        let at = move || At::new(operation, self);
+        // SAFETY: `report` is called once, and the caller promises the rest.
+        unsafe { metadata::<BlobOpComplete, _, _, _>(at, hold, call, |_, rc| status(rc)) }
+    }
+
+    /// Makes a snapshot of the same store its parent, as which it reads where it has no clusters of its own.
+    ///
+    /// It is thin, or a clone already, and has the size of the snapshot.
+    ///
+    /// Wraps `spdk_lvol_set_parent`.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL`: the snapshot is none, or of another store, the sizes differ, or the volume is neither thin nor a clone.
+    /// `EEXIST`: it is its parent already. And those of [`Lvol::inflate`].
+    ///
+    /// # Cancellation, thread
+    ///
+    /// As for [`Lvol::rename`].
+    #[doc(alias = "spdk_lvol_set_parent")]
+    pub async fn set_parent(&self, snapshot: &Lvol) -> Result<()> {
+        let (volume, parent) = (self.volume(), snapshot.volume());
+        let hold = |caller: Caller<'_>| {
+            if !Arc::ptr_eq(self.store(), snapshot.store()) {
+                return Err(Fault::invalid("the snapshot is one of another store"));
+            }
+            Ok((self.hold(caller)?, snapshot.hold(caller)?))
+        };
+        let call = move |_: *mut Hold<BlobObject>, done, arg| {
+            // SAFETY: the operation keeps both volumes open, and this is their metadata thread. It calls back once.
+            unsafe { sys::spdk_lvol_set_parent(volume.as_ptr(), parent.as_ptr(), done, arg) };
+        };
+        // SAFETY: as above.
+        unsafe { self.lock("spdk_lvol_set_parent", hold, call) }.await
+    }
+
+    /// Makes a bdev its parent, as which it reads where it has no clusters of its own; see
+    /// [`LvolStore::create_esnap_clone`](super::LvolStore::create_esnap_clone).
+    ///
+    /// It is thin, or a clone already.
+    ///
+    /// Wraps `spdk_lvol_set_external_parent`.
+    ///
+    /// # Errors
+    ///
+    /// - `EINVAL`: the size of the bdev is no multiple of that of a cluster, the volume is neither thin nor a clone, or
+    ///   the bdev is the volume itself.
+    /// - `EEXIST`: it is its parent already.
+    /// - [`ErrorKind::NoSuchBdev`](crate::ErrorKind::NoSuchBdev): no bdev has this name.
+    /// - Those of [`Lvol::inflate`].
+    ///
+    /// # Cancellation, thread
+    ///
+    /// As for [`Lvol::rename`].
+    #[doc(alias = "spdk_lvol_set_external_parent")]
+    pub async fn set_external_parent(&self, bdev: &str) -> Result<()> {
+        let esnap = Esnap::of(bdev, self.blob().io_unit_size())?;
+        let volume = self.volume();
+        let hold = |caller: Caller<'_>| Ok((self.hold(caller)?, esnap));
+        let call = move |esnap: *mut Esnap, done, arg| {
+            // SAFETY: the operation keeps the ID, which is copied, and the volume open. This is the metadata thread. The
+            // store was loaded with a function that opens bdevs, and it calls back once.
+            unsafe {
+                let id = (*esnap).bytes();
+                let (id, length) = (id.as_ptr().cast(), id.len() as u32);
+                sys::spdk_lvol_set_external_parent(volume.as_ptr(), id, length, done, arg);
+            }
+        };
+        // SAFETY: as above.
+        unsafe { self.lock("spdk_lvol_set_external_parent", hold, call) }.await
+    }
+
+    /// Copies the clusters that it has itself, not those of its parents, to the same places of a bdev. It is read-only.
+    ///
+    /// The bdev has the block size of the store, and at least the size of the volume. It is opened for writing and claimed
+    /// meanwhile. What it has elsewhere stays.
+    ///
+    /// Wraps `spdk_lvol_shallow_copy`.
+    ///
+    /// # Errors
+    ///
+    /// The stream ends with the one that there is:
+    ///
+    /// - `EPERM`: the volume is not read-only, or somebody else has claimed the bdev.
+    /// - `EINVAL`: the bdev is too small, or has another block size.
+    /// - [`ErrorKind::NoSuchBdev`](crate::ErrorKind::NoSuchBdev): no bdev has this name.
+    /// - Those of [`Lvol::inflate`].
+    ///
+    /// # Cancellation
+    ///
+    /// Nothing happens before the first poll. A stream that is dropped later abandons the copy but does not stop it.
+    ///
+    /// # Thread
+    ///
+    /// The one that opened it.
+    #[doc(alias = "spdk_lvol_shallow_copy")]
+    pub fn shallow_copy<'a>(&'a self, bdev: &str) -> ShallowCopy<'a> {
+        let bdev: Box<str> = bdev.into();
+        ShallowCopy::of(move |progress| self.copy(bdev, progress))
+    }
+
+    async fn copy(&self, bdev: Box<str>, progress: Arc<Progress>) -> Result<()> {
+        let (volume, name, unit) = (self.volume(), bdev.clone(), self.blob().io_unit_size());
+        let call = move |_: *mut (), done, arg| {
+            let device = match Device::open(&name) {
+                Ok(device) => device,
+                Err(errno) => return report(done, arg, -errno.code()),
+            };
+            // SAFETY: the device exists. SPDK takes the block numbers of the store for those of the device.
+            if unsafe { (*device.as_ptr()).blocklen } != unit {
+                return report(done, arg, -libc::EINVAL);
+            }
+            let (dev, ctx) = (device.as_ptr(), Arc::as_ptr(&progress).cast_mut().cast());
+            let end = context(move |rc| {
+                drop((device, progress));
+                report(done, arg, rc);
+            });
+            // SAFETY: the operation keeps the volume open, and this is the metadata thread. `end` keeps the device and the
+            // progress until it is called, which is once if the call returns 0.
+            unsafe {
+                let (status, end_fn) = (Some(on_progress as _), Some(called as _));
+                let rc =
+                    sys::spdk_lvol_shallow_copy(volume.as_ptr(), dev, status, ctx, end_fn, end);
+                if rc != 0 {
+                    called(end, rc);
+                }
+            }
+        };
+        let hold = |caller: Caller<'_>| Ok((self.hold(caller)?, ()));
+        // SAFETY: as above.
+        let end = unsafe { self.lock("spdk_lvol_shallow_copy", hold, call) };
+        end.await.map_err(|error| device::told(&bdev, error))
+    }
+}

@@ -1,0 +1,58 @@
+//! Lvol stores: volumes with names on a block device, with snapshots and clones.
+//!
+//! An [`LvolStore`] takes a bdev for itself, and divides it into clusters, of which an [`Lvol`] has as many as its size
+//! says; a thin one gets a cluster when that is written. A volume has a name and a UUID. Its snapshots and clones share
+//! clusters with it.
+//!
+//! ```no_run
+//! use spdk::DmaBuf;
+//! use spdk::lvol::{LvolOpts, LvolStore};
+//!
+//! # async fn example() -> spdk::Result<()> {
+//! let store = LvolStore::init("Malloc0", "lvs", None).await?;
+//! let volume = store.create_lvol("volume", 64 << 20, Some(&LvolOpts::new().thin(true))).await?;
+//! let channel = store.alloc_io_channel()?;
+//! let mut buf = DmaBuf::alloc(4096, 4096)?;
+//! buf.fill(0xa5);
+//! volume.blob().write(&channel, &buf, 0).await?;
+//! let snapshot = volume.create_snapshot("before").await?;
+//! volume.blob().read(&channel, &mut buf, 0).await?;
+//!
+//! drop(channel);
+//! snapshot.close().await?;
+//! volume.close().await?;
+//! store.unload().await
+//! # }
+//! ```
+//!
+//! # Two ways to a volume
+//!
+//! SPDK shows volumes as bdevs by its module `bdev_lvol`, which has lvol stores of its own. They are made and changed by
+//! methods of RPC, which are typed in `spdk::config` (feature `config`): `config::LvolStore`, `config::Lvol`,
+//! `config::LvolSnapshot` and others. Then [`Bdev::find`](crate::Bdev::find) has the volume by the name `store/volume`
+//! or its UUID, and everything that takes a bdev takes it, such as an NVMe-oF target.
+//!
+//! This module calls SPDK's library below that, `lvol.h`, and its volumes are no bdevs. I/O on a volume goes through its
+//! blob, [`Lvol::blob`]. It is the way to take for an application that uses the volumes itself: it takes no RPC, a
+//! volume belongs to whom has opened it, every error is told, and the calls that only blobs have are there.
+//!
+//! A store has one owner: one that `bdev_lvol` has loaded cannot be loaded here, and the reverse, since each claims the
+//! bdev, and both kinds share one space of names. On the device they are the same, so that the one can load what the
+//! other has unloaded. **`bdev_lvol` loads the store of every bdev that appears, at once**, unless
+//! `bdev_set_options` has `bdev_auto_examine` set to `false`, at the start of the application (`Config`, or `bdevs(...)`
+//! of [`main`](macro@crate::main)): without that, [`LvolStore::load`] of a bdev that was just made fails with `EPERM`.
+//!
+//! # What `lvol.h` lacks
+//!
+//! It has no I/O, no resize and no way to list volumes, and declares its structs only by their names: SPDK's own module
+//! uses a header that is not installed. All of that is possible with the store's blobs, which this crate finds in the
+//! first fields of those structs. They are checked against what SPDK says elsewhere, and a store whose fields are other
+//! ones is refused with `ENOTSUP`.
+//!
+//! # What runs where, and what is durable when
+//!
+//! As for [blobstores](crate::blob): what changes a store or a volume runs on the spdk_thread that loaded the store,
+//! whichever asks for it, and I/O on the spdk_thread that opened the volume. What creates, destroys, renames or resizes
+//! is durable when its future is ready. These calls, and opens, take turns: each waits for those before it.
+
+pub use crate::blob::lvol::{Lvol, LvolInfo, LvolOpts, LvolStore, LvsOpts};
