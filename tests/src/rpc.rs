@@ -35,13 +35,22 @@ pub async fn call(method: &str, params: Value) -> Value {
 ///
 /// What the server answered, or why it could not be reached.
 pub async fn try_call(method: &str, params: Value) -> Result<Value, String> {
+    try_call_at(address(), method, params).await
+}
+
+/// Calls a method of another process's server, at this socket, and waits for the answer while SPDK runs.
+///
+/// # Errors
+///
+/// As for [`try_call`].
+pub async fn try_call_at(address: String, method: &str, params: Value) -> Result<Value, String> {
     let (sender, answer) = spdk::completion();
     let mut request = json!({"jsonrpc": "2.0", "id": 1, "method": method});
     if !params.is_null() {
         request["params"] = params;
     }
     std::thread::spawn(move || {
-        let answer = exchange(&request).map_err(|error| error.to_string());
+        let answer = exchange(&address, &request).map_err(|error| error.to_string());
         sender.success(answer);
     });
     let answer = answer.await.map_err(|error| error.to_string())??;
@@ -60,8 +69,8 @@ pub async fn get(method: &str) -> Value {
     call(method, Value::Null).await
 }
 
-fn exchange(request: &Value) -> io::Result<Value> {
-    let mut socket = UnixStream::connect(address())?;
+fn exchange(address: &str, request: &Value) -> io::Result<Value> {
+    let mut socket = UnixStream::connect(address)?;
     socket.set_read_timeout(Some(PATIENCE))?;
     socket.write_all(request.to_string().as_bytes())?;
     let mut text = Vec::new();

@@ -1,0 +1,114 @@
+//! Volumes that depend on bdevs.
+
+use serde_json::{Value, json};
+use spdk::lvol::LvolStore;
+use spdk::{Bdev, Errno, ErrorKind};
+use spdk_tests::{Device, kind, pattern};
+
+use crate::{BYTES, CLUSTER, UNIT, assert_errno, check, init, thin, write};
+
+/// Writes the pattern to a bdev.
+async fn fill(bdev: &str, generation: u64) -> spdk::Result<()> {
+    let device = Device::open(bdev)?;
+    let mut buf = device.buffer(4 * CLUSTER as usize)?;
+    pattern::fill(&mut buf, UNIT, 0, generation);
+    device
+        .desc
+        .write_blocks(&device.ch, &buf, 0, 4 * CLUSTER)
+        .await
+}
+
+/// Fails if a volume does not read as the bdev that it depends on, changes that, or lets others change it; or if a volume
+/// whose bdev is not there crashes.
+#[spdk::test(bdevs(
+    bdev_malloc_create(name = "M", num_blocks = 16384, block_size = UNIT),
+    bdev_malloc_create(
+        name = "E", num_blocks = 512, block_size = UNIT, uuid = "6f5e8a52-7a2f-4b55-a5a1-000000000001",
+    ),
+    bdev_malloc_create(name = "F", num_blocks = 512, block_size = UNIT),
+    bdev_malloc_create(name = "Odd", num_blocks = 500, block_size = UNIT),
+    bdev_malloc_create(name = "Coarse", num_blocks = 128, block_size = 4096),
+))]
+async fn external_snapshots() -> spdk::Result<()> {
+    fill("E", 1).await?;
+    fill("F", 2).await?;
+    let store = init("M").await?;
+    let free = store.free_clusters()?;
+    let ch = store.alloc_io_channel()?;
+    assert_errno(store.create_esnap_clone("no", "Odd").await, Errno::EINVAL);
+    let coarse = store.create_esnap_clone("no", "Coarse").await;
+    assert!(
+        matches!(kind(&coarse), Some(ErrorKind::InvalidArgument { .. })),
+        "{coarse:?}"
+    );
+    let none = store.create_esnap_clone("no", "None").await;
+    assert!(
+        matches!(kind(&none), Some(ErrorKind::NoSuchBdev { .. })),
+        "{none:?}"
+    );
+    let clone = store.create_esnap_clone("clone", "E").await?;
+    assert_eq!(clone.size()?, 4 * BYTES);
+    check(&clone, &ch, 0, 4 * CLUSTER, 1).await?;
+    write(&clone, &ch, CLUSTER + 8, 8, 3).await?;
+    check(&clone, &ch, 0, CLUSTER + 8, 1).await?;
+    check(&clone, &ch, CLUSTER + 8, 8, 3).await?;
+    check(&clone, &ch, CLUSTER + 16, 2 * CLUSTER, 1).await?;
+    assert_errno(Bdev::find("E")?.open(true), Errno::EPERM);
+    let info = clone.info().await?;
+    assert!(info.is_esnap_clone && info.is_thin && info.parent.is_none());
+    assert_eq!(info.num_allocated_clusters, 1);
+
+    let second = store
+        .create_lvol("second", 4 * BYTES, Some(&thin()))
+        .await?;
+    second.set_external_parent("F").await?;
+    check(&second, &ch, 0, 4 * CLUSTER, 2).await?;
+    assert_errno(second.set_external_parent("F").await, Errno::EEXIST);
+    assert_errno(second.set_external_parent("Odd").await, Errno::EINVAL);
+    second.set_external_parent("E").await?;
+    check(&second, &ch, 0, 4 * CLUSTER, 1).await?;
+    second.decouple_parent().await?;
+    assert!(!second.info().await?.is_esnap_clone);
+    check(&second, &ch, 0, 4 * CLUSTER, 1).await?;
+    second.destroy().await?;
+    drop(ch);
+    clone.close().await?;
+    // Nobody claims it any more.
+    drop(Bdev::find("E")?.open(true)?);
+    store.unload().await?;
+
+    let delete =
+        async || spdk::rpc::call::<Value>("bdev_malloc_delete", &json!({"name": "E"})).await;
+    delete().await?;
+    let store = LvolStore::load("M").await?;
+    let clone = store.open_lvol("clone").await?;
+    assert!(clone.is_degraded().await? && clone.info().await?.is_degraded);
+    let ch = store.alloc_io_channel()?;
+    for first in [0, CLUSTER + 8] {
+        let result = check(&clone, &ch, first, 8, 1).await;
+        assert!(result.is_err());
+    }
+    let snapshot = clone.create_snapshot("snapshot").await?;
+    assert!(snapshot.is_degraded().await?);
+    drop(ch);
+    clone.close().await?;
+    snapshot.close().await?;
+
+    let params = json!({
+        "name": "E", "num_blocks": 512, "block_size": UNIT,
+        "uuid": "6f5e8a52-7a2f-4b55-a5a1-000000000001",
+    });
+    spdk::rpc::call::<Value>("bdev_malloc_create", &params).await?;
+    fill("E", 1).await?;
+    let clone = store.open_lvol("clone").await?;
+    assert!(!clone.is_degraded().await?);
+    let ch = store.alloc_io_channel()?;
+    check(&clone, &ch, 0, CLUSTER + 8, 1).await?;
+    check(&clone, &ch, CLUSTER + 8, 8, 3).await?;
+    clone.inflate().await?;
+    clone.destroy().await?;
+    store.destroy_lvol("snapshot").await?;
+    assert_eq!(store.free_clusters()?, free);
+    delete().await?;
+    Ok(())
+}
