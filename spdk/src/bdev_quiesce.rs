@@ -10,6 +10,7 @@ use std::ptr::NonNull;
 use crate::app;
 use crate::bdev::{BdevDesc, BdevDescObject};
 use crate::call::call;
+use crate::errno::Errno;
 use crate::error::{At, Describe, Fault, Gone, Result};
 use crate::handle::{Handle, Hold, Object, Subject};
 use crate::local::Caller;
@@ -61,7 +62,7 @@ unsafe impl Object for QuiescedRangeObject {
             return;
         };
         // SAFETY: this is the home spdk_thread, and the range was locked and is given up.
-        let unlock = unsafe { unlock(desc, extra.offset, extra.blocks) };
+        let unlock = unsafe { unlock(desc, extra.offset, extra.blocks, warn) };
         // That the I/Os go on is its result: a future is not needed.
         // SAFETY: nobody has polled it.
         unsafe { unlock.op.detach() };
@@ -105,12 +106,23 @@ unsafe fn bdev_and_module(
     }
 }
 
+/// Reports an unlock that nobody waits for, if it has failed.
+fn warn(desc: &Hold<BdevDescObject>, rc: c_int) {
+    if rc != 0 {
+        let (device, errno) = (desc.extra().label(), Errno::from_code(rc));
+        tracing::warn!(%device, %errno, "a range of blocks was not unlocked");
+    }
+}
+
+/// `told` hears of each answer of C.
+///
 /// # Safety
 /// The range is locked by `quiesce_range`, and unlocked for the first time, on the descriptor's spdk_thread.
 unsafe fn unlock(
     desc: Hold<BdevDescObject>,
     offset: u64,
     blocks: u64,
+    told: fn(&Hold<BdevDescObject>, c_int),
 ) -> Begun<impl Operation<Output = ()>> {
     // SAFETY: 0 means that the callback runs once, another code that it never runs; `held` keeps the bdev
     // until then, and nothing else is used.
@@ -118,11 +130,14 @@ unsafe fn unlock(
         op::<QuiesceDone, _, _>(
             move |(desc,): &mut Held, done, arg| {
                 let (bdev, module) = bdev_and_module(desc);
-                Submitted::rc(sys::spdk_bdev_unquiesce_range(
-                    bdev, module, offset, blocks, done, arg,
-                ))
+                let rc = sys::spdk_bdev_unquiesce_range(bdev, module, offset, blocks, done, arg);
+                told(desc, rc);
+                Submitted::rc(rc)
             },
-            |_, rc| status(rc),
+            move |(desc,), rc| {
+                told(desc, rc);
+                status(rc)
+            },
             (desc,),
         )
     }
@@ -224,10 +239,12 @@ impl QuiescedRange {
 
     /// Unlocks it, and waits until every channel knows: what was held back was submitted then.
     ///
-    /// Wraps `spdk_bdev_unquiesce_range`. A drop does the same, and waits for nothing.
+    /// Wraps `spdk_bdev_unquiesce_range`. A drop does the same, waits for nothing, and reports a refusal through
+    /// `tracing`.
     ///
     /// # Errors
     ///
+    /// `EINVAL` if SPDK does not know of the lock any more, since foreign code has unlocked it;
     /// [`ErrorKind::Gone`](crate::ErrorKind::Gone) when the application ends, which unlocked it.
     ///
     /// # Cancellation
@@ -244,7 +261,7 @@ impl QuiescedRange {
             let extra = self.0.extra();
             let desc = extra.desc.take().ok_or(Fault::gone(Gone::Closed))?;
             // SAFETY: just taken from its handle, which locked it, on its spdk_thread.
-            Ok(unsafe { unlock(desc, extra.offset, extra.blocks) })
+            Ok(unsafe { unlock(desc, extra.offset, extra.blocks, |_, _| {}) })
         };
         let at = || {
             At::new("spdk_bdev_unquiesce_range", &self)

@@ -1,10 +1,10 @@
 //! spdk_threads that C code made.
 #![allow(unsafe_code)] // Creates an spdk_thread and sends it a message, as C code does.
 
-use std::ffi::{CString, c_void};
+use std::ffi::{CString, c_int, c_void};
 use std::ptr;
 
-use spdk::{CompletionSender, SpdkThread, ThreadHandle, sys};
+use spdk::{Bdev, CompletionSender, SpdkThread, ThreadHandle, sys};
 
 /// Creates an spdk_thread in the running application, and returns its handle when Rust has run on it.
 ///
@@ -44,6 +44,22 @@ async fn first_message<T>(
     };
     assert_eq!(rc, 0, "spdk_thread_send_msg failed");
     answer.await
+}
+
+/// Unlocks a range of blocks that Rust has locked.
+///
+/// # Panics
+///
+/// When SPDK refuses.
+pub fn unquiesce(bdev: &Bdev, offset: u64, blocks: u64) {
+    unsafe extern "C" fn done(_: *mut c_void, _: c_int) {}
+    let bdev = bdev.as_ptr();
+    // SAFETY: the device is there. The callback needs no context.
+    let rc = unsafe {
+        let (module, null) = ((*bdev).module, ptr::null_mut());
+        sys::spdk_bdev_unquiesce_range(bdev, module, offset, blocks, Some(done), null)
+    };
+    assert_eq!(rc, 0, "spdk_bdev_unquiesce_range failed");
 }
 
 unsafe extern "C" fn tell_handle(sender: *mut c_void) {

@@ -1,7 +1,8 @@
 //! Locks of ranges of blocks.
 //!
 //! Each of these faults was put into the crate, and these tests failed: a dropped lock is not unlocked
-//! (`dropped`, `a_lock_waits_for_io_in_flight`, `io_of_all_threads_waits`); the end of the application does not unlock before it waits for other spdk_threads
+//! (`dropped`, `a_lock_waits_for_io_in_flight`, `io_of_all_threads_waits`), or its refusal is not reported
+//! (`a_refused_unlock_is_reported`); the end of the application does not unlock before it waits for other spdk_threads
 //! (`the_application_ends`).
 #![allow(missing_docs)]
 
@@ -13,9 +14,10 @@ use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use futures_util::future::join_all;
 use serde_json::json;
 use spdk::task::yield_now;
-use spdk::{Bdev, BdevEvent, ErrorKind, Gone, spawn_local, spawn_on};
+use spdk::{Bdev, BdevEvent, Errno, ErrorKind, Gone, spawn_local, spawn_on};
 use spdk_tests::wait::within;
-use spdk_tests::{Counters, Device, forget, kind, pattern, poll_once, until};
+use spdk_tests::{Counters, Device, foreign, forget, kind, pattern, poll_once, traces, until};
+use tracing::level_filters::LevelFilter;
 
 const BLOCK: usize = 512;
 /// The latency of the slow device in microseconds.
@@ -383,6 +385,41 @@ async fn wrong_ranges_are_refused() -> spdk::Result<()> {
     let reader = device.bdev.open(false)?;
     for _ in 0..3 {
         reader.quiesce_range(1023, 1).await?.unquiesce().await?;
+    }
+    Ok(())
+}
+
+/// Fails if nobody hears of an unlock that SPDK refuses.
+#[spdk::test(bdevs(bdev_malloc_create(name = "M", num_blocks = 1024, block_size = BLOCK)))]
+async fn a_refused_unlock_is_reported() -> spdk::Result<()> {
+    traces::keep(LevelFilter::WARN);
+    let reported = || {
+        let lines = traces::lines("spdk::bdev_quiesce");
+        let lines = lines
+            .iter()
+            .filter(|line| line.message().contains("was not unlocked"));
+        lines.map(|line| line.field("device").to_owned()).collect()
+    };
+    let device = &Device::open("M")?;
+    drop(device.desc.quiesce_range(0, 8).await?);
+    device.desc.quiesce_range(0, 8).await?.unquiesce().await?;
+    for lock in 0..2 {
+        let range = device.desc.quiesce_range(lock * 8, 8).await?;
+        foreign::unquiesce(&device.bdev, lock * 8, 8);
+        within("the unlock", write(device, lock * 8, 8, 1)).await?;
+        let before: Vec<String> = reported();
+        match lock {
+            0 => {
+                let end = range.unquiesce().await;
+                let errno = end.as_ref().err().and_then(spdk::Error::errno);
+                assert_eq!(errno, Some(Errno::EINVAL), "{end:?}");
+                assert_eq!(reported(), before);
+            }
+            _ => {
+                drop(range);
+                assert_eq!(reported(), ["bdev \"M\""]);
+            }
+        }
     }
     Ok(())
 }
