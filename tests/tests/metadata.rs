@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::slice::from_ref;
 
 use spdk::bdev::{BdevExtIoOpts, BdevOpenOpts, DifCheck, DifFlags, DifType};
-use spdk::{BdevDesc, DmaBuf, ErrorKind, IoChannel};
+use spdk::{BdevDesc, DmaBuf, Errno, ErrorKind, IoChannel};
 use spdk_tests::{Device, dma, kind, pattern, poll_once, until};
 
 const BLOCK: usize = 512;
@@ -230,6 +230,16 @@ async fn checks_of_protection_information_can_be_left_out() -> spdk::Result<()> 
         .await?;
     pattern::assert_is(&bufs[0], BLOCK, 5, 1);
     assert_metadata(&wrong, 5, 1);
+
+    // What SPDK looks at in dword 12: that the device is to make the metadata, which it cannot in a buffer.
+    for (pract, expected) in [(0, None), (1 << 29, Some(Errno::ENOTSUP))] {
+        let opts = BdevExtIoOpts::new().nvme_cdw12(pract).nvme_cdw13(7 << 16);
+        let opts = opts.dif_check_flags_exclude_mask(every.bits());
+        let write = desc.writev_blocks_ext(ch, bufs, 5, 1, &opts, Some(&wrong));
+        let end = write.await;
+        let errno = end.as_ref().err().and_then(spdk::Error::errno);
+        assert_eq!(errno, expected, "{end:?}");
+    }
     Ok(())
 }
 
