@@ -22,7 +22,7 @@ use crate::error::{At, Error, ErrorKind, Fault, Result};
 use crate::local::Local;
 use crate::shared::Shared;
 use crate::shutdown::{self, Watch};
-use crate::{log, mem, panic, sys, task};
+use crate::{log, mem, movable, panic, sys, task};
 
 /// Whether the application has been asked to stop.
 static STOP: AtomicBool = AtomicBool::new(false);
@@ -258,6 +258,7 @@ fn begin_shutdown(why: &'static str) {
             }
         });
     }
+    movable::end_all(&running);
 }
 
 /// Whether the application ends, or will as soon as it has started.

@@ -30,6 +30,14 @@ impl SpdkApp {
     pub fn cores() -> Result<Vec<u32>> {
         app::while_running("SpdkApp::cores", |_| Ok(cores()))
     }
+
+    /// The core whose reactor runs the caller; `None` on other OS threads.
+    #[doc(alias = "spdk_env_get_current_core")]
+    pub fn current_core() -> Option<u32> {
+        // SAFETY: no precondition.
+        let core = unsafe { sys::spdk_env_get_current_core() };
+        (core != u32::MAX).then_some(core)
+    }
 }
 
 /// The cores of the environment. The application runs.
@@ -145,8 +153,8 @@ impl ThreadHandle {
 
     /// [`ThreadHandle::on_core`], where SPDK chooses among these cores: the next in turn each time.
     ///
-    /// The spdk_thread stays on the core that it gets. To move work, end the spdk_thread and make
-    /// another one: what Rust keeps for an spdk_thread belongs to an OS thread.
+    /// The spdk_thread stays on the core that it gets: what Rust keeps for an spdk_thread belongs to an OS
+    /// thread. One that moves is a [`MovableThread`](crate::MovableThread).
     ///
     /// # Errors
     ///
@@ -161,10 +169,7 @@ impl ThreadHandle {
         const CALL: &str = "ThreadHandle::on_cores";
         let name = options::text("name", name)?;
         let (thread, started) = app::while_running(CALL, |_| {
-            if cores.is_empty() {
-                return Err(Fault::invalid("a set without a core").at(At::free(CALL)));
-            }
-            cores.iter().try_for_each(|core| check(CALL, core))?;
+            check_all(CALL, cores)?;
             create(&name, cores)
         })?;
         started.wait(CALL, &thread).await?;
@@ -222,6 +227,14 @@ fn check(call: &'static str, core: u32) -> Result<()> {
          `reactor_mask`"
     );
     Err(Fault::invalid(reason).at(At::free(call)))
+}
+
+/// Refuses a set without a core, and one with a core without a reactor. The application runs.
+pub(crate) fn check_all(call: &'static str, cores: &CpuSet) -> Result<()> {
+    if cores.is_empty() {
+        return Err(Fault::invalid("a set without a core").at(At::free(call)));
+    }
+    cores.iter().try_for_each(|core| check(call, core))
 }
 
 /// The answer of an spdk_thread to its first message.

@@ -94,6 +94,13 @@ impl CpuSet {
         &raw const *self.0
     }
 
+    /// # Safety
+    /// `set` is valid, and nobody changes it meanwhile.
+    pub(crate) unsafe fn copied(set: *const sys::spdk_cpuset) -> Self {
+        // SAFETY: passed on.
+        CpuSet(Box::new(unsafe { *set }))
+    }
+
     fn as_mut_ptr(&mut self) -> *mut sys::spdk_cpuset {
         &raw mut *self.0
     }

@@ -196,6 +196,9 @@ pub(crate) struct Messages {
     oldest: *mut Head,
 }
 
+// SAFETY: it owns messages, which are `Send`, and nothing else has its pointer.
+unsafe impl Send for Messages {}
+
 impl Messages {
     /// A list whose youngest message comes first.
     fn turn_round(mut newest: *mut Head) -> Self {

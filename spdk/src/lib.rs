@@ -134,6 +134,7 @@ mod markers;
 mod mem;
 mod memory_domain;
 pub mod metrics;
+mod movable;
 #[cfg(feature = "nvme")]
 pub mod nvme;
 mod nvme_cmd;
@@ -199,6 +200,7 @@ pub use io_device::{IoDevice, IoDeviceChannel};
 pub use io_id::{BdevIo, IoId};
 pub use io_queue::{Done, EndedIo, IoQueue};
 pub use log::LogLevel;
+pub use movable::{MovablePoller, MovableThread};
 pub use nvme_cmd::NvmeCmd;
 pub use nvme_status::NvmeStatus;
 pub use poller::{PollStatus, Poller, PollerBuilder};

@@ -23,6 +23,7 @@ use crate::executor::{Body, Executor, TaskRef};
 use crate::handle::AtHome;
 use crate::inbox::Messages;
 use crate::interrupt;
+use crate::movable;
 use crate::panic;
 use crate::shared::{self, Owner, Shared};
 use crate::shutdown;
@@ -34,7 +35,7 @@ use crate::wakeups::Wakeups;
 const IDLE_TURNS: u32 = 256;
 
 /// How many messages of other threads run before SPDK's own pollers get their turn again.
-const MESSAGES_PER_POLL: usize = 64;
+pub(crate) const MESSAGES_PER_POLL: usize = 64;
 
 /// Wakes a task. From its own OS thread the task is ready at once; from another it is when its
 /// spdk_thread looks. A waker that is out of date wakes nothing, or a task that is in the same place
@@ -283,6 +284,7 @@ impl Local {
         if !running {
             return Err(Fault::gone(Gone::ThreadEnded));
         }
+        movable::check(id)?;
         let shared = Arc::new(Shared::new(&name, id, Owner::Foreign));
         let index = shared.register();
         Self::adopt(thread, shared, index)

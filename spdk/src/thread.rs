@@ -122,7 +122,8 @@ impl SpdkThread {
         Self::current_with_mempool_size(name, size)
     }
 
-    /// The spdk_thread that is current on this OS thread.
+    /// The spdk_thread that is current on this OS thread; `None` on a
+    /// [`MovableThread`](crate::MovableThread), which Rust keeps nothing for.
     #[doc(alias = "spdk_get_thread")]
     pub fn get_current() -> Option<CurrentThread> {
         let local = Local::current().ok()?;

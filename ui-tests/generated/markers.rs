@@ -122,6 +122,10 @@ fn types() {
     sync::<spdk::JoinHandle<u8>>();
     send::<spdk::LogLevel>();
     sync::<spdk::LogLevel>();
+    send::<spdk::MovablePoller>();
+    sync::<spdk::MovablePoller>();
+    send::<spdk::MovableThread>();
+    sync::<spdk::MovableThread>();
     send::<spdk::NotSent>();
     sync::<spdk::NotSent>();
     send::<spdk::NvmeCmd>();
