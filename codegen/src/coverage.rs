@@ -1,6 +1,6 @@
 //! How much of the installed SPDK is wrapped.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use crate::headers::{CType, Headers};
 use crate::manifest::{Entry, Manifest};
@@ -80,6 +80,48 @@ pub fn incomplete(
             let missing = &coverage.get(&section.header)?.missing;
             (!missing.is_empty()).then(|| (section.header.clone(), missing.clone()))
         })
+        .collect()
+}
+
+/// The functions without a callback that are neither named by a `doc(alias)`, nor said to need no wrapper, of
+/// the sections that say so of some; and those that are said so of, but are named or do not exist.
+pub fn plain(
+    manifest: &Manifest,
+    headers: &Headers,
+    declared: &BTreeMap<String, Vec<String>>,
+    aliases: &BTreeSet<String>,
+) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for section in &manifest.sections {
+        let Some(needless) = &section.plain else {
+            continue;
+        };
+        let functions = declared.get(&section.header).map_or(&[][..], Vec::as_slice);
+        let needless: BTreeSet<_> = needless.keys().map(|name| name.as_str()).collect();
+        for name in functions.iter().filter(|f| !takes_callback(f, headers)) {
+            match (aliases.contains(name), needless.contains(name.as_str())) {
+                (false, false) => {
+                    wrong.push(format!("{name} has no `doc(alias)`, and no reason why"))
+                }
+                (true, true) => {
+                    wrong.push(format!("{name} has a `doc(alias)`, and a reason for none"))
+                }
+                _ => {}
+            }
+        }
+        let here = |name: &&&str| functions.iter().any(|f| f == **name);
+        let elsewhere = needless.iter().filter(|name| !here(name));
+        wrong.extend(elsewhere.map(|name| format!("{name} is not in {}", section.header)));
+    }
+    wrong
+}
+
+/// The functions that the attributes `doc(alias = "..")` in a Rust source name.
+pub fn aliases(source: &str) -> BTreeSet<String> {
+    let named = source.split("alias = \"").skip(1);
+    named
+        .filter_map(|rest| rest.split('"').next())
+        .map(str::to_owned)
         .collect()
 }
 
@@ -164,6 +206,35 @@ mod tests {
         assert_eq!(lacks(&text(false, "")), BTreeMap::new());
         let more = "Manual(c: \"spdk_b\", rust: \"crate::b\", reason: \"r\"),";
         assert_eq!(lacks(&text(true, more)), BTreeMap::new());
+    }
+
+    #[test]
+    fn plain_functions_have_an_alias_or_a_reason() {
+        let bindings = "unsafe extern \"C\" { pub fn spdk_a(); pub fn spdk_b(); pub fn spdk_c(cb: Option<unsafe extern \"C\" fn()>); }";
+        let headers = Headers::parse(bindings).expect("bindings are Rust");
+        let functions = ["spdk_a", "spdk_b", "spdk_c"].map(str::to_owned);
+        let declared = BTreeMap::from([("x.h".to_owned(), functions.to_vec())]);
+        let wrong = |reasons: &str| {
+            let text = format!(
+                "(spdk: \"26.01\", sections: [Section(header: \"x.h\", doc: \"d\", {reasons} entries: [])])"
+            );
+            let manifest = crate::manifest::parse("api.ron", &text).expect("it is valid");
+            let aliases = aliases("#[doc(alias = \"spdk_a\", alias = \"a\")]");
+            plain(&manifest, &headers, &declared, &aliases)
+        };
+        assert_eq!(wrong(""), [""; 0]);
+        assert_eq!(wrong("plain: {\"spdk_b\": \"r\"},"), [""; 0]);
+        assert_eq!(
+            wrong("plain: {},"),
+            ["spdk_b has no `doc(alias)`, and no reason why"]
+        );
+        assert_eq!(
+            wrong("plain: {\"spdk_a\": \"r\", \"spdk_b\": \"r\", \"spdk_d\": \"r\"},"),
+            [
+                "spdk_a has a `doc(alias)`, and a reason for none",
+                "spdk_d is not in x.h",
+            ]
+        );
     }
 
     #[test]

@@ -85,6 +85,8 @@ pub(crate) use text::read;
 pub use values::{Enum, Flag, Flags, Repr, Skip, Variant};
 pub use version::Version;
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 
 /// A whole manifest.
@@ -120,6 +122,10 @@ pub struct Section {
     /// `cargo xtask coverage` fails when one has none, as after an update of SPDK.
     #[serde(default)]
     pub complete: bool,
+    /// The functions without a callback that need no wrapper, each with the reason. Given, even empty, it says
+    /// that every other one of the header is named by a `doc(alias)` of the crate: `cargo xtask coverage` fails
+    /// when one is not.
+    pub plain: Option<BTreeMap<CName, Reason>>,
     /// When the module exists, as it stands in `#[cfg(..)]`: `feature = "nvme"`.
     pub cfg: Option<Cfg>,
     /// The roles that parameters have by their C name, unless an entry says otherwise.

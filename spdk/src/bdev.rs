@@ -12,6 +12,7 @@ pub(crate) use crate::bdev_desc::{DescExtra, hides_metadata, opened};
 #[cfg(spdk_since_25_05)]
 pub use crate::bdev_histogram::HistogramOptions;
 pub use crate::bdev_histogram::{Bucket, Histogram};
+pub use crate::bdev_props::{DmaDevice, DomainInfo};
 pub use crate::bdev_qos::QosLimits;
 pub use crate::bdev_quiesce::QuiescedRange;
 pub use crate::bdev_zcopy::Zcopy;

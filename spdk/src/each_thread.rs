@@ -89,6 +89,7 @@ pub struct ThreadInfo {
     /// Its number, which no other spdk_thread of this process gets.
     pub id: u64,
     /// Whether it is the one that the application started on: the first that was made.
+    #[doc(alias = "spdk_thread_is_app_thread")]
     pub is_app_thread: bool,
     /// How long it was busy.
     pub stats: ThreadStats,

@@ -199,6 +199,23 @@ impl SpdkThread {
         unsafe { sys::spdk_thread_is_running(self.ptr.as_ptr()) }
     }
 
+    /// When its last poll began, in [`ticks`](crate::ticks()); 0 before the first one.
+    #[doc(alias = "spdk_thread_get_last_tsc")]
+    pub fn last_poll(&self) -> u64 {
+        // SAFETY: as above.
+        unsafe { sys::spdk_thread_get_last_tsc(self.ptr.as_ptr()) }
+    }
+
+    /// When the next of its periodic pollers and timers is due, in [`ticks`](crate::ticks()); `None` without
+    /// one. Until then a poll does nothing, unless it has [active pollers](SpdkThread::has_active_pollers) or
+    /// is sent a message.
+    #[doc(alias = "spdk_thread_next_poller_expiration")]
+    pub fn next_expiration(&self) -> Option<u64> {
+        // SAFETY: as above.
+        let ticks = unsafe { sys::spdk_thread_next_poller_expiration(self.ptr.as_ptr()) };
+        (ticks != 0).then_some(ticks)
+    }
+
     /// Its name.
     #[doc(alias = "spdk_thread_get_name")]
     pub fn name(&self) -> &str {

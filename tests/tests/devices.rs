@@ -5,8 +5,10 @@ use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use futures_util::{FutureExt, StreamExt};
-use serde_json::json;
-use spdk::bdev::{self, BdevOpenOpts};
+use serde_json::{Value, json};
+use spdk::bdev::{
+    self, BdevOpenOpts, DmaDevice, DomainInfo, DomainMemory, MemoryDomain, Pull, Push,
+};
 use spdk::{Bdev, BdevDesc, BdevEvent, BdevIoType, Errno, ErrorKind, Gone};
 use spdk_tests::wait::spent;
 use spdk_tests::{Device, kind, poll_once, rpc, second, until};
@@ -186,6 +188,56 @@ async fn properties() -> spdk::Result<()> {
 
     let other = second::spdk_thread("other").await;
     let elsewhere = other.call(|| Bdev::find("D")?.aliases()).await?;
+    assert!(
+        matches!(kind(&elsewhere), Some(ErrorKind::WrongThread { .. })),
+        "{elsewhere:?}"
+    );
+    Ok(())
+}
+
+/// Fails if a device tells something else than its module, or SPDK's JSON-RPC, does.
+#[spdk::test(bdevs(
+    bdev_malloc_create(name = "D", num_blocks = 64, block_size = BLOCK),
+    bdev_null_create(name = "N", num_blocks = 64, block_size = BLOCK),
+    bdev_raid_create(name = "R", raid_level = "raid0", strip_size_kb = 4, base_bdevs = ["N"]),
+))]
+async fn what_modules_tell() -> spdk::Result<()> {
+    for name in ["D", "N", "R"] {
+        let told = Bdev::find(name)?.driver_info()?;
+        let told: Value = serde_json::from_str(&told).expect("JSON");
+        let bdevs: Value = spdk::rpc::call("bdev_get_bdevs", &json!({"name": name})).await?;
+        assert_eq!(told, bdevs[0]["driver_specific"], "{name}");
+    }
+    let raid = Bdev::find("R")?.driver_info()?;
+    assert!(raid.contains(r#""base_bdevs_list":[{"name":"N""#), "{raid}");
+
+    // The malloc module works with every domain that there is, the null module with none.
+    let domains = Bdev::find("D")?.memory_domains()?;
+    let system = |info: &&DomainInfo| info.device == DmaDevice::Dma;
+    assert_eq!(domains.iter().filter(system).count(), 1, "{domains:?}");
+    assert_eq!(Bdev::find("N")?.memory_domains()?, []);
+    struct Nothing;
+    impl DomainMemory for Nothing {
+        fn pull(&self, _: Pull) {}
+        fn push(&self, _: Push) {}
+    }
+    let mine: Vec<_> = (0..3)
+        .map(|n| MemoryDomain::new(&format!("mine{n}"), Nothing))
+        .collect::<spdk::Result<_>>()?;
+    let more = Bdev::find("D")?.memory_domains()?;
+    assert_eq!(more.len(), domains.len() + 3);
+    assert!(more.iter().any(|info| info.id.as_deref() == Some("mine1")));
+    drop(mine);
+    assert_eq!(Bdev::find("D")?.memory_domains()?, domains);
+
+    let other = second::spdk_thread("other").await;
+    let elsewhere = other.call(|| {
+        let bdev = Bdev::find("D")?;
+        let told = bdev.driver_info();
+        assert!(matches!(kind(&told), Some(ErrorKind::WrongThread { .. })));
+        bdev.memory_domains().map(drop)
+    });
+    let elsewhere = elsewhere.await?;
     assert!(
         matches!(kind(&elsewhere), Some(ErrorKind::WrongThread { .. })),
         "{elsewhere:?}"

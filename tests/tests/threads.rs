@@ -12,7 +12,10 @@ use std::time::Duration;
 
 use futures_util::future::{Either, select};
 use spdk::task::yield_now;
-use spdk::{DmaBuf, Error, ErrorKind, SpdkThread, block_on, completion, spawn_local, spdk_poller};
+use spdk::{
+    DmaBuf, Error, ErrorKind, PollStatus, Poller, SpdkThread, block_on, completion, spawn_local,
+    spdk_poller,
+};
 
 use spdk_tests::kind;
 use spdk_tests::own_thread::{PATIENCE, Worker, env, poll_until, thread};
@@ -42,6 +45,16 @@ fn a_thread_has_a_name_and_is_counted() -> spdk::Result<()> {
         Some(one.id())
     );
     assert!(one.is_running() && one.has_pollers() && one.has_active_pollers());
+    let before = spdk::ticks();
+    one.poll();
+    assert!((before..=spdk::ticks()).contains(&one.last_poll()));
+    assert_eq!(one.next_expiration(), None);
+    let hour = Duration::from_secs(3600);
+    let poller = Poller::every(hour, || PollStatus::Idle)?;
+    let due = one.next_expiration().expect("a poller");
+    let hour = hour.as_secs() * spdk::ticks_hz()?;
+    assert!((before + hour..=spdk::ticks() + hour).contains(&due));
+    drop(poller);
     drop(one);
     assert!(SpdkThread::get_current().is_none());
     // SPDK's thread library went with the last one, and comes again.

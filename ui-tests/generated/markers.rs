@@ -154,6 +154,10 @@ fn types() {
     sync::<spdk::bdev::Bucket>();
     send::<spdk::bdev::Claim>();
     sync::<spdk::bdev::Claim>();
+    send::<spdk::bdev::DmaDevice>();
+    sync::<spdk::bdev::DmaDevice>();
+    send::<spdk::bdev::DomainInfo>();
+    sync::<spdk::bdev::DomainInfo>();
     send::<spdk::bdev::DomainRange>();
     sync::<spdk::bdev::DomainRange>();
     send::<spdk::bdev::Histogram>();

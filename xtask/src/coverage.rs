@@ -1,6 +1,6 @@
 //! `cargo xtask coverage`: how many of the callback functions of the installed SPDK are wrapped.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::fs;
 use std::io::{ErrorKind, Write};
@@ -33,7 +33,37 @@ pub(crate) fn run(json: bool) -> Result<()> {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => {}
         result => result.context("cannot write the coverage")?,
     }
-    check(&manifest, &coverage)
+    check(&manifest, &coverage)?;
+    let wrong = coverage::plain(&manifest, &headers, &declared, &aliases(&root)?);
+    if !wrong.is_empty() {
+        bail!(
+            "of the functions without a callback, {}: see `plain` in {}",
+            wrong.join("; "),
+            codegen::MANIFEST
+        );
+    }
+    Ok(())
+}
+
+/// The functions that the documentation of `spdk` names.
+fn aliases(root: &Path) -> Result<BTreeSet<String>> {
+    let mut folders = vec![root.join("spdk/src")];
+    let mut aliases = BTreeSet::new();
+    while let Some(folder) = folders.pop() {
+        let entries =
+            fs::read_dir(&folder).with_context(|| format!("cannot read {}", folder.display()))?;
+        for entry in entries {
+            let path = entry?.path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension() == Some(OsStr::new("rs")) {
+                let text = fs::read_to_string(&path)
+                    .with_context(|| format!("cannot read {}", path.display()))?;
+                aliases.extend(coverage::aliases(&text));
+            }
+        }
+    }
+    Ok(aliases)
 }
 
 /// Fails if a header that the manifest calls complete is not.
