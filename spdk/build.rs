@@ -1,4 +1,4 @@
-//! Passes on what `spdk-sys` found: the `cfg`s of the installed SPDK, and where its bindings are.
+//! Passes on what `spdk-sys` found: the `cfg`s of the installed SPDK, and where it and its bindings are.
 
 use std::error::Error;
 use std::path::PathBuf;
@@ -23,6 +23,8 @@ fn main() -> Result<(), Box<dyn Error>> {
             println!("cargo::{directive}={value}");
         }
     }
+    let prefix = env::var("DEP_SPDK_PREFIX").unwrap_or_default();
+    println!("cargo::rustc-env=SPDK_PREFIX={prefix}"); // for its `nvmf_tgt`
     let bindings = env::var("DEP_SPDK_BINDINGS")?;
     let out = env::var_os("OUT_DIR").ok_or("cargo sets OUT_DIR")?;
     let api = API.replace("BINDINGS", &format!("{bindings:?}"));

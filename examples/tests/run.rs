@@ -61,3 +61,31 @@ fn work_sharing() {
         "4096 blocks written, 4096 verified",
     );
 }
+
+#[test]
+fn nvmf_child() {
+    run(
+        env!("CARGO_BIN_EXE_nvmf_child"),
+        "256 blocks verified on a target in another process",
+    );
+}
+
+/// The one uses the other as its target.
+#[test]
+fn nvmf_serve() {
+    let mut serve = Command::new(env!("CARGO_BIN_EXE_nvmf_serve"));
+    let target = spdk::testing::NvmfTarget::run(&mut serve).expect("it serves");
+    let trid = target.trid().to_string();
+    let output = Command::new("timeout")
+        .args(["120", env!("CARGO_BIN_EXE_nvmf_child"), &trid])
+        .output()
+        .expect("`timeout` runs the program");
+    let out = String::from_utf8_lossy(&output.stdout);
+    let err = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(
+        out.trim(),
+        "256 blocks verified on a target in another process",
+        "{err}{}",
+        target.log()
+    );
+}

@@ -157,6 +157,9 @@ mod slot;
 pub mod smol;
 mod span;
 pub mod task;
+#[cfg(feature = "nvme")]
+#[path = "testing.rs"] // and not the folder, which is that of `__testing`
+pub mod testing;
 mod text;
 mod thread;
 mod thread_handle;

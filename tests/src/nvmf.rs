@@ -16,11 +16,13 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use spdk::nvme::TransportId;
+use spdk::testing::NvmfTarget;
 use tempfile::TempDir;
 
 /// The name of the bdev that [`Target::attach`] makes in this process.
@@ -28,22 +30,21 @@ pub const BDEV: &str = "Nvme0n1";
 /// The name of another one, whose blocks the target keeps in [`Target::file`].
 pub const FILE_BDEV: &str = "Nvme0n2";
 /// The size of their blocks.
-pub const BLOCK_SIZE: usize = 4096;
+pub const BLOCK_SIZE: usize = NvmfTarget::BLOCK_SIZE as usize;
 /// How many blocks each has.
-pub const BLOCKS: u64 = 8192;
+pub const BLOCKS: u64 = NvmfTarget::BLOCKS;
 
-const NQN: &str = "nqn.2016-06.io.spdk:inflight";
+const NQN: &str = NvmfTarget::NQN;
 /// Its name in the target's folder.
 const FILE: &str = "disk";
-const START: Duration = Duration::from_secs(20);
+const ANSWER: Duration = Duration::from_secs(20);
 const SIGNAL: Duration = Duration::from_secs(5);
 
 /// A running `nvmf_tgt` with a malloc and a file namespace, killed on drop and when this process dies.
 #[derive(Debug)]
 pub struct Target {
-    child: Child,
-    folder: TempDir,
-    port: u16,
+    child: NvmfTarget,
+    folder: Rc<TempDir>,
 }
 
 impl Target {
@@ -53,91 +54,37 @@ impl Target {
     ///
     /// With the target's own words, if it does not come up.
     pub fn start() -> Target {
-        Self::start_at(free_port)
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        Self::with_file(NvmfTarget::start(), Rc::new(folder))
     }
 
-    /// Starts another one on the port of this one, which was killed.
+    /// Starts another one on the port of this one, which was killed, with the same file.
     ///
     /// # Panics
     ///
     /// As for [`Target::start`].
     pub fn start_again(&self) -> Target {
-        Self::start_at(|| self.port)
+        Self::with_file(NvmfTarget::start_on(self.port()), self.folder.clone())
     }
 
-    fn start_at(port: impl Fn() -> u16) -> Target {
-        // Another process can take the port between the look and the target's own bind.
-        let mut last = String::new();
-        for _ in 0..3 {
-            match Self::try_start(port()) {
-                Ok(target) => return target,
-                Err(said) => last = said,
-            }
-        }
-        panic!("nvmf_tgt does not start; its last words:\n{last}");
-    }
-
-    fn try_start(port: u16) -> Result<Target, String> {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let config = folder.path().join("target.json");
-        let disk = fs::File::create(folder.path().join(FILE)).expect("the target's file");
+    fn with_file(child: std::io::Result<NvmfTarget>, folder: Rc<TempDir>) -> Target {
+        let child = child.unwrap_or_else(|error| panic!("{error}"));
+        let target = Target { child, folder };
+        let path = target.folder.path().join(FILE);
+        let mut open = fs::File::options();
+        let disk = open.write(true).create(true).truncate(false).open(&path);
+        let disk = disk.expect("the target's file");
         disk.set_len(BLOCKS * BLOCK_SIZE as u64)
             .expect("the target's file grows");
-        let text = target_config(port, &folder.path().join(FILE));
-        fs::write(&config, text).expect("the target's configuration is written");
-        let log = fs::File::create(folder.path().join("log")).expect("the target's log");
-        let mut command = Command::new(nvmf_tgt());
-        command
-            .args([
-                "--no-huge",
-                "--no-pci",
-                "-s",
-                "512",
-                "--disable-cpumask-locks",
-                // Its buffer in shared memory would outlive the target, which is killed.
-                "--num-trace-entries",
-                "0",
-            ])
-            .args(["-m", &core()])
-            .arg("-r")
-            .arg(folder.path().join("rpc.sock"))
-            .arg("-c")
-            .arg(&config)
-            .stdin(Stdio::null())
-            .stdout(log.try_clone().expect("the log's second descriptor"))
-            .stderr(log);
-        let child = dies_with_us(&mut command)
-            .spawn()
-            .expect("nvmf_tgt is started");
-        let mut target = Target {
-            child,
-            folder,
-            port,
-        };
-        target.wait_until_up()?;
-        Ok(target)
-    }
-
-    fn wait_until_up(&mut self) -> Result<(), String> {
-        let deadline = Instant::now() + START;
-        while Instant::now() < deadline {
-            if let Some(status) = self.child.try_wait().expect("the target is our child") {
-                return Err(format!("{status}\n{}", self.log()));
-            }
-            // The RPC server of the framework answers when the configuration has been loaded.
-            let listening = self
-                .try_rpc("nvmf_get_subsystems", json!({}))
-                .is_some_and(|answer| {
-                    let port = self.port.to_string();
-                    let mut addresses = answer.as_array().into_iter().flatten();
-                    addresses.any(|one| one["listen_addresses"][0]["trsvcid"] == port.as_str())
-                });
-            if listening {
-                return Ok(());
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        Err(format!("no answer for {START:?}\n{}", self.log()))
+        target.rpc(
+            "bdev_aio_create",
+            json!({"name": "File", "filename": path, "block_size": BLOCK_SIZE}),
+        );
+        target.rpc(
+            "nvmf_subsystem_add_ns",
+            json!({"nqn": NQN, "namespace": {"bdev_name": "File", "nsid": 2}}),
+        );
+        target
     }
 
     /// The JSON configuration that attaches this process to the target, as the bdev [`BDEV`].
@@ -148,7 +95,7 @@ impl Target {
             "trtype": "TCP",
             "adrfam": "IPv4",
             "traddr": "127.0.0.1",
-            "trsvcid": self.port.to_string(),
+            "trsvcid": self.port().to_string(),
             "subnqn": NQN,
         });
         let more = options.as_object().cloned().unwrap_or_default();
@@ -161,17 +108,18 @@ impl Target {
 
     /// Its port of 127.0.0.1.
     pub fn port(&self) -> u16 {
-        self.port
+        let port = self.child.trid().service_id();
+        port.parse().expect("the number of a port")
     }
 
     /// Where its subsystem is.
     pub fn trid(&self) -> TransportId {
-        self.trid_of(NQN)
+        self.child.trid().clone()
     }
 
     /// Where a subsystem of this name would be.
     pub fn trid_of(&self, nqn: &str) -> TransportId {
-        let trid = TransportId::tcp("127.0.0.1", &self.port.to_string(), nqn);
+        let trid = TransportId::tcp("127.0.0.1", self.child.trid().service_id(), nqn);
         trid.expect("an address of TCP")
     }
 
@@ -202,7 +150,7 @@ impl Target {
 
     /// What the target has written to stdout and stderr.
     pub fn log(&self) -> String {
-        fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
+        self.child.log()
     }
 
     /// Calls a JSON-RPC method of the target.
@@ -211,20 +159,13 @@ impl Target {
     ///
     /// If that fails.
     pub fn rpc(&self, method: &str, params: Value) -> Value {
-        let answer = rpc(&self.folder.path().join("rpc.sock"), method, params);
+        let answer = rpc(&self.child.rpc_socket(), method, params);
         answer.unwrap_or_else(|error| panic!("{error}"))
-    }
-
-    fn try_rpc(&self, method: &str, params: Value) -> Option<Value> {
-        rpc(&self.folder.path().join("rpc.sock"), method, params).ok()
     }
 }
 
 impl Drop for Target {
     fn drop(&mut self) {
-        // It may have been killed already; then both do nothing.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
         if std::thread::panicking() {
             eprintln!("what the target wrote:\n{}", self.log());
         }
@@ -289,7 +230,7 @@ pub fn interrupt_self() {
 pub fn rpc(socket: &Path, method: &str, params: Value) -> Result<Value, String> {
     let text = |error: std::io::Error| error.to_string();
     let mut stream = UnixStream::connect(socket).map_err(text)?;
-    stream.set_read_timeout(Some(START)).map_err(text)?;
+    stream.set_read_timeout(Some(ANSWER)).map_err(text)?;
     let mut request = json!({"jsonrpc": "2.0", "id": 1, "method": method});
     if params.as_object().is_some_and(|params| !params.is_empty()) {
         request["params"] = params;
@@ -350,30 +291,6 @@ pub fn core() -> String {
     let mut cores = ends.map(|core| format!("[{core}]"));
     let ours = std::env::var("SPDK_RS_TEST_CORES").unwrap_or_default();
     cores.find(|core| *core != ours).unwrap_or(ours)
-}
-
-fn target_config(port: u16, file: &Path) -> String {
-    json!({"subsystems": [
-        {"subsystem": "bdev", "config": [
-            {"method": "bdev_malloc_create",
-             "params": {"name": "Disk", "num_blocks": BLOCKS, "block_size": BLOCK_SIZE}},
-            {"method": "bdev_aio_create",
-             "params": {"name": "File", "filename": file, "block_size": BLOCK_SIZE}},
-        ]},
-        {"subsystem": "nvmf", "config": [
-            {"method": "nvmf_create_transport", "params": {"trtype": "TCP"}},
-            {"method": "nvmf_create_subsystem", "params":
-                {"nqn": NQN, "allow_any_host": true, "serial_number": "SPDK0001"}},
-            {"method": "nvmf_subsystem_add_ns", "params":
-                {"nqn": NQN, "namespace": {"bdev_name": "Disk", "nsid": 1}}},
-            {"method": "nvmf_subsystem_add_ns", "params":
-                {"nqn": NQN, "namespace": {"bdev_name": "File", "nsid": 2}}},
-            {"method": "nvmf_subsystem_add_listener", "params":
-                {"nqn": NQN, "listen_address": {"trtype": "TCP", "adrfam": "IPv4",
-                    "traddr": "127.0.0.1", "trsvcid": port.to_string()}}},
-        ]},
-    ]})
-    .to_string()
 }
 
 /// SPDK's target application, from the SPDK that the tests are linked with.

@@ -262,6 +262,8 @@ fn types() {
     sync::<spdk::nvme::TransportId>();
     send::<spdk::nvme::TransportType>();
     sync::<spdk::nvme::TransportType>();
+    send::<spdk::testing::NvmfTarget>();
+    sync::<spdk::testing::NvmfTarget>();
     send::<spdk::config::Config>();
     sync::<spdk::config::Config>();
     send::<spdk::config::FtlDevice>();

@@ -269,6 +269,10 @@ rt::assert_sync!(crate::nvme::TransportId);
 rt::assert_send!(crate::nvme::TransportType);
 #[cfg(feature = "nvme")]
 rt::assert_sync!(crate::nvme::TransportType);
+#[cfg(feature = "nvme")]
+rt::assert_send!(crate::testing::NvmfTarget);
+#[cfg(feature = "nvme")]
+rt::assert_sync!(crate::testing::NvmfTarget);
 #[cfg(feature = "config")]
 rt::assert_send!(crate::config::Config);
 #[cfg(feature = "config")]

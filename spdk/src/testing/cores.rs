@@ -32,8 +32,12 @@ impl Core {
 
     /// As a core mask.
     pub(super) fn mask(&self) -> String {
-        format!("[{}]", self.0)
+        mask(self.0)
     }
+}
+
+fn mask(core: u32) -> String {
+    format!("[{core}]")
 }
 
 impl Drop for Core {
@@ -43,6 +47,15 @@ impl Drop for Core {
             *tests = tests.saturating_sub(1);
         }
     }
+}
+
+/// A core for another process, as a core mask: another one than that of the test which this process runs, if it
+/// may use two.
+#[cfg(feature = "nvme")]
+pub(crate) fn another() -> String {
+    let ours = std::env::var(super::CORES).unwrap_or_default();
+    let mut masks = allowed().into_iter().rev().map(mask);
+    masks.find(|mask| *mask != ours).unwrap_or(ours)
 }
 
 /// The cores that this process may use; never empty.

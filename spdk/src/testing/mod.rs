@@ -19,6 +19,12 @@ mod parent;
 mod process;
 
 pub use config::{Call, Value, config};
+#[cfg(feature = "nvme")]
+pub(crate) use cores::another as another_core;
+#[cfg(feature = "nvme")]
+pub(crate) use leftovers::remove as remove_leftovers;
+#[cfg(feature = "nvme")]
+pub(crate) use process::dies_with_us;
 
 /// Set in the child: the path of its test.
 const CHILD: &str = "SPDK_RS_TEST";

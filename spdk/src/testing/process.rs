@@ -3,11 +3,31 @@
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
+#[cfg(feature = "nvme")]
+use std::os::unix::process::CommandExt;
+#[cfg(feature = "nvme")]
+use std::process::Command;
 
 /// Kills this process when the thread that started it ends.
 pub(super) fn die_with_parent() -> io::Result<()> {
     // SAFETY: takes a number.
     check(unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) })
+}
+
+/// Has the child be killed when the thread that starts it ends.
+#[cfg(feature = "nvme")]
+pub(crate) fn dies_with_us(command: &mut Command) -> &mut Command {
+    let parent = std::process::id().cast_signed();
+    // SAFETY: it makes system calls on numbers only, which may be done between fork and exec, and allocates nothing.
+    unsafe {
+        command.pre_exec(move || {
+            die_with_parent()?;
+            if libc::getppid() != parent {
+                libc::_exit(1); // the parent ended before the line above
+            }
+            Ok(())
+        })
+    }
 }
 
 /// Makes `to` another name of `from`.
