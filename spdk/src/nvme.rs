@@ -31,6 +31,12 @@
 //! afterwards. What it did is not known, so a write may have been done, or may not.
 //! [`NvmeController::reset`] connects the controller again, and other queue pairs take the place of those
 //! that are gone.
+//!
+//! A connection that stands still is broken too, once the controller has not answered for twice the time of
+//! [`NvmeCtrlrOpts::keep_alive_timeout_ms`]: 20 seconds, unless it is told otherwise.
+//! [`NvmeController::set_timeouts`] tells of commands that take long before. It is the only sign of a TCP
+//! connection that one of the two gave up for what it received, such as a header with a wrong digest: SPDK waits for the
+//! commands of that queue pair, which end with the next reset.
 
 mod commands;
 mod completion;

@@ -4,7 +4,7 @@ use std::future::Future;
 use std::ops::Range;
 use std::rc::Rc;
 
-use spdk::nvme::{NvmeController, NvmeCtrlrOpts, NvmeNamespace, NvmeQpair};
+use spdk::nvme::{NvmeController, NvmeCtrlrOpts, NvmeNamespace, NvmeQpair, TransportId};
 use spdk::{DmaBuf, Result};
 
 use crate::nvmf::disk::{Bystanders, SPAN_BLOCKS, assert_is, buffer, filled};
@@ -51,7 +51,12 @@ impl Link {
 
     /// Connects to a target, with options.
     pub async fn with(target: &Target, opts: &NvmeCtrlrOpts) -> Link {
-        let controller = NvmeController::connect(&target.trid(), Some(opts)).await;
+        Self::at(&target.trid(), opts).await
+    }
+
+    /// Connects to what is at an address.
+    pub async fn at(trid: &TransportId, opts: &NvmeCtrlrOpts) -> Link {
+        let controller = NvmeController::connect(trid, Some(opts)).await;
         let controller = controller.expect("the target listens");
         let qpair = controller.alloc_io_qpair(None).await;
         let qpair = qpair.expect("the target has queue pairs");
@@ -61,6 +66,13 @@ impl Link {
             qpair,
             ns,
         }
+    }
+
+    /// Connects it again, after what was there has gone.
+    pub async fn renew(&mut self) {
+        self.controller.reset().await.expect("the target runs");
+        let qpair = self.controller.alloc_io_qpair(None).await;
+        self.qpair = qpair.expect("the target has queue pairs");
     }
 
     /// Reads one span.

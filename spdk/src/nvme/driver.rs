@@ -92,6 +92,9 @@ pub(super) struct Driver {
     is_given_up: Cell<bool>,
     next_look: Cell<u64>,
     look_period: u64,
+    /// How long the controller has answered nothing, and how long it may; in ticks.
+    silence: Cell<u64>,
+    longest_silence: Cell<u64>,
     /// The admin commands that C has, and those that wait.
     commands: Cell<usize>,
     waiters: Waiters,
@@ -174,6 +177,8 @@ impl Driver {
             is_given_up: Cell::new(false),
             next_look: Cell::new(0),
             look_period: hz / 1000 * ADMIN_PERIOD.as_millis() as u64,
+            silence: Cell::new(0),
+            longest_silence: Cell::new(u64::MAX),
             commands: Cell::new(0),
             waiters: Waiters::default(),
             boot_claim: Cell::new(false),
@@ -216,11 +221,41 @@ impl Driver {
     /// The controller was just attached, for this driver alone.
     unsafe fn take_up(&self, ctrlr: NonNull<sys::spdk_nvme_ctrlr>) {
         self.phase.set(Phase::Up(ctrlr));
+        // SAFETY: passed on.
+        unsafe { self.expect_answers(ctrlr) };
         // SAFETY: this driver detaches it, and has the hub and the flag until then.
         unsafe {
             events::register(ctrlr, &self.events);
             hotplug::tell_of_removal(ctrlr, &self.is_removed);
         }
+    }
+
+    /// Begins to count how long the controller is silent.
+    ///
+    /// SPDK sends a keep-alive twice in the time that the two have agreed on, and does not look at the answers.
+    ///
+    /// # Safety
+    /// The controller is attached.
+    unsafe fn expect_answers(&self, ctrlr: NonNull<sys::spdk_nvme_ctrlr>) {
+        // SAFETY: passed on. The options exist as long as the controller.
+        let ms = unsafe { (*sys::spdk_nvme_ctrlr_get_opts(ctrlr.as_ptr())).keep_alive_timeout_ms };
+        self.silence.set(0);
+        self.longest_silence.set(match ms {
+            0 => u64::MAX,
+            ms => self.look_period / ADMIN_PERIOD.as_millis() as u64 * u64::from(ms) * 2,
+        });
+    }
+
+    /// Whether the controller has been silent for too long. `last` and `now` are the looks at its answers.
+    fn is_silent(&self, has_answered: bool, last: u64, now: u64) -> bool {
+        let limit = self.longest_silence.get();
+        // The answers of a time in which this spdk_thread was not polled may be there all the same.
+        let gap = now.saturating_sub(last).min(limit / 8);
+        self.silence.set(match has_answered {
+            true => 0,
+            false => self.silence.get().saturating_add(gap),
+        });
+        self.silence.get() > limit
     }
 
     /// Keeps keys until the controller is detached.
@@ -323,10 +358,10 @@ impl Driver {
         if self.commands.get() == 0 && now < self.next_look.get() {
             return Step::Idle;
         }
-        self.next_look.set(now + self.look_period);
+        let next = self.next_look.replace(now + self.look_period);
         // SAFETY: the controller is attached, and polled by this spdk_thread alone.
         let ended = unsafe { sys::spdk_nvme_ctrlr_process_admin_completions(ctrlr.as_ptr()) };
-        if ended < 0 {
+        if ended < 0 || self.is_silent(ended > 0, next - self.look_period.min(next), now) {
             self.fail(ctrlr);
         }
         match self.waiters.go_on() || ended > 0 {
@@ -413,6 +448,8 @@ impl Driver {
 
     fn end_reset(&self, ctrlr: NonNull<sys::spdk_nvme_ctrlr>, is_connected: bool) {
         self.has_failed.set(!is_connected);
+        // SAFETY: it is attached until its driver has it detached.
+        unsafe { self.expect_answers(ctrlr) };
         self.phase.set(match self.is_left.get() {
             true => Phase::Leaving(ctrlr),
             false => Phase::Up(ctrlr),

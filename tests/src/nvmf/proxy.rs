@@ -1,8 +1,10 @@
-//! What stands between a host and its target, and sees each command: it can lose it, or answer it itself.
+//! What stands between a host and its target, and sees each command: it can lose it, or answer it itself. It can
+//! also spoil what it forwards, and stand still.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use spdk::nvme::TransportId;
 
@@ -12,6 +14,10 @@ use super::Target;
 const IC_REQ: u8 = 0;
 const COMMAND: u8 = 4;
 const RESPONSE: u8 = 5;
+const DATA_TO_TARGET: u8 = 6;
+const DATA_TO_HOST: u8 = 7;
+/// Where the fields of a command begin, behind the header that all PDUs have.
+const FIELDS: usize = 8;
 
 /// The opcode of Fabrics commands.
 pub const FABRICS: u8 = 0x7f;
@@ -68,10 +74,41 @@ impl Command {
 pub enum Fate {
     /// The target gets it.
     Forward,
+    /// The target gets it with another value of a dword.
+    Change(usize, u32),
     /// Nobody gets it, and nobody answers.
     Lose,
     /// The proxy answers, with dwords 0 and 1, and the status: its type and code.
     Answer(u64, (u8, u8)),
+}
+
+/// A byte to change on its way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Spoil {
+    /// In the header of the data of a read: which command they are of.
+    HeaderToHost,
+    /// In the header of a command of I/O: where its first block is.
+    HeaderToTarget,
+    /// In the data of a read.
+    DataToHost,
+    /// In the data of a write that the target has asked for.
+    DataToTarget,
+}
+
+impl Spoil {
+    /// Where the byte is, if this is a PDU of that kind.
+    fn at(self, pdu: &[u8]) -> Option<usize> {
+        if pdu.is_empty() {
+            return None; // the end of a connection
+        }
+        let (kind, at) = match self {
+            Spoil::HeaderToHost => (DATA_TO_HOST, FIELDS),
+            Spoil::HeaderToTarget => (COMMAND, FIELDS + 40),
+            Spoil::DataToHost => (DATA_TO_HOST, usize::from(pdu[3])),
+            Spoil::DataToTarget => (DATA_TO_TARGET, usize::from(pdu[3])),
+        };
+        (pdu[0] == kind).then_some(at)
+    }
 }
 
 type Decide = dyn Fn(&Command) -> Fate + Send + Sync;
@@ -82,6 +119,24 @@ struct Seen {
     /// The address of the host's end, and its request for a connection.
     hosts: Vec<(SocketAddr, Vec<u8>)>,
     sockets: Vec<(TcpStream, TcpStream)>,
+    spoil: Option<Spoil>,
+    stands_still: bool,
+}
+
+/// Goes on when nothing is to stand still any more, and spoils what is to be spoiled.
+fn pass(pdu: &mut [u8], seen: &Mutex<Seen>) {
+    loop {
+        let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
+        if !seen.stands_still {
+            if let Some(at) = seen.spoil.and_then(|spoil| spoil.at(pdu)) {
+                seen.spoil = None;
+                pdu[at] ^= 0x10;
+            }
+            return;
+        }
+        drop(seen);
+        std::thread::sleep(Duration::from_millis(1));
+    }
 }
 
 /// A proxy on a port of its own, until the process ends.
@@ -138,6 +193,21 @@ impl Proxy {
         let _ = target.shutdown(Shutdown::Both);
     }
 
+    /// Changes a byte of the next PDU of a kind.
+    pub fn spoil(&self, spoil: Spoil) {
+        self.lock().spoil = Some(spoil);
+    }
+
+    /// Whether the last [`Proxy::spoil`] has been done.
+    pub fn has_spoiled(&self) -> bool {
+        self.lock().spoil.is_none()
+    }
+
+    /// Forwards nothing from now on, not even the end of a connection; or again.
+    pub fn stand_still(&self, stands_still: bool) {
+        self.lock().stands_still = stands_still;
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, Seen> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -159,13 +229,16 @@ fn link(host: TcpStream, target: TcpStream, seen: &Arc<Mutex<Seen>>, decide: &Ar
     let back = Arc::new(Mutex::new(copy(&host)));
     let answers = back.clone();
     let mut from_target = copy(&target);
+    let shared = seen.clone();
     std::thread::spawn(move || {
-        while let Some(pdu) = read_pdu(&mut from_target) {
+        while let Some(mut pdu) = read_pdu(&mut from_target) {
+            pass(&mut pdu, &shared);
             let mut back = back.lock().unwrap_or_else(PoisonError::into_inner);
             if back.write_all(&pdu).is_err() {
                 break;
             }
         }
+        pass(&mut [], &shared);
         let back = back.lock().unwrap_or_else(PoisonError::into_inner);
         let _ = back.shutdown(Shutdown::Both);
     });
@@ -173,7 +246,8 @@ fn link(host: TcpStream, target: TcpStream, seen: &Arc<Mutex<Seen>>, decide: &Ar
     let (mut host, mut target) = (host, target);
     std::thread::spawn(move || {
         let mut is_admin = false;
-        while let Some(pdu) = read_pdu(&mut host) {
+        while let Some(mut pdu) = read_pdu(&mut host) {
+            pass(&mut pdu, &seen);
             let lock = || seen.lock().unwrap_or_else(PoisonError::into_inner);
             let mut fate = Fate::Forward;
             if pdu[0] == IC_REQ {
@@ -201,6 +275,11 @@ fn link(host: TcpStream, target: TcpStream, seen: &Arc<Mutex<Seen>>, decide: &Ar
             }
             let done = match fate {
                 Fate::Forward => target.write_all(&pdu),
+                Fate::Change(dword, value) => {
+                    let at = FIELDS + 4 * dword;
+                    pdu[at..at + 4].copy_from_slice(&value.to_le_bytes());
+                    target.write_all(&pdu)
+                }
                 Fate::Lose => Ok(()),
                 Fate::Answer(dwords, status) => {
                     let answer = response(&pdu, dwords, status);
@@ -212,6 +291,7 @@ fn link(host: TcpStream, target: TcpStream, seen: &Arc<Mutex<Seen>>, decide: &Ar
                 break;
             }
         }
+        pass(&mut [], &seen);
         let _ = target.shutdown(Shutdown::Both);
     });
 }

@@ -13,5 +13,7 @@ mod options;
 mod probe;
 mod raw;
 mod reset;
+mod returns;
 mod thread;
 mod timeouts;
+mod wire;

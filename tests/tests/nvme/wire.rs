@@ -1,0 +1,233 @@
+//! What happens to packets between a host and its target, and targets that have no place left.
+//!
+//! Each of these faults was put into the crate, and these tests failed:
+//!
+//! - The silence of a controller is not counted: `a_connection_stands_still`.
+//! - The options for digests are not passed on: `data_with_digests`, `headers_with_digests`.
+
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+use serde_json::json;
+use spdk::ErrorKind;
+use spdk::nvme::{NvmeController, NvmeCtrlrOpts, NvmeEvent, NvmeTimeouts};
+use spdk_tests::nvme::{Link, beside_target};
+use spdk_tests::nvmf::disk::{Bystanders, SPAN_BLOCKS, assert_is, buffer, filled, submit};
+use spdk_tests::nvmf::proxy::{Command, Fate, Proxy, Spoil};
+use spdk_tests::nvmf::{BLOCK_SIZE, Target};
+use spdk_tests::wait::within;
+use spdk_tests::{kind, pattern, until};
+
+const SOON: Duration = Duration::from_secs(10);
+const GET_FEATURES: u8 = 0x0a;
+const KEEP_ALIVE_TIMER: u32 = 0x0f;
+
+/// What the target says of the time between signs of life, in milliseconds. SPDK's says ten seconds at least.
+const KEEP_ALIVE_MS: u64 = 500;
+
+fn short_life(command: &Command) -> Fate {
+    let asks = command.is_admin && command.opcode() == GET_FEATURES;
+    match asks && command.dword(10) & 0xff == KEEP_ALIVE_TIMER {
+        true => Fate::Answer(KEEP_ALIVE_MS, (0, 0)),
+        false => Fate::Forward,
+    }
+}
+
+#[spdk::test(no_app, deadline = 30)]
+fn a_connection_stands_still() {
+    beside_target(|target| {
+        let proxy = Proxy::start(&target, short_life);
+        let trid = proxy.trid(&target);
+        async move {
+            let mut link = Link::at(&trid, &NvmeCtrlrOpts::new()).await;
+            link.prepare(0..32, 1).await;
+            // It lives as long as it is answered.
+            let start = Instant::now();
+            let lives = || start.elapsed() > Duration::from_millis(4 * KEEP_ALIVE_MS);
+            until("its life to be long", lives).await;
+            assert!(!link.controller.has_failed());
+            proxy.stand_still(true);
+            let mut bufs: Vec<_> = (0..32).map(|_| buffer()).collect();
+            let reads = bufs.iter_mut().zip(0..);
+            let mut reads: Vec<_> = reads
+                .map(|(buf, at)| Box::pin(link.read(buf, at)))
+                .collect();
+            reads.iter_mut().for_each(submit);
+            let start = Instant::now();
+            for end in within("the I/O", join_all(reads)).await {
+                let told = matches!(kind(&end), Some(ErrorKind::Device { status, .. })
+                    if status.is_aborted());
+                assert!(told, "{end:?}");
+            }
+            let took = start.elapsed();
+            assert!(took > Duration::from_millis(KEEP_ALIVE_MS), "{took:?}");
+            assert!(took < SOON, "{took:?}");
+            assert!(link.controller.has_failed());
+            proxy.stand_still(false);
+            link.renew().await;
+            link.verify(0..32, 1).await;
+            link.close().await;
+            Bystanders::new()
+        }
+    });
+}
+
+/// Runs `body` with a host behind a proxy, and with digests or without.
+fn with_digests<F: Future<Output = ()> + 'static>(
+    header: bool,
+    data: bool,
+    body: impl FnOnce(Rc<Proxy>, Link) -> F + 'static,
+) {
+    beside_target(move |target| {
+        let proxy = Rc::new(Proxy::start(&target, |_| Fate::Forward));
+        let trid = proxy.trid(&target);
+        async move {
+            let opts = NvmeCtrlrOpts::new().header_digest(header).data_digest(data);
+            let link = Link::at(&trid, &opts).await;
+            link.prepare(0..8, 1).await;
+            link.verify(0..8, 1).await;
+            body(proxy, link).await;
+            Bystanders::new()
+        }
+    });
+}
+
+/// Nobody sees what has changed. So what the other tests find is found by the digests.
+#[spdk::test(no_app, deadline = 30)]
+fn data_without_digests() {
+    with_digests(false, false, async |proxy, link| {
+        proxy.spoil(Spoil::DataToHost);
+        let mut buf = buffer();
+        link.read(&mut buf, 3).await.expect("the target runs");
+        assert!(proxy.has_spoiled());
+        assert!(pattern::check(&buf, BLOCK_SIZE, 3 * SPAN_BLOCKS, 1).is_err());
+        link.close().await;
+    });
+}
+
+#[spdk::test(no_app, deadline = 30)]
+fn data_with_digests() {
+    with_digests(true, true, async |proxy, mut link| {
+        proxy.spoil(Spoil::DataToHost);
+        let mut buf = buffer();
+        let end = within("the read", link.read(&mut buf, 3)).await;
+        assert!(proxy.has_spoiled());
+        let told = matches!(kind(&end), Some(ErrorKind::Device { status, .. })
+            if status.sc_name() == "COMMAND TRANSIENT TRANSPORT ERROR");
+        assert!(told, "{end:?}");
+        // It was one packet, and the connection goes on.
+        assert!(link.qpair.is_connected());
+        link.verify(0..8, 1).await;
+
+        proxy.spoil(Spoil::DataToTarget);
+        let end = within("the write", link.write(&filled(3, 2), 3)).await;
+        assert!(proxy.has_spoiled());
+        assert!(
+            matches!(kind(&end), Some(ErrorKind::Device { .. })),
+            "{end:?}"
+        );
+        if !link.qpair.is_connected() {
+            link.renew().await;
+        }
+        // It has what it had: the spoiled data have reached nothing.
+        link.verify(0..8, 1).await;
+        link.write(&filled(3, 2), 3).await.expect("the target runs");
+        link.read(&mut buf, 3).await.expect("the target runs");
+        assert_is(&buf, 3, 2);
+        link.close().await;
+    });
+}
+
+/// A header that is wrong ends the connection: nobody knows what it was. SPDK then waits for the commands in flight,
+/// which nobody answers, until they take too long.
+#[spdk::test(no_app, deadline = 60)]
+fn headers_with_digests() {
+    with_digests(true, true, async |proxy, mut link| {
+        let (io, admin) = (Duration::from_millis(500), Duration::from_secs(60));
+        let timeouts = Some(NvmeTimeouts { io, admin });
+        link.controller.set_timeouts(timeouts).expect("it is here");
+        let mut events = link.controller.events().expect("it is here");
+        for spoil in [Spoil::HeaderToHost, Spoil::HeaderToTarget] {
+            let mut bufs: Vec<_> = (0..8).map(|_| buffer()).collect();
+            let reads = bufs.iter_mut().zip(0..);
+            let mut reads: Vec<_> = reads
+                .map(|(buf, at)| Box::pin(link.read(buf, at)))
+                .collect();
+            proxy.spoil(spoil);
+            reads.iter_mut().for_each(submit);
+            let reads = async {
+                let end = async {
+                    while let Some(event) = events.next().await {
+                        if matches!(event, NvmeEvent::TimedOut { .. }) {
+                            return link.controller.reset().await;
+                        }
+                    }
+                    Ok(())
+                };
+                futures_util::future::join(join_all(reads), end).await
+            };
+            let (ends, reset) = within("the reads", reads).await;
+            reset.expect("the target runs");
+            assert!(proxy.has_spoiled());
+            let failed: Vec<_> = ends.iter().filter(|end| end.is_err()).collect();
+            assert!(!failed.is_empty(), "{spoil:?} was not seen");
+            for end in failed {
+                let told = matches!(kind(end), Some(ErrorKind::Device { .. }));
+                assert!(told, "{spoil:?}: {end:?}");
+            }
+            // What was read was right.
+            for ((buf, end), span) in bufs.iter().zip(&ends).zip(0..) {
+                if end.is_ok() {
+                    assert_is(buf, span, 1);
+                }
+            }
+            link.renew().await;
+            link.verify(0..8, 1).await;
+        }
+        link.close().await;
+    });
+}
+
+/// A subsystem with one controller.
+fn small(target: &Target) -> spdk::nvme::TransportId {
+    let nqn = "nqn.2016-06.io.spdk:small";
+    let all = json!({"nqn": nqn, "allow_any_host": true, "min_cntlid": 1, "max_cntlid": 1});
+    target.rpc("nvmf_create_subsystem", all);
+    let listen = json!({"nqn": nqn, "listen_address": {"trtype": "TCP", "adrfam": "IPv4",
+        "traddr": "127.0.0.1", "trsvcid": target.port().to_string()}});
+    target.rpc("nvmf_subsystem_add_listener", listen);
+    target.trid_of(nqn)
+}
+
+#[spdk::test(no_app, deadline = 30)]
+fn a_target_is_full() {
+    beside_target(|target| {
+        let trid = small(&target);
+        async move {
+            let host = |name| NvmeCtrlrOpts::new().hostnqn(name);
+            let one = host("nqn.2016-06.io.spdk:one");
+            let two = host("nqn.2016-06.io.spdk:two");
+            let first = NvmeController::connect(&trid, Some(&one)).await;
+            let first = first.expect("it has room for one");
+            let start = Instant::now();
+            let refused = NvmeController::connect(&trid, Some(&two)).await;
+            let told = matches!(kind(&refused), Some(ErrorKind::NotConnected { .. }));
+            assert!(told, "{refused:?}");
+            assert!(start.elapsed() < SOON, "{:?}", start.elapsed());
+            assert!(!first.has_failed());
+            first.detach().await.expect("it is of this spdk_thread");
+            // The target sees a little later that the first one has gone.
+            let again = async {
+                loop {
+                    if let Ok(second) = NvmeController::connect(&trid, Some(&two)).await {
+                        return second;
+                    }
+                }
+            };
+            let second = within("the second one", again).await;
+            second.detach().await.expect("it is of this spdk_thread");
+            Bystanders::new()
+        }
+    });
+}
