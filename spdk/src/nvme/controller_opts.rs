@@ -105,17 +105,21 @@ options! {
     use_cmb_sqs: bool,
     /// Does not tell the controller to shut down when it is detached.
     no_shn_notification: bool,
-    /// How many commands the controller takes from a queue at a time, as a power of two from 0 to 6; 7 for any
+    /// How many commands the controller takes from a queue at a time, as a power of two from 1 to 6; 7 for any
     /// number.
     arbitration_burst: u8,
-    /// How many commands of low priority it takes in a round, with [`Arbitration::WeightedRoundRobin`].
+    /// How many commands of low priority it takes in a round, less one. Needs
+    /// [`Arbitration::WeightedRoundRobin`] and [`NvmeCtrlrOpts::arbitration_burst`], as SPDK sends it with that.
     low_priority_weight: u8,
-    /// How many commands of medium priority it takes in a round, with [`Arbitration::WeightedRoundRobin`].
+    /// How many commands of medium priority it takes in a round, less one. Needs what
+    /// [`NvmeCtrlrOpts::low_priority_weight`] does.
     medium_priority_weight: u8,
-    /// How many commands of high priority it takes in a round, with [`Arbitration::WeightedRoundRobin`].
+    /// How many commands of high priority it takes in a round, less one. Needs what
+    /// [`NvmeCtrlrOpts::low_priority_weight`] does.
     high_priority_weight: u8,
-    /// After how many milliseconds without a sign of life the controller gives this host up; 0 for never. SPDK
-    /// sends the signs.
+    /// After how many milliseconds without a sign of life the controller gives this host up; 0 for never. The
+    /// controller may choose a longer time. SPDK sends the signs, and the controller answers each: one that answers
+    /// nothing for twice that time has failed, as if its connection had broken.
     keep_alive_timeout_ms: u32,
     /// How often the transport retries what it could not send. RDMA only.
     transport_retry_count: u8,
@@ -238,6 +242,26 @@ impl NvmeCtrlrOpts {
         self
     }
 
+    /// Refuses what SPDK would take and do nothing with.
+    fn refuse_ignored(&self) -> Result<()> {
+        if self.arbitration_burst == Some(0) {
+            return Err(options::refuse("arbitration_burst", "at least 1"));
+        }
+        let weighted = self.arbitration == Some(Arbitration::WeightedRoundRobin);
+        let weights = [
+            ("low_priority_weight", self.low_priority_weight),
+            ("medium_priority_weight", self.medium_priority_weight),
+            ("high_priority_weight", self.high_priority_weight),
+        ];
+        for (option, weight) in weights {
+            if weight.is_some() && !(weighted && self.arbitration_burst.is_some()) {
+                let reason = "it needs `arbitration_burst` and weighted arbitration";
+                return Err(options::refuse(option, reason));
+            }
+        }
+        Ok(())
+    }
+
     /// The C struct. SPDK is up, as its defaults and the keys need.
     pub(super) fn ready(&self) -> Result<Ready> {
         let limits = [
@@ -249,6 +273,7 @@ impl NvmeCtrlrOpts {
                 return Err(options::refuse(option, format!("at most {limit}")));
             }
         }
+        self.refuse_ignored()?;
         let mut raw = MaybeUninit::<sys::spdk_nvme_ctrlr_opts>::zeroed();
         // SAFETY: it writes at most the size that it is given; zeroes are a value of every field.
         let mut raw = unsafe {

@@ -4,16 +4,19 @@
 //!
 //! - A key is given back while SPDK has it: `right_keys`, under AddressSanitizer.
 //! - The key of the controller is not passed on: `wrong_keys`.
+//! - The pre-shared key is not passed on: `tls`.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use spdk::nvme::{DhchapDigest, DhchapGroup, NvmeController, NvmeCtrlrOpts, TransportId};
 use spdk::{Errno, Error, ErrorKind};
 use spdk_tests::kind;
-use spdk_tests::nvmf::Target;
+use spdk_tests::nvme::Link;
+use spdk_tests::nvmf::{Target, free_port};
 use tempfile::TempDir;
 
 const NQN: &str = "nqn.2016-06.io.spdk:auth";
@@ -35,8 +38,8 @@ const KEYS: [(&str, &str); 3] = [
 ];
 
 /// Calls that put the keys of a folder into a keyring.
-fn keyring(folder: &Path) -> Vec<Value> {
-    let calls = KEYS.iter().map(|(name, text)| {
+fn keyring(folder: &Path, keys: &[(&str, &str)]) -> Vec<Value> {
+    let calls = keys.iter().map(|(name, text)| {
         let path = folder.join(name);
         fs::write(&path, text).expect("the key is written");
         // SPDK refuses keys that others can read.
@@ -48,7 +51,7 @@ fn keyring(folder: &Path) -> Vec<Value> {
 
 /// A subsystem that this host has to authenticate itself to.
 fn guarded(target: &Target, folder: &Path) -> TransportId {
-    for call in keyring(folder) {
+    for call in keyring(folder, &KEYS) {
         let method = call["method"].as_str().expect("a method");
         target.rpc(method, call["params"].clone());
     }
@@ -63,10 +66,70 @@ fn guarded(target: &Target, folder: &Path) -> TransportId {
     target.trid_of(NQN)
 }
 
+/// Keys as TLS takes them: 32 characters with their CRC.
+const PSKS: [(&str, &str); 2] = [
+    (
+        "psk",
+        "NVMeTLSkey-1:01:MDAxMTIyMzM0NDU1NjY3Nzg4OTlhYWJiY2NkZGVlZmZwJEiQ:",
+    ),
+    (
+        "wrong",
+        "NVMeTLSkey-1:01:ZmZlZWRkY2NiYmFhOTk4ODc3NjY1NTQ0MzMyMjExMDBfBm/Y:",
+    ),
+];
+
+/// A subsystem that listens on a port of its own, with TLS and without anything else.
+fn encrypted(target: &Target, folder: &Path) -> TransportId {
+    let port = free_port().to_string();
+    for call in keyring(folder, &PSKS) {
+        let method = call["method"].as_str().expect("a method");
+        target.rpc(method, call["params"].clone());
+    }
+    target.rpc("nvmf_create_subsystem", json!({"nqn": NQN}));
+    let listen = json!({"nqn": NQN, "secure_channel": true, "listen_address": {"trtype": "TCP",
+        "adrfam": "IPv4", "traddr": "127.0.0.1", "trsvcid": port}});
+    target.rpc("nvmf_subsystem_add_listener", listen);
+    let host = json!({"nqn": NQN, "host": HOST, "psk": "psk"});
+    target.rpc("nvmf_subsystem_add_host", host);
+    let add = json!({"nqn": NQN, "namespace": {"bdev_name": "Encrypted", "nsid": 1}});
+    let disk = json!({"name": "Encrypted", "num_blocks": 64, "block_size": 4096});
+    target.rpc("bdev_malloc_create", disk);
+    target.rpc("nvmf_subsystem_add_ns", add);
+    TransportId::tcp("127.0.0.1", &port, NQN).expect("an address of TCP")
+}
+
+#[spdk::test(no_app, deadline = 60)]
+fn tls() {
+    let keyring = |folder: &Path| keyring(folder, &PSKS);
+    run_with(encrypted, keyring, |trid| async move {
+        let opts = host().tls_psk("psk");
+        let link = Link::at(&trid, &opts).await;
+        link.prepare(0..4, 1).await;
+        link.verify(0..4, 1).await;
+        link.close().await;
+        for opts in [host(), host().tls_psk("wrong")] {
+            let start = Instant::now();
+            let refused = NvmeController::connect(&trid, Some(&opts)).await;
+            let told = matches!(kind(&refused), Some(ErrorKind::NotConnected { .. }));
+            assert!(told, "{refused:?}");
+            let took = start.elapsed();
+            assert!(took < Duration::from_secs(20), "{took:?}");
+        }
+    });
+}
+
 fn run<F: Future<Output = ()> + 'static>(body: impl FnOnce(TransportId) -> F) {
+    run_with(guarded, |folder| keyring(folder, &KEYS), body);
+}
+
+fn run_with<F: Future<Output = ()> + 'static>(
+    subsystem: fn(&Target, &Path) -> TransportId,
+    keyring: fn(&Path) -> Vec<Value>,
+    body: impl FnOnce(TransportId) -> F,
+) {
     let target = Target::start();
     let folder: TempDir = tempfile::tempdir().expect("a temporary folder");
-    let trid = guarded(&target, folder.path());
+    let trid = subsystem(&target, folder.path());
     let config =
         json!({"subsystems": [{"subsystem": "keyring", "config": keyring(folder.path())}]});
     let body = body(trid);

@@ -9,7 +9,7 @@
 use std::time::{Duration, Instant};
 
 use spdk::ErrorKind;
-use spdk::nvme::{NvmeController, NvmeCtrlrOpts, NvmeQpairOpts, TransportId};
+use spdk::nvme::{Arbitration, NvmeController, NvmeCtrlrOpts, NvmeQpairOpts, TransportId};
 use spdk_tests::nvme::{Link, beside_target};
 use spdk_tests::nvmf::disk::{Bystanders, buffer};
 use spdk_tests::nvmf::{BLOCK_SIZE, BLOCKS, free_port};
@@ -147,6 +147,13 @@ fn options_take_effect() {
             NvmeCtrlrOpts::new().hostnqn(""),
             NvmeCtrlrOpts::new().hostnqn(&"n".repeat(224)),
             NvmeCtrlrOpts::new().arbitration_burst(8),
+            NvmeCtrlrOpts::new().arbitration_burst(0),
+            NvmeCtrlrOpts::new()
+                .arbitration_burst(3)
+                .low_priority_weight(1),
+            NvmeCtrlrOpts::new()
+                .arbitration(Arbitration::WeightedRoundRobin)
+                .high_priority_weight(1),
             NvmeCtrlrOpts::new().transport_ack_timeout(32),
         ] {
             let refused = NvmeController::connect(&target.trid(), Some(&opts)).await;

@@ -1,8 +1,8 @@
 //! Each option of a controller, by what the target gets of it.
 //!
 //! A proxy stands before the target and sees the commands. An option that is not passed on makes the
-//! test of it fail. Some have no target here: those of PCIe and RDMA (`use_cmb_sqs`, `transport_retry_count`, `transport_tos`,
-//! `host_id`), and the weights, which SPDK sends to controllers that arbitrate by them.
+//! test of it fail. Some have no target here: those of PCIe and RDMA (`use_cmb_sqs`, `transport_retry_count`,
+//! `transport_tos`, `host_id`).
 
 use std::future::Future;
 use std::mem::size_of;
@@ -16,14 +16,16 @@ use spdk::ErrorKind;
 use spdk::nvme::{
     Arbitration, CommandSet, NvmeController, NvmeCtrlrOpts, NvmeEvent, NvmeQpair, TransportId,
 };
-use spdk_tests::nvme::beside_target;
-use spdk_tests::nvmf::disk::Bystanders;
+use spdk_tests::nvme::{Link, beside_target};
+use spdk_tests::nvmf::disk::{Bystanders, buffer};
 use spdk_tests::nvmf::proxy::{CONNECT, Command, Fate, PROPERTY_GET, PROPERTY_SET, Proxy};
 use spdk_tests::nvmf::{Target, free_port};
-use spdk_tests::{kind, until};
+use spdk_tests::{kind, traces, until};
+use tracing::level_filters::LevelFilter;
 
 /// Controller Configuration.
 const CC: u32 = 0x14;
+const READ: u8 = 0x02;
 const IDENTIFY: u8 = 0x06;
 const SET_FEATURES: u8 = 0x09;
 const GET_LOG_PAGE: u8 = 0x02;
@@ -196,6 +198,67 @@ fn those_that_the_target_has_not() {
             }
         },
     );
+}
+
+/// The proxy says that the controller arbitrates by weights, and does not tell the target that it should.
+#[spdk::test(no_app, deadline = 30)]
+fn weights() {
+    let decide = |command: &Command| match command.fabrics_type() {
+        Some(PROPERTY_GET) if command.dword(11) == 0 => Fate::Answer(CAPABILITIES, (0, 0)),
+        Some(PROPERTY_SET) if command.dword(11) == CC => {
+            Fate::Change(12, command.dword(12) & !(0x7 << 11 | 0x7 << 4))
+        }
+        _ if command.opcode() == SET_FEATURES && command.dword(10) & 0xff == ARBITRATION => {
+            Fate::Answer(0, (0, 0))
+        }
+        _ => Fate::Forward,
+    };
+    behind_proxy(decide, |_, proxy, trid| async move {
+        let opts = NvmeCtrlrOpts::new()
+            .command_set(CommandSet::Nvm)
+            .arbitration(Arbitration::WeightedRoundRobin)
+            .arbitration_burst(2)
+            .low_priority_weight(3)
+            .medium_priority_weight(9)
+            .high_priority_weight(27);
+        close(connect(&trid, opts).await).await;
+        assert_eq!(set_features(&proxy, ARBITRATION), Some(0x1b09_0302));
+    });
+}
+
+/// What SPDK logs of a command that fails.
+#[spdk::test(no_app, deadline = 30)]
+fn disable_error_logging() {
+    traces::keep(LevelFilter::INFO);
+    let target = Target::start();
+    // There is no such block.
+    let proxy = Proxy::start(&target, |command| {
+        match !command.is_admin && command.opcode() == READ {
+            true => Fate::Answer(0, (0, 0x80)),
+            false => Fate::Forward,
+        }
+    });
+    let trid = proxy.trid(&target);
+    let body = async move {
+        for is_off in [false, true] {
+            let opts = NvmeCtrlrOpts::new().disable_error_logging(is_off);
+            let link = Link::at(&trid, &opts).await;
+            traces::clear();
+            let end = link.read(&mut buffer(), 0).await;
+            assert!(
+                matches!(kind(&end), Some(ErrorKind::Device { .. })),
+                "{end:?}"
+            );
+            let lines = traces::lines("spdk::log");
+            let told = lines.iter().any(|line| line.message().contains("READ"));
+            assert_eq!(told, !is_off, "{lines:?}");
+            link.close().await;
+        }
+        Ok(())
+    };
+    spdk::__testing::builder()
+        .block_on(body)
+        .expect("an orderly end");
 }
 
 #[spdk::test(no_app, deadline = 60)]
