@@ -3,7 +3,7 @@
 //! aborted.
 #![allow(missing_docs)]
 
-use spdk::nvmf::serve;
+use spdk::nvmf::{NvmfServer, serve};
 use spdk_tests::nvmf::core;
 use spdk_tests::nvmf::program::{Program, address, trid};
 
@@ -58,35 +58,85 @@ async fn spdk_nvme_perf_verifies_what_it_reads() -> spdk::Result<()> {
     server.close().await
 }
 
-/// Fails if the host of SPDK's `reconnect` example, which watches its admin queue from a thread of its own, is not
-/// served, also beside changes that pause the subsystem.
-#[spdk::test(bdevs(bdev_malloc_create(name = "Malloc0", num_blocks = 8192, block_size = BLOCK)))]
-async fn reconnect_is_served() -> spdk::Result<()> {
-    let server = serve("Malloc0", address()).await?;
-    let trid = trid(server.address(), server.nqn());
-    let mut reconnect = Program::start(
+/// SPDK's `reconnect`, which watches its admin queue from a thread of its own.
+fn reconnect(server: &NvmfServer, seconds: &str) -> Program {
+    Program::start(
         "reconnect",
         &[
-            ["-r", &trid].as_slice(),
+            ["-r", &trid(server.address(), server.nqn())].as_slice(),
             &[
-                "-q", "16", "-o", "4096", "-w", "randrw", "-M", "50", "-t", "3",
+                "-q", "16", "-o", "4096", "-w", "randrw", "-M", "50", "-t", seconds,
             ],
             &["-c", &core(), "-s", "512", "--no-huge"],
         ]
         .concat(),
-    );
-    reconnect.says("Launching workers").await;
+    )
+}
+
+/// Fails if the host of SPDK's `reconnect` example is not served, also beside changes that pause the subsystem.
+#[spdk::test(bdevs(bdev_malloc_create(name = "Malloc0", num_blocks = 8192, block_size = BLOCK)))]
+async fn reconnect_is_served() -> spdk::Result<()> {
+    let server = serve("Malloc0", address()).await?;
+    // It says nothing before its end: stdout is a file.
+    let mut reconnect = reconnect(&server, "4");
     for rounds in 1..=10 {
         commands(&server, rounds * 100).await?;
         server.subsystem().pause(Some(1)).await?.resume().await?;
     }
+    assert!(!reconnect.has_ended(), "{}", reconnect.said());
     let said = reconnect.succeeds().await;
-    assert!(!said.contains("failure"), "{said}");
+    for bad in ["failure", "failed", "completed with error"] {
+        assert!(!said.contains(bad), "{said}");
+    }
+    server.close().await
+}
+
+/// Fails if a host that loses its target and finds another one in its place cannot connect to that.
+///
+/// The example does no I/O after that, with any target: each of its commands ends with an error, and submits the next
+/// one to a queue pair that is gone.
+#[spdk::test(
+    deadline = 120,
+    bdevs(bdev_malloc_create(name = "Malloc0", num_blocks = 8192, block_size = BLOCK))
+)]
+async fn reconnect_finds_a_target_that_returns() -> spdk::Result<()> {
+    let server = serve("Malloc0", address()).await?;
+    let at = server.address();
+    let mut reconnect = reconnect(&server, "10");
+    commands(&server, 1000).await?;
+    server.close().await?;
+    // It looks at its controller once in a second.
+    reconnect.says("qpair failed").await;
+    let server = serve("Malloc0", at).await?;
+    reconnect.says("Controller properly reset").await;
+    let hosts = server.subsystem().controllers().await?;
+    assert_eq!(hosts.len(), 1, "{hosts:?}");
+    let said = reconnect.succeeds().await;
+    assert!(said.contains("completed with error"), "{said}");
+    server.close().await
+}
+
+/// Fails if a host is not told what the subsystem is.
+#[spdk::test(bdevs(bdev_malloc_create(name = "Malloc0", num_blocks = 8192, block_size = BLOCK)))]
+async fn spdk_nvme_identify_tells_what_it_is() -> spdk::Result<()> {
+    let server = serve("Malloc0", address()).await?;
+    let trid = trid(server.address(), server.nqn());
+    let arguments = ["--no-huge", "-s", "512", "-r", &trid];
+    let identify = Program::start("spdk_nvme_identify", &arguments);
+    let said = identify.succeeds().await;
+    for told in [
+        server.nqn(),
+        "SPDK bdev Controller",
+        "Namespace ID:1",
+        "8192 (0GiB)",
+    ] {
+        assert!(said.contains(told), "{told:?} is missing:\n{said}");
+    }
     server.close().await
 }
 
 /// Until hosts have done so many commands.
-async fn commands(server: &spdk::nvmf::NvmfServer, most: u64) -> spdk::Result<()> {
+async fn commands(server: &NvmfServer, most: u64) -> spdk::Result<()> {
     let start = std::time::Instant::now();
     loop {
         let stat = server.target().stat().await?;

@@ -22,9 +22,11 @@ use spdk::nvmf::{
 };
 use spdk::{Errno, ErrorKind, Events, SpdkThread, ThreadHandle};
 use spdk_tests::nvmf::program::{Program, address, trid};
+use spdk_tests::traces::{self, Line};
 use spdk_tests::wait::{after, within};
 use spdk_tests::{Device, kind, poll_once, until};
 use tempfile::TempDir;
+use tracing::level_filters::LevelFilter;
 
 const BLOCK: usize = 4096;
 const HOST: &str = "nqn.2014-08.org.nvmexpress:uuid:11111111-2222-3333-4444-555555555555";
@@ -488,6 +490,60 @@ async fn a_transport_has_what_it_is_made_with() -> spdk::Result<()> {
         spdk::rpc::call("nvmf_get_transports", &json!({"tgt_name": "options"})).await?;
     assert_eq!(said[0]["c2h_success"], false, "{said}");
     assert_eq!(said[0]["sock_priority"], 3, "{said}");
+    target.close().await
+}
+
+/// Fails if the number of buffers for control messages does not reach the transport, whose log alone tells it.
+#[spdk::test]
+async fn a_transport_has_its_control_messages() -> spdk::Result<()> {
+    traces::keep(LevelFilter::DEBUG);
+    spdk::log::set_level(spdk::log::LogLevel::Info);
+    spdk::log::set_flag("nvmf_tcp", true)?;
+    let target = NvmfTarget::create(&NvmfTargetOpts::new("messages")).await?;
+    let opts = NvmfTransportOpts::tcp().control_msg_num(77);
+    target.add_transport(&opts).await?;
+    let lines = traces::lines("spdk::log");
+    let told = |line: &Line| line.message().contains("control_msg_num=77");
+    assert!(lines.iter().any(told), "{lines:?}");
+    target.close().await
+}
+
+/// Fails if a host sees metadata that is to be hidden from it, or does not see it otherwise.
+#[spdk::test(bdevs(
+    bdev_malloc_create(
+        name = "Hidden",
+        num_blocks = 64,
+        block_size = 512,
+        md_size = 8,
+        md_interleave = true,
+        dif_type = 1
+    ),
+    bdev_malloc_create(
+        name = "Shown",
+        num_blocks = 64,
+        block_size = 512,
+        md_size = 8,
+        md_interleave = true,
+        dif_type = 1
+    ),
+))]
+async fn metadata_is_hidden() -> spdk::Result<()> {
+    let target = NvmfTarget::create(&NvmfTargetOpts::new("metadata")).await?;
+    target.add_transport(&NvmfTransportOpts::tcp()).await?;
+    let nqn = "nqn.2016-06.io.spdk:metadata";
+    let opts = NvmfSubsystemOpts::new(nqn).allow_any_host(true);
+    let subsystem = target.create_subsystem(&opts).await?;
+    for (bdev, hide) in [("Hidden", true), ("Shown", false)] {
+        let opts = NvmfNamespaceOpts::new().hide_metadata(hide);
+        subsystem.add_namespace_with(bdev, &opts).await?;
+    }
+    let at = address();
+    subsystem.listen(at).await?;
+    subsystem.start().await?;
+    let host = connect(at, nqn).await?;
+    let sizes = [1, 2].map(|id| host.namespace(id).map(|ns| ns.md_size()));
+    assert!(matches!(sizes, [Some(Ok(0)), Some(Ok(8))]), "{sizes:?}");
+    host.detach().await?;
     target.close().await
 }
 

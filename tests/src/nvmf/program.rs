@@ -47,14 +47,19 @@ impl Program {
         fs::read_to_string(self.log.path()).unwrap_or_default()
     }
 
-    /// Until it has said this.
+    /// Whether it has ended.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().expect("our child").is_some()
+    }
+
+    /// Until it has said this. What goes to stdout may be said at the end only, as stdout is a file.
     ///
     /// # Panics
     ///
     /// If it does not.
     pub async fn says(&mut self, text: &str) {
         until(text, || {
-            let ended = self.child.try_wait().expect("our child").is_some();
+            let ended = self.has_ended();
             let said = self.said().contains(text);
             assert!(said || !ended, "{text:?} is missing:\n{}", self.said());
             said
