@@ -359,9 +359,10 @@ impl Driver {
             return Step::Idle;
         }
         let next = self.next_look.replace(now + self.look_period);
+        let last = next.saturating_sub(self.look_period);
         // SAFETY: the controller is attached, and polled by this spdk_thread alone.
         let ended = unsafe { sys::spdk_nvme_ctrlr_process_admin_completions(ctrlr.as_ptr()) };
-        if ended < 0 || self.is_silent(ended > 0, next - self.look_period.min(next), now) {
+        if ended < 0 || self.is_silent(ended > 0, last, now) {
             self.fail(ctrlr);
         }
         match self.waiters.go_on() || ended > 0 {

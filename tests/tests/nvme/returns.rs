@@ -1,6 +1,6 @@
 //! A target that is killed in the middle of I/O, and comes back with what it had.
 //!
-//! Each of these faults was put into the crate, and this test failed:
+//! These faults would make this test fail:
 //!
 //! - A failed command reports success.
 //! - Commands that wait for a free request are forgotten when their queue pair goes.

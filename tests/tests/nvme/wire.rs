@@ -1,6 +1,6 @@
 //! What happens to packets between a host and its target, and targets that have no place left.
 //!
-//! Each of these faults was put into the crate, and these tests failed:
+//! These faults would make these tests fail:
 //!
 //! - The silence of a controller is not counted: `a_connection_stands_still`.
 //! - The options for digests are not passed on: `data_with_digests`, `headers_with_digests`.
