@@ -88,6 +88,7 @@ pub(crate) enum Means<'a> {
         writes: bool,
         len: usize,
         unit: &'a str,
+        without: Option<&'a str>,
     },
     Copied(&'a RustPath),
     CopiedVec {

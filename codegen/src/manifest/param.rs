@@ -113,6 +113,9 @@ pub enum Role {
         len: String,
         /// As in [`Role::Fill`]; it is needed here.
         unit: super::Ident,
+        /// The method of the handle that may refuse a call without the memory.
+        #[serde(default)]
+        without: Option<super::Ident>,
     },
     /// A struct that C copies during the call, and does not change: a reference to this Rust type, which is written by
     /// hand and makes the C struct by `fn to_c(&self)`.

@@ -255,7 +255,20 @@ impl Walk<'_, '_> {
                 writes,
                 len,
                 unit,
-            } => self.options_and(&name, entry, field, writes, len, unit),
+                without,
+            } => {
+                let address = self.options_and(&name, entry, field, writes, len, unit);
+                if let Some(method) = without {
+                    let (buffer, method) = (ident(field), format_ident!("{method}"));
+                    let device = self.device();
+                    self.parts.checks.push(quote! {
+                        if #buffer.is_none() {
+                            #device.#method()?;
+                        }
+                    });
+                }
+                address
+            }
             Means::Copied(path) => {
                 let ty: TokenStream = path.as_str().parse().unwrap_or_default();
                 self.input(quote!(#name: &#ty));

@@ -283,6 +283,7 @@ impl<'a> Reader<'_, 'a> {
                 does,
                 len,
                 unit,
+                without,
             } => match target.as_deref().and_then(|name| self.world.options(name)) {
                 Some(entry) => Some(Means::OptionsAnd {
                     entry,
@@ -290,6 +291,7 @@ impl<'a> Reader<'_, 'a> {
                     writes: *does == Transfer::Fill,
                     len: self.length(len, param)?,
                     unit: unit.as_str(),
+                    without: without.as_ref().map(|method| method.as_str()),
                 }),
                 None => self.misfit(param, "OptionsAnd", "a struct with an `Options` entry"),
             },

@@ -1330,7 +1330,8 @@ impl NvmeNamespace {
     /// Reads `lba_count` blocks at block `lba` into `payload`.
     ///
     /// `payload` has exactly their size; the size of a block is that of its data, and of its
-    /// metadata where these are not apart.
+    /// metadata where these are not apart. Where these are apart it is refused:
+    /// [`NvmeNamespace::read_with_md`] has a buffer for them.
     ///
     /// Wraps `spdk_nvme_ns_cmd_read`.
     ///
@@ -1366,7 +1367,7 @@ impl NvmeNamespace {
             rt::check_len(
                 payload.len() as u64,
                 u64::from(lba_count),
-                self.block_size_of()?,
+                self.whole_block_size_of()?,
             )?;
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
             // keeps `ns`, `qpair` and `payload` until then.
@@ -1417,7 +1418,8 @@ impl NvmeNamespace {
     /// Reads `lba_count` blocks at block `lba` into several buffers, filling one after the other.
     ///
     /// Together they have exactly the size of the blocks; the size of a block is that of its data,
-    /// and of its metadata where these are not apart.
+    /// and of its metadata where these are not apart. Where these are apart it is refused:
+    /// [`NvmeNamespace::readv_with_md`] has a buffer for them.
     ///
     /// Wraps `spdk_nvme_ns_cmd_readv`.
     ///
@@ -1453,7 +1455,7 @@ impl NvmeNamespace {
             rt::check_len(
                 rt::total_len(bufs),
                 u64::from(lba_count),
-                self.block_size_of()?,
+                self.whole_block_size_of()?,
             )?;
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
             // keeps `ns`, `qpair` and `bufs` until then.
@@ -1720,9 +1722,9 @@ impl NvmeNamespace {
     /// Reads `lba_count` blocks at block `lba` into `payload`.
     ///
     /// `payload` has exactly their size; the size of a block is that of its data, and of its
-    /// metadata where these are not apart. `metadata` is, if it is given, the metadata of these
-    /// blocks, [`NvmeNamespace::md_size`] bytes each. Only a namespace that keeps metadata apart
-    /// from the data has such a buffer.
+    /// metadata where these are not apart. `metadata` is the metadata of these blocks,
+    /// [`NvmeNamespace::md_size`] bytes each: a namespace that keeps metadata apart from the data
+    /// needs it, and no other one has such a buffer.
     ///
     /// Wraps `spdk_nvme_ns_cmd_read_ext`.
     ///
@@ -1768,6 +1770,9 @@ impl NvmeNamespace {
                     u64::from(lba_count),
                     self.md_size_of()?,
                 )?;
+            }
+            if metadata.is_none() {
+                self.no_md_of()?;
             }
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
             // keeps `ns`, `qpair`, `payload`, `opts` and `metadata` until then.
@@ -1825,9 +1830,9 @@ impl NvmeNamespace {
     /// Reads `lba_count` blocks at block `lba` into several buffers, filling one after the other.
     ///
     /// Together they have exactly the size of the blocks; the size of a block is that of its data,
-    /// and of its metadata where these are not apart. `metadata` is, if it is given, the metadata
-    /// of these blocks, [`NvmeNamespace::md_size`] bytes each. Only a namespace that keeps metadata
-    /// apart from the data has such a buffer.
+    /// and of its metadata where these are not apart. `metadata` is the metadata of these blocks,
+    /// [`NvmeNamespace::md_size`] bytes each: a namespace that keeps metadata apart from the data
+    /// needs it, and no other one has such a buffer.
     ///
     /// Wraps `spdk_nvme_ns_cmd_readv_ext`.
     ///
@@ -1873,6 +1878,9 @@ impl NvmeNamespace {
                     u64::from(lba_count),
                     self.md_size_of()?,
                 )?;
+            }
+            if metadata.is_none() {
+                self.no_md_of()?;
             }
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
             // keeps `ns`, `qpair`, `bufs`, `opts` and `metadata` until then.
@@ -1930,7 +1938,8 @@ impl NvmeNamespace {
     /// Writes `lba_count` blocks of `payload` at block `lba`.
     ///
     /// `payload` has exactly their size; the size of a block is that of its data, and of its
-    /// metadata where these are not apart.
+    /// metadata where these are not apart. Where these are apart it is refused:
+    /// [`NvmeNamespace::write_with_md`] has a buffer for them.
     ///
     /// Wraps `spdk_nvme_ns_cmd_write`.
     ///
@@ -1966,7 +1975,7 @@ impl NvmeNamespace {
             rt::check_len(
                 payload.len() as u64,
                 u64::from(lba_count),
-                self.block_size_of()?,
+                self.whole_block_size_of()?,
             )?;
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
             // keeps `ns`, `qpair` and `payload` until then.
@@ -2017,7 +2026,8 @@ impl NvmeNamespace {
     /// Writes `lba_count` blocks at block `lba` from several buffers, one after the other.
     ///
     /// Together they have exactly the size of the blocks; the size of a block is that of its data,
-    /// and of its metadata where these are not apart.
+    /// and of its metadata where these are not apart. Where these are apart it is refused:
+    /// [`NvmeNamespace::writev_with_md`] has a buffer for them.
     ///
     /// Wraps `spdk_nvme_ns_cmd_writev`.
     ///
@@ -2053,7 +2063,7 @@ impl NvmeNamespace {
             rt::check_len(
                 rt::total_len(bufs),
                 u64::from(lba_count),
-                self.block_size_of()?,
+                self.whole_block_size_of()?,
             )?;
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
             // keeps `ns`, `qpair` and `bufs` until then.
@@ -2320,9 +2330,9 @@ impl NvmeNamespace {
     /// Writes `lba_count` blocks of `payload` at block `lba`.
     ///
     /// `payload` has exactly their size; the size of a block is that of its data, and of its
-    /// metadata where these are not apart. `metadata` is, if it is given, the metadata of these
-    /// blocks, [`NvmeNamespace::md_size`] bytes each. Only a namespace that keeps metadata apart
-    /// from the data has such a buffer.
+    /// metadata where these are not apart. `metadata` is the metadata of these blocks,
+    /// [`NvmeNamespace::md_size`] bytes each: a namespace that keeps metadata apart from the data
+    /// needs it, and no other one has such a buffer.
     ///
     /// Wraps `spdk_nvme_ns_cmd_write_ext`.
     ///
@@ -2368,6 +2378,9 @@ impl NvmeNamespace {
                     u64::from(lba_count),
                     self.md_size_of()?,
                 )?;
+            }
+            if metadata.is_none() {
+                self.no_md_of()?;
             }
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
             // keeps `ns`, `qpair`, `payload`, `opts` and `metadata` until then.
@@ -2425,9 +2438,9 @@ impl NvmeNamespace {
     /// Writes `lba_count` blocks at block `lba` from several buffers, one after the other.
     ///
     /// Together they have exactly the size of the blocks; the size of a block is that of its data,
-    /// and of its metadata where these are not apart. `metadata` is, if it is given, the metadata
-    /// of these blocks, [`NvmeNamespace::md_size`] bytes each. Only a namespace that keeps metadata
-    /// apart from the data has such a buffer.
+    /// and of its metadata where these are not apart. `metadata` is the metadata of these blocks,
+    /// [`NvmeNamespace::md_size`] bytes each: a namespace that keeps metadata apart from the data
+    /// needs it, and no other one has such a buffer.
     ///
     /// Wraps `spdk_nvme_ns_cmd_writev_ext`.
     ///
@@ -2474,6 +2487,9 @@ impl NvmeNamespace {
                     u64::from(lba_count),
                     self.md_size_of()?,
                 )?;
+            }
+            if metadata.is_none() {
+                self.no_md_of()?;
             }
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
             // keeps `ns`, `qpair`, `bufs`, `opts` and `metadata` until then.
@@ -2532,7 +2548,8 @@ impl NvmeNamespace {
     /// status is [`NvmeStatus::is_compare_failure`](crate::NvmeStatus::is_compare_failure).
     ///
     /// `payload` has exactly their size; the size of a block is that of its data, and of its
-    /// metadata where these are not apart.
+    /// metadata where these are not apart. Where these are apart it is refused:
+    /// [`NvmeNamespace::compare_with_md`] has a buffer for them.
     ///
     /// Wraps `spdk_nvme_ns_cmd_compare`.
     ///
@@ -2568,7 +2585,7 @@ impl NvmeNamespace {
             rt::check_len(
                 payload.len() as u64,
                 u64::from(lba_count),
-                self.block_size_of()?,
+                self.whole_block_size_of()?,
             )?;
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
             // keeps `ns`, `qpair` and `payload` until then.
@@ -2621,7 +2638,8 @@ impl NvmeNamespace {
     /// [`NvmeStatus::is_compare_failure`](crate::NvmeStatus::is_compare_failure).
     ///
     /// Together they have exactly the size of the blocks; the size of a block is that of its data,
-    /// and of its metadata where these are not apart.
+    /// and of its metadata where these are not apart. Where these are apart it is refused:
+    /// [`NvmeNamespace::comparev_with_md`] has a buffer for them.
     ///
     /// Wraps `spdk_nvme_ns_cmd_comparev`.
     ///
@@ -2657,7 +2675,7 @@ impl NvmeNamespace {
             rt::check_len(
                 rt::total_len(bufs),
                 u64::from(lba_count),
-                self.block_size_of()?,
+                self.whole_block_size_of()?,
             )?;
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
             // keeps `ns`, `qpair` and `bufs` until then.

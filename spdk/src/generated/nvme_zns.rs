@@ -108,7 +108,8 @@ const _: unsafe extern "C" fn(
 
 impl NvmeNamespace {
     /// Appends `lba_count` blocks of `buffer` to the zone that begins at block `zslba`, and returns
-    /// the block that they begin at.
+    /// the block that they begin at. A namespace that keeps metadata apart from the data refuses
+    /// it: [`NvmeNamespace::zone_append_with_md`] has a buffer for them.
     ///
     /// Wraps `spdk_nvme_zns_zone_append`.
     ///
@@ -146,7 +147,7 @@ impl NvmeNamespace {
             rt::check_len(
                 buffer.len() as u64,
                 u64::from(lba_count),
-                self.block_size_of()?,
+                self.whole_block_size_of()?,
             )?;
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
             // keeps `ns`, `qpair` and `buffer` until then. The `spdk_bdev_io` is ours in the
@@ -303,7 +304,8 @@ const _: unsafe extern "C" fn(
 
 impl NvmeNamespace {
     /// Appends `lba_count` blocks of several buffers to the zone that begins at block `zslba`, and
-    /// returns the block that they begin at.
+    /// returns the block that they begin at. A namespace that keeps metadata apart from the data
+    /// refuses it: [`NvmeNamespace::zone_appendv_with_md`] has a buffer for them.
     ///
     /// Wraps `spdk_nvme_zns_zone_appendv`.
     ///
@@ -341,7 +343,7 @@ impl NvmeNamespace {
             rt::check_len(
                 rt::total_len(bufs),
                 u64::from(lba_count),
-                self.block_size_of()?,
+                self.whole_block_size_of()?,
             )?;
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
             // keeps `ns`, `qpair` and `bufs` until then. The `spdk_bdev_io` is ours in the

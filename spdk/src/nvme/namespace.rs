@@ -173,6 +173,30 @@ impl NvmeNamespace {
         }
     }
 
+    /// The same, for commands that have no buffer for metadata.
+    #[doc(hidden)]
+    #[inline]
+    pub fn whole_block_size_of(&self) -> Result<u32, Fault> {
+        self.no_md_of()?;
+        self.block_size_of()
+    }
+
+    /// Refuses commands without a buffer for metadata where these are apart: the controller would take the physical
+    /// address 0 for its place.
+    #[doc(hidden)]
+    #[inline]
+    pub fn no_md_of(&self) -> Result<(), Fault> {
+        let ns = self.raw()?.as_ptr();
+        // SAFETY: the controller is attached, and of this spdk_thread.
+        let has_none = unsafe {
+            sys::spdk_nvme_ns_get_md_size(ns) == 0 || sys::spdk_nvme_ns_supports_extended_lba(ns)
+        };
+        match has_none {
+            true => Ok(()),
+            false => Err(md_is_apart()),
+        }
+    }
+
     /// The size of the metadata of a block in a buffer of their own, for the check of its length.
     #[doc(hidden)]
     pub fn md_size_of(&self) -> Result<u32, Fault> {
@@ -189,6 +213,13 @@ impl NvmeNamespace {
             )),
         }
     }
+}
+
+#[cold]
+fn md_is_apart() -> Fault {
+    Fault::invalid(
+        "the namespace keeps metadata apart from the data, and there is no buffer for them",
+    )
 }
 
 #[cold]
