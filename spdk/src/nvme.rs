@@ -37,6 +37,11 @@
 //! [`NvmeController::set_timeouts`] tells of commands that take long before. It is the only sign of a TCP
 //! connection that one of the two gave up for what it received, such as a header with a wrong digest: SPDK waits for the
 //! commands of that queue pair, which end with the next reset.
+//!
+//! A PCI device that was pulled out is noticed within a tenth of a second, while the spdk_thread of a controller
+//! of this crate is polled; with SPDK 24.05, which has no function for it, by the next
+//! [`NvmeController::probe`]. Its commands end in the same way, and
+//! [`NvmeEvent::Removed`] is told. A reset does not bring it back.
 
 mod commands;
 mod completion;

@@ -88,7 +88,7 @@ impl NvmeController {
     /// - [`ErrorKind::NotConnected`](crate::ErrorKind::NotConnected): nobody is there, or the controller
     ///   refused. SPDK says why in its log only.
     /// - `EALREADY`: this process has the controller already, from an earlier connect with the same host
-    ///   name or as a bdev.
+    ///   name or as a bdev. Over PCI Express that is [`ErrorKind::NotConnected`](crate::ErrorKind::NotConnected).
     /// - [`ErrorKind::Option`](crate::ErrorKind::Option): an option cannot be used.
     /// - [`ErrorKind::NoThread`](crate::ErrorKind::NoThread) without a current spdk_thread.
     ///

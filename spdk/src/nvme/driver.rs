@@ -6,7 +6,7 @@
 //!     |             |     |    |  ^      ^
 //!     |             |     +----|--|------+  it is somebody else's
 //!     |             |          v  |
-//!     |             |     Draining ---> Disconnecting ---> Reconnecting   a reset
+//!     |             |     Draining ---> Disconnecting [---> Stopped] ---> Reconnecting   a reset
 //!     +-------------+-----------------------------------------> Gone
 //!                          nothing was attached
 //! ```
@@ -29,7 +29,7 @@ use super::events::{self, NvmeEvent};
 use super::hotplug;
 use super::poller::{Drive, Step, drive};
 use super::qpair_group;
-use super::transport_id::TransportId;
+use super::transport_id::{TransportId, TransportType};
 use crate::dhchap::Key;
 use crate::error::Fault;
 use crate::events::{EventHub, emit};
@@ -41,6 +41,10 @@ use crate::{Errno, shutdown, sys};
 /// controller tells by itself.
 const ADMIN_PERIOD: Duration = Duration::from_millis(1);
 
+/// How often a controller of PCI Express looks whether it is still there.
+#[cfg(spdk_has_spdk_nvme_scan_attached)]
+const REMOVAL_PERIOD: Duration = Duration::from_millis(100);
+
 #[derive(Clone, Copy)]
 enum Phase {
     Starting,
@@ -49,6 +53,9 @@ enum Phase {
     /// Its queue pairs go.
     Draining(NonNull<sys::spdk_nvme_ctrlr>),
     Disconnecting(NonNull<sys::spdk_nvme_ctrlr>),
+    /// It does nothing more by itself, and its queue pairs go that have commands. Over PCI Express only: the others
+    /// go before.
+    Stopped(NonNull<sys::spdk_nvme_ctrlr>),
     Reconnecting(NonNull<sys::spdk_nvme_ctrlr>),
     /// No handle is left.
     Leaving(NonNull<sys::spdk_nvme_ctrlr>),
@@ -86,6 +93,8 @@ pub(super) struct Driver {
     /// What SPDK authenticates with, until the controller is detached.
     keys: RefCell<Vec<Key>>,
     has_failed: Cell<bool>,
+    /// Whether it has memory of this machine until it is told to let go, as over PCI Express.
+    is_local: bool,
     /// Whether the device was pulled out, which a scan on another OS thread may find.
     is_removed: Arc<AtomicBool>,
     /// Whether it is to fail.
@@ -95,6 +104,11 @@ pub(super) struct Driver {
     /// How long the controller has answered nothing, and how long it may; in ticks.
     silence: Cell<u64>,
     longest_silence: Cell<u64>,
+    /// How often it looks whether its device is still there.
+    #[cfg(spdk_has_spdk_nvme_scan_attached)]
+    removal_period: u64,
+    /// Whether that was told: SPDK says so in each scan.
+    has_told_removal: Cell<bool>,
     /// The admin commands that C has, and those that wait.
     commands: Cell<usize>,
     waiters: Waiters,
@@ -154,6 +168,7 @@ impl Drive for Driver {
             Phase::Up(ctrlr) => this.look_after(ctrlr),
             Phase::Draining(ctrlr) => this.begin_reset(ctrlr),
             Phase::Disconnecting(ctrlr) => this.go_on_disconnecting(ctrlr),
+            Phase::Stopped(ctrlr) => this.begin_reconnect(ctrlr),
             Phase::Reconnecting(ctrlr) => this.go_on_reconnecting(ctrlr),
             Phase::Leaving(ctrlr) => this.begin_detach(ctrlr),
             Phase::Detaching { ctrlr, ctx, limit } => this.go_on_detaching(ctrlr, ctx, limit),
@@ -165,7 +180,11 @@ impl Drive for Driver {
 impl Driver {
     fn new(trid: TransportId, keys: Vec<Key>, phase: Phase) -> Result<Driver, Fault> {
         let hz = ticks::ticks_hz().map_err(|_| Fault::not_initialised())?;
+        #[cfg(spdk_has_spdk_nvme_scan_attached)]
+        let removal_period = hz / 1000 * REMOVAL_PERIOD.as_millis() as u64;
+        let is_local = trid.transport() == TransportType::Pcie;
         Ok(Driver {
+            is_local,
             phase: Cell::new(phase),
             trid: RefCell::new(trid),
             next_path: Cell::new(None),
@@ -179,6 +198,9 @@ impl Driver {
             look_period: hz / 1000 * ADMIN_PERIOD.as_millis() as u64,
             silence: Cell::new(0),
             longest_silence: Cell::new(u64::MAX),
+            #[cfg(spdk_has_spdk_nvme_scan_attached)]
+            removal_period,
+            has_told_removal: Cell::new(false),
             commands: Cell::new(0),
             waiters: Waiters::default(),
             boot_claim: Cell::new(false),
@@ -340,12 +362,19 @@ impl Driver {
             return Step::Busy;
         }
         if self.is_given_up.get() {
-            self.fail(ctrlr);
+            match self.is_local && !self.has_failed.get() {
+                // It may still write to memory, until it is reset.
+                true => self.give_up_by_reset(),
+                false => self.fail(ctrlr),
+            }
         }
         if self.is_removed.load(Relaxed) && self.is_removed.swap(false, Relaxed) {
+            let was_told = self.has_told_removal.replace(true);
             self.fail(ctrlr);
-            // SAFETY: the hub is that of this driver, on its spdk_thread.
-            unsafe { emit(self.events.arg(), NvmeEvent::Removed) };
+            if !was_told {
+                // SAFETY: the hub is that of this driver, on its spdk_thread.
+                unsafe { emit(self.events.arg(), NvmeEvent::Removed) };
+            }
         }
         if self.has_failed.get() {
             // What waits is refused.
@@ -360,6 +389,10 @@ impl Driver {
         }
         let next = self.next_look.replace(now + self.look_period);
         let last = next.saturating_sub(self.look_period);
+        #[cfg(spdk_has_spdk_nvme_scan_attached)]
+        if self.is_local {
+            hotplug::look(now, self.removal_period);
+        }
         // SAFETY: the controller is attached, and polled by this spdk_thread alone.
         let ended = unsafe { sys::spdk_nvme_ctrlr_process_admin_completions(ctrlr.as_ptr()) };
         if ended < 0 || self.is_silent(ended > 0, last, now) {
@@ -389,8 +422,12 @@ impl Driver {
 
     fn begin_reset(&self, ctrlr: NonNull<sys::spdk_nvme_ctrlr>) -> Step {
         self.waiters.go_on();
-        if qpair_group::has_members_of(self) {
-            return Step::Busy; // which are disconnected in this state, and freed
+        let is_quiet = match self.is_local {
+            true => qpair_group::are_quiet(self),
+            false => !qpair_group::has_members_of(self),
+        };
+        if !is_quiet {
+            return Step::Busy; // they are disconnected in this state, and freed if nothing is in flight on them
         }
         let is_there = match self.next_path.take() {
             Some(trid) => self.go_to(ctrlr, trid),
@@ -427,11 +464,21 @@ impl Driver {
         // disconnected.
         unsafe {
             if sys::spdk_nvme_ctrlr_process_admin_completions(ctrlr.as_ptr()) < 0 {
-                sys::spdk_nvme_ctrlr_reconnect_async(ctrlr.as_ptr());
-                self.phase.set(Phase::Reconnecting(ctrlr));
+                self.phase.set(Phase::Stopped(ctrlr));
+                qpair_group::look();
             }
         }
         self.waiters.go_on();
+        Step::Busy
+    }
+
+    fn begin_reconnect(&self, ctrlr: NonNull<sys::spdk_nvme_ctrlr>) -> Step {
+        self.waiters.go_on();
+        if !qpair_group::has_members_of(self) {
+            // SAFETY: the controller is attached, and disconnected; it has no queue pair.
+            unsafe { sys::spdk_nvme_ctrlr_reconnect_async(ctrlr.as_ptr()) };
+            self.phase.set(Phase::Reconnecting(ctrlr));
+        }
         Step::Busy
     }
 
@@ -532,12 +579,34 @@ impl Driver {
 
     /// Whether a reset was asked for, and has not ended.
     pub(super) fn is_resetting(&self) -> bool {
-        use Phase::{Disconnecting, Draining, Reconnecting};
+        use Phase::{Disconnecting, Draining, Reconnecting, Stopped};
         let is_going_on = matches!(
             self.phase.get(),
-            Draining(_) | Disconnecting(_) | Reconnecting(_)
+            Draining(_) | Disconnecting(_) | Stopped(_) | Reconnecting(_)
         );
         is_going_on || !self.resetters.borrow().is_empty()
+    }
+
+    /// Whether a controller that has memory of this machine uses none of it any more: it was stopped, or pulled out.
+    pub(super) fn has_let_go(&self) -> bool {
+        self.is_local && (self.is_removed() || matches!(self.phase.get(), Phase::Stopped(_)))
+    }
+
+    /// Whether its device was pulled out.
+    pub(super) fn is_removed(&self) -> bool {
+        self.has_told_removal.get()
+    }
+
+    /// Has all commands end by a reset that nobody waits for.
+    #[cold]
+    fn give_up_by_reset(&self) {
+        self.is_given_up.set(false);
+        drop(self.reset());
+    }
+
+    /// Whether it has memory of this machine until it is told to let go.
+    pub(super) fn is_local(&self) -> bool {
+        self.is_local
     }
 
     /// How often it was connected again.

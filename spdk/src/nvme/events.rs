@@ -45,7 +45,7 @@ pub enum NvmeEvent {
         /// Its ID in the queue pair.
         command: u16,
     },
-    /// The PCI device was pulled out. The controller has failed.
+    /// The PCI device was pulled out. The controller has failed. It is told once.
     Removed,
     /// Events were lost, or the controller refused to tell any.
     Failed,

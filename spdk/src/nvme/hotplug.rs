@@ -2,10 +2,13 @@
 //!
 //! SPDK notices them while it scans for controllers: for a probe, or for a connect. It then looks at every
 //! controller of the process, whichever spdk_thread that is of, so one OS thread at a time scans, or detaches.
+//! Who does none of that for a while has [`look`] notice those that are gone.
 #![allow(unsafe_code)] // Registers a callback with an address that lives as long as its controller.
 
 use std::ffi::c_void;
 use std::ptr::NonNull;
+#[cfg(spdk_has_spdk_nvme_scan_attached)]
+use std::sync::atomic::AtomicU64;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError, TryLockError};
 
@@ -18,8 +21,9 @@ type Filter = Arc<dyn Fn(&TransportId) -> bool + Send + Sync>;
 static FILTER: Mutex<Option<Filter>> = Mutex::new(None);
 static SCAN: Mutex<()> = Mutex::new(());
 
-/// Says which NVMe devices that are plugged in SPDK may use, by their addresses: those for which `filter`
-/// returns `false` are left alone, and no probe finds them. Without a filter SPDK may use all.
+/// Says which NVMe devices SPDK may use at once when it hears that they are plugged in, by their addresses. Those for
+/// which `filter` returns `false` have to be seen by a scan first, after which a later one may find them: it is the
+/// filter of a probe that leaves devices alone. Without a filter SPDK may use all.
 ///
 /// SPDK notices a device while it scans for controllers: in a
 /// [`NvmeController::probe`](super::NvmeController::probe), or a
@@ -77,6 +81,27 @@ unsafe extern "C" fn on_plugged(address: *const sys::spdk_pci_addr) -> bool {
         let trid = TransportId::pcie(&format!("{domain:04x}:{bus:02x}:{dev:02x}.{func:x}"));
         trid.is_ok_and(|trid| filter(&trid))
     })
+}
+
+/// When somebody looks next, in ticks.
+#[cfg(spdk_has_spdk_nvme_scan_attached)]
+static NEXT_LOOK: AtomicU64 = AtomicU64::new(0);
+
+/// Has SPDK tell of devices that were pulled out, once in each period for the whole process: a device that is
+/// gone ends no command, and nothing else says so.
+#[cfg(spdk_has_spdk_nvme_scan_attached)]
+pub(super) fn look(now: u64, period: u64) {
+    let next = NEXT_LOOK.load(Relaxed);
+    let is_mine = || NEXT_LOOK.compare_exchange(next, now + period, Relaxed, Relaxed);
+    if now < next || is_mine().is_err() {
+        return;
+    }
+    let place = TransportId::all_pcie().to_c();
+    // SAFETY: the ID is there during the call. The callbacks of controllers that are gone are called in it, and
+    // nothing is attached or detached meanwhile.
+    let look = || unsafe { sys::spdk_nvme_scan_attached(&place) };
+    // Without memory, and when another OS thread scans, the next one looks.
+    let _ = scan(look);
 }
 
 /// Has SPDK say in `flag` that the device of a controller is gone.

@@ -61,7 +61,8 @@ impl NvmeController {
     /// whose name is [`TransportId::DISCOVERY_NQN`], for all that it knows; or one controller. While SPDK looks,
     /// the OS thread does nothing else; that takes as long as a discovery subsystem takes to answer. Each probe
     /// of PCI devices looks which of them were plugged in or pulled out, too: a controller whose device is gone
-    /// tells [`NvmeEvent::Removed`](super::NvmeEvent::Removed).
+    /// tells [`NvmeEvent::Removed`](super::NvmeEvent::Removed). One that was plugged in is left alone for two seconds
+    /// after the first probe that sees it, while it settles; a later one finds it.
     ///
     /// Wraps `spdk_nvme_probe_async_ext` and `spdk_nvme_probe_poll_async`, and takes the place of
     /// `spdk_nvme_probe_async`, `spdk_nvme_probe` and `spdk_nvme_probe_ext`.

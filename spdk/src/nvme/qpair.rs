@@ -223,7 +223,8 @@ impl NvmeQpair {
     /// # Errors
     ///
     /// [`ErrorKind::WrongThread`](crate::ErrorKind::WrongThread) on another spdk_thread, and
-    /// [`ErrorKind::Gone`](crate::ErrorKind::Gone) when its spdk_thread has ended. It is dropped then too.
+    /// [`ErrorKind::Gone`](crate::ErrorKind::Gone) when its spdk_thread has ended, or it is gone by a reset or a
+    /// removal. It is dropped then too.
     #[doc(alias = "spdk_nvme_ctrlr_free_io_qpair")]
     #[doc(alias = "spdk_nvme_ctrlr_disconnect_io_qpair")]
     pub async fn close(self) -> Result<()> {
@@ -282,6 +283,10 @@ impl Queue for Hold<NvmeQpairObject> {
 
     fn commands(&self) -> usize {
         self.operations()
+    }
+
+    fn is_gone(&self) -> bool {
+        self.extra().member.is_freed()
     }
 
     fn will_wait(&self) {

@@ -8,6 +8,10 @@
 //!     |                    ^              ^
 //!     +--------------------+              +--- from each of the others, when its handle goes
 //! ```
+//!
+//! Over a network a disconnect ends what is in flight. A controller of PCI Express hears nothing of it, and goes on
+//! with memory of this machine. So what it has in flight ends when it was stopped, by a reset, or pulled out: SPDK then
+//! frees the queue pair before its handle goes.
 #![allow(unsafe_code)] // Owns poll groups, and the queue pairs in them.
 
 use std::cell::{Cell, OnceCell, RefCell};
@@ -63,6 +67,8 @@ pub(super) struct Member {
     is_disconnected: Cell<bool>,
     /// Whether it is to be disconnected.
     is_given_up: Cell<bool>,
+    /// Whether SPDK has freed it.
+    is_freed: Cell<bool>,
     /// Who waits for the connect, and who for the end.
     asked: Cell<Option<oneshot::Sender<bool>>>,
     leaver: Cell<Option<oneshot::Sender<()>>>,
@@ -86,6 +92,18 @@ pub(super) fn has_members_of(driver: &Driver) -> bool {
             members
                 .iter()
                 .any(|member| ptr::eq(&*member.driver, driver))
+        })
+    })
+}
+
+/// Whether no queue pair of a controller takes commands any more, on this OS thread.
+pub(super) fn are_quiet(driver: &Driver) -> bool {
+    GROUPS.with_borrow(|groups| {
+        let mut groups = groups.iter().filter_map(Weak::upgrade);
+        groups.all(|group| {
+            let members = group.members.borrow();
+            let mut members = members.iter();
+            members.all(|member| !ptr::eq(&*member.driver, driver) || member.is_quiet())
         })
     })
 }
@@ -239,6 +257,7 @@ impl Member {
             state: Cell::new(State::Connecting),
             is_disconnected: Cell::new(false),
             is_given_up: Cell::new(false),
+            is_freed: Cell::new(false),
             asked: Cell::new(Some(tx)),
             leaver: Cell::new(None),
             waiters: Waiters::default(),
@@ -285,10 +304,43 @@ impl Member {
         if self.waiters.count() > 0 {
             self.waiters.go_on();
         }
-        if is_reset && self.is_disconnected.get() {
-            self.revoke(Gone::Reset);
+        if self.is_disconnected.get() && self.state.get() != State::Gone {
+            let has_let_go = self.driver.has_let_go();
+            let why = match self.driver.is_removed() {
+                true => Gone::Removed,
+                false => Gone::Reset,
+            };
+            if is_reset || has_let_go {
+                self.revoke(why);
+            }
+            if has_let_go {
+                self.end_commands();
+                self.revoke(why);
+            }
         }
-        again || self.waiters.count() > 0 || (is_reset && self.state.get() != State::Gone)
+        let is_going = is_reset || self.driver.has_let_go();
+        again || self.waiters.count() > 0 || (is_going && self.state.get() != State::Gone)
+    }
+
+    /// Ends what the controller had, which it has let go. The handle is shut.
+    #[cold]
+    fn end_commands(&self) {
+        if self.is_freed.replace(true) {
+            return;
+        }
+        self.waiters.go_on(); // they are refused
+        // SAFETY: it is disconnected, and freed once. Its handle is shut, and what waited was refused, so nobody hands
+        // it to C any more. Commands end inside the call; this is no completion of one.
+        unsafe { sys::spdk_nvme_ctrlr_free_io_qpair(self.qpair.as_ptr()) };
+    }
+
+    /// Whether SPDK has freed it, with commands that have not gone yet.
+    pub(super) fn is_freed(&self) -> bool {
+        self.is_freed.get()
+    }
+
+    fn is_quiet(&self) -> bool {
+        self.is_disconnected.get() && self.state.get() != State::Connecting
     }
 
     /// Its handle reaches it no more. It is released when no command uses it.
@@ -312,9 +364,11 @@ impl Member {
 
     fn free(&self) {
         self.state.set(State::Gone);
-        // SAFETY: its handle is gone, and with it every command; it is disconnected, and freed once. This is
-        // no completion of one.
-        unsafe { sys::spdk_nvme_ctrlr_free_io_qpair(self.qpair.as_ptr()) };
+        if !self.is_freed.replace(true) {
+            // SAFETY: its handle is gone, and with it every command; it is disconnected, and freed once. This is
+            // no completion of one.
+            unsafe { sys::spdk_nvme_ctrlr_free_io_qpair(self.qpair.as_ptr()) };
+        }
         drop(self.ctrlr.take());
         if let Some(leaver) = self.leaver.take() {
             let _ = leaver.send(());
@@ -335,7 +389,10 @@ impl Member {
 
     /// Has its commands end.
     pub(super) fn give_up(&self) {
-        self.is_given_up.set(true);
+        match self.driver.is_local() {
+            true => self.driver.give_up(),
+            false => self.is_given_up.set(true),
+        }
         self.call();
     }
 

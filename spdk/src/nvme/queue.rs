@@ -15,6 +15,11 @@ pub trait Queue {
     /// How many commands there are, those that wait among them.
     fn commands(&self) -> usize;
 
+    /// Whether SPDK has it no more, while commands wait for it.
+    fn is_gone(&self) -> bool {
+        false
+    }
+
     /// A command is about to wait.
     fn will_wait(&self) {}
 }
@@ -37,6 +42,9 @@ pub fn submit(
 ) -> Submitted {
     let waiters = queue.waiters();
     let again = waiters.take_turn();
+    if again && queue.is_gone() {
+        return Submitted::Refused(Errno::ENXIO);
+    }
     if again && !subject.is_as_it_was() {
         return Submitted::Refused(Errno::EINVAL);
     }

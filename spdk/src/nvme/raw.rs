@@ -9,7 +9,7 @@ use super::completion::{Dwords, NvmeAdminDone, NvmeIoDone};
 use super::controller::{AdminHold, NvmeController};
 use super::namespace::{NamespaceHold, NvmeNamespace};
 use super::qpair::{NvmeQpair, NvmeQpairObject};
-use super::queue::submit;
+use super::queue::{Queue, submit};
 use super::sgl::{NvmeSglDone, Sgl, next_sge, reset_sgl};
 use crate::buf::DmaBuf;
 use crate::call::call;
@@ -20,7 +20,7 @@ use crate::local::Caller;
 use crate::mem::Loan;
 use crate::nvme_cmd::NvmeCmd;
 use crate::op::{Callback, Complete, Submitted, op};
-use crate::sys;
+use crate::{Errno, sys};
 
 type Qpair = Hold<NvmeQpairObject>;
 
@@ -342,6 +342,9 @@ impl NvmeController {
             Ok(unsafe {
                 op::<AbortDone, _, _>(
                     move |(ctrlr, qpair): &mut (AdminHold, Qpair), done, arg| {
+                        if qpair.is_gone() {
+                            return Submitted::Refused(Errno::ENXIO); // it has waited
+                        }
                         let mut nothing = false;
                         let submitted = submit(ctrlr, ctrlr, || -> c_int {
                             let (ctrlr, qpair) = (ctrlr.as_ptr(), qpair.as_ptr());
@@ -390,6 +393,9 @@ impl NvmeController {
             Ok(unsafe {
                 op::<NvmeAdminDone, _, _>(
                     move |(ctrlr, qpair): &mut (AdminHold, Option<Qpair>), done, arg| {
+                        if qpair.as_ref().is_some_and(Queue::is_gone) {
+                            return Submitted::Refused(Errno::ENXIO); // it has waited
+                        }
                         let qpair = qpair.as_ref().map_or(ptr::null_mut(), Hold::as_ptr);
                         submit(ctrlr, ctrlr, || -> c_int {
                             let ctrlr = ctrlr.as_ptr();
