@@ -7,6 +7,7 @@ pub mod device;
 pub mod dma;
 pub mod foreign;
 pub mod forgotten;
+pub mod machine;
 pub mod nvme;
 pub mod nvmf;
 pub mod operations;

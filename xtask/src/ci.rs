@@ -5,7 +5,7 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use serde_json::Value;
 
-use crate::{codegen, coverage, run, setup, test, ui};
+use crate::{codegen, coverage, pcie, run, setup, test, ui};
 
 /// Runs the subcommand: stops at the first step that fails.
 pub(crate) fn run() -> Result<()> {
@@ -30,6 +30,12 @@ pub(crate) fn run() -> Result<()> {
         run::foreground(cargo.env("RUSTDOCFLAGS", "--deny warnings"))
     })?;
     step("tests", || tests(&test::Options::default()))?;
+    // The machine is an x86-64.
+    if cfg!(target_arch = "x86_64") {
+        step("tests on PCI Express", || {
+            pcie::run(&pcie::Options::default())
+        })?;
+    }
     step("tests under AddressSanitizer", || {
         tests(&test::Options::asan())
     })?;

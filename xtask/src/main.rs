@@ -10,6 +10,7 @@ mod demo;
 #[path = "../../spdk-sys/build/find.rs"]
 mod find;
 mod interrupt;
+mod pcie;
 mod run;
 mod setup;
 mod test;
@@ -57,6 +58,13 @@ enum Task {
     },
     /// Measure this crate beside SPDK's own benchmark and a bare loop in C (sets up SPDK if there is none).
     Bench(bench::Options),
+    /// Run the tests that take NVMe controllers of PCI Express, in a virtual machine that has them.
+    ///
+    /// QEMU emulates it, with no help of the processor's. Its kernel is taken from Debian's archive with apt,
+    /// verified, and kept in the cache; missing Debian packages are installed when root, else named. Without
+    /// arguments it takes a few minutes.
+    #[command(name = "e2e-pcie")]
+    E2ePcie(pcie::Options),
     /// Check all that a change must pass: formatting, lints, generated code, documentation, tests.
     Ci,
 }
@@ -69,6 +77,7 @@ fn main() -> ExitCode {
         Task::Codegen { check } => codegen::run(check),
         Task::Coverage { json } => setup::ensure().and_then(|()| coverage::run(json)),
         Task::Bench(options) => bench::run(&options),
+        Task::E2ePcie(options) => pcie::run(&options),
         Task::Ci => ci::run(),
     };
     match result {

@@ -18,7 +18,14 @@ const KEYRINGS: &[&str] = &[
 
 const HELPER: &str = "/usr/lib/apt/apt-helper";
 
-/// apt with one repository: the sources of one suite.
+/// What is wanted of a repository.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Binary,
+    Source,
+}
+
+/// apt with one repository: the packages of one suite, of one kind.
 pub(super) struct PrivateApt {
     conf: PathBuf,
 }
@@ -34,8 +41,8 @@ pub(super) struct SourceFile {
 }
 
 impl PrivateApt {
-    /// Sets up `root` for the source packages of `suite` at `mirror`.
-    pub(super) fn new(root: &Path, mirror: &str, suite: &str) -> Result<Self> {
+    /// Sets up `root` for the packages of `suite` at `mirror`.
+    pub(super) fn new(root: &Path, mirror: &str, suite: &str, kind: Kind) -> Result<Self> {
         let keyring = KEYRINGS
             .iter()
             .find(|path| Path::new(path).exists())
@@ -46,9 +53,13 @@ impl PrivateApt {
         for folder in ["state/lists/partial", "cache/archives/partial"] {
             create(&root.join(folder))?;
         }
+        let line = match kind {
+            Kind::Binary => "deb",
+            Kind::Source => "deb-src",
+        };
         write_whole(
             &root.join("sources.list"),
-            &format!("deb-src [signed-by={keyring}] {mirror} {suite} main\n"),
+            &format!("{line} [signed-by={keyring}] {mirror} {suite} main\n"),
         )?;
         let conf = root.join("apt.conf");
         write_whole(&conf, &conf_text(root))?;
@@ -105,6 +116,35 @@ impl PrivateApt {
             let here = to.metadata().map_or(0, |data| data.len());
             step.progress(Unit::Bytes, here, file.size);
         })
+    }
+
+    /// The package that `package` depends on and that is called so.
+    pub(super) fn dependency(&self, package: &str, prefix: &str, log: &mut Log) -> Result<String> {
+        let mut found = None;
+        let mut command = self.command("apt-cache");
+        logged(command.args(["depends", package]), log, &mut |event| {
+            if let Event::Line(line) = event {
+                let name = line.trim().strip_prefix("Depends: ");
+                let name = name.filter(|name| name.starts_with(prefix));
+                found = found.take().or(name.map(str::to_owned));
+            }
+        })?;
+        found.with_context(|| format!("{package} depends on no {prefix}*"))
+    }
+
+    /// Fetches a package into `folder`; apt compares it with the index's hash.
+    pub(super) fn package(&self, package: &str, folder: &Path, log: &mut Log) -> Result<PathBuf> {
+        let mut command = self.command("apt-get");
+        // The user that apt drops to may not write into our folders.
+        command.args(["-o", "APT::Sandbox::User=root"]);
+        command.args(["-q", "download", package]);
+        logged(command.current_dir(folder), log, &mut |_| {})?;
+        let entries = std::fs::read_dir(folder);
+        let entries = entries.with_context(|| format!("cannot read {}", folder.display()))?;
+        let mut files = entries.flatten().map(|entry| entry.path());
+        files
+            .find(|path| path.extension().is_some_and(|it| it == "deb"))
+            .with_context(|| format!("apt has left no {package} in {}", folder.display()))
     }
 
     fn command(&self, program: &str) -> Command {

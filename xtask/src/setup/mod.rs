@@ -6,6 +6,7 @@ mod checkout;
 mod distro;
 mod help;
 mod install;
+mod kernel;
 mod lock;
 mod mirror;
 mod obtain;
@@ -20,6 +21,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::find::{self, Found};
 use crate::{interrupt, ui};
+pub(crate) use kernel::{Kernel, machine};
 use plan::Plan;
 use steps::Setup;
 

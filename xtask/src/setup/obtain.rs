@@ -6,7 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use super::apt::{PrivateApt, SourceFile};
+use super::apt::{Kind, PrivateApt, SourceFile};
 use super::distro::Distro;
 use super::work::{Work, create, remove, write_whole};
 use super::{checkout, help, mirror};
@@ -75,7 +75,7 @@ fn fetch(
     log: &mut Log,
     step: &Step,
 ) -> Result<SourceFile> {
-    let apt = PrivateApt::new(&work.path("apt"), mirror, suite)?;
+    let apt = PrivateApt::new(&work.path("apt"), mirror, suite, Kind::Source)?;
     apt.update(log, step)?;
     let file = apt.orig_tarball(PACKAGE, log)?;
     // apt continues a file that is there in part. Named by its hash, it is a part of this one.

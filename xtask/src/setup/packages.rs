@@ -1,4 +1,4 @@
-//! The Debian packages that building SPDK, and our bindings to it, takes.
+//! The Debian packages that building SPDK, and our bindings to it, takes; and those of the virtual machine.
 
 use std::process::Command;
 
@@ -42,27 +42,43 @@ const NEEDS: &[Need] = &[
 /// On x86 isa-l is written in nasm's assembly.
 const NASM: Need = Need(&["nasm"]);
 
+/// What the machine of `cargo xtask e2e-pcie` takes beside its kernel.
+const MACHINE: &[Need] = &[
+    Need(&["qemu-system-x86"]),
+    Need(&["busybox-static", "busybox"]),
+    Need(&["binutils"]),
+    Need(&["xz-utils"]),
+];
+
 const INSTALL: &str = "apt-get install --yes --no-install-recommends";
 
 /// The packages to install here, in the order of the list.
 pub(super) fn missing() -> Result<Vec<&'static str>> {
+    let arch_need = cfg!(target_arch = "x86_64").then_some(&NASM);
+    missing_of(NEEDS.iter().chain(arch_need))
+}
+
+/// The same for the virtual machine.
+pub(super) fn missing_for_machine() -> Result<Vec<&'static str>> {
+    missing_of(MACHINE.iter())
+}
+
+fn missing_of(needs: impl Iterator<Item = &'static Need>) -> Result<Vec<&'static str>> {
     let output = Command::new("dpkg-query")
         .args(["-W", "-f", "${db:Status-Status} ${Package}\n"])
         .env("LC_ALL", "C.UTF-8")
         .output()
         .context("cannot ask dpkg which packages are installed")?;
-    Ok(missing_from(&String::from_utf8_lossy(&output.stdout)))
+    let listing = String::from_utf8_lossy(&output.stdout);
+    Ok(missing_from(needs, &listing))
 }
 
-fn missing_from(listing: &str) -> Vec<&'static str> {
+fn missing_from(needs: impl Iterator<Item = &'static Need>, listing: &str) -> Vec<&'static str> {
     let installed: Vec<&str> = listing
         .lines()
         .filter_map(|line| line.strip_prefix("installed "))
         .collect();
-    let arch_need = cfg!(target_arch = "x86_64").then_some(&NASM);
-    NEEDS
-        .iter()
-        .chain(arch_need)
+    needs
         .filter(|Need(any)| !any.iter().any(|name| installed.contains(name)))
         .map(|Need(any)| any[0])
         .collect()
@@ -142,8 +158,8 @@ mod tests {
             .chain(Some(&NASM))
             .map(|Need(any)| format!("installed {}\n", any[any.len() - 1]))
             .collect();
-        assert_eq!(missing_from(&listing), [""; 0]);
+        assert_eq!(missing_from(NEEDS.iter(), &listing), [""; 0]);
         listing = listing.replace("installed meson", "config-files meson");
-        assert_eq!(missing_from(&listing), ["meson"]);
+        assert_eq!(missing_from(NEEDS.iter(), &listing), ["meson"]);
     }
 }

@@ -1,0 +1,14 @@
+//! NVMe controllers of PCI Express, in the virtual machine of `cargo xtask e2e-pcie`.
+//!
+//! The machine is described in `xtask/src/pcie/machine.rs`. It runs one test at a time: they share the controllers.
+#![allow(missing_docs)]
+
+mod admin;
+mod bdev;
+mod data;
+mod hotplug;
+mod identify;
+mod manage;
+mod metadata;
+mod reset;
+mod zones;

@@ -1,0 +1,71 @@
+//! Resets with commands in flight.
+//!
+//! These faults would make these tests fail:
+//!
+//! - What a controller has in flight is ended by the disconnect of its queue pair alone: `under_io`.
+
+use futures_util::future::{join, join_all};
+use spdk::{ErrorKind, Gone};
+use spdk_tests::kind;
+use spdk_tests::machine::{Drive, slot, slow_down};
+use spdk_tests::poll_once;
+use spdk_tests::wait::within;
+
+#[spdk::test(no_huge = false, no_pci = false, mem_size_mb = 128)]
+async fn under_io() {
+    slow_down("slow", 0);
+    let mut drive = Drive::open(slot::SLOW).await;
+    drive.write(0, 512, 1).await.expect("it writes");
+    for _ in 0..3 {
+        slow_down("slow", 1);
+        let mut bufs: Vec<_> = (0..32).map(|_| drive.buffer(8)).collect();
+        let mut reads = Vec::new();
+        for (buf, at) in bufs.iter_mut().zip(0..) {
+            let mut read = Box::pin(drive.ns.read(&drive.qpair, buf, 8 * at, 8));
+            let is_over = poll_once(read.as_mut()).is_ready();
+            match at % 4 {
+                _ if is_over => {}
+                0 => drop(read),
+                1 => std::mem::forget(read),
+                _ => reads.push(read),
+            }
+        }
+        let mut log = spdk::DmaBuf::alloc(512, 512).expect("DMA memory");
+        let admin = drive.controller.get_log_page(2, u32::MAX, &mut log, 0);
+        let (reset, (ends, _)) = {
+            let all = join(join_all(reads), admin);
+            let mut reset = Box::pin(drive.controller.reset());
+            let _ = poll_once(reset.as_mut());
+            // What QEMU has of them it ends before it is reset.
+            slow_down("slow", 0);
+            within("the reset and the reads", join(reset, all)).await
+        };
+        reset.expect("it is there");
+        let mut aborted = 0;
+        for end in ends {
+            match kind(&end) {
+                None => {}
+                Some(ErrorKind::Device { status, .. }) => {
+                    assert!(status.is_aborted(), "{status}");
+                    aborted += 1;
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        assert!(aborted > 0, "none was in flight");
+        assert!(!drive.controller.has_failed());
+        let refused = drive.read(0, 8).await;
+        let told = matches!(
+            kind(&refused),
+            Some(ErrorKind::Gone {
+                why: Gone::Reset,
+                ..
+            })
+        );
+        assert!(told, "{refused:?}");
+        let qpair = drive.controller.alloc_io_qpair(None).await;
+        drive.qpair = qpair.expect("it has queue pairs");
+        drive.verify(0, 512, 1).await;
+    }
+    drive.close().await;
+}
