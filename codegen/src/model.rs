@@ -272,6 +272,8 @@ pub(crate) enum Submitted {
     Bdev(TokenStream, TokenStream),
     /// The queue, and what the command is about.
     Queue(Ident, Ident),
+    /// The channel of a blobstore.
+    Blob(Ident),
     Rc,
     Void,
     /// The codes that are special, and whether 0 is.

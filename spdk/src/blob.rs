@@ -50,6 +50,7 @@ mod iter;
 pub(crate) mod lvol;
 mod options;
 mod remote;
+mod requests;
 mod shallow_copy;
 mod snapshots;
 mod store;
@@ -62,5 +63,11 @@ pub use handle::{Blob, BlobInfo};
 pub use id::BlobId;
 pub use iter::Blobs;
 pub use options::{BlobOpts, BsOpts, BsType};
+pub(crate) use requests::Requests;
 pub use shallow_copy::ShallowCopy;
 pub use xattrs::Xattrs;
+
+#[doc(hidden)]
+pub mod rt {
+    pub use super::requests::{IoDone, submit};
+}

@@ -37,12 +37,25 @@ pub struct ChannelExtra {
     owner: Box<dyn ChannelOwner>,
 }
 
+#[cfg(feature = "blob")]
+impl ChannelExtra {
+    /// The I/Os on it, if it is the channel of a blobstore.
+    pub(crate) fn requests(&self) -> Option<&std::rc::Rc<crate::blob::Requests>> {
+        self.owner.requests()
+    }
+}
+
 /// What keeps a channel's device open.
 pub(crate) trait ChannelOwner {
     /// Submits a reset of the device, which makes it end its operations in flight.
     fn reset(&self, ch: Hold<IoChannelObject>);
     /// The descriptor, if the device is a bdev.
     fn bdev_desc(&self) -> Option<&Handle<BdevDescObject>>;
+    /// The I/Os on it, if the device is a blobstore.
+    #[cfg(feature = "blob")]
+    fn requests(&self) -> Option<&std::rc::Rc<crate::blob::Requests>> {
+        None
+    }
     /// Called once the channel was given back.
     fn is_given_back(&self) {}
 }

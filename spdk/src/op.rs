@@ -15,6 +15,7 @@
 //! The states and who moves between them:
 //!
 //! ```text
+//!                                                  +--> Waiting, if C had no room for it
 //! Retry ------poll-----> Submitting --Pending---> InFlight --callback--> Done
 //!   ^                    ^  |  |  |                                       ^ ^
 //!   | SPDK has one       |  |  |  +--callback inside the call--> Inline --+ |
@@ -71,6 +72,14 @@ pub trait Complete<Raw>: sealed::Sealed + 'static {
     /// As for [`complete`].
     #[doc(hidden)]
     unsafe fn complete(arg: *mut c_void, raw: Raw);
+
+    /// C has called back without having done it: it waits, and is submitted again.
+    ///
+    /// # Safety
+    /// As for [`complete`], not inside of the call that submitted it; and the operation keeps the waiters, which go on
+    /// one day.
+    #[doc(hidden)]
+    unsafe fn wait(arg: *mut c_void, waiters: &Waiters);
 }
 
 pub(crate) mod sealed {
@@ -224,6 +233,13 @@ where
         // SAFETY: `arg` is the slot that `submit` passed to C; C's share keeps it allocated.
         let slot = unsafe { Shared::<C, H, S, F, T>::from_arg(arg) };
         slot.complete(raw);
+    }
+
+    #[cold]
+    unsafe fn wait(arg: *mut c_void, waiters: &Waiters) {
+        // SAFETY: as above.
+        let slot = unsafe { Shared::<C, H, S, F, T>::from_arg(arg) };
+        slot.wait_among(waiters);
     }
 }
 

@@ -5,6 +5,8 @@ pub use spdk_sys as sys;
 pub use std::future::Future;
 
 pub use crate::bdev_io::{BdevIoDone, BdevIoLive, LiveIo};
+#[cfg(feature = "blob")]
+pub use crate::blob::rt as blob;
 pub use crate::buf::DmaBuf;
 pub use crate::call::call;
 pub use crate::channel::{IoChannel, IoChannelObject};

@@ -154,6 +154,18 @@ fn one_shot(func: &Func<'_>, info: CallbackInfo<'_>, world: &World<'_>, report: 
                 format!("`{c}` is no bdev I/O, so `nomem: BdevWait` waits for nothing"),
             );
         }
+        Some(NoMem::ChannelRetry)
+            if info.entry.c.as_str() != "spdk_blob_op_complete"
+                || !func
+                    .params
+                    .iter()
+                    .any(|means| matches!(means, Means::Channel { .. })) =>
+        {
+            report(
+                &rules::CLASS_SHAPE,
+                format!("`{c}` is no I/O on a blob, so `nomem: ChannelRetry` waits for nothing"),
+            );
+        }
         _ => {}
     }
     let has = |wanted: fn(&Means<'_>) -> bool| func.params.iter().any(wanted);

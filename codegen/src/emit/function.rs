@@ -99,6 +99,9 @@ fn op(
         Submitted::Queue(queue, subject) => {
             quote!(rt::nvme::submit(#queue, #subject, || #call))
         }
+        Submitted::Blob(channel) => {
+            quote!(rt::blob::submit(#channel, done, arg, |done, arg| #call))
+        }
         Submitted::Rc => quote!(rt::Submitted::rc(#call)),
         Submitted::Void => quote! {
             #call;

@@ -221,6 +221,8 @@ pub enum NoMem {
     BdevWait,
     /// The queue of NVMe commands has no request: wait behind others for one, and try again.
     PollRetry,
+    /// The channel of a blobstore has no request: wait behind others for one, and try again.
+    ChannelRetry,
     /// The caller gets the error.
     Report,
 }

@@ -6,6 +6,7 @@ use std::ffi::c_int;
 use std::fmt;
 use std::future::Future;
 use std::ptr::NonNull;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use super::callbacks::{BlobOpWithHandleComplete, BsOpWithHandleComplete};
@@ -14,6 +15,7 @@ use super::handle::{Blob, raw_id, report};
 use super::id::BlobId;
 use super::options::{BlobOpts, BsOpts, BsType};
 use super::remote::{Part, StoreHold, metadata, visit};
+use super::requests::Requests;
 use super::store::{Ending, RawBlob, Store, Use};
 use super::users;
 use crate::call::call;
@@ -127,6 +129,7 @@ impl Blobstore {
         opts: Option<&BsOpts>,
     ) -> Result<Self> {
         let opts = opts.cloned().unwrap_or_default();
+        let max_channel_ops = opts.ios() as usize;
         let mut closed = None;
         let start = |_: Caller<'_>| {
             let held = (Here::now()?, Device::open(bdev)?, opts.to_c());
@@ -137,11 +140,13 @@ impl Blobstore {
                     unsafe { load(device.give(), opts, done, arg) };
                     Submitted::Pending
                 };
-            let finish = |(_, device, _): &mut (Here, Device, _), (bs, rc): (*mut _, c_int)| {
+            let finish = move |(_, device, _): &mut (Here, Device, _),
+                               (bs, rc): (*mut _, c_int)| {
                 let loaded = status(rc)
                     .and_then(|()| NonNull::new(bs).ok_or_else(|| Fault::errno(Errno::ENOMEM)));
                 // SAFETY: it was loaded on this spdk_thread, from this device, for us.
-                loaded.and_then(|bs| unsafe { Blobstore::adopt(bs, device.share()) })
+                loaded
+                    .and_then(|bs| unsafe { Blobstore::adopt(bs, device.share(), max_channel_ops) })
             };
             // SAFETY: the call calls back once, on this spdk_thread, and touches nothing of ours but the device,
             // which it has taken over.
@@ -160,9 +165,10 @@ impl Blobstore {
     unsafe fn adopt(
         bs: NonNull<sys::spdk_blob_store>,
         device: Device,
+        max_channel_ops: usize,
     ) -> std::result::Result<Self, Fault> {
         // SAFETY: passed on.
-        let store = unsafe { Store::adopt(bs, device, None) }?;
+        let store = unsafe { Store::adopt(bs, device, max_channel_ops, None) }?;
         let this = Blobstore::of(store);
         this.0.watch_device();
         Ok(this)
@@ -315,9 +321,13 @@ impl Blobstore {
         let ch = NonNull::new(ch).ok_or_else(|| Fault::errno(Errno::ENOMEM))?;
         let device = bs.cast_const().cast();
         let name = self.0.label().into();
+        let owner = ChannelUse {
+            store: self.0.clone(),
+            part: Cell::new(Some(part)),
+            requests: users::requests(&self.0, ch),
+        };
         // SAFETY: the reference was just taken, on this spdk_thread; the use of the store keeps it loaded.
-        let channel =
-            unsafe { IoChannel::adopt(ch, device, name, Box::new(ChannelUse::new(part))) }?;
+        let channel = unsafe { IoChannel::adopt(ch, device, name, Box::new(owner)) }?;
         users::add_channel(&self.0, channel.handle());
         Ok(channel)
     }
@@ -628,15 +638,7 @@ impl Drop for NewBlob {
 struct ChannelUse {
     store: Arc<Store>,
     part: Cell<Option<Use>>,
-}
-
-impl ChannelUse {
-    fn new(part: Use) -> Self {
-        ChannelUse {
-            store: part.store().clone(),
-            part: Cell::new(Some(part)),
-        }
-    }
+    requests: Rc<Requests>,
 }
 
 impl ChannelOwner for ChannelUse {
@@ -648,6 +650,10 @@ impl ChannelOwner for ChannelUse {
 
     fn bdev_desc(&self) -> Option<&Handle<crate::bdev::BdevDescObject>> {
         None
+    }
+
+    fn requests(&self) -> Option<&Rc<Requests>> {
+        Some(&self.requests)
     }
 
     fn is_given_back(&self) {

@@ -11,9 +11,10 @@ use std::sync::Arc;
 use super::id::{BlobId, INVALID};
 use super::lvol::volumes::Volume;
 use super::remote::{Done, Metadata, Part, StoreHold, metadata, visit};
+use super::requests::Request;
 use super::store::{self, RawBlob, Store, Use};
 use super::users;
-use crate::channel::{IoChannel, IoChannelObject};
+use crate::channel::IoChannel;
 use crate::error::{At, Describe, Fault, Result};
 use crate::generated::blob::BlobOpComplete;
 use crate::handle::{Handle, Hold, Object, Subject};
@@ -457,12 +458,15 @@ impl Blob {
         &self,
         ch: &IoChannel,
         caller: Caller<'_>,
-    ) -> std::result::Result<Hold<IoChannelObject>, Fault> {
+    ) -> std::result::Result<Request, Fault> {
         // First, since the address of a store that is gone may be another one's by now.
         let hold = ch.handle().hold(caller)?;
-        match hold.extra().device == self.store().as_ptr().cast_const().cast() {
-            true => Ok(hold),
-            false => Err(Fault::wrong_channel(ch)),
+        match hold.extra().requests() {
+            Some(requests) if hold.extra().device == self.store().as_ptr().cast_const().cast() => {
+                let requests = requests.clone();
+                Ok(Request::new(hold, requests))
+            }
+            _ => Err(Fault::wrong_channel(ch)),
         }
     }
 

@@ -3,10 +3,14 @@
 
 use std::mem::MaybeUninit;
 
+use super::requests;
 use super::xattrs::{CXattrs, Xattrs};
 use crate::blob::{BlobClearMethod, BsClearMethod};
 use crate::error::Fault;
 use crate::sys;
+
+/// How many I/Os a channel does at a time, if nobody says.
+const IOS: u32 = 512;
 
 /// How a blobstore is made or loaded. What is not set is as SPDK does it.
 #[doc(alias = "spdk_bs_opts")]
@@ -52,12 +56,17 @@ impl BsOpts {
         self
     }
 
-    /// How many requests of I/O each channel may have at a time; one more is refused with `ENOMEM`. An I/O needs
-    /// one, or several if it goes over the end of a cluster. Default: 512.
+    /// How many I/Os each channel does at a time; more wait for these, in order. Default: 512.
+    ///
+    /// SPDK counts requests instead, of which an I/O needs up to three, and is given more than that.
     #[must_use]
-    pub fn max_channel_ops(mut self, requests: u32) -> Self {
-        self.max_channel_ops = Some(requests);
+    pub fn max_channel_ops(mut self, ios: u32) -> Self {
+        self.max_channel_ops = Some(ios);
         self
+    }
+
+    pub(super) fn ios(&self) -> u32 {
+        self.max_channel_ops.unwrap_or(IOS)
     }
 
     /// What becomes of the device. Default: [`BsClearMethod::Unmap`]. Of no effect on a store that is loaded.
@@ -97,9 +106,7 @@ impl BsOpts {
         if let Some(value) = self.max_md_ops {
             raw.max_md_ops = value;
         }
-        if let Some(value) = self.max_channel_ops {
-            raw.max_channel_ops = value;
-        }
+        raw.max_channel_ops = requests::needed(self.ios());
         if let Some(value) = self.clear_method {
             raw.clear_method = value.to_c();
         }

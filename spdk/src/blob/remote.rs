@@ -18,6 +18,7 @@ use crate::local::{Caller, Here, Home, Local};
 use crate::op::{Callback, Complete, Submitted, complete, op, sealed};
 use crate::shared::Shared;
 use crate::sys;
+use crate::waiters::Waiters;
 
 /// What is sent to another OS thread although its type does not allow it.
 pub(super) struct Carry<T>(T);
@@ -94,6 +95,10 @@ impl<K: Complete<Raw>, Raw: 'static> Complete<Raw> for Relay<K> {
         });
         // An spdk_thread waits at its end for the operations of its objects.
         debug_assert!(sent, "an spdk_thread ended before its operations");
+    }
+
+    unsafe fn wait(_: *mut c_void, _: &Waiters) {
+        unreachable!("a call of the metadata thread is made once");
     }
 }
 

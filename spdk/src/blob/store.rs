@@ -34,6 +34,7 @@ pub(super) struct Store {
     io_unit_size: u32,
     cluster_size: u64,
     page_size: u64,
+    max_channel_ops: usize,
     /// If it is the blobstore of an lvol store.
     volumes: Option<Volumes>,
     state: Mutex<State>,
@@ -121,6 +122,7 @@ impl Store {
     pub(super) unsafe fn adopt(
         ptr: NonNull<sys::spdk_blob_store>,
         device: Device,
+        max_channel_ops: usize,
         volumes: Option<Volumes>,
     ) -> Result<Arc<Store>, Fault> {
         let local = Local::current()?;
@@ -142,6 +144,7 @@ impl Store {
             io_unit_size: u32::try_from(io_unit_size).unwrap_or(u32::MAX),
             cluster_size,
             page_size,
+            max_channel_ops,
             volumes,
             state: Mutex::default(),
             metadata: Metadata::default(),
@@ -185,6 +188,10 @@ impl Store {
 
     pub(super) fn page_size(&self) -> u64 {
         self.page_size
+    }
+
+    pub(super) fn max_channel_ops(&self) -> usize {
+        self.max_channel_ops
     }
 
     pub(super) fn home(&self) -> &Arc<Shared> {

@@ -1,15 +1,18 @@
 //! The blobs and channels that an OS thread has, to call them back.
 
 use std::cell::RefCell;
+use std::ptr::NonNull;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use super::handle::BlobObject;
+use super::requests::Requests;
 use super::store::Store;
 use crate::channel::IoChannelObject;
 use crate::error::Gone;
 use crate::handle::{Handle, WeakHandle};
 use crate::local::Local;
-use crate::task;
+use crate::{sys, task};
 
 enum Part {
     Blob(WeakHandle<BlobObject>),
@@ -57,6 +60,21 @@ pub(super) fn add_blob(store: &Arc<Store>, blob: &Handle<BlobObject>) {
 
 pub(super) fn add_channel(store: &Arc<Store>, channel: &Handle<IoChannelObject>) {
     add(store, channel.local(), Part::Channel(channel.downgrade()));
+}
+
+/// The I/Os of a channel of the current spdk_thread, which others may have too.
+pub(super) fn requests(store: &Store, channel: NonNull<sys::spdk_io_channel>) -> Rc<Requests> {
+    PARTS
+        .with_borrow(|parts| {
+            parts.iter().find_map(|(_, part)| match part {
+                Part::Channel(known) => known
+                    .upgrade()
+                    .filter(|known| known.as_ptr() == channel.as_ptr())
+                    .and_then(|known| known.extra().requests().cloned()),
+                Part::Blob(_) => None,
+            })
+        })
+        .unwrap_or_else(|| Requests::new(store.max_channel_ops()))
 }
 
 fn add(store: &Arc<Store>, local: &Local, part: Part) {

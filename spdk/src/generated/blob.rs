@@ -279,8 +279,8 @@ impl Blob {
     ///
     /// - `EINVAL`: they end beyond the blob.
     /// - `EPERM`: the blob is read-only.
-    /// - `ENOMEM`: too much is in flight on the channel, see
-    ///   [`BsOpts::max_channel_ops`](crate::blob::BsOpts::max_channel_ops).
+    /// - `ENOMEM`: there is no memory, or SPDK has not enough requests for it even with nothing
+    ///   else in flight on the channel.
     /// - `ENOSPC`: the blob is thin, and no cluster is free.
     /// - `EIO`: the device failed it.
     /// - Refused before C sees it: a channel of another device, a buffer whose length is not that
@@ -310,18 +310,22 @@ impl Blob {
             // SAFETY: the callback runs exactly once, maybe inside the call; `held` keeps `blob`,
             // `channel` and `payload` until then.
             Ok(unsafe {
-                rt::op::<BlobOpComplete, _, _>(
+                rt::op::<rt::blob::IoDone, _, _>(
                     move |(blob, channel, payload), done, arg| {
-                        sys::spdk_blob_io_write(
-                            blob.as_ptr(),
-                            channel.as_ptr(),
-                            payload.as_ptr(),
-                            offset,
-                            length,
+                        rt::blob::submit(
+                            channel,
                             done,
                             arg,
-                        );
-                        rt::Submitted::Pending
+                            |done, arg| sys::spdk_blob_io_write(
+                                blob.as_ptr(),
+                                channel.as_ptr(),
+                                payload.as_ptr(),
+                                offset,
+                                length,
+                                done,
+                                arg,
+                            ),
+                        )
                     },
                     |_, bserrno| rt::status(bserrno),
                     (
@@ -358,8 +362,8 @@ impl Blob {
     /// # Errors
     ///
     /// - `EINVAL`: they end beyond the blob.
-    /// - `ENOMEM`: too much is in flight on the channel, see
-    ///   [`BsOpts::max_channel_ops`](crate::blob::BsOpts::max_channel_ops).
+    /// - `ENOMEM`: there is no memory, or SPDK has not enough requests for it even with nothing
+    ///   else in flight on the channel.
     /// - `EIO`: the device failed it.
     /// - Refused before C sees it: a channel of another device, a buffer whose length is not that
     ///   of the range.
@@ -388,18 +392,22 @@ impl Blob {
             // SAFETY: the callback runs exactly once, maybe inside the call; `held` keeps `blob`,
             // `channel` and `payload` until then.
             Ok(unsafe {
-                rt::op::<BlobOpComplete, _, _>(
+                rt::op::<rt::blob::IoDone, _, _>(
                     move |(blob, channel, payload), done, arg| {
-                        sys::spdk_blob_io_read(
-                            blob.as_ptr(),
-                            channel.as_ptr(),
-                            payload.as_ptr(),
-                            offset,
-                            length,
+                        rt::blob::submit(
+                            channel,
                             done,
                             arg,
-                        );
-                        rt::Submitted::Pending
+                            |done, arg| sys::spdk_blob_io_read(
+                                blob.as_ptr(),
+                                channel.as_ptr(),
+                                payload.as_ptr(),
+                                offset,
+                                length,
+                                done,
+                                arg,
+                            ),
+                        )
                     },
                     |_, bserrno| rt::status(bserrno),
                     (
@@ -436,7 +444,8 @@ impl Blob {
     ///
     /// - `EINVAL`: they end beyond the blob.
     /// - `EPERM`: the blob is read-only.
-    /// - `ENOMEM`: too much is in flight on the channel.
+    /// - `ENOMEM`: there is no memory, or SPDK has not enough requests for it even with nothing
+    ///   else in flight on the channel.
     /// - `ENOSPC`: the blob is thin, and no cluster is free.
     /// - `EIO`: the device failed it.
     /// - Refused before C sees it: a channel of another device, a buffer whose length is not that
@@ -466,19 +475,23 @@ impl Blob {
             // SAFETY: the callback runs exactly once, maybe inside the call; `held` keeps `blob`,
             // `channel` and `iov` until then.
             Ok(unsafe {
-                rt::op::<BlobOpComplete, _, _>(
+                rt::op::<rt::blob::IoDone, _, _>(
                     move |(blob, channel, bufs), done, arg| {
-                        sys::spdk_blob_io_writev(
-                            blob.as_ptr(),
-                            channel.as_ptr(),
-                            bufs.as_ptr(),
-                            bufs.count(),
-                            offset,
-                            length,
+                        rt::blob::submit(
+                            channel,
                             done,
                             arg,
-                        );
-                        rt::Submitted::Pending
+                            |done, arg| sys::spdk_blob_io_writev(
+                                blob.as_ptr(),
+                                channel.as_ptr(),
+                                bufs.as_ptr(),
+                                bufs.count(),
+                                offset,
+                                length,
+                                done,
+                                arg,
+                            ),
+                        )
                     },
                     |_, bserrno| rt::status(bserrno),
                     (
@@ -515,7 +528,8 @@ impl Blob {
     /// # Errors
     ///
     /// - `EINVAL`: they end beyond the blob.
-    /// - `ENOMEM`: too much is in flight on the channel.
+    /// - `ENOMEM`: there is no memory, or SPDK has not enough requests for it even with nothing
+    ///   else in flight on the channel.
     /// - `EIO`: the device failed it.
     /// - Refused before C sees it: a channel of another device, a buffer whose length is not that
     ///   of the range.
@@ -544,19 +558,23 @@ impl Blob {
             // SAFETY: the callback runs exactly once, maybe inside the call; `held` keeps `blob`,
             // `channel` and `iov` until then.
             Ok(unsafe {
-                rt::op::<BlobOpComplete, _, _>(
+                rt::op::<rt::blob::IoDone, _, _>(
                     move |(blob, channel, bufs), done, arg| {
-                        sys::spdk_blob_io_readv(
-                            blob.as_ptr(),
-                            channel.as_ptr(),
-                            bufs.as_ptr(),
-                            bufs.count(),
-                            offset,
-                            length,
+                        rt::blob::submit(
+                            channel,
                             done,
                             arg,
-                        );
-                        rt::Submitted::Pending
+                            |done, arg| sys::spdk_blob_io_readv(
+                                blob.as_ptr(),
+                                channel.as_ptr(),
+                                bufs.as_ptr(),
+                                bufs.count(),
+                                offset,
+                                length,
+                                done,
+                                arg,
+                            ),
+                        )
                     },
                     |_, bserrno| rt::status(bserrno),
                     (
@@ -592,7 +610,8 @@ impl Blob {
     ///
     /// - `EINVAL`: they end beyond the blob.
     /// - `EPERM`: the blob is read-only.
-    /// - `ENOMEM`: too much is in flight on the channel.
+    /// - `ENOMEM`: there is no memory, or SPDK has not enough requests for it even with nothing
+    ///   else in flight on the channel.
     /// - `EIO`: the device failed it.
     /// - Refused before C sees it: a channel of another device.
     ///
@@ -617,17 +636,21 @@ impl Blob {
             // SAFETY: the callback runs exactly once, maybe inside the call; `held` keeps `blob`
             // and `channel` until then.
             Ok(unsafe {
-                rt::op::<BlobOpComplete, _, _>(
+                rt::op::<rt::blob::IoDone, _, _>(
                     move |(blob, channel), done, arg| {
-                        sys::spdk_blob_io_unmap(
-                            blob.as_ptr(),
-                            channel.as_ptr(),
-                            offset,
-                            length,
+                        rt::blob::submit(
+                            channel,
                             done,
                             arg,
-                        );
-                        rt::Submitted::Pending
+                            |done, arg| sys::spdk_blob_io_unmap(
+                                blob.as_ptr(),
+                                channel.as_ptr(),
+                                offset,
+                                length,
+                                done,
+                                arg,
+                            ),
+                        )
                     },
                     |_, bserrno| rt::status(bserrno),
                     (self.handle().hold(caller)?, self.channel(channel, caller)?),
@@ -656,7 +679,8 @@ impl Blob {
     ///
     /// - `EINVAL`: they end beyond the blob.
     /// - `EPERM`: the blob is read-only.
-    /// - `ENOMEM`: too much is in flight on the channel.
+    /// - `ENOMEM`: there is no memory, or SPDK has not enough requests for it even with nothing
+    ///   else in flight on the channel.
     /// - `ENOSPC`: the blob is thin, and no cluster is free.
     /// - `EIO`: the device failed it.
     /// - Refused before C sees it: a channel of another device.
@@ -684,17 +708,21 @@ impl Blob {
             // SAFETY: the callback runs exactly once, maybe inside the call; `held` keeps `blob`
             // and `channel` until then.
             Ok(unsafe {
-                rt::op::<BlobOpComplete, _, _>(
+                rt::op::<rt::blob::IoDone, _, _>(
                     move |(blob, channel), done, arg| {
-                        sys::spdk_blob_io_write_zeroes(
-                            blob.as_ptr(),
-                            channel.as_ptr(),
-                            offset,
-                            length,
+                        rt::blob::submit(
+                            channel,
                             done,
                             arg,
-                        );
-                        rt::Submitted::Pending
+                            |done, arg| sys::spdk_blob_io_write_zeroes(
+                                blob.as_ptr(),
+                                channel.as_ptr(),
+                                offset,
+                                length,
+                                done,
+                                arg,
+                            ),
+                        )
                     },
                     |_, bserrno| rt::status(bserrno),
                     (self.handle().hold(caller)?, self.channel(channel, caller)?),

@@ -1,5 +1,7 @@
 //! Devices that fail, are full or are removed.
 
+use std::cell::RefCell;
+
 use serde_json::json;
 use spdk::blob::{BlobId, BlobOpts, Blobstore, Xattrs};
 use spdk::{Bdev, DmaBuf, Errno, ErrorKind, Gone, spawn_local};
@@ -244,33 +246,89 @@ async fn the_device_is_removed() -> spdk::Result<()> {
     check(&blob, &ch, 0, CLUSTER, 1).await
 }
 
-/// Fails if too much in flight on a channel is not refused, or something is lost by that.
+/// Fails if an I/O that its channel has no request for is refused, or waits for ever, overtakes another one, or is lost.
 #[spdk::test(bdevs(bdev_malloc_create(name = "M", num_blocks = 16384, block_size = UNIT)))]
 async fn more_than_a_channel_takes() -> spdk::Result<()> {
     let store = Blobstore::init("M", Some(&opts().max_channel_ops(4))).await?;
     let blob = new_blob(&store, &of(2)).await?;
     let ch = store.alloc_io_channel()?;
-    write(&blob, &ch, 0, CLUSTER, 1).await?;
-    let mut bufs: Vec<DmaBuf> = (0..8).map(|_| buffer(8)).collect::<Result<_, _>>()?;
-    let reads = bufs
+    // Another handle of the same channel.
+    let same = store.alloc_io_channel()?;
+    write(&blob, &ch, 0, 2 * CLUSTER, 1).await?;
+    let mut bufs: Vec<DmaBuf> = (0..32).map(|_| buffer(8)).collect::<Result<_, _>>()?;
+    let order = RefCell::new(Vec::new());
+    let reads = bufs.iter_mut().zip(0..).map(|(buf, place)| {
+        let (blob, order) = (&blob, &order);
+        let ch = if place % 2 == 0 { &ch } else { &same };
+        async move {
+            // Over the end of the cluster for some: these need several requests.
+            let result = blob.read_io_units(ch, buf, place * 8 - place % 4, 8).await;
+            order.borrow_mut().push(place);
+            result
+        }
+    });
+    let ends = within("all reads", futures_util::future::join_all(reads)).await;
+    ends.into_iter().collect::<spdk::Result<()>>()?;
+    for (buf, place) in bufs.iter().zip(0..) {
+        pattern::assert_is(buf, UNIT, place * 8 - place % 4, 1);
+    }
+    assert_eq!(order.into_inner().len(), 32);
+
+    // Those that are dropped while they wait do not hold up the others, and those that others wait for may go too.
+    let mut reads: Vec<_> = bufs
         .iter_mut()
         .zip(0..)
-        .map(|(buf, place)| blob.read_io_units(&ch, buf, place * 8, 8));
-    let ends = futures_util::future::join_all(reads).await;
-    let refused: Vec<_> = ends.iter().filter_map(|end| end.as_ref().err()).collect();
-    assert_eq!(refused.len(), 4, "{refused:?}");
-    assert!(
-        refused
-            .iter()
-            .all(|error| error.errno() == Some(Errno::ENOMEM)),
-        "{refused:?}"
-    );
-    for ((buf, end), place) in bufs.iter().zip(&ends).zip(0..) {
-        if end.is_ok() {
-            pattern::assert_is(buf, UNIT, place * 8, 1);
-        }
+        .map(|(buf, place)| Box::pin(blob.read_io_units(&ch, buf, place * 8, 8)))
+        .collect();
+    for read in &mut reads {
+        assert!(poll_once(read.as_mut()).is_pending());
+    }
+    let rest: Vec<_> = reads.into_iter().skip(1).step_by(2).collect();
+    let ends = within("the rest", futures_util::future::join_all(rest)).await;
+    ends.into_iter().collect::<spdk::Result<()>>()?;
+    for (buf, place) in bufs.iter().zip(0..).skip(1).step_by(2) {
+        pattern::assert_is(buf, UNIT, place * 8, 1);
     }
     check(&blob, &ch, 0, CLUSTER, 1).await
+}
+
+/// Fails if writes that need several requests each are refused or never end, or if what they do to the metadata is.
+#[spdk::test(bdevs(bdev_malloc_create(name = "M", num_blocks = 16384, block_size = UNIT)))]
+async fn writes_that_need_several_requests() -> spdk::Result<()> {
+    for ops in 1..5 {
+        let store = Blobstore::init("M", Some(&opts().max_channel_ops(ops))).await?;
+        let thin = BlobOpts::new().num_clusters(16).thin_provision(true);
+        let blob = new_blob(&store, &thin).await?;
+        let ch = store.alloc_io_channel()?;
+        let writes = (1..16).map(|cluster| write(&blob, &ch, cluster * CLUSTER - 4, 8, ops.into()));
+        let ends = within("all writes", futures_util::future::join_all(writes)).await;
+        ends.into_iter().collect::<spdk::Result<()>>()?;
+        for cluster in 1..16 {
+            check(&blob, &ch, cluster * CLUSTER - 4, 8, ops.into()).await?;
+        }
+        blob.close().await?;
+        drop(ch);
+        store.unload().await?;
+    }
+    Ok(())
+}
+
+/// Fails if reads that SPDK has not enough requests for are refused, which one after the other is not.
+#[spdk::test(bdevs(bdev_malloc_create(name = "M", num_blocks = 16384, block_size = UNIT)))]
+async fn reads_through_many_snapshots() -> spdk::Result<()> {
+    let store = Blobstore::init("M", Some(&opts().max_channel_ops(8))).await?;
+    let mut blob = new_blob(&store, &of(2)).await?;
+    let ch = store.alloc_io_channel()?;
+    write(&blob, &ch, 0, 2 * CLUSTER, 1).await?;
+    // More than SPDK has requests, for 8 of them.
+    for _ in 0..50 {
+        let snapshot = store.create_snapshot(blob.id(), &Xattrs::new()).await?;
+        let clone = store.create_clone(snapshot, &Xattrs::new()).await?;
+        blob = store.open_blob(clone, None).await?;
+    }
+    let reads = (0..24).map(|read| check(&blob, &ch, CLUSTER - 9 * read % 64, 8, 1));
+    let ends = within("all reads", futures_util::future::join_all(reads)).await;
+    ends.into_iter().collect::<spdk::Result<()>>()
 }
 
 /// Fails if what a store does not have is found.

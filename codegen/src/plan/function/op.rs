@@ -1,6 +1,6 @@
 //! Operations that a callback ends.
 
-use proc_macro2::TokenStream;
+use proc_macro2::{Ident, TokenStream};
 use quote::{ToTokens, format_ident, quote};
 
 use super::Planned;
@@ -62,13 +62,23 @@ pub(super) fn op(
         }),
         None => value,
     };
+    let (callback, submitted) = match func.entry.nomem {
+        Some(NoMem::ChannelRetry) => (quote!(rt::blob::IoDone), Submitted::Blob(channel(func)?)),
+        _ => (quote!(#callback), submitted(func, false)),
+    };
     let body = Body::Op {
-        callback: quote!(#callback),
-        submitted: submitted(func, false),
+        callback,
+        submitted,
         raw,
         finish,
     };
     Some((output, body, true))
+}
+
+fn channel(func: &Func<'_>) -> Option<Ident> {
+    let is_channel = |means: &Means<'_>| matches!(means, Means::Channel { .. });
+    let index = func.params.iter().position(is_channel)?;
+    Some(params::ident(&func.sig.params[index].name))
 }
 
 /// A bdev I/O: it ends with a status, and gives what can be read off it and what C filled.

@@ -5,6 +5,7 @@ use std::ffi::{CString, c_int, c_void};
 use std::ptr::NonNull;
 
 use super::super::device::{self, Device};
+use super::super::requests::IOS_OF_VOLUMES;
 use super::super::store::{Store, called, context};
 use super::options::{LvsOpts, checked};
 use super::store::LvolStore;
@@ -223,7 +224,7 @@ impl LvolStore {
         };
         let volumes = Some(Volumes::new(lvs));
         // SAFETY: passed on; the blobstore is that of the lvol store.
-        let store = unsafe { Store::adopt(bs, device, volumes) }?;
+        let store = unsafe { Store::adopt(bs, device, IOS_OF_VOLUMES, volumes) }?;
         let this = LvolStore::of(store);
         this.store().watch_device();
         Ok(this)
