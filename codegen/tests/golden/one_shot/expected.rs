@@ -404,18 +404,22 @@ impl Blob {
             // SAFETY: the callback runs exactly once, maybe inside the call; `held` keeps `blob`,
             // `channel` and `payload` until then.
             Ok(unsafe {
-                rt::op::<BlobOpComplete, _, _>(
+                rt::op::<rt::blob::IoDone, _, _>(
                     move |(blob, channel, payload), done, arg| {
-                        sys::spdk_blob_io_read(
-                            blob.as_ptr(),
-                            channel.as_ptr(),
-                            payload.as_ptr(),
-                            offset,
-                            length,
+                        rt::blob::submit(
+                            channel,
                             done,
                             arg,
-                        );
-                        rt::Submitted::Pending
+                            |done, arg| sys::spdk_blob_io_read(
+                                blob.as_ptr(),
+                                channel.as_ptr(),
+                                payload.as_ptr(),
+                                offset,
+                                length,
+                                done,
+                                arg,
+                            ),
+                        )
                     },
                     |_, bserrno| rt::status(bserrno),
                     (
