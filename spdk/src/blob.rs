@@ -38,11 +38,20 @@
 //! clusters of a thin blob are, is as well. The size of a blob, its attributes, and whether it is read-only are durable
 //! after [`Blob::sync`] or [`Blob::close`]. After a crash a store is recovered when it is loaded again, and what had
 //! been synced is there.
+//!
+//! SPDK never flushes the device of a blobstore. On one with a volatile cache, such as an NVMe namespace whose
+//! controller has one and no capacitors for it, all of this is lost with the power until the cache has been written; and
+//! since the device may write that in any order, even what was durable before can be. A bdev cannot be flushed under a
+//! store, which has claimed it: turn the cache off, or use a [`BlockDevice`] of your own whose writes end when they are
+//! durable.
 
 mod blobstore;
+mod block_device;
+mod bs_dev;
 mod callbacks;
 mod device;
 mod dump;
+mod external;
 mod handle;
 mod id;
 mod io;
@@ -59,6 +68,8 @@ mod xattrs;
 
 pub use crate::generated::blob::*;
 pub use blobstore::Blobstore;
+pub use block_device::{BlockDevice, ReadInto, WriteFrom};
+pub use external::ExternalSnapshot;
 pub use handle::{Blob, BlobInfo};
 pub use id::BlobId;
 pub use iter::Blobs;

@@ -83,6 +83,15 @@ struct Place<T> {
     is_being_made: Cell<bool>,
 }
 
+impl<T> Place<T> {
+    fn value(&self) -> &T {
+        match self.value.get() {
+            Some(value) => value,
+            None => unreachable!("`get_channel` makes the value first"),
+        }
+    }
+}
+
 impl<T: 'static> IoDevice<T> {
     /// Registers a device whose channels are made by `make`, on their own spdk_threads. The name is for
     /// SPDK's logs and its JSON-RPC.
@@ -172,6 +181,13 @@ impl<T: 'static> IoDevice<T> {
             let _ = place.value.set(value);
         }
         Ok(IoDeviceChannel(handle))
+    }
+
+    /// The same as C takes it: a reference to put back on this spdk_thread.
+    #[cfg(feature = "blob")]
+    pub(crate) fn raw_channel(&self) -> Result<NonNull<sys::spdk_io_channel>> {
+        let at = At::new("spdk_get_io_channel", self);
+        self.get_channel()?.0.take().map_err(|fault| fault.at(at))
     }
 
     fn open(&self) -> Result<Handle<ChannelObject<T>>, Fault> {
@@ -385,6 +401,29 @@ unsafe fn place<T: 'static>(channel: NonNull<sys::spdk_io_channel>) -> Rc<Place<
     }
 }
 
+/// The value of a channel, which this keeps from being dropped. It is dropped on the OS thread of the channel.
+#[cfg(feature = "blob")]
+pub(crate) struct ChannelValue<T: 'static>(Rc<Place<T>>);
+
+#[cfg(feature = "blob")]
+impl<T> ChannelValue<T> {
+    /// # Safety
+    /// The channel was made by [`IoDevice::raw_channel`] of this `T`, and was not put back.
+    pub(crate) unsafe fn of(channel: NonNull<sys::spdk_io_channel>) -> Self {
+        // SAFETY: passed on.
+        ChannelValue(unsafe { place(channel) })
+    }
+}
+
+#[cfg(feature = "blob")]
+impl<T> Deref for ChannelValue<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        self.0.value()
+    }
+}
+
 /// What an iteration takes along.
 struct Iteration<T: 'static, F, R> {
     f: F,
@@ -515,10 +554,7 @@ impl<T> Deref for IoDeviceChannel<T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        match self.0.extra().place.value.get() {
-            Some(value) => value,
-            None => unreachable!("`get_channel` makes the value first"),
-        }
+        self.0.extra().place.value()
     }
 }
 

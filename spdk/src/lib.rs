@@ -172,8 +172,8 @@ pub mod tokio;
 #[cfg(any(feature = "smol", feature = "tokio"))]
 mod unpinned;
 #[cfg_attr(
-    not(feature = "nvme"),
-    expect(dead_code, reason = "only queue pairs let operations wait")
+    not(any(feature = "blob", feature = "nvme")),
+    expect(dead_code, reason = "only queues of requests let operations wait")
 )]
 mod waiters;
 mod wakeups;

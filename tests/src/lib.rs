@@ -8,6 +8,7 @@ pub mod dma;
 pub mod foreign;
 pub mod forgotten;
 pub mod machine;
+pub mod memory;
 pub mod nvme;
 pub mod nvmf;
 pub mod operations;

@@ -188,8 +188,14 @@ fn types() {
     sync::<spdk::bdev::HistogramOptions>();
     send::<spdk::blob::Blobs>(); //~ E0277 `Send` Blobs
     sync::<spdk::blob::Blobs>(); //~ E0277 `Sync` Blobs
+    send::<spdk::blob::ReadInto>(); //~ E0277 `Send` ReadInto
+    sync::<spdk::blob::ReadInto>(); //~ E0277 `Sync` ReadInto
     send::<spdk::blob::ShallowCopy<'static>>(); //~ E0277 `Send` ShallowCopy
     sync::<spdk::blob::ShallowCopy<'static>>(); //~ E0277 `Sync` ShallowCopy
+    send::<spdk::blob::WriteFrom>(); //~ E0277 `Send` WriteFrom
+    sync::<spdk::blob::WriteFrom>(); //~ E0277 `Sync` WriteFrom
+    send::<spdk::blob::ExternalSnapshot>();
+    sync::<spdk::blob::ExternalSnapshot>(); //~ E0277 `Sync` ExternalSnapshot
     send::<spdk::blob::BlobId>();
     sync::<spdk::blob::BlobId>();
     send::<spdk::blob::BlobInfo>();

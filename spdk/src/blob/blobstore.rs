@@ -9,8 +9,10 @@ use std::ptr::NonNull;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use super::block_device::BlockDevice;
 use super::callbacks::{BlobOpWithHandleComplete, BsOpWithHandleComplete};
 use super::device::{self, Device};
+use super::external;
 use super::handle::{Blob, raw_id, report};
 use super::id::BlobId;
 use super::options::{BlobOpts, BsOpts, BsType};
@@ -67,7 +69,7 @@ impl Blobstore {
     /// - `EPERM`: somebody else has claimed the bdev, such as another blobstore.
     /// - `EINVAL`: an option is wrong. SPDK's log says which.
     /// - `ENOMEM`: the metadata does not fit, or there is no memory.
-    /// - `EIO`: the device failed.
+    /// - `EIO`: the device failed. SPDK 26.01 keeps it open then, until the process ends.
     /// - [`ErrorKind::NoThread`](crate::ErrorKind::NoThread) without a current spdk_thread.
     ///
     /// # Cancellation
@@ -82,7 +84,26 @@ impl Blobstore {
     #[doc(alias = "spdk_bdev_create_bs_dev_ext")]
     #[doc(alias = "spdk_bs_bdev_claim")]
     pub async fn init(bdev: &str, opts: Option<&BsOpts>) -> Result<Self> {
-        Self::begin("spdk_bs_init", sys::spdk_bs_init, bdev, opts).await
+        Self::on_bdev("spdk_bs_init", sys::spdk_bs_init, bdev, opts).await
+    }
+
+    /// Makes a blobstore on a device written in Rust. What was on that is lost.
+    ///
+    /// The store takes the device, and drops it when it is unloaded. A device that is to be there afterwards is an
+    /// [`Arc`] of what the device is made of.
+    ///
+    /// Wraps `spdk_bs_init`.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL`: the size of a block is none that a device can have. And those of [`Blobstore::init`] about the store.
+    ///
+    /// # Cancellation, thread
+    ///
+    /// As for [`Blobstore::init`].
+    #[doc(alias = "spdk_bs_init")]
+    pub async fn init_on(device: impl BlockDevice, opts: Option<&BsOpts>) -> Result<Self> {
+        Self::on_device("spdk_bs_init", sys::spdk_bs_init, device, opts).await
     }
 
     /// Loads the blobstore that a bdev has.
@@ -102,7 +123,19 @@ impl Blobstore {
     /// As for [`Blobstore::init`].
     #[doc(alias = "spdk_bs_load")]
     pub async fn load(bdev: &str, opts: Option<&BsOpts>) -> Result<Self> {
-        Self::begin("spdk_bs_load", sys::spdk_bs_load, bdev, opts).await
+        Self::on_bdev("spdk_bs_load", sys::spdk_bs_load, bdev, opts).await
+    }
+
+    /// Loads the blobstore that a device written in Rust has.
+    ///
+    /// Wraps `spdk_bs_load`.
+    ///
+    /// # Errors, cancellation, thread
+    ///
+    /// As for [`Blobstore::init_on`] and [`Blobstore::load`].
+    #[doc(alias = "spdk_bs_load")]
+    pub async fn load_on(device: impl BlockDevice, opts: Option<&BsOpts>) -> Result<Self> {
+        Self::on_device("spdk_bs_load", sys::spdk_bs_load, device, opts).await
     }
 
     /// Loads the blobstore that a bdev has, and has it use all of the bdev, which is larger than when the store was
@@ -119,24 +152,69 @@ impl Blobstore {
     /// As for [`Blobstore::init`].
     #[doc(alias = "spdk_bs_grow")]
     pub async fn load_grown(bdev: &str, opts: Option<&BsOpts>) -> Result<Self> {
-        Self::begin("spdk_bs_grow", sys::spdk_bs_grow, bdev, opts).await
+        Self::on_bdev("spdk_bs_grow", sys::spdk_bs_grow, bdev, opts).await
+    }
+
+    /// Loads the blobstore that a device written in Rust has, and has it use all of the device, which is larger than
+    /// when the store was made.
+    ///
+    /// Wraps `spdk_bs_grow`.
+    ///
+    /// # Errors, cancellation, thread
+    ///
+    /// As for [`Blobstore::init_on`] and [`Blobstore::load_grown`].
+    #[doc(alias = "spdk_bs_grow")]
+    pub async fn load_grown_on(device: impl BlockDevice, opts: Option<&BsOpts>) -> Result<Self> {
+        Self::on_device("spdk_bs_grow", sys::spdk_bs_grow, device, opts).await
+    }
+
+    async fn on_bdev(
+        operation: &'static str,
+        load: Load,
+        bdev: &str,
+        opts: Option<&BsOpts>,
+    ) -> Result<Self> {
+        let result = Self::begin(operation, load, || Device::open(bdev), bdev, opts).await;
+        result.map_err(|error| device::told(bdev, error))
+    }
+
+    async fn on_device<D: BlockDevice>(
+        operation: &'static str,
+        load: Load,
+        device: D,
+        opts: Option<&BsOpts>,
+    ) -> Result<Self> {
+        let name = std::any::type_name::<D>();
+        Self::begin(operation, load, || Device::own(device), name, opts).await
     }
 
     async fn begin(
         operation: &'static str,
         load: Load,
-        bdev: &str,
+        open: impl FnOnce() -> std::result::Result<Device, Errno>,
+        name: &str,
         opts: Option<&BsOpts>,
     ) -> Result<Self> {
         let opts = opts.cloned().unwrap_or_default();
         let max_channel_ops = opts.ios() as usize;
         let mut closed = None;
         let start = |_: Caller<'_>| {
-            let held = (Here::now()?, Device::open(bdev)?, opts.to_c());
+            let (here, device) = (Here::now()?, open()?);
+            let mut raw = opts.to_c();
+            // SPDK counts clusters with 32 bits, and does not look whether they fit.
+            if device.clusters(raw.cluster_sz) > u32::MAX.into() {
+                return Err(Fault::errno(Errno::EINVAL));
+            }
+            if let Some(find) = opts.find() {
+                raw.esnap_bs_dev_create = Some(external::find);
+                raw.esnap_ctx = device.keep(find);
+            }
+            let held = (here, device, raw);
             closed = Some(held.1.closed());
             let submit =
                 move |(_, device, opts): &mut (Here, Device, sys::spdk_bs_opts), done, arg| {
-                    // SAFETY: the device is ours, and goes to the call. The options are copied.
+                    // SAFETY: the device is ours, and goes to the call. The options are copied; the context among them
+                    // is kept as long as the device.
                     unsafe { load(device.give(), opts, done, arg) };
                     Submitted::Pending
                 };
@@ -152,12 +230,20 @@ impl Blobstore {
             // which it has taken over.
             Ok(unsafe { op::<BsOpWithHandleComplete, _, _>(submit, finish, held) })
         };
-        let result = call(start, || At::name(operation, bdev)).await;
-        if let (Err(_), Some(closed)) = (&result, closed) {
-            // Then the bdev can be opened again. An error says that it is.
-            let _ = closed.await;
+        let result = call(start, || At::name(operation, name)).await;
+        if let (Err(error), Some(closed)) = (&result, closed) {
+            // SPDK 26.01 forgets a store whose super block it did not write, and never closes its device.
+            if operation == "spdk_bs_init" && error.errno() == Some(Errno::EIO) {
+                tracing::error!(
+                    name,
+                    "SPDK keeps the device of a blobstore that was not made"
+                );
+            } else {
+                // Then the device can be opened again. An error says that it is.
+                let _ = closed.await;
+            }
         }
-        result.map_err(|error| device::told(bdev, error))
+        result
     }
 
     /// # Safety
@@ -243,7 +329,7 @@ impl Blobstore {
         unsafe { metadata::<BsOpComplete, _, _, _>(at, hold, call, |_, rc| status(rc)) }
     }
 
-    /// Has the store use all of the bdev, which has become larger.
+    /// Has the store use all of its device, which has become larger.
     ///
     /// Blobs may be open. Wraps `spdk_bdev_update_bs_blockcnt` and `spdk_bs_grow_live`.
     ///
@@ -262,7 +348,7 @@ impl Blobstore {
         let call = move |bs, _: *mut (), done, arg| {
             // SAFETY: the store is loaded, from this device, and this is its metadata thread.
             unsafe {
-                sys::spdk_bdev_update_bs_blockcnt(target.device().as_ptr());
+                target.device().update_size();
                 sys::spdk_bs_grow_live(bs, done, arg);
             }
         };
@@ -573,7 +659,7 @@ impl Blobstore {
         self.0.io_unit_size()
     }
 
-    /// The name of the bdev that it is on.
+    /// The name of the bdev that it is on, or of the type of a device written in Rust.
     pub fn bdev_name(&self) -> &str {
         self.0.device().name()
     }

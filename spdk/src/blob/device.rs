@@ -1,11 +1,15 @@
-//! The device below a blobstore: a bdev.
+//! The device below a blobstore: a bdev, or one written in Rust.
 #![allow(unsafe_code)] // Makes `spdk_bs_dev`s, which the blobstore that gets them destroys.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::ffi::{CString, c_void};
 use std::ptr;
+use std::rc::Rc;
 
+use super::block_device::BlockDevice;
+use super::bs_dev;
+use super::external::Find;
 use crate::bdev_claim;
 use crate::error::ErrorKind;
 use crate::panic::guard;
@@ -27,15 +31,25 @@ struct Watched {
     is_removed: bool,
     on_removal: Option<Box<dyn FnOnce()>>,
     closed: Option<oneshot::Sender<()>>,
+    /// What SPDK finds external snapshots by.
+    find: Option<Rc<Find>>,
 }
 
-/// A bdev for a blobstore.
+/// A device for a blobstore.
 pub(super) struct Device {
     name: Box<str>,
     dev: *mut sys::spdk_bs_dev,
     key: usize,
+    kind: Kind,
     /// Whether it is not ours any more.
     is_given: Cell<bool>,
+}
+
+#[derive(Clone, Copy)]
+enum Kind {
+    Bdev,
+    /// One written in Rust, and how SPDK is told of its size.
+    Own(unsafe fn(*mut sys::spdk_bs_dev)),
 }
 
 unsafe extern "C" fn on_event(
@@ -96,25 +110,10 @@ impl Device {
     pub(super) fn open(name: &str) -> Result<Self, Errno> {
         // A bdev has a C string for a name.
         let c_name = CString::new(name).map_err(|_| Errno::ENODEV)?;
-        let key = NEXT.replace(NEXT.get() + 1);
+        let key = next_key();
         let dev = create(&c_name, key)?;
-        // SAFETY: it was just made, for us, and nobody uses it yet.
-        let destroy = unsafe { (*dev).destroy.replace(destroy) };
-        let watched = Watched {
-            dev,
-            destroy,
-            is_removed: false,
-            on_removal: None,
-            closed: None,
-        };
-        // An event comes by a message, so none has come yet.
-        DEVICES.with_borrow_mut(|devices| devices.insert(key, watched));
-        let device = Device {
-            name: name.into(),
-            dev,
-            key,
-            is_given: Cell::new(false),
-        };
+        // SAFETY: it was just made, for us. An event comes by a message, so none has come yet.
+        let device = unsafe { Device::watch(name, dev, key, Kind::Bdev) };
         // SAFETY: it was just made on the current spdk_thread; the module is a static.
         let rc = unsafe { sys::spdk_bs_bdev_claim(dev, bdev_claim::module()) };
         match rc {
@@ -123,6 +122,80 @@ impl Device {
         }
     }
 
+    /// Takes a device written in Rust.
+    pub(super) fn own<D: BlockDevice>(device: D) -> Result<Self, Errno> {
+        let dev = bs_dev::new(device)?.as_ptr();
+        let kind = Kind::Own(bs_dev::update_size::<D>);
+        // SAFETY: it was just made, for us.
+        Ok(unsafe { Device::watch(std::any::type_name::<D>(), dev, next_key(), kind) })
+    }
+
+    /// # Safety
+    /// The device is the caller's, and nobody uses it yet.
+    unsafe fn watch(name: &str, dev: *mut sys::spdk_bs_dev, key: usize, kind: Kind) -> Self {
+        // SAFETY: as the caller says.
+        let destroy = unsafe { (*dev).destroy.replace(destroy) };
+        let watched = Watched {
+            dev,
+            destroy,
+            is_removed: false,
+            on_removal: None,
+            closed: None,
+            find: None,
+        };
+        DEVICES.with_borrow_mut(|devices| devices.insert(key, watched));
+        Device {
+            name: name.into(),
+            dev,
+            key,
+            kind,
+            is_given: Cell::new(false),
+        }
+    }
+
+    /// Keeps what SPDK finds external snapshots by, as long as the device exists: it is there as long as its store.
+    pub(super) fn keep(&self, find: Find) -> *mut c_void {
+        let find = Rc::new(find);
+        let context = Rc::as_ptr(&find).cast_mut().cast();
+        DEVICES.with_borrow_mut(|devices| {
+            if let Some(watched) = devices.get_mut(&self.key) {
+                watched.find = Some(find);
+            }
+        });
+        context
+    }
+
+    /// What it is, for messages.
+    pub(super) fn label(&self) -> String {
+        match self.kind {
+            Kind::Bdev => format!("bdev {:?}", self.name),
+            Kind::Own(_) => self.name.to_string(),
+        }
+    }
+
+    /// How many clusters of this size it has.
+    pub(super) fn clusters(&self, cluster_size: u32) -> u64 {
+        // SAFETY: it exists.
+        let (blocks, block_size) = unsafe { ((*self.dev).blockcnt, (*self.dev).blocklen) };
+        let bytes = blocks.saturating_mul(block_size.into());
+        bytes.checked_div(cluster_size.into()).unwrap_or(0)
+    }
+
+    /// Tells SPDK of its size, which may have become larger.
+    ///
+    /// # Safety
+    /// It has not been closed, and this is the spdk_thread that opened it.
+    pub(super) unsafe fn update_size(&self) {
+        // SAFETY: as the caller says.
+        unsafe {
+            match self.kind {
+                Kind::Bdev => sys::spdk_bdev_update_bs_blockcnt(self.dev),
+                Kind::Own(update) => update(self.dev),
+            }
+        }
+    }
+
+    /// The name of the bdev, or of the type of a device written in Rust.
     pub(super) fn name(&self) -> &str {
         &self.name
     }
@@ -177,8 +250,11 @@ impl Device {
         }
     }
 
-    /// Asks the bdev to end what is in flight on it. It does not wait.
+    /// Asks a bdev to end what is in flight on it. It does not wait.
     pub(super) fn reset(&self) {
+        if matches!(self.kind, Kind::Own(_)) {
+            return;
+        }
         let reset = |name: &str| -> crate::Result<()> {
             let desc = Bdev::find(name)?.open(false)?;
             let channel = desc.get_io_channel()?;
@@ -199,6 +275,10 @@ impl Drop for Device {
             unsafe { destroy(self.dev) };
         }
     }
+}
+
+fn next_key() -> usize {
+    NEXT.replace(NEXT.get() + 1)
 }
 
 fn create(name: &CString, key: usize) -> Result<*mut sys::spdk_bs_dev, Errno> {

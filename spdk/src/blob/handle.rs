@@ -170,6 +170,10 @@ impl Blob {
         &self.0.extra().store
     }
 
+    pub(super) fn handle_of(&self) -> &Handle<BlobObject> {
+        &self.0
+    }
+
     /// Its ID.
     #[doc(alias = "spdk_blob_get_id")]
     pub fn id(&self) -> BlobId {

@@ -2,7 +2,9 @@
 #![allow(unsafe_code)] // Has SPDK fill option structs with its defaults.
 
 use std::mem::MaybeUninit;
+use std::sync::Arc;
 
+use super::external::{ExternalSnapshot, Find, check_id};
 use super::requests;
 use super::xattrs::{CXattrs, Xattrs};
 use crate::blob::{BlobClearMethod, BsClearMethod};
@@ -23,6 +25,7 @@ pub struct BsOpts {
     clear_method: Option<BsClearMethod>,
     bstype: Option<BsType>,
     force_recover: Option<bool>,
+    find: Option<Find>,
 }
 
 impl BsOpts {
@@ -88,6 +91,25 @@ impl BsOpts {
     pub fn force_recover(mut self, value: bool) -> Self {
         self.force_recover = Some(value);
         self
+    }
+
+    /// Finds the devices that blobs depend on by their IDs, see [`BlobOpts::external_snapshot`]. Default: none, and such
+    /// blobs are not opened, with `ENOTSUP`.
+    ///
+    /// It is called on the metadata thread, whenever such a blob is opened, and when the store is loaded. A panic aborts
+    /// the process.
+    #[doc(alias = "esnap_bs_dev_create")]
+    #[must_use]
+    pub fn external_snapshots(
+        mut self,
+        find: impl Fn(&[u8]) -> ExternalSnapshot + Send + Sync + 'static,
+    ) -> Self {
+        self.find = Some(Find(Arc::new(find)));
+        self
+    }
+
+    pub(super) fn find(&self) -> Option<Find> {
+        self.find.clone()
     }
 
     pub(super) fn to_c(&self) -> sys::spdk_bs_opts {
@@ -161,6 +183,7 @@ pub struct BlobOpts {
     thin_provision: Option<bool>,
     clear_method: Option<BlobClearMethod>,
     use_extent_table: Option<bool>,
+    external_snapshot: Option<Vec<u8>>,
     xattrs: Xattrs,
 }
 
@@ -200,6 +223,17 @@ impl BlobOpts {
         self
     }
 
+    /// The ID of an external snapshot that it depends on, 1 to 1024 bytes: it reads as that until it is written, and is
+    /// thin. Its size is not that of the snapshot, but what [`BlobOpts::num_clusters`] says. Default: none.
+    ///
+    /// The device is found by [`BsOpts::external_snapshots`] when the blob is opened.
+    #[doc(alias = "esnap_id")]
+    #[must_use]
+    pub fn external_snapshot(mut self, id: &[u8]) -> Self {
+        self.external_snapshot = Some(id.to_vec());
+        self
+    }
+
     /// Its first attributes. Default: none.
     #[must_use]
     pub fn xattrs(mut self, xattrs: Xattrs) -> Self {
@@ -226,11 +260,18 @@ impl BlobOpts {
         if let Some(value) = self.use_extent_table {
             raw.use_extent_table = value;
         }
+        let id = self.external_snapshot.clone();
+        if let Some(id) = &id {
+            check_id(id)?;
+            raw.esnap_id = id.as_ptr().cast();
+            raw.esnap_id_len = id.len() as _;
+        }
         let xattrs = CXattrs::new(&self.xattrs)?;
         raw.xattrs = xattrs.raw();
         Ok(CBlobOpts {
             raw,
             _xattrs: xattrs,
+            _id: id,
         })
     }
 }
@@ -239,4 +280,5 @@ impl BlobOpts {
 pub(super) struct CBlobOpts {
     pub(super) raw: sys::spdk_blob_opts,
     _xattrs: CXattrs,
+    _id: Option<Vec<u8>>,
 }

@@ -153,7 +153,8 @@ impl Blobstore {
     ///
     /// # Errors
     ///
-    /// `EINVAL`: it has no parent. And those of [`Blobstore::inflate_blob`].
+    /// `EINVAL`: it has no parent. `ENOENT`: its parent depends on an external snapshot, which SPDK 26.01 does not hand
+    /// down; [`Blobstore::inflate_blob`] helps. And those of that.
     ///
     /// # Cancellation, thread
     ///

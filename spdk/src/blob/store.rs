@@ -208,7 +208,7 @@ impl Store {
             Some(_) => "lvol store",
             None => "blobstore",
         };
-        format!("{kind} on bdev {:?}", self.device.name())
+        format!("{kind} on {}", self.device.label())
     }
 
     /// Whether the metadata thread is current.

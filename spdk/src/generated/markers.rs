@@ -124,7 +124,15 @@ rt::assert_sync!(crate::bdev::HistogramOptions);
 #[cfg(feature = "blob")]
 rt::assert_not_send_sync!(crate::blob::Blobs);
 #[cfg(feature = "blob")]
+rt::assert_not_send_sync!(crate::blob::ReadInto);
+#[cfg(feature = "blob")]
 rt::assert_not_send_sync!(crate::blob::ShallowCopy<'static>);
+#[cfg(feature = "blob")]
+rt::assert_not_send_sync!(crate::blob::WriteFrom);
+#[cfg(feature = "blob")]
+rt::assert_send!(crate::blob::ExternalSnapshot);
+#[cfg(feature = "blob")]
+rt::assert_not_sync!(crate::blob::ExternalSnapshot);
 #[cfg(feature = "blob")]
 rt::assert_send!(crate::blob::BlobId);
 #[cfg(feature = "blob")]

@@ -2,8 +2,11 @@
 #![allow(missing_docs)]
 
 mod data;
+mod external;
 mod faults;
 mod life;
+mod lost_writes;
+mod own_device;
 mod snapshots;
 mod threads;
 
