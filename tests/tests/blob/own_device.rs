@@ -213,6 +213,43 @@ async fn the_room_on_a_channel() -> spdk::Result<()> {
     Ok(())
 }
 
+/// Fails if reads that a snapshot holds back, and for which SPDK has not enough requests when it lets them go on, are
+/// refused.
+#[spdk::test]
+async fn refused_after_a_snapshot() -> spdk::Result<()> {
+    let memory = memory();
+    let opts = opts().max_channel_ops(8).num_md_pages(512);
+    let store = Blobstore::init_on(memory.clone(), Some(&opts)).await?;
+    let mut blob = new_blob(&store, &of(1)).await?;
+    let ch = store.alloc_io_channel()?;
+    write(&blob, &ch, 0, CLUSTER, 1).await?;
+    let xattrs = Xattrs::new();
+    for _ in 0..50 {
+        let snapshot = store.create_snapshot(blob.id(), &xattrs).await?;
+        let clone = store.create_clone(snapshot, &xattrs).await?;
+        blob = store.open_blob(clone, None).await?;
+    }
+    memory.delay(3);
+    // They begin before the snapshot holds them back, meanwhile, or after.
+    for turns in 0..24 {
+        let reads = async {
+            for _ in 0..turns {
+                yield_now().await;
+            }
+            let reads = (0..8).map(|read| check(&blob, &ch, 8 * read, 8, 1));
+            within("all reads", futures_util::future::join_all(reads)).await
+        };
+        let snapshot = store.create_snapshot(blob.id(), &xattrs);
+        let (snapshot, reads) = futures_util::future::join(snapshot, reads).await;
+        // Calls of the metadata thread do not wait: the reads may have all requests.
+        if snapshot.is_err() {
+            assert_errno(snapshot, Errno::ENOMEM);
+        }
+        reads.into_iter().collect::<spdk::Result<()>>()?;
+    }
+    Ok(())
+}
+
 /// Fails if the end of an spdk_thread waits for an I/O that its device never ends, or what can be written is not.
 #[spdk::test]
 async fn threads_end() -> spdk::Result<()> {
