@@ -207,7 +207,7 @@ impl Device {
     }
 
     /// After a call that has not taken it over.
-    pub(super) fn keep(&self) {
+    pub(super) fn take_back(&self) {
         self.is_given.set(false);
     }
 

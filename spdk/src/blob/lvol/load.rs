@@ -177,7 +177,7 @@ impl LvolStore {
                         return Submitted::Pending;
                     }
                     // It has not called back, nor taken the device.
-                    device.keep();
+                    device.take_back();
                     Submitted::Refused(Errno::from_code(rc))
                 };
             let finish = |(_, device, _): &mut (Here, Device, _), (lvs, rc): (*mut _, c_int)| {
