@@ -15,6 +15,7 @@ pub mod operations;
 pub mod own_thread;
 pub mod pattern;
 pub mod poller;
+pub mod power_cuts;
 pub mod random;
 pub mod rpc;
 pub mod second;

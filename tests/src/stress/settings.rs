@@ -6,6 +6,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 const SEED: &str = "SPDK_STRESS_SEED";
 /// How long each device is stressed, in seconds.
 const SECONDS: &str = "SPDK_STRESS_SECONDS";
+/// How often a store loses its power, or how many cases there are.
+const ROUNDS: &str = "SPDK_STRESS_ROUNDS";
 /// Set by `cargo xtask test --nightly`.
 const NIGHTLY: &str = "SPDK_TESTS_NIGHTLY";
 
@@ -25,9 +27,17 @@ pub fn deadline() -> u64 {
     seconds() + REST
 }
 
+/// How often something is done that takes some time each: what was asked for, else so often, or in a nightly run that.
+pub fn rounds(short: u64, long: u64) -> u64 {
+    number(ROUNDS).unwrap_or(if is_nightly() { long } else { short })
+}
+
+fn is_nightly() -> bool {
+    std::env::var_os(NIGHTLY).is_some_and(|value| value != "0")
+}
+
 fn seconds() -> u64 {
-    let nightly = std::env::var_os(NIGHTLY).is_some_and(|value| value != "0");
-    number(SECONDS).unwrap_or(if nightly { LONG } else { SHORT })
+    number(SECONDS).unwrap_or(if is_nightly() { LONG } else { SHORT })
 }
 
 /// The seed of a run: the one that was given, else another one each time.
