@@ -35,8 +35,8 @@
 //! # What is durable when
 //!
 //! What was written to a blob is on the device when the write has ended, as far as the device says so. Where the
-//! clusters of a thin blob are, is as well. The size of a blob, its attributes, and whether it is read-only are durable
-//! after [`Blob::sync`] or [`Blob::close`]. After a crash a store is recovered when it is loaded again, and what had
+//! clusters of a thin blob are, is as well. The size of a blob is after [`Blob::resize`]; its attributes, and
+//! whether it is read-only, are after [`Blob::sync`] or [`Blob::close`]. After a crash a store is recovered when it is loaded again, and what had
 //! been synced is there.
 //!
 //! SPDK never flushes the device of a blobstore. On one with a volatile cache, such as an NVMe namespace whose

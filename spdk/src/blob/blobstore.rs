@@ -365,6 +365,10 @@ impl Blobstore {
         .await
     }
 
+    pub(super) fn shared(&self) -> &Arc<Store> {
+        &self.0
+    }
+
     /// What an operation on the store holds.
     pub(super) fn hold(&self) -> std::result::Result<(StoreHold, ()), Fault> {
         Ok((StoreHold::new(self.0.enter()?)?, ()))
@@ -599,6 +603,9 @@ impl Blobstore {
     }
 
     /// How many clusters are free.
+    ///
+    /// After a crash in the middle of making or deleting a snapshot, SPDK counts clusters twice that a blob and its
+    /// snapshot had both, until the store is loaded once more.
     ///
     /// # Errors
     ///

@@ -28,8 +28,8 @@ use crate::{Errno, sys};
 /// in bytes ([`Blob::read`]) or in io units ([`Blob::read_io_units`]). A blob can be open any number of times,
 /// so that several spdk_threads can use it: each opens it for itself.
 ///
-/// What changes a blob itself, such as [`Blob::resize`] and [`Blob::set_xattr`], is seen at once, and durable
-/// after [`Blob::sync`] or [`Blob::close`].
+/// What changes a blob itself, such as [`Blob::set_xattr`], is seen at once, and durable after [`Blob::sync`],
+/// [`Blob::resize`] or [`Blob::close`].
 ///
 /// # Drop
 ///
@@ -318,14 +318,20 @@ impl Blob {
 
     /// Makes it larger or smaller, to so many clusters. What is cut off is lost.
     ///
-    /// It is durable after [`Blob::sync`]. I/O beyond the new end is refused from now on.
+    /// It is durable when this returns, and so is what else [`Blob::sync`] writes. I/O beyond the new end is refused
+    /// from now on. Calls to the blobstore that come after wait for it.
     ///
-    /// Wraps `spdk_blob_resize`.
+    /// A crash while a blob with an extent table is made smaller may leave a store that SPDK does not load any more.
+    /// One that is to become smaller is better made with [`BlobOpts::use_extent_table(false)`](super::BlobOpts::use_extent_table).
+    ///
+    /// Wraps `spdk_blob_resize` and `spdk_blob_sync_md`: with SPDK alone, a snapshot of a blob that was made smaller
+    /// but not synced writes beyond the end of its memory.
     ///
     /// # Errors
     ///
     /// `ENOSPC`: there are not enough free clusters, and it is not thin. `EPERM`: it is read-only. `EBUSY`: another
-    /// resize, snapshot or delete of it has not ended. And those of [`Blob::info`].
+    /// resize, snapshot or delete of it has not ended. `EIO`: the device did not write it; what was to become smaller
+    /// is as large as before, and what was to become larger is that until it is closed. And those of [`Blob::info`].
     ///
     /// # Cancellation
     ///
@@ -339,11 +345,16 @@ impl Blob {
     pub async fn resize(&self, num_clusters: u64) -> Result<()> {
         let at = || At::new("spdk_blob_resize", self);
         let hold = |caller: Caller<'_>| Ok((self.0.hold(caller)?, ()));
-        // SAFETY: the blob is open, and this is the metadata thread. It calls back once, and keeps nothing else.
-        let call = move |blob, _: *mut (), done, arg| unsafe {
-            sys::spdk_blob_resize(blob, num_clusters, done, arg);
+        let store = self.store().clone();
+        let call = move |blob: *mut sys::spdk_blob, _: *mut (), done: Errnos, arg| {
+            let Some(raw) = NonNull::new(blob) else {
+                unreachable!("a blob that is held is open");
+            };
+            let then = move |rc| report(done, arg, rc);
+            // SAFETY: the operation keeps the blob open until its callback, and this is the metadata thread.
+            unsafe { store::resize(&store, RawBlob::new(raw), num_clusters, then) };
         };
-        // SAFETY: as above.
+        // SAFETY: `report` is called once, and nothing else is kept.
         unsafe { metadata::<BlobOpComplete, _, _, _>(at, hold, call, |_, rc| status(rc)) }.await
     }
 

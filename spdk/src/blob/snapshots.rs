@@ -2,17 +2,16 @@
 #![allow(unsafe_code)] // Calls what is at home on the metadata thread, there.
 
 use std::ffi::c_void;
-use std::future::Future;
-use std::ptr::NonNull;
 
 use super::blobstore::{Blobstore, NewBlob};
-use super::handle::report;
+use super::handle::{BlobObject, report};
 use super::id::BlobId;
 use super::remote::metadata;
-use super::store::{called, context};
+use super::store::{Then, called, context, copy_clusters};
 use super::xattrs::{CXattrs, Xattrs};
 use crate::error::{At, Fault, Result};
 use crate::generated::blob::{BlobOpComplete, BlobOpWithIdComplete};
+use crate::handle::{Hold, Subject};
 use crate::local::Caller;
 use crate::op::status;
 use crate::{Errno, sys};
@@ -135,15 +134,16 @@ impl Blobstore {
     ///
     /// # Errors
     ///
-    /// `ENOSPC`: there are not enough free clusters. `EBUSY`: another call has it locked. And those of
-    /// [`Blobstore::open_blob`].
+    /// `ENOSPC`: there are not enough free clusters. `EBUSY`: another call has it locked; or for 5 seconds another
+    /// blob was being copied, or the metadata thread had I/O in flight on the store without a pause, so that this did not
+    /// begin. And those of [`Blobstore::open_blob`].
     ///
     /// # Cancellation, thread
     ///
     /// As for [`Blobstore::unload`].
     #[doc(alias = "spdk_bs_inflate_blob")]
     pub async fn inflate_blob(&self, id: BlobId) -> Result<()> {
-        self.copy("spdk_bs_inflate_blob", sys::spdk_bs_inflate_blob, id)
+        self.copy("spdk_bs_inflate_blob", sys::spdk_bs_inflate_blob, id, None)
             .await
     }
 
@@ -153,8 +153,9 @@ impl Blobstore {
     ///
     /// # Errors
     ///
-    /// `EINVAL`: it has no parent. `ENOENT`: its parent depends on an external snapshot, which SPDK 26.01 does not hand
-    /// down; [`Blobstore::inflate_blob`] helps. And those of that.
+    /// `EINVAL`: it has no parent, or is larger than that, for which SPDK has no bounds; [`Blobstore::inflate_blob`]
+    /// helps, and it does for `ENOENT` too: its parent depends on an external snapshot, which SPDK 26.01 does not hand
+    /// down. And those of [`Blobstore::inflate_blob`].
     ///
     /// # Cancellation, thread
     ///
@@ -162,32 +163,60 @@ impl Blobstore {
     #[doc(alias = "spdk_bs_blob_decouple_parent")]
     pub async fn decouple_parent(&self, id: BlobId) -> Result<()> {
         const CALL: &str = "spdk_bs_blob_decouple_parent";
-        self.copy(CALL, sys::spdk_bs_blob_decouple_parent, id).await
+        let parent = self.parent(id).await?;
+        self.copy(CALL, sys::spdk_bs_blob_decouple_parent, id, parent)
+            .await
     }
 
-    fn copy(
+    /// With `parent`, it is refused unless that is its parent, and as large.
+    async fn copy(
         &self,
         operation: &'static str,
         copy: Copy,
         id: BlobId,
-    ) -> impl Future<Output = Result<()>> {
-        let at = move || At::new(operation, self);
-        let hold = |_: Caller<'_>| self.hold();
-        let call = move |bs, _: *mut (), done, arg| {
-            // SAFETY: the store is loaded, and this is its metadata thread.
-            let Some(channel) = NonNull::new(unsafe { sys::spdk_bs_alloc_io_channel(bs) }) else {
-                return report(done, arg, -libc::ENOMEM);
+        parent: Option<BlobId>,
+    ) -> Result<()> {
+        // Of one that is open, SPDK begins to copy at once.
+        let blob = self.open_blob(id, None).await?;
+        let parent = match parent {
+            Some(parent) => Some(self.open_blob(parent, None).await?),
+            None => None,
+        };
+        let at = || At::new(operation, self);
+        let hold = |caller: Caller<'_>| {
+            let parent = match &parent {
+                Some(parent) => Some(parent.handle().hold(caller)?),
+                None => None,
             };
-            let arg = context(move |rc| {
-                // SAFETY: it was allocated above, on this spdk_thread, and the call has ended.
-                unsafe { sys::spdk_bs_free_io_channel(channel.as_ptr()) };
-                report(done, arg, rc);
-            });
-            // SAFETY: as above; the channel stays until the callback, which comes once.
-            unsafe { copy(bs, channel.as_ptr(), id.get(), Some(called), arg) };
+            Ok((self.hold()?.0, (blob.handle().hold(caller)?, parent)))
+        };
+        let store = self.shared().clone();
+        let call = move |bs, held: *mut (Hold<BlobObject>, Option<Hold<BlobObject>>), done, arg| {
+            let copy = move |channel, ended: Then| {
+                // SAFETY: the operation holds the blobs until its callback. The store is loaded, this is its metadata
+                // thread, and the channel stays until the callback, which comes once.
+                unsafe {
+                    let (blob, parent) = &*held;
+                    if let Some(parent) = parent
+                        && (sys::spdk_blob_get_parent_snapshot(bs, id.get())
+                            != sys::spdk_blob_get_id(parent.as_ptr())
+                            || sys::spdk_blob_get_num_clusters(blob.as_ptr())
+                                > sys::spdk_blob_get_num_clusters(parent.as_ptr()))
+                    {
+                        return ended(-libc::EINVAL);
+                    }
+                    copy(bs, channel, id.get(), Some(called), context(ended));
+                }
+            };
+            // SAFETY: as above.
+            unsafe { copy_clusters(store, copy, move |rc| report(done, arg, rc)) };
         };
         // SAFETY: `report` is called once, and the callback keeps what C uses.
-        unsafe { metadata::<BlobOpComplete, _, _, _>(at, hold, call, |_, rc| status(rc)) }
+        let copied =
+            unsafe { metadata::<BlobOpComplete, _, _, _>(at, hold, call, |_, rc| status(rc)) }
+                .await;
+        let closed = blob.close().await;
+        copied.and(closed)
     }
 
     /// Makes a snapshot the parent of a blob, which reads as that where it has no clusters of its own.

@@ -13,6 +13,7 @@ use std::ffi::{CStr, c_int, c_void};
 use std::ptr::NonNull;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use super::device::Device;
 use super::id::BlobId;
@@ -67,12 +68,14 @@ struct State {
 /// What only the metadata thread uses.
 #[derive(Default)]
 struct Metadata {
-    /// How many blobs are being closed, and whether something has it [alone](Store::alone).
+    /// How many blobs are being closed or resized, and whether something has it [alone](Store::alone).
     closing: Cell<usize>,
     /// What waits for that, in its order.
     waiting: RefCell<VecDeque<Box<dyn FnOnce()>>>,
     /// Whether somebody takes from `waiting`.
     is_going_on: Cell<bool>,
+    /// Whether the clusters of a blob are being copied.
+    is_copying: Cell<bool>,
     has_begun_to_end: Cell<bool>,
     /// Its place among the objects of the spdk_thread.
     anchor: RefCell<Option<(u64, Rc<Anchor>)>>,
@@ -597,6 +600,96 @@ pub(super) unsafe fn sync(blob: RawBlob, then: impl FnOnce(c_int) + 'static) {
     });
     // SAFETY: as above; it calls back once.
     unsafe { sys::spdk_blob_sync_md(blob.ptr.as_ptr(), Some(called), arg) };
+}
+
+/// Resizes a blob and writes its metadata; `then` gets the errno of either, negative, or 0.
+///
+/// SPDK swaps the cluster maps of a blob and its new snapshot as if they were of one size, which they are not while a
+/// smaller size of the blob has not been written: so nothing else begins before it has.
+///
+/// # Safety
+/// The blob is open until `then` runs, and this is its metadata thread.
+pub(super) unsafe fn resize(
+    store: &Arc<Store>,
+    blob: RawBlob,
+    num_clusters: u64,
+    then: impl FnOnce(c_int) + 'static,
+) {
+    let alone = store.alone();
+    // SAFETY: passed on.
+    let before = unsafe { sys::spdk_blob_get_num_clusters(blob.ptr.as_ptr()) };
+    let ended: Then = Box::new(move |rc| {
+        then(rc);
+        drop(alone);
+    });
+    let arg = context(move |rc| match rc {
+        0 => write_size(blob, (before > num_clusters).then_some(before), ended),
+        rc => ended(rc),
+    });
+    // SAFETY: passed on; it calls back once.
+    unsafe { sys::spdk_blob_resize(blob.ptr.as_ptr(), num_clusters, Some(called), arg) };
+}
+
+/// Writes the metadata of a blob that `resize` has open; if that fails, a size to go back to is the old one again.
+fn write_size(blob: RawBlob, before: Option<u64>, then: Then) {
+    let synced = move |rc| match (rc, before) {
+        // Too many calls are in flight: try again in the next turn.
+        _ if rc == -libc::ENOMEM => later(move || write_size(blob, before, then)),
+        (0, _) | (_, None) => then(rc),
+        (rc, Some(before)) => {
+            let arg = context(move |_| then(rc));
+            // SAFETY: the blob is open until `then` runs. It still has the clusters, so that this needs none.
+            unsafe { sys::spdk_blob_resize(blob.ptr.as_ptr(), before, Some(called), arg) };
+        }
+    };
+    // SAFETY: the blob is open until `then` runs, and this is its metadata thread.
+    unsafe { sync(blob, synced) };
+}
+
+/// How long a copy waits for others.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Has a blob get what it has of its parent: runs `copy`, which is given a channel, and what it has to call with the
+/// errno of that, negative, or 0. `then` gets it too.
+///
+/// SPDK copies one cluster after the other, and for each gets in line behind the writes on its channel that wait for a
+/// cluster; but when it is its turn there, it takes the cluster for copied. Only if it was the first to come does it stay the
+/// first. So it begins when nothing is in flight on the channel, which is that of all I/O of the metadata thread.
+///
+/// # Safety
+/// The store is loaded until `then` runs, and this is its metadata thread. `copy` uses the channel until it calls
+/// what it is given, once.
+pub(super) unsafe fn copy_clusters(
+    store: Arc<Store>,
+    copy: impl FnOnce(*mut sys::spdk_io_channel, Then) + 'static,
+    then: impl FnOnce(c_int) + 'static,
+) {
+    let latest = Instant::now() + PATIENCE;
+    copy_when_idle(store, Box::new(copy), Box::new(then), latest);
+}
+
+type CopyClusters = Box<dyn FnOnce(*mut sys::spdk_io_channel, Then)>;
+
+fn copy_when_idle(store: Arc<Store>, copy: CopyClusters, then: Then, latest: Instant) {
+    if store.metadata.is_copying.get() || !users::is_idle(&store) {
+        return match Instant::now() < latest {
+            true => later(move || copy_when_idle(store, copy, then, latest)),
+            false => then(-libc::EBUSY),
+        };
+    }
+    // SAFETY: the store is loaded, and any spdk_thread may have a channel of it.
+    let channel = unsafe { sys::spdk_bs_alloc_io_channel(store.as_ptr()) };
+    let Some(channel) = NonNull::new(channel) else {
+        return then(-libc::ENOMEM);
+    };
+    store.metadata.is_copying.set(true);
+    let ended = move |rc| {
+        // SAFETY: it was allocated above, on this spdk_thread, and the call has ended.
+        unsafe { sys::spdk_bs_free_io_channel(channel.as_ptr()) };
+        store.metadata.is_copying.set(false);
+        then(rc);
+    };
+    copy(channel.as_ptr(), Box::new(ended));
 }
 
 /// Has the next sync write the blob.

@@ -35,6 +35,13 @@ impl Part {
         home == Some(local.thread())
     }
 
+    fn is_idle_channel(&self) -> bool {
+        match self {
+            Part::Blob(_) => true,
+            Part::Channel(channel) => channel.operations() == 0,
+        }
+    }
+
     fn shut(&self, why: Gone) {
         match self {
             Part::Blob(blob) => blob.shut(why),
@@ -85,6 +92,20 @@ fn add(store: &Arc<Store>, local: &Local, part: Part) {
     if let Some(why) = store.add_user(local.shared()) {
         recall(store, why);
     }
+}
+
+/// Whether nothing is in flight on the channels that the current spdk_thread has of a store.
+pub(super) fn is_idle(store: &Arc<Store>) -> bool {
+    let Ok(local) = Local::current() else {
+        return true;
+    };
+    let store = Arc::as_ptr(store);
+    PARTS.with_borrow(|parts| {
+        let ours = parts
+            .iter()
+            .filter(|(of, part)| *of == store && part.is_of(&local));
+        ours.map(|(_, part)| part).all(Part::is_idle_channel)
+    })
 }
 
 /// Has all that the current spdk_thread has of a store given back, as soon as nothing is in flight on it.
