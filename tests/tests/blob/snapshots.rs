@@ -133,3 +133,46 @@ async fn shallow_copy() -> spdk::Result<()> {
     }
     Ok(())
 }
+
+/// Fails if SPDK uses the clusters of a blob beyond its end: of one that has just become smaller, or that is larger than its
+/// parent.
+#[spdk::test(bdevs(bdev_malloc_create(name = "M", num_blocks = 16384, block_size = UNIT)))]
+async fn sizes_that_differ() -> spdk::Result<()> {
+    let store = Blobstore::init("M", Some(&opts())).await?;
+    let ch = store.alloc_io_channel()?;
+    for table in [false, true] {
+        let blob = new_blob(&store, &of(7).use_extent_table(table)).await?;
+        write(&blob, &ch, 0, 7 * CLUSTER, 1).await?;
+        blob.resize(3).await?;
+        let snapshot = store.create_snapshot(blob.id(), &Xattrs::new()).await?;
+        write(&blob, &ch, 0, CLUSTER, 2).await?;
+        blob.resize(5).await?;
+        assert_errno(store.decouple_parent(blob.id()).await, Errno::EINVAL);
+        store.inflate_blob(blob.id()).await?;
+        assert_eq!(store.parent(blob.id()).await?, None);
+        assert_eq!(blob.info().await?.num_allocated_clusters, 5);
+        check(&blob, &ch, 0, CLUSTER, 2).await?;
+        check(&blob, &ch, CLUSTER, 2 * CLUSTER, 1).await?;
+        let snapshot = store.open_blob(snapshot, None).await?;
+        check(&snapshot, &ch, 0, 3 * CLUSTER, 1).await?;
+    }
+    Ok(())
+}
+
+/// Fails if clusters are left out when others are allocated at the same time.
+#[spdk::test(bdevs(bdev_malloc_create(name = "M", num_blocks = 16384, block_size = UNIT)))]
+async fn inflated_beside_writes() -> spdk::Result<()> {
+    let store = Blobstore::init("M", Some(&opts())).await?;
+    let ch = store.alloc_io_channel()?;
+    let blob = new_blob(&store, &of(8)).await?;
+    write(&blob, &ch, 0, 8 * CLUSTER, 1).await?;
+    store.create_snapshot(blob.id(), &Xattrs::new()).await?;
+    let thin = new_blob(&store, &of(8).thin_provision(true)).await?;
+    let writes = (0..8).map(|cluster| write(&thin, &ch, cluster * CLUSTER, 1, 2));
+    let writes = futures_util::future::try_join_all(writes);
+    let decouple = store.decouple_parent(blob.id());
+    futures_util::try_join!(writes, decouple)?;
+    check(&blob, &ch, 0, 8 * CLUSTER, 1).await?;
+    assert_eq!(blob.info().await?.num_allocated_clusters, 8);
+    Ok(())
+}
