@@ -236,15 +236,6 @@ impl<O: Object> WeakHandle<O> {
             .is_none_or(|inner| inner.ptr.get().is_null())
     }
 
-    /// How many operations use the object.
-    #[cfg(feature = "blob")]
-    pub(crate) fn operations(&self) -> usize {
-        self.0.upgrade().map_or(0, |inner| {
-            let references = Rc::strong_count(&inner) - 1;
-            inner.operations(references)
-        })
-    }
-
     /// Gives the object back to C if no operation uses it. Returns whether it is gone.
     pub(crate) fn revoke_if_idle(&self, why: Gone) -> bool {
         let Some(inner) = self.0.upgrade() else {

@@ -414,7 +414,8 @@ impl Blobstore {
         let owner = ChannelUse {
             store: self.0.clone(),
             part: Cell::new(Some(part)),
-            requests: users::requests(&self.0, ch),
+            is_owner: Cell::new(true),
+            requests: Requests::of(ch, self.0.max_channel_ops(), self.0.holds_new_channels()),
         };
         // SAFETY: the reference was just taken, on this spdk_thread; the use of the store keeps it loaded.
         let channel = unsafe { IoChannel::adopt(ch, device, name, Box::new(owner)) }?;
@@ -732,6 +733,8 @@ struct ChannelUse {
     store: Arc<Store>,
     part: Cell<Option<Use>>,
     requests: Rc<Requests>,
+    /// Whether it is an owner of the requests.
+    is_owner: Cell<bool>,
 }
 
 impl ChannelOwner for ChannelUse {
@@ -750,7 +753,17 @@ impl ChannelOwner for ChannelUse {
     }
 
     fn is_given_back(&self) {
+        if self.is_owner.replace(false) {
+            self.requests.is_given_back();
+        }
         self.part.take();
+    }
+}
+
+impl Drop for ChannelUse {
+    /// Without a channel, if there was no spdk_thread for it.
+    fn drop(&mut self) {
+        self.is_given_back();
     }
 }
 

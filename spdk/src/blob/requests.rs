@@ -10,11 +10,11 @@
 //! was in flight in the first place, then waiting does not help, and the error is reported.
 #![allow(unsafe_code)] // Passes on the contexts of operations.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::ffi::{c_int, c_void};
 use std::marker::PhantomData;
-use std::ptr;
-use std::rc::Rc;
+use std::ptr::{self, NonNull};
+use std::rc::{Rc, Weak};
 
 use crate::channel::IoChannelObject;
 use crate::handle::Hold;
@@ -41,8 +41,16 @@ pub(super) const IOS_OF_VOLUMES: usize = {
     IOS as usize
 };
 
+thread_local! {
+    /// Those of this OS thread.
+    static ALL: RefCell<Vec<Weak<Requests>>> = const { RefCell::new(Vec::new()) };
+}
+
 /// The I/Os of an `spdk_io_channel`, which several [`IoChannel`](crate::IoChannel)s may have.
 pub(crate) struct Requests {
+    /// Of which `owners` have a reference.
+    channel: NonNull<sys::spdk_io_channel>,
+    owners: Cell<usize>,
     most: usize,
     in_flight: Cell<usize>,
     /// Whether the one in flight wants to be the only one.
@@ -50,18 +58,62 @@ pub(crate) struct Requests {
     waiters: Waiters,
     /// Whether the spdk_thread will let them go on.
     will_go_on: Cell<bool>,
+    /// Whether all wait, while the clusters of a blob are copied.
+    is_held: Cell<bool>,
 }
 
 impl Requests {
-    /// For a channel that does at most so many at a time.
-    pub(super) fn new(most: usize) -> Rc<Self> {
-        Rc::new(Requests {
-            most,
-            in_flight: Cell::new(0),
-            is_taken: Cell::new(false),
-            waiters: Waiters::default(),
-            will_go_on: Cell::new(false),
+    /// For one more owner of this channel of the current spdk_thread, which does at most so many at a time. With
+    /// `is_held`, those of a channel that has not been known wait until they are released.
+    pub(super) fn of(
+        channel: NonNull<sys::spdk_io_channel>,
+        most: usize,
+        is_held: bool,
+    ) -> Rc<Self> {
+        let this = Requests::known(channel).unwrap_or_else(|| {
+            let new = Rc::new(Requests {
+                channel,
+                owners: Cell::new(0),
+                most,
+                in_flight: Cell::new(0),
+                is_taken: Cell::new(false),
+                waiters: Waiters::default(),
+                will_go_on: Cell::new(false),
+                is_held: Cell::new(is_held),
+            });
+            ALL.with_borrow_mut(|all| {
+                all.retain(|known| known.strong_count() > 0);
+                all.push(Rc::downgrade(&new));
+            });
+            new
+        });
+        this.owners.set(this.owners.get() + 1);
+        this
+    }
+
+    /// Those of a channel of the current spdk_thread; `None` if only SPDK has it.
+    pub(super) fn known(channel: NonNull<sys::spdk_io_channel>) -> Option<Rc<Self>> {
+        ALL.with_borrow(|all| {
+            let mut all = all.iter().filter_map(Weak::upgrade);
+            all.find(|known| known.channel == channel && known.owners.get() > 0)
         })
+    }
+
+    /// One of the owners has given the channel back. After the last one, the address may be that of another channel.
+    pub(super) fn is_given_back(&self) {
+        self.owners.set(self.owners.get() - 1);
+    }
+
+    /// Has those that come wait. Returns whether none is in flight.
+    pub(super) fn hold(&self) -> bool {
+        self.is_held.set(true);
+        self.in_flight.get() == 0
+    }
+
+    /// The end of [`Requests::hold`].
+    pub(super) fn release(self: &Rc<Self>) {
+        self.is_held.set(false);
+        self.go_on_later();
     }
 
     /// One has ended, or was refused.
@@ -134,6 +186,7 @@ pub fn submit(
     let again = waiters.take_turn();
     let has_to_wait = (!again && waiters.count() != 0)
         || others >= requests.most
+        || requests.is_held.get()
         || requests.is_taken.get()
         || (request.is_alone.get() && others > 0);
     if has_to_wait {

@@ -130,13 +130,16 @@ impl Blobstore {
     /// Gives a blob all of its clusters, with what it has of its parents, so that it depends on none and is not thin
     /// any more.
     ///
+    /// SPDK does not survive some I/O beside it. So it begins when no I/O is in flight on the store, on any spdk_thread: what
+    /// comes meanwhile waits. That of the metadata thread waits until its end, that of others until it has begun. One
+    /// blob is copied after the other.
+    ///
     /// Wraps `spdk_bs_inflate_blob`.
     ///
     /// # Errors
     ///
-    /// `ENOSPC`: there are not enough free clusters. `EBUSY`: another call has it locked; or for 5 seconds another
-    /// blob was being copied, or the metadata thread had I/O in flight on the store without a pause, so that this did not
-    /// begin. And those of [`Blobstore::open_blob`].
+    /// `ENOSPC`: there are not enough free clusters. `EBUSY`: another call has it locked. And those of
+    /// [`Blobstore::open_blob`].
     ///
     /// # Cancellation, thread
     ///
@@ -198,10 +201,7 @@ impl Blobstore {
                 unsafe {
                     let (blob, parent) = &*held;
                     if let Some(parent) = parent
-                        && (sys::spdk_blob_get_parent_snapshot(bs, id.get())
-                            != sys::spdk_blob_get_id(parent.as_ptr())
-                            || sys::spdk_blob_get_num_clusters(blob.as_ptr())
-                                > sys::spdk_blob_get_num_clusters(parent.as_ptr()))
+                        && !is_covered_by(bs, blob, parent)
                     {
                         return ended(-libc::EINVAL);
                     }
@@ -264,5 +264,24 @@ unsafe fn clones(
     match rc {
         0 => Ok(ids.into_iter().take(count).map(BlobId::new).collect()),
         rc => Err(Fault::errno(Errno::from_code(rc))),
+    }
+}
+
+/// Whether a blob's parent is this one, and as large as it: SPDK looks for the clusters of a blob in its parent without
+/// regard to the end of that.
+///
+/// # Safety
+/// The store is loaded, and this is its metadata thread.
+pub(super) unsafe fn is_covered_by(
+    bs: *mut sys::spdk_blob_store,
+    blob: &Hold<BlobObject>,
+    parent: &Hold<BlobObject>,
+) -> bool {
+    let (blob, parent) = (blob.as_ptr(), parent.as_ptr());
+    // SAFETY: passed on; both are open while they are held.
+    unsafe {
+        let id = sys::spdk_blob_get_id(blob);
+        sys::spdk_blob_get_parent_snapshot(bs, id) == sys::spdk_blob_get_id(parent)
+            && sys::spdk_blob_get_num_clusters(blob) <= sys::spdk_blob_get_num_clusters(parent)
     }
 }

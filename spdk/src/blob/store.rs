@@ -12,12 +12,14 @@ use std::collections::VecDeque;
 use std::ffi::{CStr, c_int, c_void};
 use std::ptr::NonNull;
 use std::rc::Rc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::{Acquire, Release};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
 
 use super::device::Device;
 use super::id::BlobId;
 use super::lvol::volumes::{Volume, Volumes};
+use super::requests::Requests;
 use super::users;
 use crate::error::{Fault, Gone};
 use crate::local::{Here, Local, Revoke, current_thread};
@@ -36,6 +38,8 @@ pub(super) struct Store {
     cluster_size: u64,
     page_size: u64,
     max_channel_ops: usize,
+    /// Whether the I/O of a channel that comes now waits; see [`copy_clusters`].
+    is_held: AtomicBool,
     /// If it is the blobstore of an lvol store.
     volumes: Option<Volumes>,
     state: Mutex<State>,
@@ -148,6 +152,7 @@ impl Store {
             cluster_size,
             page_size,
             max_channel_ops,
+            is_held: AtomicBool::new(false),
             volumes,
             state: Mutex::default(),
             metadata: Metadata::default(),
@@ -191,6 +196,11 @@ impl Store {
 
     pub(super) fn page_size(&self) -> u64 {
         self.page_size
+    }
+
+    /// Whether the I/O on a new channel of the current spdk_thread waits until it is released.
+    pub(super) fn holds_new_channels(&self) -> bool {
+        self.is_held.load(Acquire) || (self.is_home() && self.metadata.is_copying.get())
     }
 
     pub(super) fn max_channel_ops(&self) -> usize {
@@ -646,36 +656,34 @@ fn write_size(blob: RawBlob, before: Option<u64>, then: Then) {
     unsafe { sync(blob, synced) };
 }
 
-/// How long a copy waits for others.
-const PATIENCE: Duration = Duration::from_secs(5);
-
 /// Has a blob get what it has of its parent: runs `copy`, which is given a channel, and what it has to call with the
 /// errno of that, negative, or 0. `then` gets it too.
 ///
-/// SPDK copies one cluster after the other, and for each gets in line behind the writes on its channel that wait for a
-/// cluster; but when it is its turn there, it takes the cluster for copied. Only if it was the first to come does it stay the
-/// first. So it begins when nothing is in flight on the channel, which is that of all I/O of the metadata thread.
+/// SPDK copies one cluster after the other. It does not survive I/O beside that:
+///
+/// - For each cluster it gets in line behind the writes on its channel that wait for a cluster; but when it is its turn
+///   there, it takes the cluster for copied. The channel is that of all I/O of the metadata thread.
+/// - An unmap that began before, on any channel, takes the cluster away after it was copied. One that begins later leaves
+///   it alone.
+///
+/// So it begins when no I/O is in flight on the store, and that of the metadata thread waits for its end.
 ///
 /// # Safety
-/// The store is loaded until `then` runs, and this is its metadata thread. `copy` uses the channel until it calls
-/// what it is given, once.
+/// The store is loaded until `then` runs, and this is its metadata thread. `copy` begins at once, and uses the channel
+/// until it calls what it is given, once.
 pub(super) unsafe fn copy_clusters(
     store: Arc<Store>,
     copy: impl FnOnce(*mut sys::spdk_io_channel, Then) + 'static,
     then: impl FnOnce(c_int) + 'static,
 ) {
-    let latest = Instant::now() + PATIENCE;
-    copy_when_idle(store, Box::new(copy), Box::new(then), latest);
+    copy_in_turn(store, Box::new(copy), Box::new(then));
 }
 
 type CopyClusters = Box<dyn FnOnce(*mut sys::spdk_io_channel, Then)>;
 
-fn copy_when_idle(store: Arc<Store>, copy: CopyClusters, then: Then, latest: Instant) {
-    if store.metadata.is_copying.get() || !users::is_idle(&store) {
-        return match Instant::now() < latest {
-            true => later(move || copy_when_idle(store, copy, then, latest)),
-            false => then(-libc::EBUSY),
-        };
+fn copy_in_turn(store: Arc<Store>, copy: CopyClusters, then: Then) {
+    if store.metadata.is_copying.get() {
+        return later(move || copy_in_turn(store, copy, then));
     }
     // SAFETY: the store is loaded, and any spdk_thread may have a channel of it.
     let channel = unsafe { sys::spdk_bs_alloc_io_channel(store.as_ptr()) };
@@ -683,13 +691,117 @@ fn copy_when_idle(store: Arc<Store>, copy: CopyClusters, then: Then, latest: Ins
         return then(-libc::ENOMEM);
     };
     store.metadata.is_copying.set(true);
-    let ended = move |rc| {
-        // SAFETY: it was allocated above, on this spdk_thread, and the call has ended.
-        unsafe { sys::spdk_bs_free_io_channel(channel.as_ptr()) };
-        store.metadata.is_copying.set(false);
-        then(rc);
+    store.is_held.store(true, Release);
+    let both = Rc::new(Both {
+        left: Cell::new(2),
+        rc: Cell::new(0),
+        then: Cell::new(None),
+    });
+    both.then.set(Some(Box::new({
+        let store = store.clone();
+        move |rc| {
+            if let Some(requests) = Requests::known(channel) {
+                requests.release();
+            }
+            store.metadata.is_copying.set(false);
+            // SAFETY: it was allocated above, on this spdk_thread, and the call has ended.
+            unsafe { sys::spdk_bs_free_io_channel(channel.as_ptr()) };
+            then(rc);
+        }
+    })));
+    let begin = {
+        let store = store.clone();
+        move || {
+            let copied = both.clone();
+            copy(channel.as_ptr(), Box::new(move |rc| copied.end(rc)));
+            // It has begun: the other spdk_threads go on beside it.
+            store.is_held.store(false, Release);
+            // SAFETY: the store is loaded until both have ended.
+            unsafe { visit_channels(store, release_others, move || both.end(0)) };
+        }
     };
-    copy(channel.as_ptr(), Box::new(ended));
+    // SAFETY: passed on; nothing ends before this.
+    unsafe { visit_channels(store, |_, requests| requests.hold(), begin) };
+}
+
+fn release_others(store: &Store, requests: &Rc<Requests>) -> bool {
+    if !store.is_home() {
+        requests.release();
+    }
+    true
+}
+
+/// Runs `then`, with the first errno, when two things have ended.
+struct Both {
+    left: Cell<u32>,
+    rc: Cell<c_int>,
+    then: Cell<Option<Then>>,
+}
+
+impl Both {
+    fn end(&self, rc: c_int) {
+        if rc != 0 {
+            self.rc.set(rc);
+        }
+        self.left.set(self.left.get() - 1);
+        if self.left.get() == 0
+            && let Some(then) = self.then.take()
+        {
+            then(self.rc.get());
+        }
+    }
+}
+
+/// Visits the I/Os of a channel, on its spdk_thread; again in the next turn if it returns `false`.
+type VisitRequests = fn(&Store, &Rc<Requests>) -> bool;
+
+struct Visit {
+    store: Arc<Store>,
+    visit: VisitRequests,
+    /// For the metadata thread.
+    then: Box<dyn FnOnce()>,
+}
+
+/// Visits every channel of a store, one after the other; then runs `then`, later.
+///
+/// # Safety
+/// The store is loaded until then, and this is its metadata thread.
+unsafe fn visit_channels(store: Arc<Store>, visit: VisitRequests, then: impl FnOnce() + 'static) {
+    let bs = store.as_ptr().cast();
+    let then = Box::new(then);
+    let visit = Box::into_raw(Box::new(Visit { store, visit, then }));
+    // SAFETY: a store is an I/O device, by its address. The last function takes the visit back, after all others.
+    unsafe { sys::spdk_for_each_channel(bs, Some(on_channel), visit.cast(), Some(visited)) };
+}
+
+unsafe extern "C" fn on_channel(iter: *mut sys::spdk_io_channel_iter) {
+    // SAFETY: this is the function of `visit_channels`.
+    guard("visit of a channel", || unsafe { go_on_visiting(iter) });
+}
+
+/// # Safety
+/// The iteration is one of `visit_channels`, and waits for the current spdk_thread.
+unsafe fn go_on_visiting(iter: *mut sys::spdk_io_channel_iter) {
+    // SAFETY: as the caller says. The visit is there until the iteration ends, and `then` is left alone.
+    unsafe {
+        let visit = sys::spdk_io_channel_iter_get_ctx(iter).cast::<Visit>();
+        let (store, f) = (&(*visit).store, (*visit).visit);
+        let channel = NonNull::new(sys::spdk_io_channel_iter_get_channel(iter));
+        match channel.and_then(Requests::known) {
+            // SAFETY: nothing else lets the iteration go on.
+            Some(requests) if !f(store, &requests) => later(move || go_on_visiting(iter)),
+            _ => sys::spdk_for_each_channel_continue(iter, 0),
+        }
+    }
+}
+
+unsafe extern "C" fn visited(iter: *mut sys::spdk_io_channel_iter, _: c_int) {
+    guard("end of a visit of channels", || {
+        // SAFETY: from `into_raw` in `visit_channels`, taken back once.
+        let visit =
+            unsafe { Box::from_raw(sys::spdk_io_channel_iter_get_ctx(iter).cast::<Visit>()) };
+        (visit.then)();
+    });
 }
 
 /// Has the next sync write the blob.

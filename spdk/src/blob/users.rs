@@ -1,18 +1,15 @@
 //! The blobs and channels that an OS thread has, to call them back.
 
 use std::cell::RefCell;
-use std::ptr::NonNull;
-use std::rc::Rc;
 use std::sync::Arc;
 
 use super::handle::BlobObject;
-use super::requests::Requests;
 use super::store::Store;
 use crate::channel::IoChannelObject;
 use crate::error::Gone;
 use crate::handle::{Handle, WeakHandle};
 use crate::local::Local;
-use crate::{sys, task};
+use crate::task;
 
 enum Part {
     Blob(WeakHandle<BlobObject>),
@@ -33,13 +30,6 @@ impl Part {
             Part::Channel(channel) => channel.upgrade().map(|channel| channel.local().thread()),
         };
         home == Some(local.thread())
-    }
-
-    fn is_idle_channel(&self) -> bool {
-        match self {
-            Part::Blob(_) => true,
-            Part::Channel(channel) => channel.operations() == 0,
-        }
     }
 
     fn shut(&self, why: Gone) {
@@ -69,21 +59,6 @@ pub(super) fn add_channel(store: &Arc<Store>, channel: &Handle<IoChannelObject>)
     add(store, channel.local(), Part::Channel(channel.downgrade()));
 }
 
-/// The I/Os of a channel of the current spdk_thread, which others may have too.
-pub(super) fn requests(store: &Store, channel: NonNull<sys::spdk_io_channel>) -> Rc<Requests> {
-    PARTS
-        .with_borrow(|parts| {
-            parts.iter().find_map(|(_, part)| match part {
-                Part::Channel(known) => known
-                    .upgrade()
-                    .filter(|known| known.as_ptr() == channel.as_ptr())
-                    .and_then(|known| known.extra().requests().cloned()),
-                Part::Blob(_) => None,
-            })
-        })
-        .unwrap_or_else(|| Requests::new(store.max_channel_ops()))
-}
-
 fn add(store: &Arc<Store>, local: &Local, part: Part) {
     PARTS.with_borrow_mut(|parts| {
         parts.retain(|(_, part)| !part.is_gone());
@@ -92,20 +67,6 @@ fn add(store: &Arc<Store>, local: &Local, part: Part) {
     if let Some(why) = store.add_user(local.shared()) {
         recall(store, why);
     }
-}
-
-/// Whether nothing is in flight on the channels that the current spdk_thread has of a store.
-pub(super) fn is_idle(store: &Arc<Store>) -> bool {
-    let Ok(local) = Local::current() else {
-        return true;
-    };
-    let store = Arc::as_ptr(store);
-    PARTS.with_borrow(|parts| {
-        let ours = parts
-            .iter()
-            .filter(|(of, part)| *of == store && part.is_of(&local));
-        ours.map(|(_, part)| part).all(Part::is_idle_channel)
-    })
 }
 
 /// Has all that the current spdk_thread has of a store given back, as soon as nothing is in flight on it.

@@ -5,11 +5,13 @@ use std::ffi::{CString, c_void};
 use std::future::Future;
 use std::sync::Arc;
 
+use super::super::blobstore::Blobstore;
 use super::super::device::{self, Device};
-use super::super::handle::{BlobObject, report};
+use super::super::handle::{Blob, BlobObject, report};
 use super::super::remote::{StoreHold, metadata};
 use super::super::shallow_copy::{Progress, ShallowCopy, on_progress};
-use super::super::store::{called, context};
+use super::super::snapshots::is_covered_by;
+use super::super::store::{Then, called, context, copy_clusters};
 use super::calls::{called_with, context_with};
 use super::esnap::Esnap;
 use super::handle::{Lvol, NewLvol};
@@ -18,10 +20,13 @@ use super::store::{OpenedBack, OpenedFn};
 use super::volumes;
 use crate::error::{At, Fault, Result};
 use crate::generated::blob::BlobOpComplete;
-use crate::handle::Hold;
+use crate::handle::{Hold, Subject};
 use crate::local::Caller;
 use crate::op::status;
 use crate::sys;
+
+/// What C calls at an end.
+type Ended = sys::spdk_lvol_op_complete;
 
 /// A C function that ends with a status.
 type Call = unsafe extern "C" fn(*mut sys::spdk_lvol, sys::spdk_lvol_op_complete, *mut c_void);
@@ -120,6 +125,8 @@ impl Lvol {
 
     /// Gives it all of its clusters, with what it has of its parents, so that it depends on none and is not thin any more.
     ///
+    /// I/O on the store waits for it as for [`Blobstore::inflate_blob`](crate::blob::Blobstore::inflate_blob).
+    ///
     /// Wraps `spdk_lvol_inflate`.
     ///
     /// # Errors
@@ -135,7 +142,7 @@ impl Lvol {
     /// As for [`Lvol::rename`].
     #[doc(alias = "spdk_lvol_inflate")]
     pub async fn inflate(&self) -> Result<()> {
-        self.locked("spdk_lvol_inflate", sys::spdk_lvol_inflate)
+        self.copied("spdk_lvol_inflate", sys::spdk_lvol_inflate, None)
             .await
     }
 
@@ -145,7 +152,7 @@ impl Lvol {
     ///
     /// # Errors
     ///
-    /// `EINVAL`: it has no parent. And those of [`Lvol::inflate`].
+    /// `EINVAL`: it has no parent, or is larger than that, for which SPDK has no bounds. And those of [`Lvol::inflate`].
     ///
     /// # Cancellation, thread
     ///
@@ -153,19 +160,53 @@ impl Lvol {
     #[doc(alias = "spdk_lvol_decouple_parent")]
     pub async fn decouple_parent(&self) -> Result<()> {
         let call = sys::spdk_lvol_decouple_parent;
-        self.locked("spdk_lvol_decouple_parent", call).await
+        let blobs = Blobstore::of(self.store().clone());
+        let parent = match blobs.parent(self.blob().id()).await? {
+            Some(parent) => Some(blobs.open_blob(parent, None).await?),
+            None => None,
+        };
+        self.copied("spdk_lvol_decouple_parent", call, parent).await
     }
 
-    fn locked(&self, operation: &'static str, f: Call) -> impl Future<Output = Result<()>> {
+    /// With `parent`, it is refused unless that is its parent, and as large.
+    async fn copied(&self, operation: &'static str, f: Call, parent: Option<Blob>) -> Result<()> {
         let volume = self.volume();
-        let call = move |_: *mut (), done, arg| {
-            // SAFETY: the operation keeps the volume open, and this is the metadata thread. It calls back once, also with an
-            // error before it has begun.
-            unsafe { f(volume.as_ptr(), done, arg) };
+        let store = self.store().clone();
+        let call =
+            move |held: *mut (Hold<BlobObject>, Option<Hold<BlobObject>>), done: Ended, arg| {
+                let bs = store.as_ptr();
+                let copy = move |_, ended: Then| {
+                    // SAFETY: the operation keeps the blobs open until its callback, and with its blob the volume. This is the
+                    // metadata thread. It calls back once, also with an error before it has begun.
+                    unsafe {
+                        let (blob, parent) = &*held;
+                        if let Some(parent) = parent
+                            && !is_covered_by(bs, blob, parent)
+                        {
+                            return ended(-libc::EINVAL);
+                        }
+                        f(volume.as_ptr(), Some(called), context(ended));
+                    }
+                };
+                let then = move |rc| {
+                    if let Some(done) = done {
+                        // SAFETY: it is the callback of the operation, which is called once.
+                        unsafe { done(arg, rc) }
+                    }
+                };
+                // SAFETY: the operation keeps the store loaded, and this is its metadata thread.
+                unsafe { copy_clusters(store, copy, then) };
+            };
+        let hold = |caller: Caller<'_>| {
+            let parent = match &parent {
+                Some(parent) => Some(parent.handle().hold(caller)?),
+                None => None,
+            };
+            let blob = self.hold(caller)?;
+            Ok((self.hold(caller)?, (blob, parent)))
         };
-        let hold = |caller: Caller<'_>| Ok((self.hold(caller)?, ()));
         // SAFETY: as above.
-        unsafe { self.lock(operation, hold, call) }
+        unsafe { self.lock(operation, hold, call) }.await
     }
 
     /// # Safety
