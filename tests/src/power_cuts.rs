@@ -6,6 +6,9 @@
 //! What a killed process has handed to the kernel is written all the same: these tests are about the order in which
 //! things are written and acknowledged, and not about a device that loses what it had acknowledged.
 
+pub mod blobs;
+pub mod model;
+
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, ChildStdout, Command, Stdio};
