@@ -2,6 +2,7 @@
 //! SPDK's own counts of what is in use.
 #![deny(unsafe_code)]
 
+pub mod census;
 pub mod counters;
 pub mod device;
 pub mod dma;

@@ -8,7 +8,6 @@ use std::cell::Cell;
 use std::future::{Future, pending};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Signal, getpid, kill_process};
@@ -18,6 +17,7 @@ use spdk::{
     Error, ErrorKind, IoDevice, IoQueue, PollStatus, Poller, SpdkApp, ThreadHandle, spawn_local,
     spawn_on,
 };
+use spdk_tests::census::Census;
 use spdk_tests::traces::{self, Line};
 use spdk_tests::{Device, foreign, kind, until};
 use tracing::Level;
@@ -28,29 +28,6 @@ const BLOCK: usize = 512;
 const LATENCY: u64 = 300_000;
 /// What the end of it all may take: far more than an I/O does, also on a machine with other things to do.
 const LIMIT: Duration = Duration::from_secs(15);
-
-/// Counts what is alive.
-#[derive(Clone, Default)]
-struct Census(Arc<AtomicUsize>);
-
-struct Alive(Arc<AtomicUsize>);
-
-impl Census {
-    fn one(&self) -> Alive {
-        self.0.fetch_add(1, SeqCst);
-        Alive(self.0.clone())
-    }
-
-    fn count(&self) -> usize {
-        self.0.load(SeqCst)
-    }
-}
-
-impl Drop for Alive {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, SeqCst);
-    }
-}
 
 fn app() -> spdk::SpdkAppBuilder {
     let bdevs = json!([

@@ -18,33 +18,11 @@ use spdk::{
     Bdev, CpuSet, Error, ErrorKind, IoDevice, MovableThread, PollStatus, Poller, SpdkApp, SpdkEnv,
     SpdkThread, for_each_thread, spawn_local, spawn_on,
 };
+use spdk_tests::census::Census;
 use spdk_tests::wait::{PATIENCE, within};
 use spdk_tests::{Counters, Device, forget, kind, poll_once, until};
 
 const MS: Duration = Duration::from_millis(1);
-
-/// Counts what is alive.
-#[derive(Clone, Default)]
-struct Census(Arc<AtomicUsize>);
-
-struct Alive(Arc<AtomicUsize>);
-
-impl Census {
-    fn one(&self) -> Alive {
-        self.0.fetch_add(1, SeqCst);
-        Alive(self.0.clone())
-    }
-
-    fn count(&self) -> usize {
-        self.0.load(SeqCst)
-    }
-}
-
-impl Drop for Alive {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, SeqCst);
-    }
-}
 
 fn on(core: u32) -> CpuSet {
     CpuSet::of([core]).expect("it is below the limit")
