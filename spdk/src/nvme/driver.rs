@@ -417,6 +417,10 @@ impl Driver {
                 sys::spdk_nvme_ctrlr_fail(ctrlr.as_ptr());
             }
         }
+        if self.is_removed() {
+            // SAFETY: it is polled by this spdk_thread alone. What its device had of the admin queue ends inside.
+            unsafe { sys::spdk_nvme_ctrlr_process_admin_completions(ctrlr.as_ptr()) };
+        }
         qpair_group::look();
     }
 

@@ -329,9 +329,19 @@ impl Member {
             return;
         }
         self.waiters.go_on(); // they are refused
+        self.end_connect();
         // SAFETY: it is disconnected, and freed once. Its handle is shut, and what waited was refused, so nobody hands
         // it to C any more. Commands end inside the call; this is no completion of one.
         unsafe { sys::spdk_nvme_ctrlr_free_io_qpair(self.qpair.as_ptr()) };
+    }
+
+    /// Has the admin commands that connect it end, if its device was pulled out meanwhile: SPDK frees a queue pair
+    /// of such a device without a look at them, and their callbacks would have it.
+    fn end_connect(&self) {
+        if self.driver.is_local() {
+            // SAFETY: the controller is attached, and polled by this spdk_thread alone. This is no completion.
+            unsafe { sys::spdk_nvme_ctrlr_process_admin_completions(self.ctrlr_ptr) };
+        }
     }
 
     /// Whether SPDK has freed it, with commands that have not gone yet.
@@ -365,6 +375,7 @@ impl Member {
     fn free(&self) {
         self.state.set(State::Gone);
         if !self.is_freed.replace(true) {
+            self.end_connect();
             // SAFETY: its handle is gone, and with it every command; it is disconnected, and freed once. This is
             // no completion of one.
             unsafe { sys::spdk_nvme_ctrlr_free_io_qpair(self.qpair.as_ptr()) };
