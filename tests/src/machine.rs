@@ -63,7 +63,7 @@ pub fn ask(command: &Value) -> Value {
 ///
 /// # Panics
 ///
-/// If the disk is not one of `hot0`, `hot1` and `slow`.
+/// If the disk is not one of `hot0` to `hot2` and `slow`.
 pub fn slow_down(disk: &str, per_second: u32) {
     let answer = ask(&json!({"execute": "qom-set", "arguments": {
         "path": format!("/objects/{disk}"),
@@ -80,7 +80,8 @@ pub struct Plug {
 }
 
 impl Plug {
-    /// That of a port, 0 or 1; not plugged in.
+    /// That of a port, from 0 to 2; not plugged in. One that is pulled out with I/O on its disk, when that is slowed
+    /// down, cannot be plugged in again.
     pub async fn new(port: u8) -> Plug {
         let plug = Plug { port };
         plug.pull();

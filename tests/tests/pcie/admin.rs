@@ -21,7 +21,7 @@ const EFFECTS: u8 = 5;
 const TEMPERATURE_THRESHOLD: u8 = 4;
 const WRITE_CACHE: u8 = 6;
 
-#[spdk::test(no_huge = false, no_pci = false, mem_size_mb = 128)]
+#[spdk::test(no_huge = false, no_pci = false, mem_size_mb = 128, deadline = 120)]
 async fn logs_and_features() {
     let drive = Drive::open(slot::PLAIN).await;
     let controller = &drive.controller;
@@ -76,7 +76,7 @@ async fn logs_and_features() {
     drive.close().await;
 }
 
-#[spdk::test(no_huge = false, no_pci = false, mem_size_mb = 128)]
+#[spdk::test(no_huge = false, no_pci = false, mem_size_mb = 128, deadline = 120)]
 async fn events() {
     let drive = Drive::open(slot::PLAIN).await;
     let controller = &drive.controller;
@@ -92,7 +92,7 @@ async fn events() {
     assert_eq!(events.next().await, None);
 }
 
-#[spdk::test(no_huge = false, no_pci = false, mem_size_mb = 128)]
+#[spdk::test(no_huge = false, no_pci = false, mem_size_mb = 128, deadline = 120)]
 async fn timeouts_and_aborts() {
     let limit = Duration::from_millis(700);
     slow_down("slow", 0);

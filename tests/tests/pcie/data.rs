@@ -26,7 +26,7 @@ fn assert_status<T: std::fmt::Debug>(result: &spdk::Result<T>, wanted: (u8, u8),
     );
 }
 
-#[spdk::test(no_huge = false, no_pci = false, mem_size_mb = 128)]
+#[spdk::test(no_huge = false, no_pci = false, mem_size_mb = 128, deadline = 120)]
 async fn many_at_once() {
     let drive = Drive::open(slot::PLAIN).await;
     // From one block to many pages, beginning in the middle of one.
@@ -64,7 +64,7 @@ async fn many_at_once() {
 }
 
 /// Of more than a hugepage, and more than one command can move.
-#[spdk::test(no_huge = false, no_pci = false, mem_size_mb = 128)]
+#[spdk::test(no_huge = false, no_pci = false, mem_size_mb = 128, deadline = 120)]
 async fn large() {
     const BLOCKS: u32 = 6 << 11; // 6 MiB
     const HUGEPAGE: u64 = 2 << 20;
@@ -90,7 +90,7 @@ async fn large() {
     drive.close().await;
 }
 
-#[spdk::test(no_huge = false, no_pci = false, mem_size_mb = 128)]
+#[spdk::test(no_huge = false, no_pci = false, mem_size_mb = 128, deadline = 120)]
 async fn vectors() {
     let drive = Drive::open(slot::PLAIN).await;
     let (ns, controller) = (&drive.ns, &drive.controller);
@@ -146,7 +146,7 @@ async fn vectors() {
     drive.close().await;
 }
 
-#[spdk::test(no_huge = false, no_pci = false, mem_size_mb = 128)]
+#[spdk::test(no_huge = false, no_pci = false, mem_size_mb = 128, deadline = 120)]
 async fn without_buffers() {
     let drive = Drive::open(slot::PLAIN).await;
     let (ns, qpair) = (&drive.ns, &drive.qpair);
@@ -188,7 +188,7 @@ async fn without_buffers() {
     drive.close().await;
 }
 
-#[spdk::test(no_huge = false, no_pci = false, mem_size_mb = 128)]
+#[spdk::test(no_huge = false, no_pci = false, mem_size_mb = 128, deadline = 120)]
 async fn errors_are_told() {
     let drive = Drive::open(slot::PLAIN).await;
     let end = drive.ns.num_sectors();

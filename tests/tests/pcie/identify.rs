@@ -12,7 +12,7 @@ use spdk::nvme::{BlockFormat, NvmeController, NvmeCtrlrOpts, TransportId, Transp
 use spdk_tests::kind;
 use spdk_tests::machine::{Drive, slot, trid};
 
-#[spdk::test(no_huge = false, no_pci = false, mem_size_mb = 128)]
+#[spdk::test(no_huge = false, no_pci = false, mem_size_mb = 128, deadline = 120)]
 async fn a_probe_finds_all() {
     let seen = Rc::new(std::cell::RefCell::new(Vec::new()));
     let told = seen.clone();
@@ -62,7 +62,7 @@ async fn a_probe_finds_all() {
     }
 }
 
-#[spdk::test(no_huge = false, no_pci = false, mem_size_mb = 128)]
+#[spdk::test(no_huge = false, no_pci = false, mem_size_mb = 128, deadline = 120)]
 async fn what_they_say() {
     let drive = Drive::open(slot::PLAIN).await;
     let data = drive.controller.data().expect("it is here");

@@ -11,7 +11,7 @@ use spdk_tests::pattern;
 use spdk_tests::wait::within;
 use spdk_tests::{kind, until};
 
-#[spdk::test(no_huge = false, no_pci = false, mem_size_mb = 128)]
+#[spdk::test(no_huge = false, no_pci = false, mem_size_mb = 128, deadline = 120)]
 async fn format() {
     let drive = Drive::open(slot::FORMAT).await;
     let data = drive.ns.data().expect("it is here");
@@ -94,7 +94,7 @@ async fn format() {
     drive.close().await;
 }
 
-#[spdk::test(no_huge = false, no_pci = false, mem_size_mb = 128)]
+#[spdk::test(no_huge = false, no_pci = false, mem_size_mb = 128, deadline = 120)]
 async fn namespaces() {
     let one = Drive::at(&trid(slot::MANY[0]), 1).await;
     let two = Drive::at(&trid(slot::MANY[1]), 1).await;
@@ -175,7 +175,7 @@ async fn namespaces() {
     one.close().await;
 }
 
-#[spdk::test(no_huge = false, no_pci = false, mem_size_mb = 128)]
+#[spdk::test(no_huge = false, no_pci = false, mem_size_mb = 128, deadline = 120)]
 async fn two_at_once() {
     // Both by one future each, and their queue pairs beside each other.
     let open = |slot: u8| async move {

@@ -1,9 +1,12 @@
 //! Metadata, apart from the data and after each block, with protection information that the controller checks.
 //!
-//! These faults would make these tests fail:
+//! This fault was put into the crate, and a test failed:
+//!
+//! - A namespace with metadata apart takes commands without: `none_is_refused`.
+//!
+//! This one would make others fail:
 //!
 //! - The flags of a command are not passed on: `apart`, `interleaved`.
-//! - A namespace with metadata apart takes commands without: `none_is_refused`.
 
 use spdk::nvme::{NvmeExtIoOpts, NvmeIoFlags};
 use spdk::{DmaBuf, ErrorKind};
@@ -54,7 +57,7 @@ fn buffer(size: usize) -> DmaBuf {
     DmaBuf::alloc(size, 4096).expect("DMA memory")
 }
 
-#[spdk::test(no_huge = false, no_pci = false, mem_size_mb = 128)]
+#[spdk::test(no_huge = false, no_pci = false, mem_size_mb = 128, deadline = 120)]
 async fn apart() {
     let drive = Drive::at(&trid(slot::METADATA), 1).await;
     let (ns, qpair) = (&drive.ns, &drive.qpair);
@@ -164,7 +167,7 @@ async fn apart() {
     drive.close().await;
 }
 
-#[spdk::test(no_huge = false, no_pci = false, mem_size_mb = 128)]
+#[spdk::test(no_huge = false, no_pci = false, mem_size_mb = 128, deadline = 120)]
 async fn interleaved() {
     let drive = Drive::at(&trid(slot::METADATA), 2).await;
     let (ns, qpair) = (&drive.ns, &drive.qpair);
@@ -200,7 +203,7 @@ async fn interleaved() {
 }
 
 /// The controller would take metadata from the physical address 0, or write them there.
-#[spdk::test(no_huge = false, no_pci = false, mem_size_mb = 128)]
+#[spdk::test(no_huge = false, no_pci = false, mem_size_mb = 128, deadline = 120)]
 async fn none_is_refused() {
     let drive = Drive::at(&trid(slot::METADATA), 1).await;
     let (ns, qpair) = (&drive.ns, &drive.qpair);

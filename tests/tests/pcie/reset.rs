@@ -1,6 +1,6 @@
 //! Resets with commands in flight.
 //!
-//! These faults would make these tests fail:
+//! Each of these faults was put into the crate, and these tests failed:
 //!
 //! - What a controller has in flight is ended by the disconnect of its queue pair alone: `under_io`.
 
@@ -11,7 +11,7 @@ use spdk_tests::machine::{Drive, slot, slow_down};
 use spdk_tests::poll_once;
 use spdk_tests::wait::within;
 
-#[spdk::test(no_huge = false, no_pci = false, mem_size_mb = 128)]
+#[spdk::test(no_huge = false, no_pci = false, mem_size_mb = 128, deadline = 120)]
 async fn under_io() {
     slow_down("slow", 0);
     let mut drive = Drive::open(slot::SLOW).await;

@@ -75,7 +75,7 @@ async fn fresh() -> Drive {
     drive
 }
 
-#[spdk::test(no_huge = false, no_pci = false, mem_size_mb = 128)]
+#[spdk::test(no_huge = false, no_pci = false, mem_size_mb = 128, deadline = 120)]
 async fn life() {
     let drive = fresh().await;
     let (ns, qpair) = (&drive.ns, &drive.qpair);
@@ -167,7 +167,7 @@ async fn life() {
     drive.close().await;
 }
 
-#[spdk::test(no_huge = false, no_pci = false, mem_size_mb = 128)]
+#[spdk::test(no_huge = false, no_pci = false, mem_size_mb = 128, deadline = 120)]
 async fn append() {
     let drive = fresh().await;
     let (ns, qpair) = (&drive.ns, &drive.qpair);

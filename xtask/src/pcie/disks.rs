@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 
 /// A disk, and its size in MiB.
-pub(super) const DISKS: [(&str, u64); 11] = [
+pub(super) const DISKS: [(&str, u64); 12] = [
     ("plain", 64),
     ("separate", 32),
     ("interleaved", 32),
@@ -18,6 +18,7 @@ pub(super) const DISKS: [(&str, u64); 11] = [
     ("format", 32),
     ("hot0", 32),
     ("hot1", 32),
+    ("hot2", 32),
     ("slow", 32),
 ];
 

@@ -9,10 +9,10 @@
 //! | 00:08.0 | MANY | the same subsystem without 3 |
 //! | 00:09.0 | FORMAT | 1: blocks of 512 bytes |
 //! | 00:0a.0 | SLOW | 1: as fast as the throttle group `slow` lets it be |
-//! | behind the root ports `port0` and `port1` | | empty, for `hot0` and `hot1` |
+//! | behind the root ports `port0` to `port2` | | empty, for `hot0` to `hot2` |
 //!
-//! The tests plug in what they pull out, with the block devices `hot0` and `hot1`, each with a throttle group of
-//! its name.
+//! The tests plug in what they pull out, with the block devices `hot0` to `hot2`, each with a throttle group of
+//! its name. QEMU does not let go of one whose device was pulled out while it had throttled I/O.
 
 use std::path::Path;
 use std::process::Command;
@@ -23,13 +23,13 @@ use super::disks::DISKS;
 /// The memory in MiB.
 const MEMORY: u32 = 1536;
 /// Those that can be slowed down.
-const THROTTLED: [&str; 3] = ["hot0", "hot1", "slow"];
+const THROTTLED: [&str; 4] = ["hot0", "hot1", "hot2", "slow"];
 
 /// What the kernel is told. Its own driver would take the controllers.
 const KERNEL: &str =
-    "console=ttyS0 quiet panic=-1 oops=panic initcall_blacklist=nvme_init random.trust_cpu=on";
+    "console=ttyS0 panic=-1 oops=panic initcall_blacklist=nvme_init random.trust_cpu=on";
 
-const DEVICES: [&str; 18] = [
+const DEVICES: [&str; 19] = [
     "nvme,id=plain,serial=PLAIN,addr=04.0",
     "nvme-ns,bus=plain,nsid=1,drive=plain",
     "nvme,id=meta,serial=META,addr=05.0",
@@ -49,6 +49,7 @@ const DEVICES: [&str; 18] = [
     "nvme-ns,bus=slow,nsid=1,drive=slow",
     "pcie-root-port,id=port0,chassis=1,slot=1,addr=10.0",
     "pcie-root-port,id=port1,chassis=2,slot=2,addr=11.0",
+    "pcie-root-port,id=port2,chassis=3,slot=3,addr=12.0",
 ];
 
 /// A machine that is off.

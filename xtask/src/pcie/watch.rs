@@ -24,7 +24,7 @@ use crate::interrupt;
 /// How long the machine may take until its tests begin. It is emulated, and others may use the processors too.
 const BOOT: Duration = Duration::from_secs(180);
 /// How long the tests may say nothing. A test that hangs is ended by itself before that.
-const SILENCE: Duration = Duration::from_secs(150);
+const SILENCE: Duration = Duration::from_secs(200);
 /// How long all of it may take.
 const WHOLE: Duration = Duration::from_secs(900);
 /// How long QEMU may take to connect to us.
