@@ -82,11 +82,12 @@ fn all_that_a_place_has() {
     let first = target.trid().subnqn().to_owned();
     let mut found = names(&report);
     found.sort_unstable();
-    let wanted = [
+    let mut wanted = [
         format!("{first} namespace 1"),
         format!("{first} namespace 2"),
         format!("{NQN} namespace 5"),
     ];
+    wanted.sort_unstable();
     assert_eq!(found, wanted);
     let close = |a: f64, b: f64| assert!((a - b).abs() <= b.abs() * 1e-6, "{a} is not {b}");
     let jobs = report["jobs"].as_array().expect("a list of jobs");
