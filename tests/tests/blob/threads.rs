@@ -1,6 +1,11 @@
 //! Stores and blobs of other spdk_threads than the metadata thread.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+
+use futures_util::future::{join, join_all};
 use spdk::blob::{BlobId, Blobstore, Xattrs};
+use spdk::task::yield_now;
 use spdk::{Errno, ErrorKind, SpdkApp, SpdkThread, ThreadHandle, spawn_on};
 use spdk_tests::kind;
 use spdk_tests::wait::within;
@@ -67,6 +72,47 @@ async fn two_cores() -> spdk::Result<()> {
     assert_eq!(store.free_clusters()?, free);
     // The last handle goes on the other core.
     spawn_on(1, move || async move { store.unload().await }).await?
+}
+
+/// Fails if a blob is inflated while an unmap of another spdk_thread, which began before, takes its clusters away.
+#[spdk::test(cores = "0x3", bdevs(bdev_malloc_create(name = "M", num_blocks = 16384, block_size = UNIT)))]
+async fn inflated_beside_unmaps() -> spdk::Result<()> {
+    const ROUNDS: u64 = 200;
+    let store = Blobstore::init("M", Some(&opts())).await?;
+    let ch = store.alloc_io_channel()?;
+    for round in 0..ROUNDS {
+        let blob = new_blob(&store, &of(4).thin_provision(true)).await?;
+        write(&blob, &ch, 0, 4 * CLUSTER, 1).await?;
+        let (id, there) = (blob.id(), store.clone());
+        let go = Arc::new(AtomicBool::new(false));
+        let goes = go.clone();
+        let unmaps = spawn_on(1, move || async move {
+            let blob = there.open_blob(id, None).await?;
+            let ch = there.alloc_io_channel()?;
+            goes.store(true, SeqCst);
+            let unmaps = (0..4).map(|cluster| blob.unmap_io_units(&ch, cluster * CLUSTER, CLUSTER));
+            join_all(unmaps)
+                .await
+                .into_iter()
+                .collect::<spdk::Result<()>>()
+        });
+        let inflate = async {
+            while !go.load(SeqCst) {
+                yield_now().await;
+            }
+            store.inflate_blob(id).await
+        };
+        let (unmapped, inflated) = within("a round", join(unmaps, inflate)).await;
+        unmapped??;
+        inflated?;
+        let clusters = blob.info().await?.num_allocated_clusters;
+        assert_eq!(clusters, 4, "round {round}");
+        write(&blob, &ch, 0, 4 * CLUSTER, 2).await?;
+        check(&blob, &ch, 0, 4 * CLUSTER, 2).await?;
+        blob.close().await?;
+        store.delete_blob(id).await?;
+    }
+    Ok(())
 }
 
 /// Fails if the end of a thread leaves its blobs open, or a store does not go with its metadata thread although
