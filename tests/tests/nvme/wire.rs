@@ -143,7 +143,8 @@ fn data_with_digests() {
 /// which nobody answers, until they take too long.
 #[spdk::test(no_app, deadline = 60)]
 fn headers_with_digests() {
-    with_digests(true, true, async |proxy, mut link| {
+    // Not of data: SPDK 26.01's target computes those beside, and crashes if the connection is gone by then.
+    with_digests(true, false, async |proxy, mut link| {
         let (io, admin) = (Duration::from_millis(500), Duration::from_secs(60));
         let timeouts = Some(NvmeTimeouts { io, admin });
         link.controller.set_timeouts(timeouts).expect("it is here");
@@ -160,15 +161,15 @@ fn headers_with_digests() {
                 let end = async {
                     while let Some(event) = events.next().await {
                         if matches!(event, NvmeEvent::TimedOut { .. }) {
-                            break;
+                            return link.controller.reset().await;
                         }
                     }
-                    // On a machine with other things to do, the target may not answer in the time that SPDK gives it.
-                    while link.controller.reset().await.is_err() {}
+                    Ok(())
                 };
                 futures_util::future::join(join_all(reads), end).await
             };
-            let (ends, ()) = within("the reads", reads).await;
+            let (ends, reset) = within("the reads", reads).await;
+            reset.expect("the target runs");
             assert!(proxy.has_spoiled());
             let failed: Vec<_> = ends.iter().filter(|end| end.is_err()).collect();
             assert!(!failed.is_empty(), "{spoil:?} was not seen");
