@@ -39,6 +39,9 @@ impl Blobstore {
     ///
     /// The blob is synced, and is a thin clone of the snapshot from then on. It may be open, and I/O in flight on it.
     ///
+    /// A process or machine that ends in the middle of a snapshot of a blob that is a clone already may leave a store with
+    /// which SPDK 26.01 crashes when it is loaded.
+    ///
     /// Wraps `spdk_bs_create_snapshot`.
     ///
     /// # Errors
