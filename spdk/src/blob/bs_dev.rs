@@ -1,6 +1,7 @@
 //! A [`BlockDevice`] as SPDK takes it: a `spdk_bs_dev`, whose functions call it.
 #![allow(unsafe_code)] // Its functions are called by C, with the addresses that they made.
 
+use std::any::Any;
 use std::ffi::{c_int, c_void};
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -25,10 +26,20 @@ struct BsDev<D: BlockDevice> {
     device: Arc<D>,
     channels: IoDevice<Opened<D>>,
     block_size: u32,
+    /// Dropped with the device, on its spdk_thread: what is in flight may keep `device` longer.
+    _kept: Box<dyn Any>,
 }
 
 /// Makes a device that its owner, or who that gives it to, destroys by its own function, on an spdk_thread.
 pub(super) fn new<D: BlockDevice>(device: D) -> Result<NonNull<sys::spdk_bs_dev>, Errno> {
+    new_keeping(device, Box::new(()))
+}
+
+/// The same, with what is dropped when it is destroyed.
+pub(super) fn new_keeping<D: BlockDevice>(
+    device: D,
+    kept: Box<dyn Any>,
+) -> Result<NonNull<sys::spdk_bs_dev>, Errno> {
     let (block_size, num_blocks) = (device.block_size(), device.num_blocks());
     let is_valid = block_size.is_power_of_two()
         && (512..=4096).contains(&block_size)
@@ -71,6 +82,7 @@ pub(super) fn new<D: BlockDevice>(device: D) -> Result<NonNull<sys::spdk_bs_dev>
         device,
         channels,
         block_size,
+        _kept: kept,
     });
     Ok(NonNull::from(Box::leak(dev)).cast())
 }

@@ -1,6 +1,7 @@
 //! Blobs that depend on a device outside of their blobstore.
 #![allow(unsafe_code)] // Gives SPDK devices, and the function that finds them.
 
+use std::any::Any;
 use std::ffi::{c_int, c_void};
 use std::fmt;
 use std::ptr::NonNull;
@@ -46,15 +47,7 @@ impl ExternalSnapshot {
     /// A bdev that is not there at the time is an error, `ENODEV`, of what is done with the snapshot.
     pub fn bdev(name: &str) -> Self {
         let name: Box<str> = name.into();
-        ExternalSnapshot(Box::new(move || {
-            let bdev = Bdev::find(&name).map_err(|_| Errno::ENODEV)?;
-            let (block_size, num_blocks) = (bdev.block_size(), bdev.num_blocks());
-            bs_dev::new(BdevReader {
-                name,
-                block_size,
-                num_blocks,
-            })
-        }))
+        ExternalSnapshot(Box::new(move || read_bdev(&name, Box::new(()))))
     }
 
     /// A device that is not there: the blob is degraded, and what it would read of it fails with `EIO`, until
@@ -63,7 +56,7 @@ impl ExternalSnapshot {
         Self::new(Missing)
     }
 
-    fn make(self) -> std::result::Result<NonNull<sys::spdk_bs_dev>, Errno> {
+    pub(super) fn make(self) -> std::result::Result<NonNull<sys::spdk_bs_dev>, Errno> {
         (self.0)()
     }
 }
@@ -100,7 +93,22 @@ impl BlockDevice for Missing {
     }
 }
 
-/// SPDK's own way to read a bdev gives channels back while it still reads, when a blob that is read gets a snapshot.
+/// A device that reads a bdev. `kept` is dropped with it.
+pub(super) fn read_bdev(
+    name: &str,
+    kept: Box<dyn Any>,
+) -> std::result::Result<NonNull<sys::spdk_bs_dev>, Errno> {
+    let bdev = Bdev::find(name).map_err(|_| Errno::ENODEV)?;
+    let reader = BdevReader {
+        name: name.into(),
+        block_size: bdev.block_size(),
+        num_blocks: bdev.num_blocks(),
+    };
+    bs_dev::new_keeping(reader, kept)
+}
+
+/// SPDK's own way to read a bdev gives channels back while it still reads, when a blob that is read gets a snapshot; and for
+/// clones of that it takes the blocks of the bdev for some of the store.
 struct BdevReader {
     name: Box<str>,
     block_size: u32,

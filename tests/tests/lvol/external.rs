@@ -112,3 +112,27 @@ async fn external_snapshots() -> spdk::Result<()> {
     delete().await?;
     Ok(())
 }
+
+/// Fails if what a clone gets a cluster for is copied from another device than the one that its snapshot depends on, which
+/// SPDK's own device for bdevs takes for a part of the store.
+#[spdk::test(bdevs(
+    bdev_malloc_create(name = "M", num_blocks = 16384, block_size = UNIT),
+    bdev_malloc_create(name = "E", num_blocks = 512, block_size = UNIT),
+))]
+async fn snapshots_of_external_clones() -> spdk::Result<()> {
+    fill("E", 1).await?;
+    let store = init("M").await?;
+    let ch = store.alloc_io_channel()?;
+    let clone = store.create_esnap_clone("clone", "E").await?;
+    let snapshot = clone.create_snapshot("snapshot").await?;
+    for cluster in 0..4 {
+        write(&clone, &ch, cluster * CLUSTER, 8, 2).await?;
+        check(&clone, &ch, cluster * CLUSTER, 8, 2).await?;
+        check(&clone, &ch, cluster * CLUSTER + 8, CLUSTER - 8, 1).await?;
+    }
+    check(&snapshot, &ch, 0, 4 * CLUSTER, 1).await?;
+    drop(ch);
+    clone.close().await?;
+    snapshot.close().await?;
+    store.unload().await
+}

@@ -2,14 +2,13 @@
 #![allow(unsafe_code)] // Makes `spdk_bs_dev`s for blobs, which destroy them.
 
 use std::ffi::{CStr, CString, c_int, c_void};
-use std::mem::MaybeUninit;
-use std::ptr;
-use std::sync::LazyLock;
+use std::ptr::{self, NonNull};
 
+use super::super::external::{ExternalSnapshot, read_bdev};
 use crate::bdev_claim;
 use crate::error::{At, Fault};
 use crate::panic::guard;
-use crate::{Bdev, sys};
+use crate::{Bdev, Errno, sys};
 
 /// The length of a UUID as text, with the NUL at its end.
 const LENGTH: u32 = 37;
@@ -87,43 +86,74 @@ pub(super) unsafe extern "C" fn create(
         }
         // SAFETY: the ID has so many bytes.
         let bytes = unsafe { std::slice::from_raw_parts(id.cast::<u8>(), length as usize) };
-        let found = match CStr::from_bytes_with_nul(bytes) {
-            Ok(id) if parse(id.to_bytes()).is_some() => open(id),
-            _ => return -libc::EINVAL,
+        let id = CStr::from_bytes_with_nul(bytes).map(CStr::to_str);
+        let Ok(Ok(id)) = id else {
+            return -libc::EINVAL;
         };
-        let found = found.unwrap_or_else(|rc| {
-            let errno = crate::Errno::from_code(rc);
-            let id = String::from_utf8_lossy(bytes.split_last().map_or(&[], |(_, id)| id));
+        if parse(id.as_bytes()).is_none() {
+            return -libc::EINVAL;
+        }
+        let made = open(id).or_else(|errno| -> Result<_, Errno> {
             tracing::warn!(%id, %errno, "the bdev that a volume depends on cannot be opened");
-            DEGRADED.0
+            let missing = ExternalSnapshot::missing().make()?;
+            // SAFETY: it was just made, and nobody uses it yet. SPDK refuses all I/O of a volume without such a channel.
+            unsafe {
+                (*missing.as_ptr()).create_channel = Some(no_channel);
+                (*missing.as_ptr()).destroy_channel = Some(destroy_no_channel);
+            }
+            Ok(missing)
         });
-        // SAFETY: it is where C wants it.
-        unsafe { *device = found };
-        0
+        match made {
+            Ok(made) => {
+                // SAFETY: it is where C wants it.
+                unsafe { *device = made.as_ptr() };
+                0
+            }
+            Err(errno) => -errno.code(),
+        }
     })
 }
 
-fn open(id: &CStr) -> Result<*mut sys::spdk_bs_dev, c_int> {
+unsafe extern "C" fn no_channel(_: *mut sys::spdk_bs_dev) -> *mut sys::spdk_io_channel {
+    ptr::null_mut()
+}
+
+unsafe extern "C" fn destroy_no_channel(_: *mut sys::spdk_bs_dev, _: *mut sys::spdk_io_channel) {}
+
+/// SPDK's own device for the bdev claims it. That is not read: see [`read_bdev`].
+fn open(id: &str) -> Result<NonNull<sys::spdk_bs_dev>, Errno> {
+    let c_id = CString::new(id).map_err(|_| Errno::EINVAL)?;
     let mut device = ptr::null_mut();
-    // SAFETY: the UUID is a C string, and one of the names of the bdev; it is copied. The module is a static. A device
-    // that is not given away is destroyed here.
-    unsafe {
+    // SAFETY: the UUID is a C string, and one of the names of the bdev; it is copied. The device goes where it is wanted.
+    let rc = unsafe {
         let (opts, size) = (ptr::null_mut(), 0);
-        let id = id.as_ptr();
+        let id = c_id.as_ptr();
         let (event, context) = (Some(on_event as _), ptr::null_mut());
-        let rc = sys::spdk_bdev_create_bs_dev(id, false, opts, size, event, context, &mut device);
-        if rc != 0 {
-            return Err(rc);
-        }
-        let rc = sys::spdk_bs_bdev_claim(device, bdev_claim::module());
-        if rc != 0 {
-            if let Some(destroy) = (*device).destroy {
-                destroy(device);
+        sys::spdk_bdev_create_bs_dev(id, false, opts, size, event, context, &mut device)
+    };
+    if rc != 0 {
+        return Err(Errno::from_code(rc));
+    }
+    let claim = Claim(device);
+    // SAFETY: it was just made on this spdk_thread; the module is a static.
+    match unsafe { sys::spdk_bs_bdev_claim(device, bdev_claim::module()) } {
+        0 => read_bdev(id, Box::new(claim)),
+        rc => Err(Errno::from_code(rc)),
+    }
+}
+
+/// A device of SPDK's that nobody reads, and that has a bdev claimed until it is dropped, on its spdk_thread.
+struct Claim(*mut sys::spdk_bs_dev);
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        // SAFETY: it is ours, on the spdk_thread that made it; this is its own function.
+        unsafe {
+            if let Some(destroy) = (*self.0).destroy {
+                destroy(self.0);
             }
-            return Err(rc);
         }
     }
-    Ok(device)
 }
 
 /// The bdev waits until the volume is closed.
@@ -134,102 +164,5 @@ unsafe extern "C" fn on_event(
 ) {
     if kind == sys::SPDK_BDEV_EVENT_REMOVE {
         tracing::warn!("a bdev that a volume depends on is removed when that is closed");
-    }
-}
-
-/// What stands for a bdev that is not there: SPDK refuses I/O that has no channel of it.
-struct Degraded(*mut sys::spdk_bs_dev);
-
-// SAFETY: nobody changes what it points to, which is never freed.
-unsafe impl Send for Degraded {}
-// SAFETY: as above.
-unsafe impl Sync for Degraded {}
-
-static DEGRADED: LazyLock<Degraded> = LazyLock::new(|| {
-    // SAFETY: zeroes are a value of every field: a function that is not there, or a number.
-    let mut device = unsafe { MaybeUninit::<sys::spdk_bs_dev>::zeroed().assume_init() };
-    device.create_channel = Some(no_channel);
-    device.destroy_channel = Some(destroy_no_channel);
-    device.destroy = Some(destroy_nothing);
-    device.read = Some(read);
-    device.readv = Some(readv);
-    device.readv_ext = Some(readv_ext);
-    device.is_zeroes = Some(is_not);
-    device.is_range_valid = Some(is_not);
-    device.translate_lba = Some(translate);
-    device.is_degraded = Some(is_degraded);
-    // As large as can be, of blocks that fit into those of every store.
-    device.blockcnt = u64::MAX / 512;
-    device.blocklen = 512;
-    Degraded(Box::into_raw(Box::new(device)))
-});
-
-unsafe extern "C" fn no_channel(_: *mut sys::spdk_bs_dev) -> *mut sys::spdk_io_channel {
-    ptr::null_mut()
-}
-
-unsafe extern "C" fn destroy_no_channel(_: *mut sys::spdk_bs_dev, _: *mut sys::spdk_io_channel) {}
-
-unsafe extern "C" fn destroy_nothing(_: *mut sys::spdk_bs_dev) {}
-
-unsafe extern "C" fn is_not(_: *mut sys::spdk_bs_dev, _: u64, _: u64) -> bool {
-    false
-}
-
-unsafe extern "C" fn translate(_: *mut sys::spdk_bs_dev, _: u64, _: *mut u64) -> bool {
-    false
-}
-
-unsafe extern "C" fn is_degraded(_: *mut sys::spdk_bs_dev) -> bool {
-    true
-}
-
-unsafe extern "C" fn read(
-    _: *mut sys::spdk_bs_dev,
-    _: *mut sys::spdk_io_channel,
-    _: *mut c_void,
-    _: u64,
-    _: u32,
-    done: *mut sys::spdk_bs_dev_cb_args,
-) {
-    // SAFETY: passed on.
-    unsafe { fail(done) }
-}
-
-unsafe extern "C" fn readv(
-    _: *mut sys::spdk_bs_dev,
-    _: *mut sys::spdk_io_channel,
-    _: *mut sys::iovec,
-    _: c_int,
-    _: u64,
-    _: u32,
-    done: *mut sys::spdk_bs_dev_cb_args,
-) {
-    // SAFETY: passed on.
-    unsafe { fail(done) }
-}
-
-unsafe extern "C" fn readv_ext(
-    _: *mut sys::spdk_bs_dev,
-    _: *mut sys::spdk_io_channel,
-    _: *mut sys::iovec,
-    _: c_int,
-    _: u64,
-    _: u32,
-    done: *mut sys::spdk_bs_dev_cb_args,
-    _: *mut sys::spdk_blob_ext_io_opts,
-) {
-    // SAFETY: passed on.
-    unsafe { fail(done) }
-}
-
-/// # Safety
-/// They are those of a request.
-unsafe fn fail(done: *mut sys::spdk_bs_dev_cb_args) {
-    // SAFETY: the caller promises it; a request is ended once, by the function that came with it.
-    unsafe {
-        if let Some(f) = (*done).cb_fn {
-            f((*done).channel, (*done).cb_arg, -libc::EIO);
-        }
     }
 }
