@@ -362,6 +362,9 @@ impl Blob {
     ///
     /// When it fails, another try writes again. With SPDK alone it would not, and report success.
     ///
+    /// SPDK 26.01 calls it a success, too, when the store has no page of metadata left for what was set: that is lost when the
+    /// blob is closed. [`BsOpts::num_md_pages`](super::BsOpts::num_md_pages) says how many there are.
+    ///
     /// Wraps `spdk_blob_sync_md`.
     ///
     /// # Errors
