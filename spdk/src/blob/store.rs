@@ -80,6 +80,8 @@ struct Metadata {
     is_going_on: Cell<bool>,
     /// Whether the clusters of a blob are being copied.
     is_copying: Cell<bool>,
+    /// The next such copies, in their order.
+    copies: RefCell<VecDeque<Box<dyn FnOnce()>>>,
     has_begun_to_end: Cell<bool>,
     /// Its place among the objects of the spdk_thread.
     anchor: RefCell<Option<(u64, Rc<Anchor>)>>,
@@ -682,15 +684,16 @@ pub(super) unsafe fn copy_clusters(
 type CopyClusters = Box<dyn FnOnce(*mut sys::spdk_io_channel, Then)>;
 
 fn copy_in_turn(store: Arc<Store>, copy: CopyClusters, then: Then) {
-    if store.metadata.is_copying.get() {
-        return later(move || copy_in_turn(store, copy, then));
+    if store.metadata.is_copying.replace(true) {
+        let next = store.clone();
+        let next = Box::new(move || copy_in_turn(next, copy, then));
+        return store.metadata.copies.borrow_mut().push_back(next);
     }
     // SAFETY: the store is loaded, and any spdk_thread may have a channel of it.
     let channel = unsafe { sys::spdk_bs_alloc_io_channel(store.as_ptr()) };
     let Some(channel) = NonNull::new(channel) else {
-        return then(-libc::ENOMEM);
+        return end_copy(&store, then, -libc::ENOMEM);
     };
-    store.metadata.is_copying.set(true);
     store.is_held.store(true, Release);
     let both = Rc::new(Both {
         left: Cell::new(2),
@@ -703,10 +706,9 @@ fn copy_in_turn(store: Arc<Store>, copy: CopyClusters, then: Then) {
             if let Some(requests) = Requests::known(channel) {
                 requests.release();
             }
-            store.metadata.is_copying.set(false);
             // SAFETY: it was allocated above, on this spdk_thread, and the call has ended.
             unsafe { sys::spdk_bs_free_io_channel(channel.as_ptr()) };
-            then(rc);
+            end_copy(&store, then, rc);
         }
     })));
     let begin = {
@@ -722,6 +724,16 @@ fn copy_in_turn(store: Arc<Store>, copy: CopyClusters, then: Then) {
     };
     // SAFETY: passed on; nothing ends before this.
     unsafe { visit_channels(store, |_, requests| requests.hold(), begin) };
+}
+
+/// Lets the next copy begin.
+fn end_copy(store: &Store, then: Then, rc: c_int) {
+    store.metadata.is_copying.set(false);
+    let next = store.metadata.copies.borrow_mut().pop_front();
+    then(rc);
+    if let Some(next) = next {
+        next();
+    }
 }
 
 fn release_others(store: &Store, requests: &Rc<Requests>) -> bool {
