@@ -242,7 +242,7 @@ impl<K: Complete<c_int>> Complete<c_int> for Io<K> {
     unsafe fn complete(arg: *mut c_void, rc: c_int) {
         // SAFETY: `submit` gave C the address of a request, which the operation keeps until it has ended.
         let request = unsafe { &*arg.cast::<Request>().cast_const() };
-        let requests = request.requests.clone();
+        let requests = &request.requests;
         requests.end();
         let was_alone = request.is_alone.get();
         if was_alone {
