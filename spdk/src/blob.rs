@@ -49,6 +49,7 @@ mod blobstore;
 mod block_device;
 mod bs_dev;
 mod callbacks;
+mod copies;
 mod device;
 mod dump;
 mod external;

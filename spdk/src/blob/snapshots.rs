@@ -4,10 +4,11 @@
 use std::ffi::c_void;
 
 use super::blobstore::{Blobstore, NewBlob};
+use super::copies::copy_clusters;
 use super::handle::{BlobObject, report};
 use super::id::BlobId;
 use super::remote::metadata;
-use super::store::{Then, called, context, copy_clusters};
+use super::store::{Then, called, context};
 use super::xattrs::{CXattrs, Xattrs};
 use crate::error::{At, Fault, Result};
 use crate::generated::blob::{BlobOpComplete, BlobOpWithIdComplete};

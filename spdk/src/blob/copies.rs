@@ -1,0 +1,192 @@
+//! What a blob gets of its parent, while no I/O is in the way.
+#![allow(unsafe_code)] // Visits channels, and calls what copies.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::ffi::c_int;
+use std::ptr::NonNull;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::{Acquire, Release};
+
+use super::requests::Requests;
+use super::store::{Store, Then, later};
+use crate::panic::guard;
+use crate::sys;
+
+/// What a store knows of them. All but the flag is the metadata thread's.
+#[derive(Default)]
+pub(super) struct Copies {
+    /// Whether the I/O of a channel that comes now waits.
+    is_held: AtomicBool,
+    is_going_on: Cell<bool>,
+    /// The next ones, in their order.
+    next: RefCell<VecDeque<Box<dyn FnOnce()>>>,
+}
+
+impl Store {
+    /// Whether the I/O on a new channel of the current spdk_thread waits until it is released.
+    pub(super) fn holds_new_channels(&self) -> bool {
+        let copies = self.copies();
+        copies.is_held.load(Acquire) || (self.is_home() && copies.is_going_on.get())
+    }
+}
+
+/// Has a blob get what it has of its parent: runs `copy`, which is given a channel, and what it has to call with the
+/// errno of that, negative, or 0. `then` gets it too.
+///
+/// SPDK copies one cluster after the other. It does not survive I/O beside that:
+///
+/// - For each cluster it gets in line behind the writes on its channel that wait for a cluster; but when it is its turn
+///   there, it takes the cluster for copied. The channel is that of all I/O of the metadata thread.
+/// - An unmap that began before, on any channel, takes the cluster away after it was copied. One that begins later leaves
+///   it alone.
+///
+/// So it begins when no I/O is in flight on the store, and that of the metadata thread waits for its end.
+///
+/// # Safety
+/// The store is loaded until `then` runs, and this is its metadata thread. `copy` begins at once, and uses the channel
+/// until it calls what it is given, once.
+pub(super) unsafe fn copy_clusters(
+    store: Arc<Store>,
+    copy: impl FnOnce(*mut sys::spdk_io_channel, Then) + 'static,
+    then: impl FnOnce(c_int) + 'static,
+) {
+    copy_in_turn(store, Box::new(copy), Box::new(then));
+}
+
+type CopyClusters = Box<dyn FnOnce(*mut sys::spdk_io_channel, Then)>;
+
+fn copy_in_turn(store: Arc<Store>, copy: CopyClusters, then: Then) {
+    if store.copies().is_going_on.replace(true) {
+        let next = store.clone();
+        let next = Box::new(move || copy_in_turn(next, copy, then));
+        return store.copies().next.borrow_mut().push_back(next);
+    }
+    // SAFETY: the store is loaded, and any spdk_thread may have a channel of it.
+    let channel = unsafe { sys::spdk_bs_alloc_io_channel(store.as_ptr()) };
+    let Some(channel) = NonNull::new(channel) else {
+        return end_copy(&store, then, -libc::ENOMEM);
+    };
+    store.copies().is_held.store(true, Release);
+    let both = Rc::new(Both {
+        left: Cell::new(2),
+        rc: Cell::new(0),
+        then: Cell::new(None),
+    });
+    both.then.set(Some(Box::new({
+        let store = store.clone();
+        move |rc| {
+            if let Some(requests) = Requests::known(channel) {
+                requests.release();
+            }
+            // SAFETY: it was allocated above, on this spdk_thread, and the call has ended.
+            unsafe { sys::spdk_bs_free_io_channel(channel.as_ptr()) };
+            end_copy(&store, then, rc);
+        }
+    })));
+    let begin = {
+        let store = store.clone();
+        move || {
+            let copied = both.clone();
+            copy(channel.as_ptr(), Box::new(move |rc| copied.end(rc)));
+            // It has begun: the other spdk_threads go on beside it.
+            store.copies().is_held.store(false, Release);
+            // SAFETY: the store is loaded until both have ended.
+            unsafe { visit_channels(store, release_others, move || both.end(0)) };
+        }
+    };
+    // SAFETY: passed on; nothing ends before this.
+    unsafe { visit_channels(store, |_, requests| requests.hold(), begin) };
+}
+
+/// Lets the next copy begin.
+fn end_copy(store: &Store, then: Then, rc: c_int) {
+    store.copies().is_going_on.set(false);
+    let next = store.copies().next.borrow_mut().pop_front();
+    then(rc);
+    if let Some(next) = next {
+        next();
+    }
+}
+
+fn release_others(store: &Store, requests: &Rc<Requests>) -> bool {
+    if !store.is_home() {
+        requests.release();
+    }
+    true
+}
+
+/// Runs `then`, with the first errno, when two things have ended.
+struct Both {
+    left: Cell<u32>,
+    rc: Cell<c_int>,
+    then: Cell<Option<Then>>,
+}
+
+impl Both {
+    fn end(&self, rc: c_int) {
+        if rc != 0 {
+            self.rc.set(rc);
+        }
+        self.left.set(self.left.get() - 1);
+        if self.left.get() == 0
+            && let Some(then) = self.then.take()
+        {
+            then(self.rc.get());
+        }
+    }
+}
+
+/// Visits the I/Os of a channel, on its spdk_thread; again in the next turn if it returns `false`.
+type VisitRequests = fn(&Store, &Rc<Requests>) -> bool;
+
+struct Visit {
+    store: Arc<Store>,
+    visit: VisitRequests,
+    /// For the metadata thread.
+    then: Box<dyn FnOnce()>,
+}
+
+/// Visits every channel of a store, one after the other; then runs `then`, later.
+///
+/// # Safety
+/// The store is loaded until then, and this is its metadata thread.
+unsafe fn visit_channels(store: Arc<Store>, visit: VisitRequests, then: impl FnOnce() + 'static) {
+    let bs = store.as_ptr().cast();
+    let then = Box::new(then);
+    let visit = Box::into_raw(Box::new(Visit { store, visit, then }));
+    // SAFETY: a store is an I/O device, by its address. The last function takes the visit back, after all others.
+    unsafe { sys::spdk_for_each_channel(bs, Some(on_channel), visit.cast(), Some(visited)) };
+}
+
+unsafe extern "C" fn on_channel(iter: *mut sys::spdk_io_channel_iter) {
+    // SAFETY: this is the function of `visit_channels`.
+    guard("visit of a channel", || unsafe { go_on_visiting(iter) });
+}
+
+/// # Safety
+/// The iteration is one of `visit_channels`, and waits for the current spdk_thread.
+unsafe fn go_on_visiting(iter: *mut sys::spdk_io_channel_iter) {
+    // SAFETY: as the caller says. The visit is there until the iteration ends, and `then` is left alone.
+    unsafe {
+        let visit = sys::spdk_io_channel_iter_get_ctx(iter).cast::<Visit>();
+        let (store, f) = (&(*visit).store, (*visit).visit);
+        let channel = NonNull::new(sys::spdk_io_channel_iter_get_channel(iter));
+        match channel.and_then(Requests::known) {
+            // SAFETY: nothing else lets the iteration go on.
+            Some(requests) if !f(store, &requests) => later(move || go_on_visiting(iter)),
+            _ => sys::spdk_for_each_channel_continue(iter, 0),
+        }
+    }
+}
+
+unsafe extern "C" fn visited(iter: *mut sys::spdk_io_channel_iter, _: c_int) {
+    guard("end of a visit of channels", || {
+        // SAFETY: from `into_raw` in `visit_channels`, taken back once.
+        let visit =
+            unsafe { Box::from_raw(sys::spdk_io_channel_iter_get_ctx(iter).cast::<Visit>()) };
+        (visit.then)();
+    });
+}
