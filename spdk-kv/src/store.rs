@@ -217,8 +217,11 @@ impl KvStore {
             self.flush().await?;
         }
         // Room is found first, so that what was accepted is not refused later.
-        let spare = if value.is_some() { 2 } else { 1 };
-        self.make_room(self.memory_bytes + bytes, spare).await?;
+        let bytes_then = self.memory_bytes + bytes;
+        match value {
+            Some(_) => self.make_room(bytes_then, 2).await?,
+            None => self.make_some_room(bytes_then).await?,
+        }
         let before = self.memory.insert(key.to_vec(), value.map(<[u8]>::to_vec));
         let before = before.map_or(0, |before| record_length(key, before.as_deref()) as u64);
         self.memory_bytes = self.memory_bytes + bytes - before;
@@ -305,10 +308,7 @@ impl KvStore {
         if self.memory.is_empty() {
             return Ok(());
         }
-        match self.make_room(self.memory_bytes, 1).await {
-            Err(Error::Full { .. }) => self.make_room(self.memory_bytes, 0).await?,
-            made => made?,
-        }
+        self.make_some_room(self.memory_bytes).await?;
         let records = self
             .memory
             .iter()
@@ -345,6 +345,14 @@ impl KvStore {
             }
         }
         Ok(())
+    }
+
+    /// [`KvStore::make_room`] with a segment kept free, or with none if that is too much.
+    async fn make_some_room(&mut self, bytes: u64) -> Result<()> {
+        match self.make_room(bytes, 1).await {
+            Err(Error::Full { .. }) => self.make_room(bytes, 0).await,
+            made => made,
+        }
     }
 
     /// Has the active segment have room for a batch of so many bytes of records, with so many segments kept free for
@@ -394,11 +402,15 @@ impl KvStore {
                     free: free.saturating_sub(kept),
                 });
             }
-            if may_clean {
-                Box::pin(self.clean_oldest()).await?;
-            }
             passes = passes.saturating_sub(1);
-            cleans = may_clean && self.is_half_stale();
+            if may_clean {
+                match Box::pin(self.clean_oldest()).await {
+                    // What the oldest has is too large to be moved now, as long as it is not deleted.
+                    Err(Error::Full { .. }) => passes = 0,
+                    cleaned => cleaned?,
+                }
+            }
+            cleans = may_clean && passes > 0 && self.is_half_stale();
         }
     }
 
