@@ -241,7 +241,7 @@ const _: unsafe extern "C" fn(
 ) -> c_int = sys::spdk_bdev_writev_blocks_ext;
 
 impl BdevDesc {
-    /// C reads it, unless a method refuses.
+    /// C reads it, unless a method refuses; another one may refuse a call without metadata.
     ///
     /// Wraps `spdk_bdev_writev_blocks_ext`.
     ///
@@ -276,6 +276,9 @@ impl BdevDesc {
             rt::check_len(rt::total_len(bufs), num_blocks, self.block_size()?)?;
             if let Some(metadata) = &metadata {
                 rt::check_len(metadata.len() as u64, num_blocks, self.md_size()?)?;
+            }
+            if metadata.is_none() {
+                self.no_md()?;
             }
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
             // keeps `desc`, `ch`, `iov`, `opts` and `metadata` until then.
