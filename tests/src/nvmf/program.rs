@@ -1,6 +1,7 @@
 //! SPDK's own programs, as hosts of a target.
 
 use std::fs;
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 
 use spdk::nvmf::NvmfAddress;
@@ -25,6 +26,15 @@ impl Program {
     /// If it is not there.
     pub fn start(name: &str, arguments: &[&str]) -> Program {
         let path = nvmf_tgt().with_file_name(name);
+        Self::start_at(&path, arguments)
+    }
+
+    /// Starts the program in a file.
+    ///
+    /// # Panics
+    ///
+    /// If it is not there.
+    pub fn start_at(path: &Path, arguments: &[&str]) -> Program {
         assert!(path.is_file(), "{} is not there", path.display());
         let log = NamedTempFile::new().expect("a temporary file");
         let out = || log.reopen().expect("another descriptor of the log");
@@ -36,7 +46,7 @@ impl Program {
             .stderr(out());
         let child = dies_with_us(&mut command).spawn();
         Program {
-            name: name.to_owned(),
+            name: path.display().to_string(),
             child: child.expect("it starts"),
             log,
         }

@@ -5,6 +5,7 @@
 
 mod admin;
 mod bdev;
+mod blobcli;
 mod data;
 mod hotplug;
 mod identify;

@@ -18,12 +18,20 @@ const PCI_ID: &str = "1b36 0010";
 const BUSYBOX: [&str; 2] = ["/bin/busybox", "/usr/bin/busybox"];
 /// Where the test program is.
 const TESTS: &str = "/pcie";
+/// Where the tests look for SPDK's program.
+const BLOBCLI: &str = "/blobcli";
+
+/// What runs in the machine, and takes shared libraries there.
+pub(super) struct Programs<'a> {
+    pub(super) tests: &'a Path,
+    pub(super) blobcli: &'a Path,
+}
 
 /// Writes it to `path`.
 pub(super) fn write(
     path: &Path,
     kernel: &Kernel,
-    program: &Path,
+    programs: &Programs<'_>,
     arguments: &[String],
 ) -> Result<()> {
     let context = || format!("cannot write {}", path.display());
@@ -31,9 +39,12 @@ pub(super) fn write(
     let mut archive = Archive::new(BufWriter::new(file));
     let busybox = BUSYBOX.iter().map(Path::new).find(|path| path.exists());
     let busybox = busybox.context("there is no busybox")?;
-    let tests = stripped(program, &path.with_extension("program"))?;
-    let _ = std::fs::remove_file(path.with_extension("program"));
-    let mut shared = libraries(program)?;
+    let scratch = path.with_extension("program");
+    let tests = stripped(programs.tests, &scratch)?;
+    let blobcli = stripped(programs.blobcli, &scratch)?;
+    let _ = std::fs::remove_file(scratch);
+    let mut shared = libraries(programs.tests)?;
+    shared.extend(libraries(programs.blobcli)?);
     shared.extend(libraries(busybox)?);
     shared.sort();
     shared.dedup();
@@ -42,6 +53,7 @@ pub(super) fn write(
         ("/init".into(), init(kernel, arguments).into_bytes()),
         ("/bin/busybox".into(), read(busybox)?),
         (TESTS.into(), tests),
+        (BLOBCLI.into(), blobcli),
     ];
     for library in shared {
         let bytes = read(&library)?;

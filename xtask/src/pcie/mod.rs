@@ -51,12 +51,11 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let folder = built.target.join("e2e-pcie");
     let files = Files::create(&folder)?;
     disks::create(&files.disks)?;
-    guest::write(
-        &files.initramfs,
-        &kernel,
-        &built.program,
-        &options.arguments,
-    )?;
+    let programs = guest::Programs {
+        tests: &built.program,
+        blobcli: &program::blobcli()?,
+    };
+    guest::write(&files.initramfs, &kernel, &programs, &options.arguments)?;
     step.done(&format!("{}", folder.display()));
 
     let step = Step::begin(3, 3, "machine");

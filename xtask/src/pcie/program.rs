@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
-use crate::run;
+use crate::{find, run};
 
 /// The test target: that of `tests/tests/pcie`.
 const TARGET: &str = "pcie";
@@ -40,6 +40,22 @@ pub(super) fn build() -> Result<Built> {
     let target = program.ancestors().nth(3);
     let target = target.context("cargo's tests are in no folder")?.to_owned();
     Ok(Built { program, target })
+}
+
+/// Where an SPDK has `blobcli`: installed, or in the tree that built it.
+const BLOBCLI: [&str; 2] = ["bin/blobcli", "build/examples/blobcli"];
+
+/// SPDK's `blobcli`, of the SPDK that the tests are linked with.
+pub(super) fn blobcli() -> Result<PathBuf> {
+    let prefix = find::find()?.prefix;
+    let mut places = BLOBCLI.iter().map(|place| prefix.join(place));
+    places.find(|path| path.is_file()).with_context(|| {
+        format!(
+            "the SPDK at {} has no blobcli (looked for {}); SPDK builds it with its examples",
+            prefix.display(),
+            BLOBCLI.join(", ")
+        )
+    })
 }
 
 /// A copy of a program without what a debugger reads, which is most of it.
