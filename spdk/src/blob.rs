@@ -51,6 +51,7 @@ mod bs_dev;
 mod callbacks;
 mod copies;
 mod device;
+mod domain;
 mod dump;
 mod external;
 mod handle;

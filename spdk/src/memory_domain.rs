@@ -16,11 +16,11 @@ use crate::call::call;
 use crate::channel::{IoChannel, IoChannelObject};
 use crate::errno::Errno;
 use crate::error::{At, Describe, Fault, Result};
-use crate::handle::{Handle, Hold, Object, Subject};
+use crate::handle::{AtHome, Handle, Hold, Object, Subject};
 use crate::io_id::BdevIo;
 use crate::iobuf;
 use crate::iovecs::check_len;
-use crate::local::{Caller, begin};
+use crate::local::{Caller, Home, begin};
 use crate::op::{bdev_rc, op};
 use crate::panic::guard;
 use crate::sys;
@@ -160,20 +160,80 @@ impl fmt::Debug for MemoryDomain {
     }
 }
 
-/// What the context of an I/O's domain points to.
+/// What an I/O keeps of its domain.
+pub(crate) struct Used {
+    domain: Hold<MemoryDomainObject>,
+    /// What the context points to that C gives back.
+    of_io: Box<Use>,
+}
+
 struct Use {
     memory: Rc<dyn DomainMemory>,
     context: usize,
 }
 
-type IoVecs = SmallVec<[sys::iovec; 4]>;
+impl MemoryDomain {
+    /// For an I/O with this context.
+    pub(crate) fn used(&self, context: usize, caller: Caller<'_>) -> Result<Used, Fault> {
+        let domain = self.0.hold(caller)?;
+        let of_io = Box::new(Use {
+            memory: domain.extra().memory.clone(),
+            context,
+        });
+        Ok(Used { domain, of_io })
+    }
+}
+
+impl AtHome for Used {
+    fn home(&self) -> Home {
+        self.domain.home()
+    }
+}
+
+impl Used {
+    pub(crate) fn domain(&self) -> *mut sys::spdk_memory_domain {
+        self.domain.as_ptr()
+    }
+
+    /// It is there as long as `self` is.
+    pub(crate) fn context(&mut self) -> *mut c_void {
+        ptr::from_mut::<Use>(&mut self.of_io).cast()
+    }
+}
+
+pub(crate) type IoVecs = SmallVec<[sys::iovec; 4]>;
+
+/// Some ranges as SPDK takes them.
+pub(crate) fn iovs(ranges: &[DomainRange]) -> Result<IoVecs, Fault> {
+    if ranges.is_empty() {
+        return Err(Fault::invalid("a vectored operation needs a range"));
+    }
+    let iovs = ranges.iter().map(|range| {
+        let DomainRange { address, len } = *range;
+        if address == 0 || len == 0 || address.checked_add(len).is_none() {
+            return Err(Fault::invalid(format!(
+                "{len} bytes at address {address:#x} are no part of the memory of a domain"
+            )));
+        }
+        Ok(sys::iovec {
+            iov_base: ptr::without_provenance_mut(address),
+            iov_len: len as _,
+        })
+    });
+    iovs.collect()
+}
+
+/// How many bytes they are.
+pub(crate) fn size_of(iovs: &[sys::iovec]) -> u64 {
+    let sizes = iovs.iter().map(|iov| iov.iov_len as u64);
+    sizes.fold(0, u64::saturating_add)
+}
 
 /// What an I/O keeps for SPDK.
 type Held = (
     Hold<BdevDescObject>,
     Hold<IoChannelObject>,
-    Hold<MemoryDomainObject>,
-    Box<Use>,
+    Used,
     IoVecs,
     sys::spdk_bdev_ext_io_opts,
 );
@@ -320,21 +380,12 @@ impl BdevDesc {
         let start = move |caller: Caller<'_>| {
             self.shows_metadata()?;
             let iovs = transfers.iovs()?;
-            check_len(
-                iovs.iter().map(|iov| iov.iov_len as u64).sum(),
-                num_blocks,
-                self.block_size_of()?,
-            )?;
-            let domain = transfers.domain.0.hold(caller)?;
-            let of_io = Box::new(Use {
-                memory: domain.extra().memory.clone(),
-                context: transfers.context,
-            });
+            check_len(size_of(&iovs), num_blocks, self.block_size_of()?)?;
+            let used = transfers.domain.used(transfers.context, caller)?;
             let held: Held = (
                 self.handle().hold(caller)?,
                 self.channel(ch, caller)?,
-                domain,
-                of_io,
+                used,
                 iovs,
                 transfers.opts.to_c(),
             );
@@ -344,10 +395,10 @@ impl BdevDesc {
             // by `on_pull` and `on_push` only, since the domain translates nothing.
             Ok(unsafe {
                 op::<BdevIoDone, _, _>(
-                    move |(desc, ch, domain, of_io, iovs, opts): &mut Held, done, arg| {
+                    move |(desc, ch, used, iovs, opts): &mut Held, done, arg| {
                         let (desc, ch) = (desc.as_ptr(), ch.as_ptr());
-                        opts.memory_domain = domain.as_ptr();
-                        opts.memory_domain_ctx = ptr::from_mut::<Use>(of_io).cast();
+                        opts.memory_domain = used.domain();
+                        opts.memory_domain_ctx = used.context();
                         let count = c_int::try_from(iovs.len()).unwrap_or(c_int::MAX);
                         let iovs = iovs.as_mut_ptr();
                         let rc = submit(
@@ -375,36 +426,18 @@ impl BdevDesc {
 impl Transfers<'_> {
     /// The ranges as SPDK takes them.
     fn iovs(&self) -> Result<IoVecs, Fault> {
-        let most = iobuf::pools()
-            .map_err(|_| Fault::invalid("SPDK has no buffers by which the data could go"))?
-            .large_size as usize;
-        if self.ranges.is_empty() {
-            return Err(Fault::invalid("a vectored operation needs a range"));
-        }
-        let mut total = 0_usize;
-        for range in self.ranges {
-            let DomainRange { address, len } = *range;
-            if address == 0 || len == 0 || address.checked_add(len).is_none() {
-                return Err(Fault::invalid(format!(
-                    "{len} bytes at address {address:#x} are no part of the memory of a domain"
-                )));
-            }
-            total = total.saturating_add(len);
-        }
+        let pools = iobuf::pools()
+            .map_err(|_| Fault::invalid("SPDK has no buffers by which the data could go"))?;
+        let most = u64::from(pools.large_size);
+        let iovs = iovs(self.ranges)?;
+        let total = size_of(&iovs);
         // SPDK 26.01's accel framework does not look how large its buffers are.
         if total > most {
             return Err(Fault::invalid(format!(
                 "{total} bytes of a memory domain go by a buffer of SPDK's, which has {most}"
             )));
         }
-        Ok(self
-            .ranges
-            .iter()
-            .map(|range| sys::iovec {
-                iov_base: ptr::without_provenance_mut(range.address),
-                iov_len: range.len as _,
-            })
-            .collect())
+        Ok(iovs)
     }
 }
 

@@ -5,6 +5,8 @@
 //! (`another_thread`).
 #![allow(missing_docs)]
 
+mod blobs;
+
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::mem;
