@@ -39,6 +39,9 @@ pub enum Error {
     /// There is one already.
     #[error("there is a snapshot {0:?} already")]
     SnapshotExists(String),
+    /// The spdk_thread that the store was opened on has ended.
+    #[error("the spdk_thread of the store has ended")]
+    Ended,
     /// The device or the blobstore failed.
     #[error(transparent)]
     Spdk(#[from] spdk::Error),

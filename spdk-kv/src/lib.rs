@@ -4,7 +4,9 @@
 #![forbid(unsafe_code)]
 
 mod batch;
+mod calls;
 mod error;
+mod log;
 mod segment;
 mod store;
 

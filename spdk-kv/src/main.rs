@@ -36,7 +36,7 @@ struct Args {
     command: Command,
 }
 
-#[derive(Subcommand, Clone)]
+#[derive(Subcommand)]
 enum Command {
     /// Makes an empty store; what is there is lost
     Init {
@@ -44,8 +44,28 @@ enum Command {
         #[arg(long, default_value_t = 64)]
         mib: u64,
     },
+    /// Reads the other commands from stdin, one a line, and answers each with a line
+    Shell,
+    #[command(flatten)]
+    Call(Call),
+}
+
+/// A line of the shell.
+#[derive(Parser)]
+#[command(multicall = true)]
+struct Line {
+    #[command(subcommand)]
+    call: Call,
+}
+
+#[derive(Subcommand)]
+enum Call {
     /// Gives a key a value
-    Put { key: String, value: String },
+    Put {
+        key: String,
+        /// To the end of the line, in the shell
+        value: String,
+    },
     /// Prints the value of a key
     Get {
         key: String,
@@ -62,7 +82,12 @@ enum Command {
         from: String,
         /// The key to stop before
         to: Option<String>,
+        /// All of this snapshot
+        #[arg(long, conflicts_with_all = ["from", "to"])]
+        snapshot: Option<String>,
     },
+    /// Makes durable what the shell has put and deleted; the other commands do that at their end
+    Sync,
     /// Keeps the store as it is under a name
     Snapshot { name: String },
     /// Prints the names of the snapshots
@@ -71,9 +96,6 @@ enum Command {
     DeleteSnapshot { name: String },
     /// Prints how full it is
     Stats,
-    /// Reads commands from stdin: `put KEY VALUE`, `get KEY`, `delete KEY`, `scan`, `sync`, `snapshot NAME`, `read NAME`,
-    /// `delete-snapshot NAME`, `stats`; and answers each with a line
-    Shell,
 }
 
 const FILE: &str = "File0";
@@ -131,53 +153,24 @@ fn run(args: Args) -> Result<ExitCode, Failure> {
 }
 
 async fn perform(bdev: &str, command: Command) -> spdk_kv::Result<ExitCode> {
-    if let Command::Init { .. } = command {
-        KvStore::create(bdev, CLUSTER).await?.close().await?;
-        return Ok(ExitCode::SUCCESS);
-    }
-    let mut store = KvStore::open(bdev).await?;
+    let store = match command {
+        Command::Init { .. } => KvStore::create(bdev, CLUSTER).await?,
+        _ => KvStore::open(bdev).await?,
+    };
     let mut code = ExitCode::SUCCESS;
     match command {
         Command::Init { .. } => {}
-        Command::Put { key, value } => store.put(key.as_bytes(), value.as_bytes()).await?,
-        Command::Delete { key } => store.delete(key.as_bytes()).await?,
-        Command::Get { key, snapshot } => {
-            let value = match snapshot {
-                Some(name) => {
-                    store
-                        .open_snapshot(&name)
-                        .await?
-                        .get(key.as_bytes())
-                        .await?
-                }
-                None => store.get(key.as_bytes()).await?,
-            };
-            match value {
-                Some(value) => println!("{}", text(&value)),
-                None => code = ExitCode::FAILURE,
-            }
-        }
-        Command::Scan { from, to } => {
-            let to = to.as_deref().map(str::as_bytes);
-            for (key, value) in store.scan(from.as_bytes(), to).await? {
-                println!("{}\t{}", text(&key), text(&value));
-            }
-        }
-        Command::Snapshot { name } => store.snapshot(&name).await?,
-        Command::Snapshots => store.snapshots().for_each(|name| println!("{name}")),
-        Command::DeleteSnapshot { name } => store.delete_snapshot(&name).await?,
-        Command::Stats => println!("{:#?}", store.stats()?),
-        Command::Shell => shell(&mut store).await,
+        Command::Shell => shell(&store).await,
+        Command::Call(call) => match answer(&store, call).await? {
+            Some(lines) => lines.iter().for_each(|line| println!("{line}")),
+            None => code = ExitCode::FAILURE,
+        },
     }
     store.close().await?;
     Ok(code)
 }
 
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
-
-async fn shell(store: &mut KvStore) {
+async fn shell(store: &KvStore) {
     let (sender, mut lines) = mpsc::unbounded();
     // Reading blocks, and SPDK's threads must not.
     std::thread::spawn(move || {
@@ -188,55 +181,65 @@ async fn shell(store: &mut KvStore) {
         }
     });
     while let Some(line) = lines.next().await {
-        let answer = match answer(store, &line).await {
-            Ok(answer) => answer,
-            Err(error) => format!("error: {error}"),
+        let said = match Line::try_parse_from(line.splitn(3, ' ')) {
+            Ok(line) => match answer(store, line.call).await {
+                Ok(Some(lines)) => format!("ok {}", lines.join(" ")),
+                Ok(None) => "none".to_owned(),
+                Err(error) => format!("error: {error}"),
+            },
+            // The first line has it.
+            Err(error) => error.to_string(),
         };
+        let said = said.lines().next().unwrap_or_default().trim_end();
         // As one write: who reads it may count on what it says.
-        if io::stdout()
-            .write_all(format!("{answer}\n").as_bytes())
-            .is_err()
-        {
+        let said = format!("{said}\n");
+        if io::stdout().write_all(said.as_bytes()).is_err() {
             return;
         }
     }
 }
 
-async fn answer(store: &mut KvStore, line: &str) -> spdk_kv::Result<String> {
-    let mut words = line.splitn(3, ' ');
-    let mut word = || words.next().unwrap_or_default();
-    let ok = || "ok".to_owned();
-    let list = |pairs: Vec<(Vec<u8>, Vec<u8>)>| {
-        let pairs = pairs
-            .iter()
-            .map(|(key, value)| format!("{}={}", text(key), text(value)));
-        format!("ok {}", pairs.collect::<Vec<_>>().join(" "))
-    };
-    Ok(match (word(), word(), word()) {
-        ("put", key, value) => store
-            .put(key.as_bytes(), value.as_bytes())
-            .await
-            .map(|()| ok())?,
-        ("delete", key, _) => store.delete(key.as_bytes()).await.map(|()| ok())?,
-        ("get", key, _) => match store.get(key.as_bytes()).await? {
-            Some(value) => format!("ok {}", text(&value)),
-            None => "none".to_owned(),
-        },
-        ("scan", from, _) => list(store.scan(from.as_bytes(), None).await?),
-        ("sync", ..) => store.sync().await.map(|()| ok())?,
-        ("snapshot", name, _) => store.snapshot(name).await.map(|()| ok())?,
-        ("delete-snapshot", name, _) => store.delete_snapshot(name).await.map(|()| ok())?,
-        ("snapshots", ..) => format!("ok {}", store.snapshots().collect::<Vec<_>>().join(" ")),
-        ("read", name, _) => {
-            let snapshot = store.open_snapshot(name).await?;
-            let mut pairs = Vec::new();
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// The lines that answer it; `None` if there is nothing of that key.
+async fn answer(store: &KvStore, call: Call) -> spdk_kv::Result<Option<Vec<String>>> {
+    let pair = |(key, value): (Vec<u8>, Vec<u8>)| format!("{}={}", text(&key), text(&value));
+    let mut lines = Vec::new();
+    match call {
+        Call::Put { key, value } => store.put(key.as_bytes(), value.as_bytes()).await?,
+        Call::Delete { key } => store.delete(key.as_bytes()).await?,
+        Call::Get { key, snapshot } => {
+            let value = match snapshot {
+                Some(name) => {
+                    let snapshot = store.open_snapshot(&name).await?;
+                    snapshot.get(key.as_bytes()).await?
+                }
+                None => store.get(key.as_bytes()).await?,
+            };
+            return Ok(value.map(|value| vec![text(&value)]));
+        }
+        Call::Scan {
+            snapshot: Some(name),
+            ..
+        } => {
+            let snapshot = store.open_snapshot(&name).await?;
             for key in snapshot.keys() {
                 let value = snapshot.get(key).await?;
-                pairs.extend(value.map(|value| (key.clone(), value)));
+                lines.extend(value.map(|value| pair((key.clone(), value))));
             }
-            list(pairs)
         }
-        ("stats", ..) => format!("ok {:?}", store.stats()?),
-        (other, ..) => format!("error: {other:?} is no command"),
-    })
+        Call::Scan { from, to, .. } => {
+            let to = to.as_deref().map(str::as_bytes);
+            let found = store.scan(from.as_bytes(), to).await?;
+            lines.extend(found.into_iter().map(pair));
+        }
+        Call::Sync => store.sync().await?,
+        Call::Snapshot { name } => store.snapshot(&name).await?,
+        Call::Snapshots => lines = store.snapshots().await?,
+        Call::DeleteSnapshot { name } => store.delete_snapshot(&name).await?,
+        Call::Stats => lines.push(format!("{:?}", store.stats().await?)),
+    }
+    Ok(Some(lines))
 }

@@ -19,22 +19,25 @@ const SEGMENTS: &str = "kv.segments";
 /// How many numbers of segments an attribute has, at most: it fits in a page.
 const NUMBERS: usize = 256;
 
+/// Its records, and where it ends.
+pub(crate) type Batch = (Vec<Record>, u64);
+
 /// An open segment.
 pub(crate) struct Segment {
     pub(crate) number: u64,
-    salt: u64,
+    pub(crate) salt: u64,
     pub(crate) blob: Blob,
     /// In clusters.
     pub(crate) clusters: u64,
     /// How many bytes of it are batches.
     pub(crate) used: u64,
+    /// Whether it counts for snapshots only.
+    pub(crate) is_stale: bool,
 }
 
 /// What a blob is.
 pub(crate) enum Part {
     Segment(Segment),
-    /// One that only snapshots need.
-    Stale(Segment),
     /// The segments of a snapshot, which has a name.
     Snapshot(String, BTreeSet<u64>),
 }
@@ -43,7 +46,10 @@ impl Segment {
     /// Makes one.
     pub(crate) async fn create(store: &Blobstore, number: u64, clusters: u64) -> Result<Self> {
         let salt = fastrand::u64(..);
-        let xattrs = attributes(number, salt);
+        let xattrs = Xattrs::from([
+            (NUMBER.to_owned(), number.to_le_bytes().to_vec()),
+            (SALT.to_owned(), salt.to_le_bytes().to_vec()),
+        ]);
         // All of it belongs to the store from now on: a write does not find it full.
         let opts = BlobOpts::new().num_clusters(clusters).xattrs(xattrs);
         let id = store.create_blob(Some(&opts)).await?;
@@ -53,6 +59,7 @@ impl Segment {
             blob: store.open_blob(id, None).await?,
             clusters,
             used: 0,
+            is_stale: false,
         })
     }
 
@@ -65,10 +72,6 @@ impl Segment {
     /// The room for batches, in bytes.
     pub(crate) fn room(&self, store: &Blobstore) -> u64 {
         self.clusters * store.cluster_size() - self.used
-    }
-
-    pub(crate) fn salt(&self) -> u64 {
-        self.salt
     }
 
     /// Writes a batch behind the others.
@@ -89,10 +92,8 @@ impl Segment {
     /// Reads bytes of any place.
     async fn read(&self, ch: &IoChannel, offset: u64, length: u64) -> Result<Vec<u8>> {
         let unit = u64::from(self.blob.io_unit_size());
-        let (mut at, end) = (
-            offset / unit * unit,
-            (offset + length).next_multiple_of(unit),
-        );
+        let end = (offset + length).next_multiple_of(unit);
+        let mut at = offset / unit * unit;
         let mut bytes = Vec::with_capacity((end - at) as usize);
         while at < end {
             let mut buf = DmaBuf::alloc((end - at).min(CHUNK) as usize, 4096)?;
@@ -118,13 +119,9 @@ impl Segment {
         }
     }
 
-    /// Reads the batch at this place, and returns what is behind it. There is none behind the last one, and one that was
+    /// Reads the batch at this place. There is none behind the last one, and one that was
     /// cut by a loss of power is none.
-    pub(crate) async fn batch(
-        &self,
-        ch: &IoChannel,
-        at: u64,
-    ) -> Result<Option<(Vec<Record>, u64)>> {
+    pub(crate) async fn batch(&self, ch: &IoChannel, at: u64) -> Result<Option<Batch>> {
         let size = self.blob.size()?;
         let unit = u64::from(self.blob.io_unit_size());
         if at + unit > size {
@@ -144,13 +141,6 @@ impl Segment {
     }
 }
 
-fn attributes(number: u64, salt: u64) -> Xattrs {
-    Xattrs::from([
-        (NUMBER.to_owned(), number.to_le_bytes().to_vec()),
-        (SALT.to_owned(), salt.to_le_bytes().to_vec()),
-    ])
-}
-
 /// Opens a blob.
 pub(crate) async fn open(store: &Blobstore, id: BlobId) -> Result<Part> {
     let blob = store.open_blob(id, None).await?;
@@ -160,27 +150,20 @@ pub(crate) async fn open(store: &Blobstore, id: BlobId) -> Result<Part> {
         Some(u64::from_le_bytes(bytes.as_slice().try_into().ok()?))
     };
     match (number(NUMBER), number(SALT), xattrs.get(SNAPSHOT)) {
-        (Some(number), Some(salt), None) => {
-            let segment = Segment {
-                number,
-                salt,
-                clusters: blob.info().await?.num_clusters,
-                blob,
-                used: 0,
-            };
-            Ok(match xattrs.contains_key(STALE) {
-                true => Part::Stale(segment),
-                false => Part::Segment(segment),
-            })
-        }
+        (Some(number), Some(salt), None) => Ok(Part::Segment(Segment {
+            number,
+            salt,
+            clusters: blob.info().await?.num_clusters,
+            blob,
+            used: 0,
+            is_stale: xattrs.contains_key(STALE),
+        })),
         (None, None, Some(name)) => {
             let name = String::from_utf8(name.clone()).map_err(|_| Error::Foreign(id))?;
             let lists = xattrs.iter().filter(|(key, _)| key.starts_with(SEGMENTS));
             let numbers = lists.flat_map(|(_, list)| list.as_chunks().0);
-            Ok(Part::Snapshot(
-                name,
-                numbers.map(|bytes| u64::from_le_bytes(*bytes)).collect(),
-            ))
+            let numbers = numbers.map(|bytes| u64::from_le_bytes(*bytes));
+            Ok(Part::Snapshot(name, numbers.collect()))
         }
         _ => Err(Error::Foreign(id)),
     }
@@ -197,7 +180,6 @@ pub(crate) async fn snapshot(
     for (place, list) in numbers.chunks(NUMBERS).enumerate() {
         xattrs.insert(format!("{SEGMENTS}.{place}"), list.concat());
     }
-    Ok(store
-        .create_blob(Some(&BlobOpts::new().xattrs(xattrs)))
-        .await?)
+    let opts = BlobOpts::new().xattrs(xattrs);
+    Ok(store.create_blob(Some(&opts)).await?)
 }

@@ -115,7 +115,7 @@ fn settle(possible: Vec<Model>, asked: &[String], said: &[String]) -> Result<Vec
         ));
     }
     for (asked, said) in asked.iter().zip(said).skip(2) {
-        if let Some(name) = asked.strip_prefix("read ") {
+        if let Some(name) = asked.strip_prefix("scan --snapshot=") {
             let read = pairs(said);
             fitting.retain(|model| match model.snapshots.get(name) {
                 None => said.starts_with("error: there is no snapshot"),
@@ -149,9 +149,15 @@ fn the_store_survives() {
         let wrong = |wrong: String| -> ! {
             panic!("{}, round {round}: {wrong}", settings::replay(seed));
         };
-        let mut commands: Vec<String> = ["scan", "snapshots", "read s0", "read s1", "read s2"]
-            .map(String::from)
-            .into();
+        let mut commands: Vec<String> = [
+            "scan",
+            "snapshots",
+            "scan --snapshot=s0",
+            "scan --snapshot=s1",
+            "scan --snapshot=s2",
+        ]
+        .map(String::from)
+        .into();
         let first = commands.len();
         for number in 0..COMMANDS {
             commands.push(possible[0].command(&mut random, round * COMMANDS + number));
