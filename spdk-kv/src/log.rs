@@ -5,7 +5,7 @@ use std::mem;
 use std::ops::Bound;
 
 use futures_util::TryStreamExt;
-use spdk::blob::{BlobId, Blobstore, BsOpts, BsType};
+use spdk::blob::{BlobId, Blobstore};
 use spdk::{Errno, IoChannel};
 
 use crate::batch::{BATCH_HEADER, Damage, encode, record_length};
@@ -54,10 +54,6 @@ pub(crate) struct Store {
     blobs: Blobstore,
 }
 
-fn opts() -> BsOpts {
-    BsOpts::new().bstype(BsType::new("spdk-kv").expect("it is short"))
-}
-
 impl Log {
     /// Reads a segment, whose records are newer than those before.
     async fn add(&mut self, ch: &IoChannel, mut segment: Segment) -> Result<()> {
@@ -99,12 +95,8 @@ impl Log {
 }
 
 impl Store {
-    pub(crate) async fn create(bdev: &str, cluster_size: u32) -> Result<Self> {
-        let opts = opts().cluster_size(cluster_size);
-        Self::of(Blobstore::init(bdev, Some(&opts)).await?)
-    }
-
-    fn of(blobs: Blobstore) -> Result<Self> {
+    /// An empty one.
+    pub(crate) fn of(blobs: Blobstore) -> Result<Self> {
         Ok(Store {
             ch: blobs.alloc_io_channel()?,
             log: Log::default(),
@@ -118,8 +110,9 @@ impl Store {
         })
     }
 
-    pub(crate) async fn open(bdev: &str) -> Result<Self> {
-        let mut this = Self::of(Blobstore::load(bdev, Some(&opts())).await?)?;
+    /// What a blobstore has.
+    pub(crate) async fn open(blobs: Blobstore) -> Result<Self> {
+        let mut this = Self::of(blobs)?;
         let mut segments = BTreeMap::new();
         let ids: Vec<BlobId> = this.blobs.blobs().try_collect().await?;
         for id in ids {

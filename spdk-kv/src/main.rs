@@ -10,6 +10,7 @@ use clap::{Parser, Subcommand};
 use futures_channel::mpsc;
 use futures_util::StreamExt;
 use serde_json::json;
+use spdk::blob::Blobstore;
 use spdk::{LogLevel, SpdkApp};
 use spdk_kv::KvStore;
 
@@ -153,9 +154,10 @@ fn run(args: Args) -> Result<ExitCode, Failure> {
 }
 
 async fn perform(bdev: &str, command: Command) -> spdk_kv::Result<ExitCode> {
+    let opts = KvStore::options().cluster_size(CLUSTER);
     let store = match command {
-        Command::Init { .. } => KvStore::create(bdev, CLUSTER).await?,
-        _ => KvStore::open(bdev).await?,
+        Command::Init { .. } => KvStore::create(Blobstore::init(bdev, Some(&opts)).await?)?,
+        _ => KvStore::open(Blobstore::load(bdev, Some(&opts)).await?).await?,
     };
     let mut code = ExitCode::SUCCESS;
     match command {

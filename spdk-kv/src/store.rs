@@ -3,6 +3,7 @@
 use std::ops::Bound;
 
 use spdk::IoChannel;
+use spdk::blob::{Blobstore, BlockDevice, BsOpts, BsType};
 
 use crate::calls::Calls;
 use crate::error::{Error, Result};
@@ -38,25 +39,27 @@ pub struct Stats {
 }
 
 impl KvStore {
-    /// Makes an empty store on a bdev. What was on that is lost.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`Blobstore::init`](spdk::blob::Blobstore::init).
-    pub async fn create(bdev: &str, cluster_size: u32) -> Result<Self> {
-        Ok(KvStore(Calls::of(
-            Store::create(bdev, cluster_size).await?,
-        )?))
+    /// With these a blobstore is made and loaded, so that one is not taken that is for something else.
+    pub fn options() -> BsOpts {
+        BsOpts::new().bstype(BsType::new("spdk-kv").expect("it is short"))
     }
 
-    /// Opens the store that a bdev has, after a crash too.
+    /// Makes a store on a blobstore without blobs.
     ///
     /// # Errors
     ///
-    /// Those of [`Blobstore::load`](spdk::blob::Blobstore::load); `ENXIO` if the blobstore of the bdev is for something
-    /// else.
-    pub async fn open(bdev: &str) -> Result<Self> {
-        Ok(KvStore(Calls::of(Store::open(bdev).await?)?))
+    /// Those of [`Blobstore::alloc_io_channel`].
+    pub fn create(blobs: Blobstore) -> Result<Self> {
+        Ok(KvStore(Calls::of(Store::of(blobs)?)?))
+    }
+
+    /// Opens the store that a blobstore has, after a crash too. Writes to its device must be durable when they have ended.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Foreign`], and those of the blobstore.
+    pub async fn open(blobs: Blobstore) -> Result<Self> {
+        Ok(KvStore(Calls::of(Store::open(blobs).await?)?))
     }
 
     /// Gives a key a value. It is durable after [`KvStore::sync`].
@@ -143,7 +146,7 @@ impl KvStore {
     /// # Errors
     ///
     /// [`Error::SnapshotExists`], and those of [`KvStore::sync`] and of
-    /// [`Blobstore::create_blob`](spdk::blob::Blobstore::create_blob).
+    /// [`Blobstore::create_blob`].
     pub async fn snapshot(&self, name: &str) -> Result<()> {
         let name = name.to_owned();
         self.0.call(async |store| store.snapshot(name).await).await
@@ -154,7 +157,7 @@ impl KvStore {
     ///
     /// # Errors
     ///
-    /// [`Error::NoSnapshot`], and those of [`Blobstore::delete_blob`](spdk::blob::Blobstore::delete_blob).
+    /// [`Error::NoSnapshot`], and those of [`Blobstore::delete_blob`].
     pub async fn delete_snapshot(&self, name: &str) -> Result<()> {
         let name = name.to_owned();
         let delete = async |store: &mut Store| store.delete_snapshot(name).await;
@@ -196,7 +199,7 @@ impl KvStore {
     ///
     /// # Errors
     ///
-    /// Those of [`KvStore::sync`] and of [`Blobstore::unload`](spdk::blob::Blobstore::unload): `EBUSY` as long as a snapshot
+    /// Those of [`KvStore::sync`] and of [`Blobstore::unload`]: `EBUSY` as long as a snapshot
     /// is open, or read.
     pub async fn close(self) -> Result<()> {
         self.0.end().await?.close().await

@@ -5,12 +5,22 @@ use std::collections::BTreeMap;
 use std::pin::pin;
 
 use spdk::Bdev;
+use spdk::blob::Blobstore;
 use spdk_kv::{Error, KvStore};
 use spdk_tests::poll_once;
 use spdk_tests::random::Random;
 use spdk_tests::stress::settings;
 
 type Map = BTreeMap<Vec<u8>, Vec<u8>>;
+
+async fn create() -> spdk_kv::Result<KvStore> {
+    let opts = KvStore::options().cluster_size(16384);
+    KvStore::create(Blobstore::init("M", Some(&opts)).await?)
+}
+
+async fn open() -> spdk_kv::Result<KvStore> {
+    KvStore::open(Blobstore::load("M", Some(&KvStore::options())).await?).await
+}
 
 async fn all(store: &KvStore) -> spdk_kv::Result<Map> {
     Ok(store.scan(b"", None).await?.into_iter().collect())
@@ -62,7 +72,7 @@ async fn call(drops: bool) -> spdk_kv::Result<(KvStore, Map)> {
     let seed = settings::seed();
     println!("{}", settings::replay(seed));
     let mut random = Random::new(seed);
-    let mut store = KvStore::create("M", 16384).await?;
+    let mut store = create().await?;
     let mut map = Map::new();
     let mut kept: Option<Map> = None;
     let (mut full, mut dropped) = (0, 0);
@@ -123,7 +133,7 @@ async fn call(drops: bool) -> spdk_kv::Result<(KvStore, Map)> {
                     continue;
                 }
                 store.close().await?;
-                store = KvStore::open("M").await?;
+                store = open().await?;
                 assert!(all(&store).await? == map, "call {number}");
             }
             _ => match kept.take() {
@@ -162,7 +172,7 @@ async fn call(drops: bool) -> spdk_kv::Result<(KvStore, Map)> {
 /// Fails if bytes that have changed on the device are returned, or a tail that was cut keeps the store from being opened.
 #[spdk::test(bdevs(bdev_malloc_create(name = "M", num_blocks = 16384, block_size = 512)))]
 async fn damage_is_seen() -> spdk_kv::Result<()> {
-    let store = KvStore::create("M", 16384).await?;
+    let store = create().await?;
     store.put(b"first", b"a value that is written").await?;
     store.sync().await?;
     store.put(b"second", &[b'S'; 2000]).await?;
@@ -181,7 +191,7 @@ async fn damage_is_seen() -> spdk_kv::Result<()> {
     buf[100] ^= 1;
     desc.write(&ch, &buf, at * 512).await?;
     drop((ch, desc));
-    let store = KvStore::open("M").await?;
+    let store = open().await?;
     assert_eq!(store.get(b"second").await?, None);
     assert_eq!(
         store.get(b"first").await?.as_deref(),

@@ -36,6 +36,10 @@ struct State {
     failing: Option<(u64, u64)>,
     /// Whether reads fail.
     fails_reads: bool,
+    /// The number of a read that fails.
+    failing_read: Option<u64>,
+    /// Whether the cache is flushed by the end of each write.
+    writes_through: bool,
     /// Whether I/O is held back.
     is_held: bool,
     is_degraded: bool,
@@ -105,6 +109,11 @@ impl Memory {
         self.lock().fails_reads = value;
     }
 
+    /// Has a read fail: the one after so many others.
+    pub fn fail_read(&self, after: u64) {
+        self.lock().failing_read = Some(self.reads() + after);
+    }
+
     /// Keeps all I/O in flight, or lets it go on.
     pub fn hold(&self, value: bool) {
         self.lock().is_held = value;
@@ -123,6 +132,12 @@ impl Memory {
     /// From now on writes are in a volatile cache until a flush.
     pub fn cache_writes(&self) {
         self.lock().cache = Some(BTreeMap::new());
+    }
+
+    /// From now on a write is durable when it has ended, and while it is in flight it is in a volatile cache.
+    pub fn write_through(&self) {
+        self.cache_writes();
+        self.lock().writes_through = true;
     }
 
     /// Makes what was written durable.
@@ -209,6 +224,20 @@ impl Memory {
         }
     }
 
+    async fn write_bytes(&self, block: u64, bytes: &[u8]) -> Result<(), Errno> {
+        if self.lock().writes_through {
+            self.write_turn()?;
+            self.store(block, bytes);
+            self.turn().await;
+            self.flush();
+            return Ok(());
+        }
+        self.turn().await;
+        self.write_turn()?;
+        self.store(block, bytes);
+        Ok(())
+    }
+
     fn store(&self, block: u64, bytes: &[u8]) {
         let mut state = self.lock();
         match &mut state.cache {
@@ -270,9 +299,9 @@ impl BlockDevice for Memory {
 
     async fn read(&self, _: &Channel, block: u64, into: &mut ReadInto) -> Result<(), Errno> {
         self.turn().await;
-        self.0.reads.fetch_add(1, Relaxed);
+        let number = self.0.reads.fetch_add(1, Relaxed);
         let state = self.lock();
-        if state.fails_reads {
+        if state.fails_reads || state.failing_read == Some(number) {
             return Err(Errno::EIO);
         }
         let size = self.0.block_size;
@@ -288,19 +317,14 @@ impl BlockDevice for Memory {
     }
 
     async fn write(&self, _: &Channel, block: u64, from: &WriteFrom) -> Result<(), Errno> {
-        self.turn().await;
-        self.write_turn()?;
         let mut bytes = vec![0; from.len()];
         from.copy_to(0, &mut bytes).map_err(|_| Errno::EIO)?;
-        self.store(block, &bytes);
-        Ok(())
+        self.write_bytes(block, &bytes).await
     }
 
     async fn write_zeroes(&self, _: &Channel, block: u64, num_blocks: u64) -> Result<(), Errno> {
-        self.turn().await;
-        self.write_turn()?;
-        self.store(block, &vec![0; num_blocks as usize * self.0.block_size]);
-        Ok(())
+        let bytes = vec![0; num_blocks as usize * self.0.block_size];
+        self.write_bytes(block, &bytes).await
     }
 
     async fn unmap(&self, channel: &Channel, block: u64, num_blocks: u64) -> Result<(), Errno> {
