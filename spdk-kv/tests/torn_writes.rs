@@ -1,6 +1,4 @@
 //! The store after a loss of power on a device that has written only some blocks of what was in flight.
-//!
-//! With a batch that is taken whatever the checksums of its records say, `a_batch_is_whole_or_not_there` failed.
 #![allow(missing_docs)]
 
 use std::collections::BTreeMap;

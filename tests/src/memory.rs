@@ -36,8 +36,6 @@ struct State {
     failing: Option<(u64, u64)>,
     /// Whether reads fail.
     fails_reads: bool,
-    /// The number of a read that fails.
-    failing_read: Option<u64>,
     /// Whether the cache is flushed by the end of each write.
     writes_through: bool,
     /// Whether I/O is held back.
@@ -107,11 +105,6 @@ impl Memory {
     /// Has reads fail, or not any more.
     pub fn fail_reads(&self, value: bool) {
         self.lock().fails_reads = value;
-    }
-
-    /// Has a read fail: the one after so many others.
-    pub fn fail_read(&self, after: u64) {
-        self.lock().failing_read = Some(self.reads() + after);
     }
 
     /// Keeps all I/O in flight, or lets it go on.
@@ -299,9 +292,9 @@ impl BlockDevice for Memory {
 
     async fn read(&self, _: &Channel, block: u64, into: &mut ReadInto) -> Result<(), Errno> {
         self.turn().await;
-        let number = self.0.reads.fetch_add(1, Relaxed);
+        self.0.reads.fetch_add(1, Relaxed);
         let state = self.lock();
-        if state.fails_reads || state.failing_read == Some(number) {
+        if state.fails_reads {
             return Err(Errno::EIO);
         }
         let size = self.0.block_size;

@@ -13,7 +13,7 @@ use crate::{
     CLUSTER, UNIT, assert_errno, buffer, check, file, new_blob, new_file, of, opts, write,
 };
 
-async fn ids(store: &Blobstore) -> spdk::Result<Vec<BlobId>> {
+pub(crate) async fn ids(store: &Blobstore) -> spdk::Result<Vec<BlobId>> {
     let (mut blobs, mut ids) = (store.blobs(), Vec::new());
     while let Some(id) = blobs.next().await {
         ids.push(id?);
@@ -120,22 +120,22 @@ async fn what_comes_after_a_drop_waits_for_it() -> spdk::Result<()> {
     Ok(())
 }
 
-type Call<'a> = Pin<Box<dyn Future<Output = spdk::Result<()>> + 'a>>;
+pub(crate) type Call<'a> = Pin<Box<dyn Future<Output = spdk::Result<()>> + 'a>>;
 
 /// What calls are made on.
-struct Parts {
-    store: Blobstore,
-    blob: Blob,
+pub(crate) struct Parts {
+    pub(crate) store: Blobstore,
+    pub(crate) blob: Blob,
     ch: IoChannel,
     /// A clone of `snapshot`, which is not open.
-    other: BlobId,
-    snapshot: BlobId,
+    pub(crate) other: BlobId,
+    pub(crate) snapshot: BlobId,
     one: DmaBuf,
     two: [DmaBuf; 2],
 }
 
 impl Parts {
-    async fn new(store: Blobstore) -> spdk::Result<Self> {
+    pub(crate) async fn new(store: Blobstore) -> spdk::Result<Self> {
         let (blob, other) = (
             new_blob(&store, &of(2)).await?,
             new_blob(&store, &of(1)).await?,
@@ -157,10 +157,10 @@ impl Parts {
     }
 }
 
-const CALLS: usize = 20;
+pub(crate) const CALLS: usize = 20;
 
 /// The call of this number.
-fn call(number: usize, parts: &mut Parts) -> Call<'_> {
+pub(crate) fn call(number: usize, parts: &mut Parts) -> Call<'_> {
     let Parts {
         store,
         blob,

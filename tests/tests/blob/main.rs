@@ -2,6 +2,7 @@
 #![allow(missing_docs)]
 
 mod data;
+mod each_call;
 mod external;
 mod faults;
 mod life;
