@@ -3,7 +3,7 @@
 use std::ops::Bound;
 
 use spdk::IoChannel;
-use spdk::blob::{Blobstore, BlockDevice, BsOpts, BsType};
+use spdk::blob::{Blobstore, BsOpts, BsType};
 
 use crate::calls::Calls;
 use crate::error::{Error, Result};

@@ -115,8 +115,8 @@ impl Blobstore {
     ///
     /// # Errors
     ///
-    /// `EILSEQ`: the bdev has no blobstore, or a damaged one. `ENXIO`: the store is not of the type in `opts`. And
-    /// those of [`Blobstore::init`].
+    /// `EILSEQ`: the bdev has no blobstore, or a damaged one, or its super block could not be read, which SPDK does not
+    /// tell apart. `ENXIO`: the store is not of the type in `opts`. And those of [`Blobstore::init`].
     ///
     /// # Cancellation, thread
     ///
