@@ -53,6 +53,7 @@ mod driver;
 mod events;
 mod features;
 mod hotplug;
+mod link;
 mod manage;
 mod namespace;
 mod poller;
@@ -61,8 +62,11 @@ mod qpair;
 mod qpair_group;
 mod queue;
 mod raw;
+mod remote;
+mod seats;
 mod sgl;
 mod transport_id;
+mod view;
 
 pub use crate::dhchap::{DhchapDigest, DhchapGroup};
 pub use crate::generated::nvme::*;
@@ -80,6 +84,7 @@ pub use manage::{
 };
 pub use namespace::NvmeNamespace;
 pub use qpair::{NvmeQpair, NvmeQpairOpts, QueuePriority};
+pub use remote::NvmeRemote;
 pub use transport_id::{AddressFamily, TransportId, TransportType};
 
 /// What generated code uses.

@@ -60,6 +60,9 @@ pub unsafe trait Callback: 'static {
     /// Whether the task that waits may be polled inside the callback, where it may do what an
     /// application's callback may.
     const RESUMES: bool = false;
+    /// Whether C may call back on another spdk_thread, so that the callback has to know whose operation it is:
+    /// [`Complete::home`] tells.
+    const IS_SENT_HOME: bool = false;
     /// What [`Submitted::Done`] means; a callback type without it is not used with that answer.
     fn done() -> Option<Self::Raw> {
         None
@@ -80,6 +83,15 @@ pub trait Complete<Raw>: sealed::Sealed + 'static {
     /// one day.
     #[doc(hidden)]
     unsafe fn wait(arg: *mut c_void, waiters: &Waiters);
+
+    /// The spdk_thread of the operation, where it is to be completed. On any OS thread.
+    ///
+    /// # Safety
+    /// As for [`complete`], except for the spdk_thread; and it is a [`Callback::IS_SENT_HOME`].
+    #[doc(hidden)]
+    unsafe fn home(_: *mut c_void) -> *mut sys::spdk_thread {
+        unreachable!("C calls back where the operation is at home");
+    }
 }
 
 pub(crate) mod sealed {
@@ -241,6 +253,14 @@ where
         let slot = unsafe { Shared::<C, H, S, F, T>::from_arg(arg) };
         slot.wait_among(waiters);
     }
+
+    unsafe fn home(arg: *mut c_void) -> *mut sys::spdk_thread {
+        const { assert!(C::IS_SENT_HOME) };
+        let slot = arg.cast::<Slot<C, H, S, F, T>>();
+        // SAFETY: `arg` is the slot; C's share keeps it allocated. The field was written before C was called, and is
+        // not as long as C has it.
+        unsafe { (*(&raw const (*slot).home).cast::<MaybeUninit<_>>()).assume_init_read() }
+    }
 }
 
 /// Ends an operation. Called by the functions that [`Callback::of`] returns.
@@ -323,6 +343,10 @@ where
     fn submit(self) -> bool {
         let slot = self.slot();
         slot.state.set(State::Submitting);
+        if C::IS_SENT_HOME {
+            // SAFETY: C does not have the operation yet, and nobody else reads it in this state.
+            unsafe { (*slot.home.get()).write(current_thread()) };
+        }
         // SAFETY: `held` and `submit` are initialised until the operation ends. In `Submitting`
         // nobody else reaches them: a callback inside the call leaves them alone (`Inline`).
         let said = unsafe {

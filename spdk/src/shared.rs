@@ -189,6 +189,15 @@ impl Shared {
         all.iter().flatten().cloned().collect()
     }
 
+    /// That of an spdk_thread.
+    #[cfg(feature = "nvme")]
+    #[cold]
+    pub(crate) fn of(thread: *mut sys::spdk_thread) -> Option<Arc<Shared>> {
+        let all = Self::all();
+        all.into_iter()
+            .find(|shared| shared.lock_thread().0 == thread)
+    }
+
     pub(crate) fn register(self: &Arc<Self>) -> u32 {
         let mut all = SHARED.write().unwrap_or_else(PoisonError::into_inner);
         let index = all.iter().position(Option::is_none).unwrap_or(all.len());

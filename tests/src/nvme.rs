@@ -4,8 +4,10 @@ use std::future::Future;
 use std::ops::Range;
 use std::rc::Rc;
 
-use spdk::nvme::{NvmeController, NvmeCtrlrOpts, NvmeNamespace, NvmeQpair, TransportId};
-use spdk::{DmaBuf, Result};
+use spdk::nvme::{
+    NvmeController, NvmeCtrlrOpts, NvmeNamespace, NvmeQpair, NvmeRemote, TransportId,
+};
+use spdk::{DmaBuf, Result, SpdkAppBuilder};
 
 use crate::nvmf::disk::{Bystanders, SPAN_BLOCKS, assert_is, buffer, filled};
 use crate::nvmf::{Target, log};
@@ -23,10 +25,23 @@ where
     B: FnOnce(Rc<Target>) -> F,
     F: Future<Output = Bystanders> + 'static,
 {
+    beside_target_in(spdk::__testing::builder(), body);
+}
+
+/// The same in an application that is made so.
+///
+/// # Panics
+///
+/// As for [`beside_target`].
+pub fn beside_target_in<B, F>(app: SpdkAppBuilder, body: B)
+where
+    B: FnOnce(Rc<Target>) -> F,
+    F: Future<Output = Bystanders> + 'static,
+{
     log::keep();
     let target = Rc::new(Target::start());
     let body = body(target.clone());
-    let bystanders = spdk::__testing::builder().block_on(async { Ok(body.await) });
+    let bystanders = app.block_on(async { Ok(body.await) });
     let bystanders = bystanders.unwrap_or_else(|error| panic!("no orderly end: {error}"));
     bystanders.check();
     bystanders.assert_last();
@@ -81,10 +96,7 @@ impl Link {
     ///
     /// As for [`NvmeNamespace::read`].
     pub async fn read(&self, buf: &mut DmaBuf, span: u64) -> Result<()> {
-        let blocks = SPAN_BLOCKS as u32;
-        self.ns
-            .read(&self.qpair, buf, span * SPAN_BLOCKS, blocks)
-            .await
+        read(&self.ns, &self.qpair, buf, span).await
     }
 
     /// Writes one span.
@@ -93,10 +105,7 @@ impl Link {
     ///
     /// As for [`NvmeNamespace::write`].
     pub async fn write(&self, buf: &DmaBuf, span: u64) -> Result<()> {
-        let blocks = SPAN_BLOCKS as u32;
-        self.ns
-            .write(&self.qpair, buf, span * SPAN_BLOCKS, blocks)
-            .await
+        write(&self.ns, &self.qpair, buf, span).await
     }
 
     /// Writes the pattern of a generation to some spans.
@@ -123,4 +132,72 @@ impl Link {
         let detached = self.controller.detach().await;
         detached.expect("it is of this spdk_thread");
     }
+}
+
+/// What another spdk_thread has of a controller: a queue pair and the first namespace.
+#[derive(Debug)]
+pub struct Far {
+    /// The queue pair.
+    pub qpair: NvmeQpair,
+    /// The namespace.
+    pub ns: NvmeNamespace,
+}
+
+impl Far {
+    /// Has both of them on the current spdk_thread.
+    ///
+    /// # Errors
+    ///
+    /// As for [`NvmeRemote::alloc_io_qpair`] and [`NvmeRemote::namespace`].
+    pub async fn of(remote: &NvmeRemote) -> Result<Far> {
+        let qpair = remote.alloc_io_qpair(None).await?;
+        let ns = remote.namespace(1).await?;
+        let ns = ns.expect("the target has namespace 1");
+        Ok(Far { qpair, ns })
+    }
+
+    /// Reads one span.
+    ///
+    /// # Errors
+    ///
+    /// As for [`NvmeNamespace::read`].
+    pub async fn read(&self, buf: &mut DmaBuf, span: u64) -> Result<()> {
+        read(&self.ns, &self.qpair, buf, span).await
+    }
+
+    /// Writes one span.
+    ///
+    /// # Errors
+    ///
+    /// As for [`NvmeNamespace::write`].
+    pub async fn write(&self, buf: &DmaBuf, span: u64) -> Result<()> {
+        write(&self.ns, &self.qpair, buf, span).await
+    }
+
+    /// Writes the pattern of a generation to some spans.
+    pub async fn prepare(&self, spans: Range<u64>, generation: u64) {
+        for span in spans {
+            let buf = filled(span, generation);
+            self.write(&buf, span).await.expect("the target runs");
+        }
+    }
+
+    /// Reads some spans and compares every byte with the pattern of a generation.
+    pub async fn verify(&self, spans: Range<u64>, generation: u64) {
+        for span in spans {
+            let mut buf = buffer();
+            self.read(&mut buf, span).await.expect("the target runs");
+            assert_is(&buf, span, generation);
+        }
+    }
+}
+
+async fn read(ns: &NvmeNamespace, qpair: &NvmeQpair, buf: &mut DmaBuf, span: u64) -> Result<()> {
+    ns.read(qpair, buf, span * SPAN_BLOCKS, SPAN_BLOCKS as u32)
+        .await
+}
+
+async fn write(ns: &NvmeNamespace, qpair: &NvmeQpair, buf: &DmaBuf, span: u64) -> Result<()> {
+    ns.write(qpair, buf, span * SPAN_BLOCKS, SPAN_BLOCKS as u32)
+        .await
 }

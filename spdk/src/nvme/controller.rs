@@ -9,9 +9,10 @@ use super::controller_opts::NvmeCtrlrOpts;
 use super::driver::{self, Driver};
 use super::namespace::NvmeNamespace;
 use super::qpair::{NvmeQpair, NvmeQpairObject, NvmeQpairOpts};
-use super::qpair_group;
 use super::queue::{Queue, Subject as QueueSubject};
+use super::remote::NvmeRemote;
 use super::transport_id::TransportId;
+use super::view::Side;
 use crate::error::{At, Describe, Fault, Gone, Result};
 use crate::handle::{AtHome, Handle, Hold, Object, Subject};
 use crate::local::{Caller, Home, begin};
@@ -31,7 +32,7 @@ use crate::{Errno, sys};
 ///
 /// `!Send` and `!Sync`: it belongs to the spdk_thread that connected it, and so do its namespaces and queue
 /// pairs. On another one its methods return [`ErrorKind::WrongThread`](crate::ErrorKind::WrongThread), and a
-/// drop is done at home.
+/// drop is done at home. [`NvmeController::remote`] is for others, which then have queue pairs of their own.
 #[doc(alias = "spdk_nvme_ctrlr")]
 pub struct NvmeController(Handle<NvmeControllerObject>);
 
@@ -41,31 +42,52 @@ pub enum NvmeControllerObject {}
 
 #[doc(hidden)]
 pub struct ControllerExtra {
-    driver: Rc<Driver>,
+    side: Side,
 }
 
 impl ControllerExtra {
+    pub(super) fn new(side: Side) -> Self {
+        ControllerExtra { side }
+    }
+
+    /// The controller, as this spdk_thread has it.
+    #[inline]
+    pub(super) fn side(&self) -> &Side {
+        &self.side
+    }
+
+    /// What looks after it, for an [`NvmeController`].
     pub(super) fn driver(&self) -> &Rc<Driver> {
-        &self.driver
+        match &self.side {
+            Side::Home(driver) => driver,
+            Side::Away(_) => unreachable!("an `NvmeController` is at home"),
+        }
     }
 }
 
-// SAFETY: the driver detaches it in one of its next steps, and uses nothing of `Extra` but itself.
+// SAFETY: the driver detaches it in one of its next steps, or has the seat back, which is a share of it, and uses nothing
+// of `Extra` but itself.
 unsafe impl Object for NvmeControllerObject {
     type C = sys::spdk_nvme_ctrlr;
     type Extra = ControllerExtra;
     const NAME: &'static str = "NvmeController";
 
     unsafe fn release(_: NonNull<Self::C>, extra: &Self::Extra) {
-        extra.driver.leave();
+        match &extra.side {
+            Side::Home(driver) => driver.leave(),
+            Side::Away(view) => view.leave(),
+        }
     }
 
     fn abort_operations(object: Hold<Self>, _: &mut Vec<*const ()>) {
-        object.extra().driver.give_up();
+        // On another spdk_thread its queue pairs are asked, which are all that it has there.
+        if let Side::Home(driver) = &object.extra().side {
+            driver.give_up();
+        }
     }
 
     fn label(extra: &Self::Extra) -> String {
-        format!("NVMe controller {}", extra.driver.trid())
+        format!("NVMe controller {}", extra.side.trid())
     }
 }
 
@@ -132,10 +154,11 @@ impl NvmeController {
         ctrlr: NonNull<sys::spdk_nvme_ctrlr>,
         driver: Rc<Driver>,
     ) -> Result<Self, Fault> {
+        let extra = ControllerExtra::new(Side::Home(driver.clone()));
         // SAFETY: passed on.
-        Ok(NvmeController(unsafe {
-            Handle::adopt(ctrlr, ControllerExtra { driver })
-        }?))
+        let handle = unsafe { Handle::adopt(ctrlr, extra) }?;
+        driver.set_handle(handle.downgrade());
+        Ok(NvmeController(handle))
     }
 
     /// Resets the controller; or connects it again, when the connection was gone.
@@ -192,12 +215,12 @@ impl NvmeController {
             let wrong = format!("{trid} is no path to the same subsystem");
             return Err(Fault::invalid(wrong).at(at));
         }
-        self.0.extra().driver.set_path(trid.clone());
+        self.0.extra().driver().set_path(trid.clone());
         self.wait_for_reset(at).await
     }
 
     async fn wait_for_reset(&self, at: At<'_>) -> Result<()> {
-        match self.0.extra().driver.reset().await {
+        match self.0.extra().driver().reset().await {
             Ok(true) => Ok(()),
             Ok(false) => Err(Fault::not_connected().at(at)),
             // Without an answer its driver has ended.
@@ -220,7 +243,7 @@ impl NvmeController {
     pub async fn detach(self) -> Result<()> {
         let at = |fault: Fault, this: &Self| fault.at(At::new("spdk_nvme_detach_async", this));
         begin(|caller| self.0.get(caller)).map_err(|fault| at(fault, &self))?;
-        let end = self.0.extra().driver.wait_for_end();
+        let end = self.0.extra().driver().wait_for_end();
         drop(self);
         // Without an answer its driver is gone, and the controller with it.
         let _ = end.await;
@@ -276,28 +299,25 @@ impl NvmeController {
     #[doc(alias = "spdk_nvme_poll_group_add")]
     pub async fn alloc_io_qpair(&self, opts: Option<&NvmeQpairOpts>) -> Result<NvmeQpair> {
         let at = At::new("spdk_nvme_ctrlr_alloc_io_qpair", self);
-        let start = |caller: Caller<'_>| {
-            let ctrlr = self.0.hold(caller)?;
-            NvmeQpair::begin(ctrlr, opts.copied().unwrap_or_default())
-        };
-        let (qpair, connected) = begin(start).map_err(|fault| fault.at(at))?;
-        match connected.await {
-            Ok(true) => Ok(qpair),
-            _ => Err(Fault::not_connected().at(at)),
-        }
+        NvmeQpair::alloc(&self.0, opts, at).await
+    }
+
+    /// The controller for other spdk_threads, which get queue pairs of their own.
+    pub fn remote(&self) -> NvmeRemote {
+        NvmeRemote::of(self.0.extra().driver().link().clone())
     }
 
     /// Where it is, after the last [`NvmeController::failover`].
     #[doc(alias = "spdk_nvme_ctrlr_get_transport_id")]
     pub fn transport_id(&self) -> TransportId {
-        self.0.extra().driver.trid()
+        self.0.extra().driver().trid()
     }
 
     /// Whether the connection is gone: what is in flight has ended, or ends, with an error, and other
     /// commands are refused.
     #[doc(alias = "spdk_nvme_ctrlr_is_failed")]
     pub fn has_failed(&self) -> bool {
-        self.0.extra().driver.has_failed()
+        self.0.extra().driver().has_failed()
     }
 
     /// The C object, for calls that this crate does not wrap; null when it is gone.
@@ -311,12 +331,12 @@ impl NvmeController {
         qpair: &NvmeQpair,
         caller: Caller<'_>,
     ) -> Result<Hold<NvmeQpairObject>, Fault> {
-        qpair.hold_of(&self.0.extra().driver, caller)
+        qpair.hold_of(self.0.as_ptr(), caller)
     }
 
     /// The one place that SPDK has for the write of a boot partition.
     pub(super) fn claim_boot(&self) -> Result<BootClaim, Fault> {
-        let driver = &self.0.extra().driver;
+        let driver = self.0.extra().driver();
         match driver.boot_claim().replace(true) {
             true => Err(Fault::errno(Errno::EALREADY)),
             false => Ok(BootClaim(driver.clone())),
@@ -325,8 +345,8 @@ impl NvmeController {
 
     /// Keeps queue pairs away while blocks change their size.
     pub(super) fn claim_format(&self) -> Result<FormatClaim, Fault> {
-        let driver = &self.0.extra().driver;
-        match driver.is_resetting() || qpair_group::has_members_of(driver) {
+        let driver = self.0.extra().driver();
+        match driver.is_resetting() || driver.has_qpairs() {
             true => Err(Fault::errno(Errno::EBUSY)),
             false if driver.is_formatting().replace(true) => Err(Fault::errno(Errno::EBUSY)),
             false => Ok(FormatClaim(driver.clone())),
@@ -337,7 +357,7 @@ impl NvmeController {
     #[doc(hidden)]
     pub fn hold_admin(&self, caller: Caller<'_>) -> Result<AdminHold, Fault> {
         let hold = self.0.hold(caller)?;
-        let commands = hold.extra().driver.commands();
+        let commands = hold.extra().driver().commands();
         commands.set(commands.get() + 1);
         Ok(AdminHold(hold))
     }
@@ -347,6 +367,11 @@ impl NvmeController {
 pub(super) struct FormatClaim(Rc<Driver>);
 
 impl FormatClaim {
+    /// Ready when all spdk_threads know of it, with whether they have no queue pair.
+    pub(super) fn is_alone(&self) -> oneshot::AsyncReceiver<bool> {
+        self.0.seats().ask()
+    }
+
     /// Resets the controller, before there are queue pairs again.
     pub(super) fn reset(&self) -> oneshot::AsyncReceiver<bool> {
         self.0.reset()
@@ -381,7 +406,7 @@ impl AdminHold {
 
 impl Drop for AdminHold {
     fn drop(&mut self) {
-        let commands = self.0.extra().driver.commands();
+        let commands = self.0.extra().driver().commands();
         commands.set(commands.get() - 1);
     }
 }
@@ -394,11 +419,11 @@ impl AtHome for AdminHold {
 
 impl Queue for AdminHold {
     fn waiters(&self) -> &Waiters {
-        self.0.extra().driver.waiters()
+        self.0.extra().driver().waiters()
     }
 
     fn commands(&self) -> usize {
-        self.0.extra().driver.commands().get()
+        self.0.extra().driver().commands().get()
     }
 }
 

@@ -15,7 +15,7 @@
 //! goes on, since SPDK cannot end it, and the controller that it gives is detached.
 #![allow(unsafe_code)] // Passes an address as the context of a connect, and polls C objects.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::ffi::c_void;
 use std::ptr::{self, NonNull};
 use std::rc::Rc;
@@ -23,16 +23,20 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use super::controller::NvmeController;
+use super::controller::{NvmeController, NvmeControllerObject};
 use super::controller_opts::Ready;
 use super::events::{self, NvmeEvent};
 use super::hotplug;
+use super::link::Link;
 use super::poller::{Drive, Step, drive};
 use super::qpair_group;
+use super::seats::{Seats, Status};
 use super::transport_id::{TransportId, TransportType};
+use super::view::Side;
 use crate::dhchap::Key;
 use crate::error::Fault;
 use crate::events::{EventHub, emit};
+use crate::handle::{Handle, WeakHandle};
 use crate::ticks;
 use crate::waiters::Waiters;
 use crate::{Errno, shutdown, sys};
@@ -84,7 +88,10 @@ type Answer = Result<NvmeController, Fault>;
 
 pub(super) struct Driver {
     phase: Cell<Phase>,
-    trid: RefCell<TransportId>,
+    /// What other spdk_threads have of it, and which of them have queue pairs or namespaces.
+    link: Arc<Link>,
+    seats: Seats,
+    handle: OnceCell<WeakHandle<NvmeControllerObject>>,
     /// Where the next reset connects it, if elsewhere.
     next_path: Cell<Option<TransportId>>,
     /// Until the connect has ended.
@@ -122,6 +129,8 @@ pub(super) struct Driver {
     resetters: RefCell<Vec<oneshot::Sender<bool>>>,
     /// Whether no handle is left, which a reset does not look at.
     is_left: Cell<bool>,
+    /// When the spdk_threads that are called back are not waited for any longer; `None` if they are not.
+    recall_limit: Cell<Option<Instant>>,
     events: EventHub<NvmeEvent>,
     /// Who waits for the end.
     leavers: RefCell<Vec<oneshot::Sender<()>>>,
@@ -143,8 +152,14 @@ pub(super) fn connect(
     let driver = Driver::new(trid.clone(), opts.keys, Phase::Starting)?;
     driver.request.replace(Some(Box::new(request)));
     driver.asked.set(Some(tx));
-    drive(Rc::new(driver), c"spdk-rs nvme")?;
+    drive(driver, c"spdk-rs nvme")?;
     Ok(rx)
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        self.link.end();
+    }
 }
 
 unsafe extern "C" fn on_attach(
@@ -162,6 +177,9 @@ unsafe extern "C" fn on_attach(
 
 impl Drive for Driver {
     fn step(this: &Rc<Self>) -> Step {
+        if !this.seats.is_empty() {
+            this.seats.tell(this.status(), this.ctrlr());
+        }
         match this.phase.get() {
             Phase::Starting => this.start(),
             Phase::Connecting(ctx) => this.go_on_connecting(ctx),
@@ -178,15 +196,17 @@ impl Drive for Driver {
 }
 
 impl Driver {
-    fn new(trid: TransportId, keys: Vec<Key>, phase: Phase) -> Result<Driver, Fault> {
+    fn new(trid: TransportId, keys: Vec<Key>, phase: Phase) -> Result<Rc<Driver>, Fault> {
         let hz = ticks::ticks_hz().map_err(|_| Fault::not_initialised())?;
         #[cfg(spdk_has_spdk_nvme_scan_attached)]
         let removal_period = hz / 1000 * REMOVAL_PERIOD.as_millis() as u64;
         let is_local = trid.transport() == TransportType::Pcie;
-        Ok(Driver {
+        let driver = Rc::new(Driver {
             is_local,
             phase: Cell::new(phase),
-            trid: RefCell::new(trid),
+            link: Link::new(trid, is_local)?,
+            seats: Seats::new(),
+            handle: OnceCell::new(),
             next_path: Cell::new(None),
             request: RefCell::new(None),
             asked: Cell::new(None),
@@ -208,9 +228,12 @@ impl Driver {
             resets: Cell::new(0),
             resetters: RefCell::default(),
             is_left: Cell::new(false),
+            recall_limit: Cell::new(None),
             events: EventHub::new(),
             leavers: RefCell::default(),
-        })
+        });
+        driver.link.lead_to(&driver);
+        Ok(driver)
     }
 
     /// Begins to look after a controller that was attached on the current spdk_thread.
@@ -226,11 +249,7 @@ impl Driver {
         trid: &TransportId,
         is_of_another: bool,
     ) -> Result<Rc<Driver>, Fault> {
-        let driver = Rc::new(Driver::new(
-            trid.clone(),
-            Vec::new(),
-            Phase::Leaving(ctrlr),
-        )?);
+        let driver = Driver::new(trid.clone(), Vec::new(), Phase::Leaving(ctrlr))?;
         drive(driver.clone(), c"spdk-rs nvme")?;
         if !is_of_another {
             // SAFETY: passed on; the step that has the first look at it is one of the next polls.
@@ -245,9 +264,9 @@ impl Driver {
         self.phase.set(Phase::Up(ctrlr));
         // SAFETY: passed on.
         unsafe { self.expect_answers(ctrlr) };
-        // SAFETY: this driver detaches it, and has the hub and the flag until then.
+        // SAFETY: this driver detaches it, and has the link and the flag until then.
         unsafe {
-            events::register(ctrlr, &self.events);
+            events::register(ctrlr, &self.link);
             hotplug::tell_of_removal(ctrlr, &self.is_removed);
         }
     }
@@ -361,6 +380,13 @@ impl Driver {
             qpair_group::look();
             return Step::Busy;
         }
+        if self.is_left.get() {
+            if self.seats.is_empty() {
+                self.phase.set(Phase::Leaving(ctrlr));
+                return Step::Busy;
+            }
+            self.wait_for_seats();
+        }
         if self.is_given_up.get() {
             match self.is_local && !self.has_failed.get() {
                 // It may still write to memory, until it is reset.
@@ -372,8 +398,7 @@ impl Driver {
             let was_told = self.has_told_removal.replace(true);
             self.fail(ctrlr);
             if !was_told {
-                // SAFETY: the hub is that of this driver, on its spdk_thread.
-                unsafe { emit(self.events.arg(), NvmeEvent::Removed) };
+                self.tell(NvmeEvent::Removed);
             }
         }
         if self.has_failed.get() {
@@ -427,8 +452,8 @@ impl Driver {
     fn begin_reset(&self, ctrlr: NonNull<sys::spdk_nvme_ctrlr>) -> Step {
         self.waiters.go_on();
         let is_quiet = match self.is_local {
-            true => qpair_group::are_quiet(self),
-            false => !qpair_group::has_members_of(self),
+            true => qpair_group::are_quiet(|side| self.is(side)) && self.seats.are_quiet(),
+            false => !self.has_qpairs() && self.seats.are_gone(),
         };
         if !is_quiet {
             return Step::Busy; // they are disconnected in this state, and freed if nothing is in flight on them
@@ -458,7 +483,7 @@ impl Driver {
             sys::spdk_nvme_ctrlr_set_trid(ctrlr.as_ptr(), &mut trid.to_c())
         };
         if rc == 0 {
-            self.trid.replace(trid);
+            *self.link.trid() = trid;
         }
         rc == 0
     }
@@ -478,7 +503,7 @@ impl Driver {
 
     fn begin_reconnect(&self, ctrlr: NonNull<sys::spdk_nvme_ctrlr>) -> Step {
         self.waiters.go_on();
-        if !qpair_group::has_members_of(self) {
+        if !self.has_qpairs() && self.seats.are_gone() {
             // SAFETY: the controller is attached, and disconnected; it has no queue pair.
             unsafe { sys::spdk_nvme_ctrlr_reconnect_async(ctrlr.as_ptr()) };
             self.phase.set(Phase::Reconnecting(ctrlr));
@@ -502,10 +527,11 @@ impl Driver {
         self.has_failed.set(!is_connected);
         // SAFETY: it is attached until its driver has it detached.
         unsafe { self.expect_answers(ctrlr) };
-        self.phase.set(match self.is_left.get() {
-            true => Phase::Leaving(ctrlr),
-            false => Phase::Up(ctrlr),
-        });
+        self.phase
+            .set(match self.is_left.get() && self.seats.is_empty() {
+                true => Phase::Leaving(ctrlr),
+                false => Phase::Up(ctrlr),
+            });
         for resetter in self.resetters.take() {
             let _ = resetter.send(is_connected); // whoever asked may have gone
         }
@@ -561,12 +587,99 @@ impl Driver {
         }
     }
 
-    /// No handle of the controller is left.
+    /// No handle of the controller is left; or its spdk_thread ends, and the seats have theirs still.
     pub(super) fn leave(&self) {
         self.is_left.set(true);
-        if let Phase::Up(ctrlr) = self.phase.get() {
+        self.recall_limit
+            .set(Instant::now().checked_add(shutdown::patience()));
+        if let Phase::Up(ctrlr) = self.phase.get()
+            && self.seats.is_empty()
+        {
             self.phase.set(Phase::Leaving(ctrlr));
         }
+    }
+
+    /// Has what is in flight on other spdk_threads end, when that takes too long.
+    #[cold]
+    fn wait_for_seats(&self) {
+        let limit = self.recall_limit.get();
+        if limit.is_some_and(|limit| Instant::now() >= limit) {
+            self.recall_limit.set(None);
+            self.is_given_up.set(true);
+        }
+    }
+
+    /// What the seats have to know.
+    pub(super) fn status(&self) -> Status {
+        Status {
+            has_failed: self.has_failed(),
+            is_resetting: self.is_resetting(),
+            is_formatting: self.is_formatting.get(),
+            has_let_go: self.has_let_go(),
+            is_removed: self.is_removed(),
+            is_recalled: self.is_left.get(),
+            resets: self.resets.get(),
+        }
+    }
+
+    /// The controller, while it has its commands from here.
+    fn ctrlr(&self) -> Option<NonNull<sys::spdk_nvme_ctrlr>> {
+        match self.phase.get() {
+            Phase::Up(ctrlr)
+            | Phase::Draining(ctrlr)
+            | Phase::Disconnecting(ctrlr)
+            | Phase::Stopped(ctrlr)
+            | Phase::Reconnecting(ctrlr) => Some(ctrlr),
+            Phase::Starting
+            | Phase::Connecting(_)
+            | Phase::Leaving(_)
+            | Phase::Detaching { .. }
+            | Phase::Gone => None,
+        }
+    }
+
+    /// What other spdk_threads have of it.
+    pub(super) fn link(&self) -> &Arc<Link> {
+        &self.link
+    }
+
+    pub(super) fn seats(&self) -> &Seats {
+        &self.seats
+    }
+
+    /// Shows a namespace to a seat, unless it is about to be elsewhere.
+    pub(super) fn show(&self, seat: u64, id: u32, answer: oneshot::Sender<bool>) {
+        if let Some(ctrlr) = self.ctrlr()
+            && !self.is_resetting()
+        {
+            self.seats.show(seat, id, ctrlr, answer);
+        }
+    }
+
+    /// Whose handle it is.
+    pub(super) fn set_handle(&self, handle: WeakHandle<NvmeControllerObject>) {
+        let _ = self.handle.set(handle); // it was empty
+    }
+
+    /// One of the controller's handles, if there is any.
+    pub(super) fn handle(&self) -> Option<Handle<NvmeControllerObject>> {
+        let handle = self.handle.get()?.upgrade()?;
+        handle.is_alive().then_some(handle)
+    }
+
+    fn is(&self, side: &Side) -> bool {
+        matches!(side, Side::Home(driver) if ptr::eq(&**driver, self))
+    }
+
+    /// Whether the controller has queue pairs here.
+    pub(super) fn has_qpairs(&self) -> bool {
+        qpair_group::has_members(|side| self.is(side))
+    }
+
+    /// The controller has told something.
+    pub(super) fn tell(&self, event: NvmeEvent) {
+        // SAFETY: the hub is that of this driver, on its spdk_thread.
+        unsafe { emit(self.events.arg(), event) };
     }
 
     /// Has the next reset connect it elsewhere.
@@ -628,7 +741,7 @@ impl Driver {
 
     /// Where it is.
     pub(super) fn trid(&self) -> TransportId {
-        self.trid.borrow().clone()
+        self.link.trid().clone()
     }
 
     /// What it tells by itself.

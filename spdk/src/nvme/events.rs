@@ -2,17 +2,19 @@
 #![allow(unsafe_code)] // Registers a callback whose context lives as long as the controller.
 
 use std::ffi::c_void;
-use std::ptr::{self, NonNull};
+use std::ptr::NonNull;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::{At, Fault, Result};
-use crate::events::{EventHub, Events, emit};
+use crate::events::Events;
 use crate::handle::Subject;
 use crate::local::begin;
 use crate::panic::guard;
 use crate::{sys, ticks};
 
 use super::controller::NvmeController;
+use super::link::Link;
 
 /// An asynchronous event of a controller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -70,41 +72,51 @@ impl NvmeEvent {
     }
 }
 
-/// Has SPDK report the events of a controller to a hub.
+/// Has SPDK report the events of a controller.
 ///
 /// # Safety
-/// The controller is attached, and is detached before the hub goes.
-pub(super) unsafe fn register(ctrlr: NonNull<sys::spdk_nvme_ctrlr>, hub: &EventHub<NvmeEvent>) {
+/// The controller is attached, and is detached before the link goes.
+pub(super) unsafe fn register(ctrlr: NonNull<sys::spdk_nvme_ctrlr>, link: &Arc<Link>) {
     // SAFETY: passed on.
     unsafe {
-        sys::spdk_nvme_ctrlr_register_aer_callback(ctrlr.as_ptr(), Some(on_event), hub.arg());
+        sys::spdk_nvme_ctrlr_register_aer_callback(ctrlr.as_ptr(), Some(on_event), context(link));
     }
 }
 
-unsafe extern "C" fn on_event(arg: *mut c_void, cpl: *const sys::spdk_nvme_cpl) {
-    let event = guard("event of a controller", || {
-        // SAFETY: the completion is there during the callback: four dwords, the last of which has the status.
-        let [cdw0, _, _, last] = unsafe { cpl.cast::<[u32; 4]>().read() };
-        NvmeEvent::of(last >> 16 & 0x0ffe != 0, cdw0)
-    });
-    // SAFETY: the context is the hub of the controller, which is not detached yet.
-    unsafe { emit(arg, event) }
+fn context(link: &Arc<Link>) -> *mut c_void {
+    Arc::as_ptr(link).cast_mut().cast()
 }
 
-/// Admin commands, by the ID of their queue.
+unsafe extern "C" fn on_event(arg: *mut c_void, cpl: *const sys::spdk_nvme_cpl) {
+    guard("event of a controller", || {
+        // SAFETY: the completion is there during the callback: four dwords, the last of which has the status.
+        let [cdw0, _, _, last] = unsafe { cpl.cast::<[u32; 4]>().read() };
+        // SAFETY: the context is the link of the controller, which is not detached yet.
+        let link = unsafe { &*arg.cast::<Link>().cast_const() };
+        link.tell(NvmeEvent::of(last >> 16 & 0x0ffe != 0, cdw0));
+    });
+}
+
+/// Admin commands, by the ID of their queue; I/O commands, on the spdk_thread of their queue pair.
 unsafe extern "C" fn on_timeout(
     arg: *mut c_void,
     _: *mut sys::spdk_nvme_ctrlr,
     qpair: *mut sys::spdk_nvme_qpair,
     command: u16,
 ) {
-    let qpair = match qpair.is_null() {
-        true => 0,
-        // SAFETY: the queue pair is that of the command, which is in flight.
-        false => unsafe { sys::spdk_nvme_qpair_get_id(qpair) },
-    };
-    // SAFETY: as for `on_event`.
-    unsafe { emit(arg, NvmeEvent::TimedOut { qpair, command }) }
+    guard("timeout of a command", || {
+        // SAFETY: the context is the link of the controller, which is not detached yet; or null, where another
+        // spdk_thread looks while the first callback is registered.
+        let Some(link) = (unsafe { arg.cast::<Link>().cast_const().as_ref() }) else {
+            return;
+        };
+        let qpair = match qpair.is_null() {
+            true => 0,
+            // SAFETY: the queue pair is that of the command, which is in flight.
+            false => unsafe { sys::spdk_nvme_qpair_get_id(qpair) },
+        };
+        link.tell(NvmeEvent::TimedOut { qpair, command });
+    });
 }
 
 impl NvmeController {
@@ -123,23 +135,22 @@ impl NvmeController {
     pub fn set_timeouts(&self, timeouts: Option<NvmeTimeouts>) -> Result<()> {
         let set = || {
             let ctrlr = begin(|caller| self.handle().get(caller))?;
+            let link = self.handle().extra().driver().link();
+            let was_heard = link.hear_timeouts(timeouts.is_some());
             let (io, admin) = match timeouts {
-                None => (0, 0),
                 Some(timeouts) => (micros(timeouts.io)?, micros(timeouts.admin)?),
+                None if !was_heard => return Ok(()),
+                // The callback stays where another spdk_thread may be about to call it, and tells nothing.
+                None => (longest()?, longest()?),
             };
-            let hub = self.handle().extra().driver().events();
-            let (callback, arg): (sys::spdk_nvme_timeout_cb, _) = match timeouts {
-                None => (None, ptr::null_mut()),
-                Some(_) => (Some(on_timeout), hub.arg()),
-            };
-            // SAFETY: the controller is attached. The hub is its driver's, which detaches it before the hub goes.
+            // SAFETY: the controller is attached. The link is its driver's, which detaches it before that goes.
             unsafe {
                 sys::spdk_nvme_ctrlr_register_timeout_callback(
                     ctrlr.as_ptr(),
                     io,
                     admin,
-                    callback,
-                    arg,
+                    Some(on_timeout),
+                    context(link),
                 );
             }
             Ok(())
@@ -171,10 +182,15 @@ pub struct NvmeTimeouts {
     pub admin: Duration,
 }
 
+/// How many microseconds there can be at most.
+fn longest() -> Result<u64, Fault> {
+    let hz = ticks::ticks_hz().map_err(|_| Fault::not_initialised())?;
+    Ok(u64::MAX / hz)
+}
+
 /// Microseconds, of which SPDK can count the ticks.
 fn micros(time: Duration) -> Result<u64, Fault> {
-    let hz = ticks::ticks_hz().map_err(|_| Fault::not_initialised())?;
-    let limit = u64::MAX / hz;
+    let limit = longest()?;
     match u64::try_from(time.as_micros()) {
         Ok(micros) if (1..=limit).contains(&micros) => Ok(micros),
         _ => Err(Fault::invalid(format!(

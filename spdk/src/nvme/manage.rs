@@ -17,7 +17,7 @@ use crate::handle::Subject;
 use crate::local::{Caller, begin};
 use crate::nvme_cmd::NvmeCmd;
 use crate::op::op;
-use crate::sys;
+use crate::{Errno, sys};
 
 const PAGE: usize = 4096;
 
@@ -364,7 +364,12 @@ impl NvmeController {
     #[doc(alias = "spdk_nvme_ctrlr_format")]
     pub async fn format(&self, ns_id: u32, format: &NvmeFormat) -> Result<()> {
         let at = || At::new("spdk_nvme_ctrlr_format", self);
-        let (done, reset) = self.send_format(ns_id, *format).await?;
+        begin(|caller| self.handle().get(caller)).map_err(|fault| fault.at(at()))?;
+        let claim = self.claim_format().map_err(|fault| fault.at(at()))?;
+        if claim.is_alone().await != Ok(true) {
+            return Err(Fault::errno(Errno::EBUSY).at(at()));
+        }
+        let (done, reset) = self.send_format(ns_id, *format, claim).await?;
         let reset = reset.await;
         done.map_err(|fault| fault.at(at()))?;
         match reset {
@@ -379,6 +384,7 @@ impl NvmeController {
         &self,
         ns_id: u32,
         format: NvmeFormat,
+        claim: FormatClaim,
     ) -> impl Future<Output = Result<(Result<(), Fault>, oneshot::AsyncReceiver<bool>)>> + use<'_>
     {
         let start = move |caller: Caller<'_>| {
@@ -387,7 +393,7 @@ impl NvmeController {
                 cdw10: format.dword()?,
                 ..NvmeCmd::new(FORMAT)
             };
-            let held = (self.hold_admin(caller)?, self.claim_format()?, cmd.to_c());
+            let held = (self.hold_admin(caller)?, claim, cmd.to_c());
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held` keeps the
             // controller until then, and the command, which has no data, is copied. No queue pair has commands
             // meanwhile, and none until SPDK has seen the new format: the reset is asked for in the callback.

@@ -23,13 +23,14 @@ use crate::sys;
 ///
 /// # Thread
 ///
-/// `!Send` and `!Sync`: it belongs to the spdk_thread of its controller.
+/// `!Send` and `!Sync`: it belongs to the spdk_thread that got it, which is that of its controller, or another one with a
+/// [`NvmeRemote`](super::NvmeRemote).
 #[doc(alias = "spdk_nvme_ns")]
 pub struct NvmeNamespace {
     ctrlr: Handle<NvmeControllerObject>,
     /// As of this many resets, after which it may be elsewhere.
     ns: Cell<NonNull<sys::spdk_nvme_ns>>,
-    resets: Cell<u32>,
+    resets: Cell<u64>,
     id: u32,
     /// As they were seen last.
     sector_size: Cell<u32>,
@@ -49,17 +50,31 @@ impl NvmeNamespace {
             }
             sys::spdk_nvme_ctrlr_get_ns(ctrlr.as_ptr(), id)
         };
+        Some(Self::new(handle, NonNull::new(ns)?, id))
+    }
+
+    /// One that another spdk_thread has been shown.
+    pub(super) fn at(
+        handle: &Handle<NvmeControllerObject>,
+        ctrlr: NonNull<sys::spdk_nvme_ctrlr>,
+        id: u32,
+    ) -> Result<Self, Fault> {
+        let ns = handle.extra().side().place_of(ctrlr.as_ptr(), id)?;
+        Ok(Self::new(handle, ns.ok_or_else(not_active)?, id))
+    }
+
+    fn new(handle: &Handle<NvmeControllerObject>, ns: NonNull<sys::spdk_nvme_ns>, id: u32) -> Self {
         let ns = NvmeNamespace {
             ctrlr: handle.clone(),
-            ns: Cell::new(NonNull::new(ns)?),
-            resets: Cell::new(handle.extra().driver().resets()),
+            ns: Cell::new(ns),
+            resets: Cell::new(handle.extra().side().resets()),
             id,
             sector_size: Cell::new(0),
             num_sectors: Cell::new(0),
         };
         ns.sector_size();
         ns.num_sectors();
-        Some(ns)
+        ns
     }
 
     /// Its ID, from 1.
@@ -114,7 +129,7 @@ impl NvmeNamespace {
     /// Where it is, for this spdk_thread.
     #[inline]
     fn place(&self, ctrlr: *mut sys::spdk_nvme_ctrlr) -> Result<NonNull<sys::spdk_nvme_ns>, Fault> {
-        if self.resets.get() != self.ctrlr.extra().driver().resets() {
+        if self.resets.get() != self.ctrlr.extra().side().resets() {
             self.look_up(ctrlr)?;
         }
         Ok(self.ns.get())
@@ -122,11 +137,10 @@ impl NvmeNamespace {
 
     #[cold]
     fn look_up(&self, ctrlr: *mut sys::spdk_nvme_ctrlr) -> Result<(), Fault> {
-        // SAFETY: the caller has a controller that is attached, on its spdk_thread.
-        let ns = unsafe { sys::spdk_nvme_ctrlr_get_ns(ctrlr, self.id) };
-        let ns = NonNull::new(ns).ok_or_else(not_active)?;
+        let side = self.ctrlr.extra().side();
+        let ns = side.place_of(ctrlr, self.id)?.ok_or_else(not_active)?;
         self.ns.set(ns);
-        self.resets.set(self.ctrlr.extra().driver().resets());
+        self.resets.set(side.resets());
         Ok(())
     }
 
@@ -157,7 +171,7 @@ impl NvmeNamespace {
         qpair: &NvmeQpair,
         caller: Caller<'_>,
     ) -> Result<Hold<NvmeQpairObject>, Fault> {
-        qpair.hold_of(self.ctrlr.extra().driver(), caller)
+        qpair.hold_of(self.ctrlr.as_ptr(), caller)
     }
 
     /// What a block has in a buffer, for the check of its length: its data, and its metadata where these are
@@ -260,7 +274,7 @@ impl QueueSubject for NamespaceHold {
 
 impl Describe for NvmeNamespace {
     fn describe(&self) -> String {
-        let trid = self.ctrlr.extra().driver().trid();
+        let trid = self.ctrlr.extra().side().trid();
         format!("namespace {} of NVMe controller {trid}", self.id)
     }
 

@@ -7,7 +7,6 @@ use std::ptr::NonNull;
 use std::rc::Rc;
 
 use super::controller::NvmeControllerObject;
-use super::driver::Driver;
 use super::qpair_group::Member;
 use super::queue::{Queue, Subject as QueueSubject};
 use crate::error::{At, Describe, Fault, Result};
@@ -28,7 +27,8 @@ use crate::{Errno, sys};
 ///
 /// # Thread
 ///
-/// `!Send` and `!Sync`: it belongs to the spdk_thread of its controller.
+/// `!Send` and `!Sync`: it belongs to the spdk_thread that allocated it, which is that of its controller, or another one
+/// with a [`NvmeRemote`](super::NvmeRemote).
 #[doc(alias = "spdk_nvme_qpair")]
 pub struct NvmeQpair(Handle<NvmeQpairObject>);
 
@@ -57,7 +57,7 @@ unsafe impl Object for NvmeQpairObject {
     }
 
     fn label(extra: &Self::Extra) -> String {
-        let trid = extra.member.driver().trid();
+        let trid = extra.member.side().trid();
         format!("queue pair {} of NVMe controller {trid}", extra.id)
     }
 }
@@ -172,16 +172,33 @@ impl NvmeQpairOpts {
 }
 
 impl NvmeQpair {
+    /// Allocates one of the current spdk_thread, and connects it.
+    pub(super) async fn alloc(
+        ctrlr: &Handle<NvmeControllerObject>,
+        opts: Option<&NvmeQpairOpts>,
+        at: At<'_>,
+    ) -> Result<Self> {
+        let start = |caller: Caller<'_>| {
+            let ctrlr = ctrlr.hold(caller)?;
+            NvmeQpair::begin(ctrlr, opts.copied().unwrap_or_default())
+        };
+        let (qpair, connected) = begin(start).map_err(|fault| fault.at(at))?;
+        match connected.await {
+            Ok(true) => Ok(qpair),
+            _ => Err(Fault::not_connected().at(at)),
+        }
+    }
+
     /// Allocates one, and begins to connect it.
-    pub(super) fn begin(
+    fn begin(
         ctrlr: Hold<NvmeControllerObject>,
         opts: NvmeQpairOpts,
     ) -> Result<(Self, oneshot::AsyncReceiver<bool>), Fault> {
-        let driver = ctrlr.extra().driver();
-        if driver.has_failed() || driver.is_resetting() {
+        let side = ctrlr.extra().side();
+        if side.has_failed() || side.is_resetting() {
             return Err(Fault::not_connected());
         }
-        if driver.is_formatting().get() {
+        if side.is_formatting() {
             return Err(Fault::errno(Errno::EBUSY));
         }
         // SAFETY: the controller is held. The options are copied; they say that it is only made.
@@ -202,15 +219,15 @@ impl NvmeQpair {
         Ok((NvmeQpair(handle), connected))
     }
 
-    /// The queue pair, for a command of the controller that this driver looks after.
+    /// The queue pair, for a command of this controller.
     #[inline]
     pub(super) fn hold_of(
         &self,
-        driver: &Rc<Driver>,
+        ctrlr: *mut sys::spdk_nvme_ctrlr,
         caller: Caller<'_>,
     ) -> Result<Hold<NvmeQpairObject>, Fault> {
         let hold = self.0.hold(caller)?;
-        match Rc::ptr_eq(hold.extra().member.driver(), driver) {
+        match hold.extra().member.ctrlr() == ctrlr {
             true => Ok(hold),
             false => Err(Fault::wrong_channel(self)),
         }

@@ -20,9 +20,9 @@ use std::ptr::{self, NonNull};
 use std::rc::{Rc, Weak};
 
 use super::controller::NvmeControllerObject;
-use super::driver::Driver;
 use super::poller::{Drive, Step, drive};
 use super::qpair::NvmeQpairObject;
+use super::view::{self, Side};
 use crate::error::{Fault, Gone};
 use crate::handle::{Hold, WeakHandle};
 use crate::local::Local;
@@ -56,7 +56,7 @@ enum State {
 /// A queue pair, until it is freed.
 pub(super) struct Member {
     qpair: NonNull<sys::spdk_nvme_qpair>,
-    driver: Rc<Driver>,
+    side: Side,
     ctrlr_ptr: *mut sys::spdk_nvme_ctrlr,
     /// Keeps the controller attached until the queue pair is freed.
     ctrlr: Cell<Option<Hold<NvmeControllerObject>>>,
@@ -84,27 +84,19 @@ pub(super) fn look() {
 }
 
 /// Whether a controller has queue pairs, on this OS thread.
-pub(super) fn has_members_of(driver: &Driver) -> bool {
-    GROUPS.with_borrow(|groups| {
-        let mut groups = groups.iter().filter_map(Weak::upgrade);
-        groups.any(|group| {
-            let members = group.members.borrow();
-            members
-                .iter()
-                .any(|member| ptr::eq(&*member.driver, driver))
-        })
-    })
+pub(super) fn has_members(is_its: impl Fn(&Side) -> bool) -> bool {
+    !all(|member| !is_its(&member.side))
 }
 
 /// Whether no queue pair of a controller takes commands any more, on this OS thread.
-pub(super) fn are_quiet(driver: &Driver) -> bool {
+pub(super) fn are_quiet(is_its: impl Fn(&Side) -> bool) -> bool {
+    all(|member| !is_its(&member.side) || member.is_quiet())
+}
+
+fn all(is: impl Fn(&Member) -> bool) -> bool {
     GROUPS.with_borrow(|groups| {
         let mut groups = groups.iter().filter_map(Weak::upgrade);
-        groups.all(|group| {
-            let members = group.members.borrow();
-            let mut members = members.iter();
-            members.all(|member| !ptr::eq(&*member.driver, driver) || member.is_quiet())
-        })
+        groups.all(|group| group.members.borrow().iter().all(|member| is(member)))
     })
 }
 
@@ -157,6 +149,7 @@ impl Group {
         let mut members = self.members.borrow_mut();
         members.retain(|member| member.state.get() != State::Gone);
         drop(members);
+        view::attend();
         if is_called {
             self.is_called.set(true);
         }
@@ -249,7 +242,7 @@ impl Member {
         let (tx, rx) = oneshot::async_channel();
         let member = Rc::new(Member {
             qpair,
-            driver: ctrlr.extra().driver().clone(),
+            side: ctrlr.extra().side().clone(),
             ctrlr_ptr: ctrlr.as_ptr(),
             ctrlr: Cell::new(Some(ctrlr)),
             group: Rc::downgrade(&group),
@@ -268,8 +261,8 @@ impl Member {
 
     /// Outside of the poll: does what is to be done. Returns whether to look again after the next poll.
     fn tend(&self) -> bool {
-        let is_reset = self.driver.is_resetting();
-        let must_go = self.driver.has_failed() || self.is_given_up.get() || is_reset;
+        let is_reset = self.side.is_resetting();
+        let must_go = self.side.has_failed() || self.is_given_up.get() || is_reset;
         let is_up = !self.is_disconnected.get();
         if is_up && (must_go || self.state.get() == State::Leaving) {
             // SAFETY: it is not freed yet. What it has in flight ends inside the call, or in the next polls.
@@ -305,8 +298,8 @@ impl Member {
             self.waiters.go_on();
         }
         if self.is_disconnected.get() && self.state.get() != State::Gone {
-            let has_let_go = self.driver.has_let_go();
-            let why = match self.driver.is_removed() {
+            let has_let_go = self.side.has_let_go();
+            let why = match self.side.is_removed() {
                 true => Gone::Removed,
                 false => Gone::Reset,
             };
@@ -318,7 +311,10 @@ impl Member {
                 self.revoke(why);
             }
         }
-        let is_going = is_reset || self.driver.has_let_go();
+        if self.side.is_recalled() {
+            self.revoke(Gone::ThreadEnded);
+        }
+        let is_going = is_reset || self.side.has_let_go() || self.side.is_recalled();
         again || self.waiters.count() > 0 || (is_going && self.state.get() != State::Gone)
     }
 
@@ -338,8 +334,8 @@ impl Member {
     /// Has the admin commands that connect it end, if its device was pulled out meanwhile: SPDK frees a queue pair
     /// of such a device without a look at them, and their callbacks would have it.
     fn end_connect(&self) {
-        if self.driver.is_local() {
-            // SAFETY: the controller is attached, and polled by this spdk_thread alone. This is no completion.
+        if self.side.is_local() {
+            // SAFETY: the controller is attached, and SPDK lets one spdk_thread look at a time. This is no completion.
             unsafe { sys::spdk_nvme_ctrlr_process_admin_completions(self.ctrlr_ptr) };
         }
     }
@@ -400,8 +396,8 @@ impl Member {
 
     /// Has its commands end.
     pub(super) fn give_up(&self) {
-        match self.driver.is_local() {
-            true => self.driver.give_up(),
+        match self.side.is_local() {
+            true => self.side.give_up(),
             false => self.is_given_up.set(true),
         }
         self.call();
@@ -424,8 +420,9 @@ impl Member {
         self.ctrlr_ptr
     }
 
-    pub(super) fn driver(&self) -> &Rc<Driver> {
-        &self.driver
+    /// The controller, as this spdk_thread has it.
+    pub(super) fn side(&self) -> &Side {
+        &self.side
     }
 
     pub(super) fn waiters(&self) -> &Waiters {

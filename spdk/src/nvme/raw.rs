@@ -287,6 +287,7 @@ enum AbortDone {}
 unsafe impl Callback for AbortDone {
     type Fn = sys::spdk_nvme_cmd_cb;
     type Raw = Result<Dwords, Fault>;
+    const IS_SENT_HOME: bool = NvmeAdminDone::IS_SENT_HOME;
 
     fn of<K: Complete<Self::Raw>>() -> Self::Fn {
         NvmeAdminDone::of::<K>()

@@ -12,6 +12,7 @@ mod manage;
 mod options;
 mod probe;
 mod raw;
+mod remote;
 mod reset;
 mod returns;
 mod thread;

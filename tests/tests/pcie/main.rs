@@ -11,5 +11,6 @@ mod hotplug;
 mod identify;
 mod manage;
 mod metadata;
+mod remote;
 mod reset;
 mod zones;

@@ -1,0 +1,160 @@
+//! Queue pairs of one controller on two cores.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+
+use futures_util::future::{join, join_all};
+use spdk::nvme::{NvmeNamespace, NvmeQpair, NvmeRemote};
+use spdk::task::yield_now;
+use spdk::{DmaBuf, ErrorKind, Gone, Result, ThreadHandle};
+use spdk_tests::machine::{Drive, slot};
+use spdk_tests::wait::{PATIENCE, within};
+use spdk_tests::{kind, pattern, until};
+
+const DEPTH: u64 = 16;
+
+/// Whether an I/O ended as one does whose queue pair goes in a reset.
+fn is_cut(result: &Result<()>) -> bool {
+    match kind(result) {
+        Some(ErrorKind::Device { status, .. }) => status.is_aborted(),
+        Some(ErrorKind::Gone { why, .. }) => *why == Gone::Reset,
+        _ => matches!(kind(result), Some(ErrorKind::NotConnected { .. })),
+    }
+}
+
+/// Writes some blocks and reads them again.
+async fn round(ns: &NvmeNamespace, qpair: &NvmeQpair, lba: u64, generation: u64) -> Result<()> {
+    let block = ns.sector_size() as usize;
+    let mut buf = DmaBuf::alloc(8 * block, 4096).expect("DMA memory");
+    pattern::fill(&mut buf, block, lba, generation);
+    ns.write(qpair, &buf, lba, 8).await?;
+    buf.fill(0);
+    ns.read(qpair, &mut buf, lba, 8).await?;
+    pattern::assert_is(&buf, block, lba, generation);
+    Ok(())
+}
+
+/// The same at many places at once, from this one on.
+async fn rounds(
+    ns: &NvmeNamespace,
+    qpair: &NvmeQpair,
+    first: u64,
+    generation: u64,
+) -> Vec<Result<()>> {
+    let places = (0..DEPTH).map(|place| first + 8 * place);
+    join_all(places.map(|lba| round(ns, qpair, lba, generation))).await
+}
+
+/// A queue pair, as soon as there are any.
+async fn again(remote: &NvmeRemote) -> NvmeQpair {
+    let start = std::time::Instant::now();
+    loop {
+        match remote.alloc_io_qpair(None).await {
+            Ok(qpair) => return qpair,
+            Err(error) => {
+                let told = matches!(
+                    error.kind(),
+                    ErrorKind::NotConnected { .. } | ErrorKind::Gone { .. }
+                );
+                assert!(told && start.elapsed() < PATIENCE, "{error}");
+                yield_now().await;
+            }
+        }
+    }
+}
+
+/// Fails if an admin command ends on the spdk_thread that connects or frees a queue pair meanwhile.
+#[spdk::test(
+    cores = "0x3",
+    no_huge = false,
+    no_pci = false,
+    mem_size_mb = 128,
+    deadline = 120
+)]
+async fn beside_admin_commands() {
+    let drive = Drive::open(slot::PLAIN).await;
+    let away = ThreadHandle::on_core("away", 1)
+        .await
+        .expect("an spdk_thread");
+    let (remote, done) = (drive.controller.remote(), Arc::new(AtomicBool::new(false)));
+    let is_done = done.clone();
+    let there = away.call_async(async move || {
+        let ns = remote.namespace(1).await.expect("it is connected");
+        let ns = ns.expect("it is active");
+        for generation in 0..20 {
+            let qpair = remote.alloc_io_qpair(None).await.expect("it is connected");
+            let ends = rounds(&ns, &qpair, 8 * DEPTH, generation).await;
+            assert!(ends.iter().all(Result::is_ok), "{ends:?}");
+            qpair.close().await.expect("it is here");
+        }
+        is_done.store(true, SeqCst);
+    });
+    let here = async {
+        let mut count = 0;
+        while !done.load(SeqCst) {
+            let mut log = DmaBuf::alloc(512, 512).expect("DMA memory");
+            let page = drive.controller.get_log_page(2, u32::MAX, &mut log, 0);
+            within("a log page", page).await.expect("it has one");
+            let ends = rounds(&drive.ns, &drive.qpair, 0, count).await;
+            assert!(ends.iter().all(Result::is_ok), "{ends:?}");
+            count += 1;
+        }
+    };
+    let (there, ()) = join(there, here).await;
+    there.expect("no panic");
+    away.exit().await.expect("it is made by us");
+    drive.close().await;
+}
+
+/// Fails if a reset touches a queue pair of another core, or waits for it for ever.
+#[spdk::test(
+    cores = "0x3",
+    no_huge = false,
+    no_pci = false,
+    mem_size_mb = 128,
+    deadline = 120
+)]
+async fn reset_under_io() {
+    let mut drive = Drive::open(slot::PLAIN).await;
+    let away = ThreadHandle::on_core("away", 1)
+        .await
+        .expect("an spdk_thread");
+    let remote = drive.controller.remote();
+    let (seen, done) = <(Arc<AtomicUsize>, Arc<AtomicBool>)>::default();
+    let (mark, is_done) = (seen.clone(), done.clone());
+    let there = away.call_async(async move || {
+        let ns = remote.namespace(1).await.expect("it is connected");
+        let ns = ns.expect("it is active");
+        let mut qpair = again(&remote).await;
+        while !is_done.load(SeqCst) {
+            let ends = rounds(&ns, &qpair, 8 * DEPTH, 1).await;
+            assert!(
+                ends.iter().all(|end| end.is_ok() || is_cut(end)),
+                "{ends:?}"
+            );
+            if ends.iter().any(Result::is_err) {
+                qpair = again(&remote).await;
+            }
+            mark.fetch_add(1, SeqCst);
+        }
+    });
+    let here = async {
+        for _ in 0..3 {
+            let before = seen.load(SeqCst);
+            until("I/O there", || seen.load(SeqCst) > before + 1).await;
+            let io = rounds(&drive.ns, &drive.qpair, 0, 1);
+            let (ends, reset) = within("a reset", join(io, drive.controller.reset())).await;
+            reset.expect("it is there");
+            assert!(
+                ends.iter().all(|end| end.is_ok() || is_cut(end)),
+                "{ends:?}"
+            );
+            drive.qpair = again(&drive.controller.remote()).await;
+        }
+        done.store(true, SeqCst);
+    };
+    let (there, ()) = join(there, here).await;
+    there.expect("no panic");
+    away.exit().await.expect("it is made by us");
+    drive.close().await;
+}
