@@ -20,11 +20,11 @@ use spdk::nvmf::{
     NvmfSubsystemOpts, NvmfTarget, NvmfTargetOpts, NvmfTransportOpts, Serve, serve,
     set_discovery_filter,
 };
-use spdk::{Errno, ErrorKind, Events, SpdkThread, ThreadHandle};
+use spdk::{DmaBuf, Errno, ErrorKind, Events, SpdkThread, ThreadHandle};
 use spdk_tests::nvmf::program::{Program, address, trid};
 use spdk_tests::traces::{self, Line};
 use spdk_tests::wait::{after, within};
-use spdk_tests::{Device, kind, poll_once, until};
+use spdk_tests::{Device, kind, pattern, poll_once, until};
 use tempfile::TempDir;
 use tracing::level_filters::LevelFilter;
 
@@ -1009,6 +1009,143 @@ async fn hosts_authenticate() -> spdk::Result<()> {
         target.close().await?;
     }
     Ok(())
+}
+
+/// Fails if a connection is not encrypted, a host gets in without its key, or not with it.
+///
+/// These faults were put into the crate, and it failed:
+///
+/// - The socket listens without TLS, or the listener of the subsystem does not say so.
+/// - The target does not get the key of the host.
+/// - A subsystem listens without TLS where another one listens with it.
+#[spdk::test(
+    cores = "0x3",
+    bdevs(bdev_malloc_create(name = "Malloc0", num_blocks = 4096, block_size = BLOCK)),
+    deadline = 120,
+)]
+async fn hosts_use_tls() -> spdk::Result<()> {
+    const NQN: &str = "nqn.2016-06.io.spdk:tls";
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    for (name, text) in [
+        (
+            "right",
+            "NVMeTLSkey-1:01:MDAxMTIyMzM0NDU1NjY3Nzg4OTlhYWJiY2NkZGVlZmZwJEiQ:",
+        ),
+        (
+            "wrong",
+            "NVMeTLSkey-1:01:ZmZlZWRkY2NiYmFhOTk4ODc3NjY1NTQ0MzMyMjExMDBfBm/Y:",
+        ),
+        (
+            "dhchap",
+            "DHHC-1:00:YSBzZWNyZXQgb2YgdGhpcnR5LXR3byBieXRlcywgMDFcKX2z:",
+        ),
+    ] {
+        let path = folder.path().join(name);
+        fs::write(&path, text).expect("the key is written");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("its mode");
+        let params = json!({"name": name, "path": path});
+        let _: bool = spdk::rpc::call("keyring_file_add_key", &params).await?;
+    }
+    let is_invalid = |end: &spdk::Result<()>| {
+        let told = matches!(kind(end), Some(ErrorKind::InvalidArgument { .. }));
+        assert!(told, "{end:?}");
+    };
+    let is_option = |end: &spdk::Result<()>| {
+        let told = matches!(kind(end), Some(ErrorKind::Option { .. }));
+        assert!(told, "{end:?}");
+    };
+    let target = NvmfTarget::create(&NvmfTargetOpts::new("tls")).await?;
+    let subsystem = target
+        .create_subsystem(&NvmfSubsystemOpts::new(NQN))
+        .await?;
+    let keys = NvmfHostKeys::tls("right");
+    is_invalid(&subsystem.add_host_with_keys(HOST, &keys).await);
+    target.add_transport(&NvmfTransportOpts::tcp()).await?;
+    for wrong in ["missing", "a \"key\""] {
+        let keys = NvmfHostKeys::tls(wrong);
+        is_option(&subsystem.add_host_with_keys(HOST, &keys).await);
+    }
+    // Of another kind.
+    let refused = subsystem
+        .add_host_with_keys(HOST, &NvmfHostKeys::tls("dhchap"))
+        .await;
+    assert!(refused.is_err_and(|error| error.errno() == Some(Errno::EINVAL)));
+    let lone = NvmfHostKeys::tls("right").controller("dhchap");
+    is_option(&subsystem.add_host_with_keys(HOST, &lone).await);
+    subsystem.add_host_with_keys(HOST, &keys).await?;
+    is_option(&subsystem.set_host_keys(HOST, &keys).await);
+    subsystem.add_namespace("Malloc0").await?;
+
+    let (secure, plain) = (address(), address());
+    let tls = NvmfListenerOpts::new().secure_channel(true);
+    subsystem.listen_with(secure, &tls).await?;
+    subsystem.listen(plain).await?;
+    subsystem.start().await?;
+    let opts = NvmfSubsystemOpts::new("nqn.2016-06.io.spdk:open").allow_any_host(true);
+    let open = target.create_subsystem(&opts).await?;
+    is_invalid(&open.listen(secure).await);
+    is_invalid(&open.listen_with(address(), &tls).await);
+    open.allow_any_host(false).await?;
+    is_invalid(&open.listen_with(plain, &tls).await);
+    // What was refused has left nothing behind.
+    open.listen_with(secure, &tls).await?;
+    open.stop_listening(secure).await?;
+
+    let thread = ThreadHandle::on_core("host", 1).await?;
+    let host = thread.call_async(async move || {
+        let opts = || NvmeCtrlrOpts::new().hostnqn(HOST);
+        let encrypted = with_data(secure, NQN, &opts().tls_psk("right")).await?;
+        assert!(encrypted);
+        for (at, opts) in [
+            (secure, opts().tls_psk("wrong")),
+            (secure, opts()),
+            (plain, opts().tls_psk("right")),
+        ] {
+            let refused = within("a refusal", with_data(at, NQN, &opts)).await;
+            let told = matches!(kind(&refused), Some(ErrorKind::NotConnected { .. }));
+            assert!(told, "{opts:?}: {refused:?}");
+        }
+        with_data(secure, NQN, &opts().tls_psk("right")).await
+    });
+    host.await??;
+    for (port, _, requires) in told(plain, HOST).await? {
+        let is_secure = port == secure.socket_addr().port().to_string();
+        assert_eq!(requires, is_secure, "port {port}");
+    }
+
+    // Both ways to authenticate, one in the other.
+    subsystem.remove_host(HOST).await?;
+    let keys = NvmfHostKeys::new("dhchap").psk("right");
+    subsystem.add_host_with_keys(HOST, &keys).await?;
+    let host = thread.call_async(async move || {
+        let opts = || NvmeCtrlrOpts::new().hostnqn(HOST).tls_psk("right");
+        assert!(with_data(secure, NQN, &opts().dhchap_key("dhchap")).await?);
+        let refused = with_data(secure, NQN, &opts()).await;
+        let told = matches!(kind(&refused), Some(ErrorKind::NotConnected { .. }));
+        assert!(told, "{refused:?}");
+        Ok::<_, spdk::Error>(())
+    });
+    host.await??;
+    thread.exit().await?;
+    target.close().await
+}
+
+/// Connects, writes and reads; whether what comes back is what was written.
+async fn with_data(at: NvmfAddress, nqn: &str, opts: &NvmeCtrlrOpts) -> spdk::Result<bool> {
+    let at = at.socket_addr();
+    let trid = TransportId::tcp(&at.ip().to_string(), &at.port().to_string(), nqn)?;
+    let controller = NvmeController::connect(&trid, Some(opts)).await?;
+    let qpair = controller.alloc_io_qpair(None).await?;
+    let ns = controller.namespace(1).expect("it has one");
+    let mut buf = DmaBuf::alloc(16 * BLOCK, BLOCK)?;
+    pattern::fill(&mut buf, BLOCK, 3, 1);
+    ns.write(&qpair, &buf, 3, 16).await?;
+    buf.fill(0);
+    ns.read(&qpair, &mut buf, 3, 16).await?;
+    drop(ns);
+    qpair.close().await?;
+    controller.detach().await?;
+    Ok(pattern::check(&buf, BLOCK, 3, 1).is_ok())
 }
 
 /// Whether a controller is attached with these keys; it is detached again.

@@ -250,6 +250,8 @@ fn types() {
     sync::<spdk::nvme::NvmeFormat>();
     send::<spdk::nvme::NvmeQpairOpts>();
     sync::<spdk::nvme::NvmeQpairOpts>();
+    send::<spdk::nvme::NvmeRemote>();
+    sync::<spdk::nvme::NvmeRemote>();
     send::<spdk::nvme::NvmeTimeouts>();
     sync::<spdk::nvme::NvmeTimeouts>();
     send::<spdk::nvme::QueuePriority>();

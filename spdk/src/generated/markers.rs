@@ -242,6 +242,10 @@ rt::assert_send!(crate::nvme::NvmeQpairOpts);
 #[cfg(feature = "nvme")]
 rt::assert_sync!(crate::nvme::NvmeQpairOpts);
 #[cfg(feature = "nvme")]
+rt::assert_send!(crate::nvme::NvmeRemote);
+#[cfg(feature = "nvme")]
+rt::assert_sync!(crate::nvme::NvmeRemote);
+#[cfg(feature = "nvme")]
 rt::assert_send!(crate::nvme::NvmeTimeouts);
 #[cfg(feature = "nvme")]
 rt::assert_sync!(crate::nvme::NvmeTimeouts);

@@ -83,6 +83,7 @@ fn text(field: &[c_char]) -> String {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NvmfListenerOpts {
     ana_state: Option<AnaState>,
+    secure_channel: bool,
 }
 
 impl NvmfListenerOpts {
@@ -99,6 +100,20 @@ impl NvmfListenerOpts {
         self
     }
 
+    /// Whether connections begin with TLS, with the key of their host:
+    /// [`NvmfHostKeys::tls`](super::NvmfHostKeys::tls). The default is that they do not.
+    ///
+    /// The discovery subsystem, which listens at the same address, tells hosts of it.
+    pub fn secure_channel(mut self, secure: bool) -> Self {
+        self.secure_channel = secure;
+        self
+    }
+
+    /// Whether connections begin with TLS.
+    pub(super) fn is_secure(self) -> bool {
+        self.secure_channel
+    }
+
     pub(crate) fn to_c(self) -> sys::spdk_nvmf_listener_opts {
         let mut raw: sys::spdk_nvmf_listener_opts =
             // SAFETY: numbers and a pointer, for which zeroes are a value.
@@ -108,6 +123,7 @@ impl NvmfListenerOpts {
         if let Some(state) = self.ana_state {
             raw.ana_state = sys::spdk_nvme_ana_state(state.to_raw());
         }
+        raw.secure_channel = self.secure_channel;
         raw
     }
 }

@@ -198,6 +198,8 @@ pub(super) struct State {
     pub(super) groups: Vec<Group>,
     pub(super) subsystems: Vec<Subsystem>,
     pub(super) referrals: Vec<NvmfReferral>,
+    /// Where connections begin with TLS.
+    secure: Vec<NvmfAddress>,
     next_subsystem: u64,
 }
 
@@ -208,6 +210,7 @@ impl State {
             groups: Vec::new(),
             subsystems: Vec::new(),
             referrals: Vec::new(),
+            secure: Vec::new(),
             next_subsystem: 0,
         }
     }
@@ -318,17 +321,25 @@ impl State {
         if self.subsystem(id, CALL)?.listeners.contains(&address) {
             return Err(at(Fault::errno(Errno::EEXIST)));
         }
-        // SAFETY: the target exists, on this spdk_thread.
-        let has_transport = unsafe {
-            !sys::spdk_nvmf_tgt_get_transport(
-                self.tgt.as_ptr(),
-                super::transport_opts::TCP.as_ptr(),
-            )
-            .is_null()
-        };
-        if !has_transport {
+        if self.transport().is_none() {
+            return Err(at(no_transport()));
+        }
+        let is_secure = opts.is_secure();
+        let known = self.subsystems.iter();
+        let is_known = known
+            .flat_map(|one| &one.listeners)
+            .any(|one| *one == address);
+        // SPDK has one socket for an address, which is of one kind.
+        if is_known && self.secure.contains(&address) != is_secure {
             return Err(at(Fault::invalid(
-                "the target has no TCP transport; add one with `add_transport`",
+                "another subsystem listens there, and one of the two with TLS",
+            )));
+        }
+        let raw = self.subsystem(id, CALL)?.raw.as_ptr();
+        // SAFETY: the subsystem exists, on this spdk_thread.
+        if is_secure && unsafe { sys::spdk_nvmf_subsystem_get_allow_any_host(raw) } {
+            return Err(at(Fault::invalid(
+                "TLS needs the key of each host, and the subsystem allows any host",
             )));
         }
         let trid = address.to_c();
@@ -336,18 +347,26 @@ impl State {
         let rc = unsafe {
             let mut opts = std::mem::zeroed::<sys::spdk_nvmf_listen_opts>();
             sys::spdk_nvmf_listen_opts_init(&mut opts, size_of_val(&opts));
+            opts.secure_channel = is_secure;
             sys::spdk_nvmf_tgt_listen_ext(self.tgt.as_ptr(), &trid, &mut opts)
         };
         if rc != 0 {
             return Err(at(Fault::errno(Errno::from_code(rc))));
         }
         sockets::keep_from_children(address.socket_addr());
-        let known = self.subsystems.iter();
-        let is_known = known
-            .flat_map(|one| &one.listeners)
-            .any(|one| *one == address);
+        if !is_known {
+            self.secure.retain(|one| *one != address);
+            self.secure.extend(is_secure.then_some(address));
+        }
         if let Some(discovery) = self.discovery().filter(|_| !is_known)
-            && let Err(error) = discovery.add_listener(address).await
+            && let Err(error) = match is_secure {
+                true => {
+                    discovery
+                        .add_listener_with(address, &NvmfListenerOpts::new().secure_channel(true))
+                        .await
+                }
+                false => discovery.add_listener(address).await,
+            }
         {
             self.stop_listen(address);
             return Err(error);
@@ -370,10 +389,7 @@ impl State {
         address: NvmfAddress,
         call: &'static str,
     ) -> Result<()> {
-        // SAFETY: the target exists, on this spdk_thread, and has the transport that it listens with.
-        let transport = unsafe {
-            sys::spdk_nvmf_tgt_get_transport(self.tgt.as_ptr(), super::transport_opts::TCP.as_ptr())
-        };
+        let transport = self.transport();
         let subsystem = self.subsystem(id, call)?;
         if !subsystem.listeners.contains(&address) {
             let object = address.to_string();
@@ -387,7 +403,7 @@ impl State {
             discovery.remove_listener(address).await?;
         }
         let subsystem = self.subsystem(id, call)?;
-        match NonNull::new(transport) {
+        match transport {
             Some(transport) => {
                 // SAFETY: the transport exists as long as its target.
                 let transport = unsafe { super::raw::RawTransport::new(transport) };
@@ -395,6 +411,13 @@ impl State {
             }
             None => Ok(()),
         }
+    }
+
+    /// The target's transport.
+    pub(super) fn transport(&self) -> Option<NonNull<sys::spdk_nvmf_transport>> {
+        let name = super::transport_opts::TCP;
+        // SAFETY: the target exists, on this spdk_thread; the name is read during the call.
+        NonNull::new(unsafe { sys::spdk_nvmf_tgt_get_transport(self.tgt.as_ptr(), name.as_ptr()) })
     }
 
     /// Of the target: one listener less.
@@ -458,4 +481,9 @@ impl State {
             tracing::error!(%error, "an NVMe-oF target was not destroyed");
         }
     }
+}
+
+/// What a target without a transport refuses with.
+pub(super) fn no_transport() -> Fault {
+    Fault::invalid("the target has no TCP transport; add one with `add_transport`")
 }

@@ -4,13 +4,15 @@
 use std::ffi::CStr;
 use std::ptr;
 
+use super::core::{State, change, no_transport};
 use super::host_keys::NvmfHostKeys;
+use super::json::Json;
 use super::options::check_nqn;
 use super::subsystem::NvmfSubsystem;
 use crate::dhchap::Key;
 use crate::error::{At, Result};
-use crate::sys;
 use crate::text::cstring;
+use crate::{options, sys};
 
 impl NvmfSubsystem {
     /// Lets a host connect.
@@ -35,25 +37,36 @@ impl NvmfSubsystem {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Option`](crate::ErrorKind::Option): the keyring has no such key. Else as for [`NvmfSubsystem::add_host`].
+    /// - [`ErrorKind::Option`](crate::ErrorKind::Option): the keyring has no such key.
+    /// - [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument): a key of TLS, and the target has no transport
+    ///   yet, which looks after these.
+    /// - `EINVAL`: SPDK cannot use the key of TLS, as its log says. Else as for [`NvmfSubsystem::add_host`].
     #[doc(alias = "spdk_nvmf_subsystem_add_host_ext")]
     pub async fn add_host_with_keys(&self, host: &str, keys: &NvmfHostKeys) -> Result<()> {
-        let (key, controller_key) = keys.find()?;
-        self.of_host(
-            "spdk_nvmf_subsystem_add_host_ext",
-            host,
-            move |raw, host| {
-                // SAFETY: numbers and pointers, for which zeroes are a value.
-                let mut opts: sys::spdk_nvmf_host_opts = unsafe { std::mem::zeroed() };
-                opts.size = size_of_val(&opts);
-                opts.dhchap_key = key.as_ptr();
-                opts.dhchap_ctrlr_key =
-                    controller_key.as_ref().map_or(ptr::null_mut(), Key::as_ptr);
-                // SAFETY: as for `remove_namespace`; the name is copied, and SPDK takes references of its own to the
-                // keys.
-                unsafe { sys::spdk_nvmf_subsystem_add_host_ext(raw, host.as_ptr(), &mut opts) }
-            },
-        )
+        const CALL: &str = "spdk_nvmf_subsystem_add_host_ext";
+        let keys = keys.find()?;
+        if keys.psk.is_some() {
+            let name = host.to_owned();
+            let check = async move |state: &mut State| match state.transport() {
+                Some(_) => Ok(()),
+                None => Err(no_transport().at(At::new(CALL, &name.as_str()))),
+            };
+            change(self.target(), CALL, check).await?;
+        }
+        self.of_host(CALL, host, move |raw, host| {
+            // SAFETY: numbers and pointers, for which zeroes are a value.
+            let mut opts: sys::spdk_nvmf_host_opts = unsafe { std::mem::zeroed() };
+            opts.size = size_of_val(&opts);
+            opts.dhchap_key = keys.host.as_ref().map_or(ptr::null_mut(), Key::as_ptr);
+            opts.dhchap_ctrlr_key = keys
+                .controller
+                .as_ref()
+                .map_or(ptr::null_mut(), Key::as_ptr);
+            opts.params = keys.psk.as_ref().map_or(ptr::null(), Json::as_ptr);
+            // SAFETY: as for `remove_namespace`; the name and the parameters are copied, and SPDK takes references of
+            // its own to the keys.
+            unsafe { sys::spdk_nvmf_subsystem_add_host_ext(raw, host.as_ptr(), &mut opts) }
+        })
         .await
     }
 
@@ -63,18 +76,28 @@ impl NvmfSubsystem {
     ///
     /// # Errors
     ///
-    /// - [`ErrorKind::Option`](crate::ErrorKind::Option): the keyring has no such key.
+    /// - [`ErrorKind::Option`](crate::ErrorKind::Option): the keyring has no such key; or a key of TLS, which SPDK changes
+    ///   by removing the host and adding it again.
     /// - `EINVAL`: the host was not added.
     #[cfg(spdk_has_spdk_nvmf_subsystem_set_keys)]
     #[doc(alias = "spdk_nvmf_subsystem_set_keys")]
     pub async fn set_host_keys(&self, host: &str, keys: &NvmfHostKeys) -> Result<()> {
-        let (key, controller_key) = keys.find()?;
+        let keys = keys.find()?;
+        if keys.psk.is_some() {
+            return Err(options::refuse(
+                "psk",
+                "SPDK changes the key of TLS of no host: remove it, and add it again",
+            ));
+        }
         self.of_host("spdk_nvmf_subsystem_set_keys", host, move |raw, host| {
             // SAFETY: numbers and pointers, for which zeroes are a value.
             let mut opts: sys::spdk_nvmf_subsystem_key_opts = unsafe { std::mem::zeroed() };
             opts.size = size_of_val(&opts);
-            opts.dhchap_key = key.as_ptr();
-            opts.dhchap_ctrlr_key = controller_key.as_ref().map_or(ptr::null_mut(), Key::as_ptr);
+            opts.dhchap_key = keys.host.as_ref().map_or(ptr::null_mut(), Key::as_ptr);
+            opts.dhchap_ctrlr_key = keys
+                .controller
+                .as_ref()
+                .map_or(ptr::null_mut(), Key::as_ptr);
             // SAFETY: as for `remove_namespace`; the name is read during the call, and SPDK takes references of its
             // own to the keys.
             unsafe { sys::spdk_nvmf_subsystem_set_keys(raw, host.as_ptr(), &mut opts) }
