@@ -125,6 +125,8 @@ pub(super) struct Driver {
     is_formatting: Cell<bool>,
     /// How often it was connected again: what SPDK knows of namespaces is elsewhere then.
     resets: Cell<u32>,
+    /// How often SPDK may have seen other namespaces.
+    changes: Cell<u64>,
     /// Who waits for a reset.
     resetters: RefCell<Vec<oneshot::Sender<bool>>>,
     /// Whether no handle is left, which a reset does not look at.
@@ -226,6 +228,7 @@ impl Driver {
             boot_claim: Cell::new(false),
             is_formatting: Cell::new(false),
             resets: Cell::new(0),
+            changes: Cell::new(0),
             resetters: RefCell::default(),
             is_left: Cell::new(false),
             recall_limit: Cell::new(None),
@@ -418,8 +421,7 @@ impl Driver {
         if self.is_local {
             hotplug::look(now, self.removal_period);
         }
-        // SAFETY: the controller is attached, and polled by this spdk_thread alone.
-        let ended = unsafe { sys::spdk_nvme_ctrlr_process_admin_completions(ctrlr.as_ptr()) };
+        let ended = self.poll_admin(ctrlr);
         if ended < 0 || self.is_silent(ended > 0, last, now) {
             self.fail(ctrlr);
         }
@@ -427,6 +429,14 @@ impl Driver {
             true => Step::Busy,
             false => Step::Idle,
         }
+    }
+
+    /// Completes admin commands, after which SPDK may know other namespaces.
+    fn poll_admin(&self, ctrlr: NonNull<sys::spdk_nvme_ctrlr>) -> i32 {
+        // SAFETY: the controller is attached. No command on a namespace is on its way to SPDK meanwhile: those of this
+        // spdk_thread are not, and the gates of the others are shut.
+        let poll = || unsafe { sys::spdk_nvme_ctrlr_process_admin_completions(ctrlr.as_ptr()) };
+        self.seats.shut(poll)
     }
 
     /// The connection is gone: SPDK ends what the controller had, and refuses what comes.
@@ -443,8 +453,7 @@ impl Driver {
             }
         }
         if self.is_removed() {
-            // SAFETY: it is polled by this spdk_thread alone. What its device had of the admin queue ends inside.
-            unsafe { sys::spdk_nvme_ctrlr_process_admin_completions(ctrlr.as_ptr()) };
+            self.poll_admin(ctrlr); // what its device had of the admin queue ends inside
         }
         qpair_group::look();
     }
@@ -489,13 +498,10 @@ impl Driver {
     }
 
     fn go_on_disconnecting(&self, ctrlr: NonNull<sys::spdk_nvme_ctrlr>) -> Step {
-        // SAFETY: the controller is attached, and polled by this spdk_thread alone. An error says that it is
-        // disconnected.
-        unsafe {
-            if sys::spdk_nvme_ctrlr_process_admin_completions(ctrlr.as_ptr()) < 0 {
-                self.phase.set(Phase::Stopped(ctrlr));
-                qpair_group::look();
-            }
+        // An error says that it is disconnected.
+        if self.poll_admin(ctrlr) < 0 {
+            self.phase.set(Phase::Stopped(ctrlr));
+            qpair_group::look();
         }
         self.waiters.go_on();
         Step::Busy
@@ -517,6 +523,7 @@ impl Driver {
         let rc = unsafe { sys::spdk_nvme_ctrlr_reconnect_poll_async(ctrlr.as_ptr()) };
         if rc != -libc::EAGAIN {
             self.resets.set(self.resets.get().wrapping_add(1));
+            self.changes.set(self.changes.get() + 1);
             self.end_reset(ctrlr, rc == 0);
         }
         self.waiters.go_on();
@@ -619,6 +626,7 @@ impl Driver {
             is_removed: self.is_removed(),
             is_recalled: self.is_left.get(),
             resets: self.resets.get(),
+            changes: self.changes.get(),
         }
     }
 
@@ -678,6 +686,8 @@ impl Driver {
 
     /// The controller has told something.
     pub(super) fn tell(&self, event: NvmeEvent) {
+        // SPDK has had a look at the namespaces before, if it was about these.
+        self.changes.set(self.changes.get() + 1);
         // SAFETY: the hub is that of this driver, on its spdk_thread.
         unsafe { emit(self.events.arg(), event) };
     }
@@ -730,6 +740,12 @@ impl Driver {
     #[inline]
     pub(super) fn resets(&self) -> u32 {
         self.resets.get()
+    }
+
+    /// How often SPDK may have seen other namespaces.
+    #[inline]
+    pub(super) fn changes(&self) -> u64 {
+        self.changes.get()
     }
 
     /// Ready when the controller is detached.

@@ -8,6 +8,7 @@ use std::ptr::{self, NonNull};
 use super::controller::NvmeControllerObject;
 use super::qpair::{NvmeQpair, NvmeQpairObject};
 use super::queue::Subject as QueueSubject;
+use super::seats::Gate;
 use crate::error::{Describe, Fault};
 use crate::handle::{AtHome, Handle, Hold};
 use crate::local::{Caller, Home, begin};
@@ -32,6 +33,8 @@ pub struct NvmeNamespace {
     ns: Cell<NonNull<sys::spdk_nvme_ns>>,
     resets: Cell<u64>,
     id: u32,
+    /// As of this many changes.
+    shape: Cell<(u64, Shape)>,
     /// As they were seen last.
     sector_size: Cell<u32>,
     num_sectors: Cell<u64>,
@@ -69,6 +72,7 @@ impl NvmeNamespace {
             ns: Cell::new(ns),
             resets: Cell::new(handle.extra().side().resets()),
             id,
+            shape: Cell::new((u64::MAX, Shape::default())),
             sector_size: Cell::new(0),
             num_sectors: Cell::new(0),
         };
@@ -158,9 +162,8 @@ impl NvmeNamespace {
     pub fn hold_attached(&self, caller: Caller<'_>) -> Result<NamespaceHold, Fault> {
         let ctrlr = self.ctrlr.hold(caller)?;
         let ns = self.place(ctrlr.as_ptr())?;
-        // SAFETY: the controller is attached, and of this spdk_thread.
-        let size = unsafe { sys::spdk_nvme_ns_get_extended_sector_size(ns.as_ptr()) };
-        Ok(NamespaceHold { ctrlr, ns, size })
+        let shape = self.shape(ns);
+        Ok(NamespaceHold { ctrlr, ns, shape })
     }
 
     /// The queue pair, for a command on this namespace.
@@ -179,20 +182,41 @@ impl NvmeNamespace {
     #[doc(hidden)]
     #[inline]
     pub fn block_size_of(&self) -> Result<u32, Fault> {
-        let ns = self.raw()?;
-        // SAFETY: the controller is attached, and of this spdk_thread.
-        match unsafe { sys::spdk_nvme_ns_get_extended_sector_size(ns.as_ptr()) } {
+        match self.shape(self.raw()?).block {
             0 => Err(not_active()),
             size => Ok(size),
         }
+    }
+
+    /// What its blocks are made of. It was seen last when SPDK may have seen it last.
+    #[inline]
+    fn shape(&self, ns: NonNull<sys::spdk_nvme_ns>) -> Shape {
+        let changes = self.ctrlr.extra().side().changes();
+        let (of, shape) = self.shape.get();
+        match of == changes {
+            true => shape,
+            false => self.look_at(ns, changes),
+        }
+    }
+
+    #[cold]
+    fn look_at(&self, ns: NonNull<sys::spdk_nvme_ns>, changes: u64) -> Shape {
+        // SAFETY: the controller is attached, and its namespaces stay while this spdk_thread has not heard of a reset.
+        let shape = unsafe { Shape::of(ns.as_ptr()) };
+        self.shape.set((changes, shape));
+        shape
     }
 
     /// The same, for commands that have no buffer for metadata.
     #[doc(hidden)]
     #[inline]
     pub fn whole_block_size_of(&self) -> Result<u32, Fault> {
-        self.no_md_of()?;
-        self.block_size_of()
+        let shape = self.shape(self.raw()?);
+        match shape.block {
+            _ if shape.has_md_apart() => Err(md_is_apart()),
+            0 => Err(not_active()),
+            size => Ok(size),
+        }
     }
 
     /// Refuses commands without a buffer for metadata where these are apart: the controller would take the physical
@@ -200,32 +224,51 @@ impl NvmeNamespace {
     #[doc(hidden)]
     #[inline]
     pub fn no_md_of(&self) -> Result<(), Fault> {
-        let ns = self.raw()?.as_ptr();
-        // SAFETY: the controller is attached, and of this spdk_thread.
-        let has_none = unsafe {
-            sys::spdk_nvme_ns_get_md_size(ns) == 0 || sys::spdk_nvme_ns_supports_extended_lba(ns)
-        };
-        match has_none {
-            true => Ok(()),
-            false => Err(md_is_apart()),
+        match self.shape(self.raw()?).has_md_apart() {
+            false => Ok(()),
+            true => Err(md_is_apart()),
         }
     }
 
     /// The size of the metadata of a block in a buffer of their own, for the check of its length.
     #[doc(hidden)]
     pub fn md_size_of(&self) -> Result<u32, Fault> {
-        let ns = self.raw()?.as_ptr();
-        // SAFETY: as above.
-        let (size, is_apart) = unsafe {
-            let is_extended = sys::spdk_nvme_ns_supports_extended_lba(ns);
-            (sys::spdk_nvme_ns_get_md_size(ns), !is_extended)
-        };
-        match size {
-            size if size > 0 && is_apart => Ok(size),
-            _ => Err(Fault::invalid(
+        let shape = self.shape(self.raw()?);
+        match shape.has_md_apart() {
+            true => Ok(shape.md),
+            false => Err(Fault::invalid(
                 "the namespace keeps no metadata apart from the data, so there is no buffer for them",
             )),
         }
+    }
+}
+
+/// What the blocks of a namespace are made of.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+struct Shape {
+    /// What one has in a buffer: its data, and its metadata where these are not apart.
+    block: u32,
+    md: u32,
+    is_extended: bool,
+}
+
+impl Shape {
+    /// # Safety
+    /// The controller of the namespace is attached.
+    unsafe fn of(ns: *mut sys::spdk_nvme_ns) -> Shape {
+        // SAFETY: passed on.
+        unsafe {
+            Shape {
+                block: sys::spdk_nvme_ns_get_extended_sector_size(ns),
+                md: sys::spdk_nvme_ns_get_md_size(ns),
+                is_extended: sys::spdk_nvme_ns_supports_extended_lba(ns),
+            }
+        }
+    }
+
+    #[inline]
+    fn has_md_apart(self) -> bool {
+        self.md != 0 && !self.is_extended
     }
 }
 
@@ -246,8 +289,8 @@ fn not_active() -> Fault {
 pub struct NamespaceHold {
     ctrlr: Hold<NvmeControllerObject>,
     ns: NonNull<sys::spdk_nvme_ns>,
-    /// That of a block when the buffers of the command were measured.
-    size: u32,
+    /// As it was when the buffers of the command were measured.
+    shape: Shape,
 }
 
 impl NamespaceHold {
@@ -267,8 +310,13 @@ impl AtHome for NamespaceHold {
 
 impl QueueSubject for NamespaceHold {
     fn is_as_it_was(&self) -> bool {
-        // SAFETY: the controller is held, and this is its spdk_thread.
-        self.size == unsafe { sys::spdk_nvme_ns_get_extended_sector_size(self.ns.as_ptr()) }
+        // SAFETY: the controller is held.
+        self.shape == unsafe { Shape::of(self.ns.as_ptr()) }
+    }
+
+    #[inline]
+    fn gate(&self) -> Option<&Gate> {
+        self.ctrlr.extra().side().gate()
     }
 }
 

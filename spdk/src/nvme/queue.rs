@@ -3,6 +3,7 @@
 use std::ffi::c_int;
 use std::ptr;
 
+use super::seats::Gate;
 use crate::Errno;
 use crate::op::Submitted;
 use crate::waiters::Waiters;
@@ -28,6 +29,12 @@ pub trait Queue {
 pub trait Subject {
     /// Whether what was seen of it, when its buffers were measured, is still so.
     fn is_as_it_was(&self) -> bool;
+
+    /// What keeps it so during the submission, if another spdk_thread may change it.
+    #[inline]
+    fn gate(&self) -> Option<&Gate> {
+        None
+    }
 }
 
 /// Calls the C function that submits a command, unless others wait already. One that SPDK has no request
@@ -45,7 +52,9 @@ pub fn submit(
     if again && queue.is_gone() {
         return Submitted::Refused(Errno::ENXIO);
     }
-    if again && !subject.is_as_it_was() {
+    let gate = subject.gate();
+    let _passed = gate.map(Gate::lock);
+    if (again || gate.is_some()) && !subject.is_as_it_was() {
         return Submitted::Refused(Errno::EINVAL);
     }
     if !again && waiters.count() != 0 {

@@ -3,7 +3,8 @@
 
 use std::cell::{Cell, RefCell};
 use std::ptr::NonNull;
-use std::sync::Arc;
+use std::rc::Rc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::controller::NvmeControllerObject;
 use super::link::{self, Link};
@@ -23,6 +24,21 @@ pub(super) struct Status {
     /// Whether its spdk_thread ends.
     pub(super) is_recalled: bool,
     pub(super) resets: u32,
+    /// How often SPDK may have seen other namespaces.
+    pub(super) changes: u64,
+}
+
+/// Is passed by a seat for each command on a namespace, and shut by the home while SPDK may see that the namespaces
+/// have changed: a command is as long as its blocks, of which SPDK has to know the same size as its buffer has.
+#[derive(Default)]
+pub struct Gate(Mutex<()>);
+
+impl Gate {
+    /// Until the guard is dropped, what SPDK knows of namespaces stays as it is; or, for the home, nobody has a look at it.
+    #[inline]
+    pub(super) fn lock(&self) -> MutexGuard<'_, ()> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// The address of a C object, which is used where it may be.
@@ -72,6 +88,7 @@ struct Seat {
     report: Report,
     /// The namespaces that it has.
     namespaces: Vec<u32>,
+    gate: Arc<Gate>,
 }
 
 impl Seat {
@@ -90,6 +107,7 @@ impl Seat {
 pub(super) struct Seats {
     list: RefCell<Vec<Seat>>,
     is_empty: Cell<bool>,
+    gates: RefCell<Rc<[Arc<Gate>]>>,
     /// What was told last.
     told: Cell<(u64, Option<Status>)>,
     /// Who waits until all have heard it, for whether no queue pair is left.
@@ -101,6 +119,7 @@ impl Seats {
         Seats {
             list: RefCell::default(),
             is_empty: Cell::new(true),
+            gates: RefCell::default(),
             told: Cell::new((0, None)),
             listeners: RefCell::default(),
         }
@@ -185,6 +204,7 @@ impl Seats {
         };
         self.tell(status, None);
         let (number, _) = self.told.get();
+        let gate = Arc::<Gate>::default();
         self.list.borrow_mut().push(Seat {
             number: ticket.number,
             away: away.clone(),
@@ -195,23 +215,42 @@ impl Seats {
                 is_quiet: true,
             },
             namespaces: Vec::new(),
+            gate: gate.clone(),
         });
-        self.is_empty.set(false);
+        self.count();
         let notice = Notice {
             number,
             status,
             places: None,
         };
         // A ticket that is dropped on the way leaves the seat.
-        away.send(move || View::arrive(ctrlr, ticket, notice, answer));
+        away.send(move || View::arrive(ctrlr, ticket, gate, notice, answer));
+    }
+
+    fn count(&self) {
+        let list = self.list.borrow();
+        self.is_empty.set(list.is_empty());
+        self.gates
+            .replace(list.iter().map(|seat| seat.gate.clone()).collect());
+    }
+
+    /// Runs `f` while no seat submits a command on a namespace.
+    #[inline]
+    pub(super) fn shut<R>(&self, f: impl FnOnce() -> R) -> R {
+        if self.is_empty() {
+            return f();
+        }
+        let gates = self.gates.borrow().clone();
+        let _shut: Vec<_> = gates.iter().map(|gate| gate.lock()).collect();
+        f()
     }
 
     pub(super) fn leave(&self, number: u64) {
         let mut list = self.list.borrow_mut();
         let found = list.iter().position(|seat| seat.number == number);
         let seat = found.map(|index| list.swap_remove(index));
-        self.is_empty.set(list.is_empty());
         drop(list);
+        self.count();
         drop(seat); // its anchor may be the last handle, whose end asks who is left
         if self.is_empty() {
             self.answer();

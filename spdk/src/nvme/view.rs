@@ -11,7 +11,7 @@ use super::controller::{ControllerExtra, NvmeControllerObject};
 use super::driver::Driver;
 use super::link::Link;
 use super::qpair_group;
-use super::seats::{Address, Notice, Places, Report, Status, Ticket};
+use super::seats::{Address, Gate, Notice, Places, Report, Status, Ticket};
 use super::transport_id::TransportId;
 use crate::error::{Fault, Gone};
 use crate::handle::{Handle, WeakHandle};
@@ -36,6 +36,7 @@ pub(super) struct View {
     status: Cell<Status>,
     /// Those of the status; during a reset, a number that no namespace has.
     resets: Cell<u64>,
+    gate: Arc<Gate>,
     reported: Cell<Option<Report>>,
     places: RefCell<BTreeMap<u32, Address<sys::spdk_nvme_ns>>>,
     handle: OnceCell<WeakHandle<NvmeControllerObject>>,
@@ -50,6 +51,7 @@ impl View {
     pub(super) fn arrive(
         ctrlr: Address<sys::spdk_nvme_ctrlr>,
         ticket: Ticket,
+        gate: Arc<Gate>,
         notice: Notice,
         answer: oneshot::Sender<()>,
     ) {
@@ -64,6 +66,7 @@ impl View {
             heard: Cell::new(notice.number),
             status: Cell::new(notice.status),
             resets: Cell::new(resets(notice.status)),
+            gate,
             reported: Cell::new(None),
             places: RefCell::default(),
             handle: OnceCell::new(),
@@ -284,6 +287,24 @@ impl Side {
         match self {
             Side::Home(driver) => driver.resets().into(),
             Side::Away(view) => view.resets.get(),
+        }
+    }
+
+    /// How often SPDK may have seen other namespaces.
+    #[inline]
+    pub(super) fn changes(&self) -> u64 {
+        match self {
+            Side::Home(driver) => driver.changes(),
+            Side::Away(view) => view.status.get().changes,
+        }
+    }
+
+    /// What a command on a namespace passes, where another spdk_thread may see that this has changed.
+    #[inline]
+    pub(super) fn gate(&self) -> Option<&Gate> {
+        match self {
+            Side::Home(_) => None,
+            Side::Away(view) => Some(&view.gate),
         }
     }
 

@@ -8,8 +8,12 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
 use futures_util::future::{join, join_all};
-use spdk::nvme::{NvmeController, NvmeEvent, NvmeFormat, NvmeRemote, NvmeTimeouts};
+use serde_json::json;
+use spdk::nvme::{
+    NvmeController, NvmeEvent, NvmeFormat, NvmeNamespace, NvmeQpair, NvmeRemote, NvmeTimeouts,
+};
 use spdk::task::yield_now;
+use spdk::testing::NvmfTarget;
 use spdk::{DmaBuf, Errno, ErrorKind, Gone, Result, SpdkAppBuilder, SpdkThread, ThreadHandle};
 use spdk_tests::nvme::{Far, Link, beside_target_in};
 use spdk_tests::nvmf::disk::{Bystanders, assert_is, buffer, filled, submit};
@@ -292,7 +296,7 @@ fn reset_under_io() {
 }
 
 /// Another queue pair, when the controller is connected again.
-async fn again(remote: &NvmeRemote) -> spdk::nvme::NvmeQpair {
+async fn again(remote: &NvmeRemote) -> NvmeQpair {
     let start = Instant::now();
     loop {
         match remote.alloc_io_qpair(None).await {
@@ -704,4 +708,74 @@ fn the_application_ends() {
         CONTROLLER.set(Some(link.controller));
         Bystanders::new()
     });
+}
+
+/// Fails if I/O goes on with the size of blocks that were there before, here or there.
+#[spdk::test(no_app, deadline = 60)]
+fn another_namespace_takes_its_place() {
+    beside_target_in(app(), |target| async move {
+        for size in [512, 4096] {
+            let name = format!("Blocks{size}");
+            let disk = json!({"name": name, "num_blocks": 1024, "block_size": size});
+            target.rpc("bdev_malloc_create", disk);
+        }
+        let link = Link::to(&target).await;
+        let away = thread(1).await;
+        let remote = link.controller.remote();
+        let wanted = Arc::<AtomicUsize>::default();
+        let (theirs, served) = (wanted.clone(), Arc::<AtomicUsize>::default());
+        let seen = served.clone();
+        let there = away.call_async(async move || {
+            let far = Far::of(&remote).await.expect("it is connected");
+            loop {
+                match theirs.load(SeqCst) {
+                    1 => break,
+                    size => seen.store(read_some(&far.ns, &far.qpair, size).await, SeqCst),
+                }
+            }
+        });
+        let here = async {
+            for size in [512, 4096, 512, 4096] {
+                let ns = json!({"nqn": NvmfTarget::NQN, "nsid": 1});
+                target.rpc("nvmf_subsystem_remove_ns", ns);
+                let ns = json!({"nsid": 1, "bdev_name": format!("Blocks{size}")});
+                let add = json!({"nqn": NvmfTarget::NQN, "namespace": ns});
+                target.rpc("nvmf_subsystem_add_ns", add);
+                wanted.store(size, SeqCst);
+                let start = Instant::now();
+                while read_some(&link.ns, &link.qpair, size).await != size {
+                    assert!(start.elapsed() < PATIENCE);
+                }
+                until("I/O there", || served.load(SeqCst) == size).await;
+            }
+            wanted.store(1, SeqCst);
+        };
+        let (there, ()) = within("an end", join(there, here)).await;
+        there.expect("no panic");
+        away.exit().await.expect("it is made by us");
+        link.close().await;
+        Bystanders::new()
+    });
+}
+
+/// Reads 8 blocks of the size that the namespace has; which one, if these were read, and it is the one that is wanted.
+async fn read_some(ns: &NvmeNamespace, qpair: &NvmeQpair, wanted: usize) -> usize {
+    let size = ns.sector_size() as usize;
+    let Ok(mut buf) = DmaBuf::alloc(8 * size, 4096) else {
+        yield_now().await;
+        return 0; // there is none at the moment
+    };
+    let end = ns.read(qpair, &mut buf, 0, 8).await;
+    yield_now().await;
+    match kind(&end) {
+        None if size == wanted => size,
+        None | Some(ErrorKind::InvalidArgument { .. } | ErrorKind::Device { .. }) => 0,
+        _ if end
+            .as_ref()
+            .is_err_and(|error| error.errno() == Some(Errno::EINVAL)) =>
+        {
+            0
+        }
+        _ => panic!("{end:?}"),
+    }
 }
