@@ -24,6 +24,9 @@
 //! # }
 //! ```
 //!
+//! A controller belongs to the spdk_thread that connected it. Others have queue pairs and namespaces of it with an
+//! [`NvmeRemote`], each its own.
+//!
 //! # When a connection breaks
 //!
 //! Every command in flight then ends with an error: [`ErrorKind::Device`](crate::ErrorKind::Device) with

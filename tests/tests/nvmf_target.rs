@@ -1015,7 +1015,7 @@ async fn hosts_authenticate() -> spdk::Result<()> {
 ///
 /// These faults were put into the crate, and it failed:
 ///
-/// - The socket listens without TLS, or the listener of the subsystem does not say so.
+/// - The socket listens without TLS.
 /// - The target does not get the key of the host.
 /// - A subsystem listens without TLS where another one listens with it.
 #[spdk::test(

@@ -52,9 +52,14 @@ pub fn submit(
     if again && queue.is_gone() {
         return Submitted::Refused(Errno::ENXIO);
     }
-    let gate = subject.gate();
-    let _passed = gate.map(Gate::lock);
-    if (again || gate.is_some()) && !subject.is_as_it_was() {
+    let passed = match subject.gate() {
+        None => None,
+        Some(gate) => match gate.pass() {
+            None => return wait(queue, again),
+            passed => passed,
+        },
+    };
+    if (again || passed.is_some()) && !subject.is_as_it_was() {
         return Submitted::Refused(Errno::EINVAL);
     }
     if !again && waiters.count() != 0 {
@@ -71,12 +76,19 @@ fn full(queue: &impl Queue, again: bool) -> Submitted {
     let waiters = queue.waiters();
     // This command is one of them.
     if queue.commands() > waiters.count() + 1 {
-        queue.will_wait();
-        if again {
-            waiters.give_turn_back();
-        }
-        Submitted::Full(ptr::from_ref(waiters))
+        wait(queue, again)
     } else {
         Submitted::Refused(Errno::ENOMEM)
     }
+}
+
+/// The command waits, and is told when to go on.
+#[cold]
+fn wait(queue: &impl Queue, again: bool) -> Submitted {
+    let waiters = queue.waiters();
+    queue.will_wait();
+    if again {
+        waiters.give_turn_back();
+    }
+    Submitted::Full(ptr::from_ref(waiters))
 }

@@ -4,7 +4,7 @@
 use std::cell::{Cell, RefCell};
 use std::ptr::NonNull;
 use std::rc::Rc;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
 use super::controller::NvmeControllerObject;
 use super::link::{self, Link};
@@ -34,9 +34,18 @@ pub(super) struct Status {
 pub struct Gate(Mutex<()>);
 
 impl Gate {
-    /// Until the guard is dropped, what SPDK knows of namespaces stays as it is; or, for the home, nobody has a look at it.
+    /// Until the guard is dropped, what SPDK knows of namespaces stays as it is. `None` while it is shut: the home may
+    /// wait for a target on this very spdk_thread.
     #[inline]
-    pub(super) fn lock(&self) -> MutexGuard<'_, ()> {
+    pub(super) fn pass(&self) -> Option<MutexGuard<'_, ()>> {
+        match self.0.try_lock() {
+            Ok(passed) => Some(passed),
+            Err(TryLockError::Poisoned(passed)) => Some(passed.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
+    }
+
+    fn shut(&self) -> MutexGuard<'_, ()> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -241,7 +250,7 @@ impl Seats {
             return f();
         }
         let gates = self.gates.borrow().clone();
-        let _shut: Vec<_> = gates.iter().map(|gate| gate.lock()).collect();
+        let _shut: Vec<_> = gates.iter().map(|gate| gate.shut()).collect();
         f()
     }
 

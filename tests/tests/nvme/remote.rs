@@ -1,8 +1,24 @@
 //! Queue pairs of one controller on two spdk_threads, of two cores and of one.
+//!
+//! Each of these faults was put into the crate, and these tests failed:
+//!
+//! - What the controller's spdk_thread tells does not reach the queue pairs: `reset_under_io`.
+//! - A seat does not keep the controller attached: `given_up_under_io`.
+//! - A seat is not left: `the_other_ends_first`.
+//! - Others are not called back at the end of the controller's spdk_thread, or what they have in flight is waited for
+//!   for ever: `the_home_ends_first`.
+//! - Events stay where they are told: `a_command_takes_long`.
+//! - A format does not ask others: `formatted`.
+//! - What is known of a namespace is kept after an event: `another_namespace_takes_its_place`.
+//!
+//! These would make them fail:
+//!
+//! - A reset does not wait for the queue pairs of others: `a_reset_waits`.
+//! - A seat is not left when whoever asked for it has gone: `abandoned_on_the_way`.
 
 use std::cell::Cell;
 use std::future::Future;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::time::{Duration, Instant};
@@ -295,6 +311,47 @@ fn reset_under_io() {
     });
 }
 
+/// Fails if a reset does not wait for an spdk_thread that has not let go of the controller.
+#[spdk::test(no_app, deadline = 60)]
+fn a_reset_waits() {
+    beside_target_in(app(), |target| async move {
+        let link = Link::to(&target).await;
+        let away = thread(1).await;
+        let remote = link.controller.remote();
+        let (marks, theirs) = marks();
+        let there = away.call_async(async move || {
+            let far = Far::of(&remote).await.expect("it is connected");
+            theirs.connected.set();
+            // Nothing is polled there meanwhile.
+            while !theirs.over.is_set() {
+                std::hint::spin_loop();
+            }
+            let gone = async {
+                while far.qpair.is_connected() {
+                    yield_now().await;
+                }
+            };
+            within("the end of the queue pair", gone).await;
+            let refused = far.read(&mut buffer(), 0).await;
+            assert!(is_cut(&refused), "{refused:?}");
+        });
+        let here = async {
+            marks.connected.wait().await;
+            let reset = link.controller.reset();
+            let mut reset = pin!(reset);
+            let early = timeout(Duration::from_millis(300), &mut reset).await;
+            assert!(early.is_none(), "{early:?}");
+            marks.over.set();
+            reset.await.expect("the target runs");
+        };
+        let (there, ()) = join(there, here).await;
+        there.expect("no panic");
+        away.exit().await.expect("it is made by us");
+        link.close().await;
+        Bystanders::new()
+    });
+}
+
 /// Another queue pair, when the controller is connected again.
 async fn again(remote: &NvmeRemote) -> NvmeQpair {
     let start = Instant::now();
@@ -565,6 +622,11 @@ fn abandoned_on_the_way() {
             let away = thread(core).await;
             let remote = link.controller.remote();
             let there = away.call_async(async move || {
+                for _ in 0..4 {
+                    // What comes of it finds nobody.
+                    let _ = poll_once(pin!(remote.alloc_io_qpair(None)));
+                    let _ = poll_once(pin!(remote.namespace(1)));
+                }
                 for polls in 0..40 {
                     let mut alloc = Box::pin(remote.alloc_io_qpair(None));
                     let mut look = Box::pin(remote.namespace(1));
