@@ -347,7 +347,9 @@ fn a_reset_waits() {
         let (there, ()) = join(there, here).await;
         there.expect("no panic");
         away.exit().await.expect("it is made by us");
-        link.close().await;
+        // Its queue pair is gone too.
+        drop((link.qpair, link.ns));
+        link.controller.detach().await.expect("it is here");
         Bystanders::new()
     });
 }
