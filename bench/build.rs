@@ -7,7 +7,7 @@ use std::env;
 use std::error::Error;
 use std::path::{Path, PathBuf};
 
-const PROGRAMS: [&str; 2] = ["bdev_loop", "ping_pong_c"];
+const PROGRAMS: [&str; 3] = ["bdev_loop", "blob_loop", "ping_pong_c"];
 
 /// The functions whose calls the program `counts` counts.
 const COUNTED: [&str; 4] = [

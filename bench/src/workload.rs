@@ -30,17 +30,26 @@ pub enum Operation {
 }
 
 impl Workload {
-    /// What the options say.
+    /// What the options say of a bdev.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::NoSuchBdev`], if there is none of that name or it is smaller than one
     /// operation.
     pub fn new(options: &Options) -> Result<Self> {
-        let size = u64::from(options.io_size);
         let bdev = Bdev::find(&options.bdev)?;
-        let blocks = size / u64::from(bdev.block_size());
-        let places = bdev.size_bytes() / size;
+        Workload::of(options, bdev.block_size().into(), bdev.size_bytes())
+    }
+
+    /// What the options say of something with blocks of this size, which has so many bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NoSuchBdev`], if it is smaller than one operation.
+    pub fn of(options: &Options, block_size: u64, size_bytes: u64) -> Result<Self> {
+        let size = u64::from(options.io_size);
+        let blocks = size / block_size;
+        let places = size_bytes / size;
         if places == 0 || blocks == 0 {
             return Err(ErrorKind::NoSuchBdev {
                 name: format!("{} of {size} bytes or more", options.bdev),

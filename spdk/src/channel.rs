@@ -35,14 +35,9 @@ pub struct ChannelExtra {
     pub(crate) device: *const (),
     name: Box<str>,
     owner: Box<dyn ChannelOwner>,
-}
-
-#[cfg(feature = "blob")]
-impl ChannelExtra {
     /// The I/Os on it, if it is the channel of a blobstore.
-    pub(crate) fn requests(&self) -> Option<&std::rc::Rc<crate::blob::Requests>> {
-        self.owner.requests()
-    }
+    #[cfg(feature = "blob")]
+    pub(crate) requests: Option<std::rc::Rc<crate::blob::Requests>>,
 }
 
 /// What keeps a channel's device open.
@@ -101,6 +96,8 @@ impl IoChannel {
         let extra = ChannelExtra {
             device,
             name,
+            #[cfg(feature = "blob")]
+            requests: owner.requests().cloned(),
             owner,
         };
         // SAFETY: passed on.

@@ -9,7 +9,8 @@ use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use futures_util::join;
-use spdk::{Error, IoQueue, spawn_local};
+use spdk::blob::{BlobOpts, Blobstore};
+use spdk::{DmaBuf, Error, IoQueue, spawn_local};
 use spdk_tests::nvme::{Link, beside_target};
 use spdk_tests::nvmf::BLOCK_SIZE;
 use spdk_tests::nvmf::disk::{Bystanders, buffer};
@@ -152,7 +153,45 @@ async fn an_io_allocates_nothing() -> spdk::Result<()> {
     Ok(())
 }
 
-/// As above, with more operations at once, in more tasks, than one.
+/// The same of an I/O on a blob, alone and among others: what waits for room in the channel is none of these.
+#[spdk::test(
+    bdevs(bdev_malloc_create(name = "Malloc0", num_blocks = 16384, block_size = BLOCK)),
+    deadline = 60,
+)]
+async fn an_io_on_a_blob_allocates_nothing() -> spdk::Result<()> {
+    let store = Blobstore::init("Malloc0", None).await?;
+    let opts = BlobOpts::new().num_clusters(2);
+    let blob = store.open_blob(store.create_blob(Some(&opts)).await?, None);
+    let (blob, ch) = (blob.await?, store.alloc_io_channel()?);
+    let buffer = |blocks| DmaBuf::alloc(blocks * BLOCK, 4096);
+    let (mut buf, mut other) = (buffer(8)?, buffer(8)?);
+    let mut bufs = [buffer(1)?, buffer(2)?, buffer(5)?, buffer(8)?];
+    let counts = [
+        allocations(async || blob.read(&ch, &mut buf, 0).await).await?,
+        allocations(async || blob.read_io_units(&ch, &mut buf, 0, 8).await).await?,
+        allocations(async || blob.write(&ch, &buf, 0).await).await?,
+        allocations(async || blob.write_io_units(&ch, &buf, 0, 8).await).await?,
+        allocations(async || blob.readv(&ch, &mut bufs, 0).await).await?,
+        allocations(async || blob.writev(&ch, &bufs, 0).await).await?,
+        allocations(async || blob.write_zeroes(&ch, 0, 4096).await).await?,
+        allocations(async || blob.unmap(&ch, 0, 4096).await).await?,
+        allocations(async || {
+            let ios = join!(blob.read(&ch, &mut buf, 0), blob.write(&ch, &other, 4096));
+            ios.0.and(ios.1)
+        })
+        .await?,
+    ];
+    assert_eq!(counts, [0; 9]);
+    // What was counted did work.
+    pattern::fill(&mut buf, BLOCK, 0, 1);
+    blob.write(&ch, &buf, 0).await?;
+    blob.read(&ch, &mut other, 0).await?;
+    pattern::assert_is(&other, BLOCK, 0, 1);
+    drop((blob, ch));
+    store.unload().await
+}
+
+/// As above of a bdev, with more operations at once, in more tasks, than one.
 #[spdk::test(
     bdevs(bdev_malloc_create(name = "Malloc0", num_blocks = 1024, block_size = BLOCK)),
     deadline = 60,

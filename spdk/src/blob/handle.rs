@@ -471,7 +471,7 @@ impl Blob {
 
     /// The channel, for an operation on this blob.
     #[doc(hidden)]
-    #[inline]
+    #[inline(always)]
     pub fn channel(
         &self,
         ch: &IoChannel,
@@ -479,13 +479,13 @@ impl Blob {
     ) -> std::result::Result<Request, Fault> {
         // First, since the address of a store that is gone may be another one's by now.
         let hold = ch.handle().hold(caller)?;
-        match hold.extra().requests() {
-            Some(requests) if hold.extra().device == self.store().as_ptr().cast_const().cast() => {
-                let requests = requests.clone();
-                Ok(Request::new(hold, requests))
-            }
-            _ => Err(Fault::wrong_channel(ch)),
+        let extra = hold.extra();
+        let is_ours = extra.device == self.store().as_ptr().cast_const().cast();
+        if !is_ours || extra.requests.is_none() {
+            return Err(Fault::wrong_channel(ch));
         }
+        // SAFETY: it has some.
+        Ok(unsafe { Request::new(hold) })
     }
 
     /// The size of an io unit, for the check of a buffer's length.

@@ -20,8 +20,8 @@ use crate::channel::IoChannelObject;
 use crate::handle::Hold;
 use crate::local::Local;
 use crate::op::{Callback, Complete, Submitted, sealed};
-use crate::sys;
 use crate::waiters::Waiters;
+use crate::{Errno, sys};
 
 /// How many requests SPDK gets for so many I/Os.
 ///
@@ -53,6 +53,9 @@ pub(crate) struct Requests {
     owners: Cell<usize>,
     most: usize,
     in_flight: Cell<usize>,
+    /// With fewer in flight another one begins, without a further look: `most`, or 0 as long as there is more to it,
+    /// because any of what follows is so.
+    limit: Cell<usize>,
     /// Whether the one in flight wants to be the only one.
     is_taken: Cell<bool>,
     waiters: Waiters,
@@ -76,6 +79,7 @@ impl Requests {
                 owners: Cell::new(0),
                 most,
                 in_flight: Cell::new(0),
+                limit: Cell::new(if is_held { 0 } else { most }),
                 is_taken: Cell::new(false),
                 waiters: Waiters::default(),
                 will_go_on: Cell::new(false),
@@ -107,18 +111,58 @@ impl Requests {
     /// Has those that come wait. Returns whether none is in flight.
     pub(super) fn hold(&self) -> bool {
         self.is_held.set(true);
+        self.limit.set(0);
         self.in_flight.get() == 0
     }
 
     /// The end of [`Requests::hold`].
     pub(super) fn release(self: &Rc<Self>) {
         self.is_held.set(false);
+        self.set_limit();
         self.go_on_later();
     }
 
-    /// One has ended, or was refused.
-    fn end(&self) {
-        self.in_flight.set(self.in_flight.get() - 1);
+    fn set_limit(&self) {
+        let is_shut = self.is_held.get() || self.is_taken.get() || self.waiters.count() != 0;
+        self.limit.set(if is_shut { 0 } else { self.most });
+    }
+
+    /// Looks closer whether one may begin. Returns whether it has waited, and is the first of those; or nothing if it is
+    /// to wait now.
+    #[cold]
+    fn may_begin(&self, request: &Request) -> Option<bool> {
+        let again = self.waiters.take_turn();
+        let (others, is_alone) = (self.in_flight.get(), request.has(ALONE));
+        let has_to_wait = (!again && self.waiters.count() != 0)
+            || others >= self.most
+            || self.is_held.get()
+            || self.is_taken.get()
+            || (is_alone && others > 0);
+        if has_to_wait {
+            self.will_wait(again);
+            return None;
+        }
+        self.is_taken.set(is_alone);
+        self.set_limit();
+        Some(again)
+    }
+
+    /// SPDK has refused one in the call that begins it. Waiting helps if there is another one to wait for.
+    #[cold]
+    fn refused(&self, again: bool) -> Submitted {
+        if self.in_flight.get() == 0 {
+            return Submitted::Refused(Errno::ENOMEM);
+        }
+        self.will_wait(again);
+        Submitted::Full(&raw const self.waiters)
+    }
+
+    /// One is told to wait next.
+    fn will_wait(&self, again: bool) {
+        self.limit.set(0);
+        if again {
+            self.waiters.give_turn_back();
+        }
     }
 
     /// Lets the waiting ones go on in the next turn of the spdk_thread. Not here and now: SPDK may take back what an I/O
@@ -139,28 +183,31 @@ impl Requests {
 }
 
 /// The channel of an I/O, and what that has of it. An operation holds it, so it stays where it is.
+// Two words, so that the compiler passes it in registers: one that is copied before its stores are done stalls the CPU.
 #[doc(hidden)]
 pub struct Request {
+    /// Of a channel that has [`Requests`].
     hold: Hold<IoChannelObject>,
-    requests: Rc<Requests>,
-    /// The context of the operation.
+    /// The context of the operation, and what follows.
     arg: Cell<*mut c_void>,
-    in_call: Cell<bool>,
-    is_refused: Cell<bool>,
-    /// Whether it is to be the only one in flight.
-    is_alone: Cell<bool>,
 }
 
+// What is told of an I/O in bits that no context has: it is the address of a slot, which has pointers in it.
+
+/// It is to be the only one in flight.
+const ALONE: usize = 1;
+/// The call that begins it has not returned.
+const IN_CALL: usize = 2;
+/// That has refused it.
+const REFUSED: usize = 4;
+
 impl Request {
-    pub(super) fn new(hold: Hold<IoChannelObject>, requests: Rc<Requests>) -> Self {
-        Request {
-            hold,
-            requests,
-            arg: Cell::new(ptr::null_mut()),
-            in_call: Cell::new(false),
-            is_refused: Cell::new(false),
-            is_alone: Cell::new(false),
-        }
+    /// # Safety
+    /// The channel has [`Requests`].
+    #[inline]
+    pub(super) unsafe fn new(hold: Hold<IoChannelObject>) -> Self {
+        let arg = Cell::new(ptr::null_mut());
+        Request { hold, arg }
     }
 
     /// The channel. It stays valid while this exists.
@@ -168,49 +215,98 @@ impl Request {
     pub fn as_ptr(&self) -> *mut sys::spdk_io_channel {
         self.hold.as_ptr()
     }
+
+    #[inline]
+    fn requests(&self) -> &Rc<Requests> {
+        // SAFETY: the promise of `new`; nothing takes them away.
+        unsafe { self.hold.extra().requests.as_ref().unwrap_unchecked() }
+    }
+
+    /// The context, once it was submitted.
+    #[inline]
+    fn context(&self) -> *mut c_void {
+        let arg = self.arg.get();
+        arg.map_addr(|addr| addr & !(ALONE | IN_CALL | REFUSED))
+    }
+
+    #[inline]
+    fn has(&self, bit: usize) -> bool {
+        self.arg.get().addr() & bit != 0
+    }
+
+    fn set(&self, bit: usize) {
+        self.arg.set(self.arg.get().map_addr(|addr| addr | bit));
+    }
+
+    /// The call begins that has this context.
+    #[inline]
+    fn begin(&self, arg: *mut c_void) {
+        let bits = IN_CALL | (self.arg.get().addr() & ALONE);
+        self.arg.set(arg.map_addr(|addr| addr | bits));
+    }
+
+    /// The call has returned. Whether it has refused it.
+    #[inline]
+    fn end_call(&self) -> bool {
+        let arg = self.arg.get();
+        self.arg
+            .set(arg.map_addr(|addr| addr & !(IN_CALL | REFUSED)));
+        arg.addr() & REFUSED != 0
+    }
+
+    /// Lets others begin after it, and has it wait itself if SPDK had no request for it. Returns whether it does.
+    ///
+    /// # Safety
+    /// This is inside of the callback of its operation, which is of kind `K`.
+    #[cold]
+    unsafe fn waits<K: Complete<c_int>>(&self, rc: c_int) -> bool {
+        let requests = self.requests();
+        let was_alone = self.has(ALONE);
+        if was_alone {
+            requests.is_taken.set(false);
+        }
+        if rc == -libc::ENOMEM && self.has(IN_CALL) {
+            self.set(REFUSED);
+            return true;
+        }
+        let waits = rc == -libc::ENOMEM && !was_alone;
+        if waits {
+            self.set(ALONE);
+            // SAFETY: this is the operation's context, which C has done with; and the channel keeps the waiters.
+            unsafe { K::wait(self.context(), &requests.waiters) };
+        }
+        requests.set_limit();
+        requests.go_on_later();
+        waits
+    }
 }
 
 /// Calls the C function that begins an I/O, unless others wait already. One that SPDK has no request for waits too.
 ///
 /// `call` gives C the callback and the context that it gets. Their operation holds `request`.
 #[doc(hidden)]
-#[inline]
+#[inline(always)]
 pub fn submit(
     request: &Request,
     done: sys::spdk_blob_op_complete,
     arg: *mut c_void,
     call: impl FnOnce(sys::spdk_blob_op_complete, *mut c_void),
 ) -> Submitted {
-    let requests = &request.requests;
-    let (waiters, others) = (&requests.waiters, requests.in_flight.get());
-    let again = waiters.take_turn();
-    let has_to_wait = (!again && waiters.count() != 0)
-        || others >= requests.most
-        || requests.is_held.get()
-        || requests.is_taken.get()
-        || (request.is_alone.get() && others > 0);
-    if has_to_wait {
-        return wait(waiters, again);
+    let requests = request.requests();
+    let mut again = false;
+    if requests.in_flight.get() >= requests.limit.get() {
+        match requests.may_begin(request) {
+            Some(has_waited) => again = has_waited,
+            None => return Submitted::Full(&raw const requests.waiters),
+        }
     }
-    requests.in_flight.set(others + 1);
-    requests.is_taken.set(request.is_alone.get());
-    request.arg.set(arg);
-    request.in_call.set(true);
+    requests.in_flight.set(requests.in_flight.get() + 1);
+    request.begin(arg);
     call(done, ptr::from_ref(request).cast_mut().cast());
-    request.in_call.set(false);
-    match request.is_refused.replace(false) {
+    match request.end_call() {
         false => Submitted::Pending,
-        true if requests.in_flight.get() == 0 => Submitted::Refused(crate::Errno::ENOMEM),
-        true => wait(waiters, again),
+        true => requests.refused(again),
     }
-}
-
-#[cold]
-fn wait(waiters: &Waiters, again: bool) -> Submitted {
-    if again {
-        waiters.give_turn_back();
-    }
-    Submitted::Full(ptr::from_ref(waiters))
 }
 
 /// What the callback of an I/O on a blob reports.
@@ -222,7 +318,11 @@ pub enum IoDone {}
 unsafe impl Callback for IoDone {
     type Fn = sys::spdk_blob_op_complete;
     type Raw = c_int;
+    // SPDK does nothing with the blob after the callback of an I/O on it. What it does with the channel is allowed: one
+    // that is given back in the callback stays there until a message.
+    const RESUMES: bool = true;
 
+    #[inline]
     fn of<K: Complete<c_int>>() -> Self::Fn {
         unsafe extern "C" fn call<K: Complete<c_int>>(arg: *mut c_void, rc: c_int) {
             // SAFETY: C gives back the context of the I/O that it ends.
@@ -242,27 +342,14 @@ impl<K: Complete<c_int>> Complete<c_int> for Io<K> {
     unsafe fn complete(arg: *mut c_void, rc: c_int) {
         // SAFETY: `submit` gave C the address of a request, which the operation keeps until it has ended.
         let request = unsafe { &*arg.cast::<Request>().cast_const() };
-        let requests = &request.requests;
-        requests.end();
-        let was_alone = request.is_alone.get();
-        if was_alone {
-            requests.is_taken.set(false);
+        let requests = request.requests();
+        requests.in_flight.set(requests.in_flight.get() - 1);
+        // SAFETY: the operation ends here.
+        if (rc == -libc::ENOMEM || requests.limit.get() == 0) && unsafe { request.waits::<K>(rc) } {
+            return;
         }
-        let arg = request.arg.get();
-        if rc == -libc::ENOMEM {
-            if request.in_call.get() {
-                return request.is_refused.set(true);
-            }
-            if !was_alone {
-                request.is_alone.set(true);
-                // SAFETY: this is the operation's context, which C has done with; and the request keeps the waiters.
-                unsafe { K::wait(arg, &requests.waiters) };
-                return requests.go_on_later();
-            }
-        }
-        requests.go_on_later();
         // SAFETY: `submit` got this context for the operation, which ends here.
-        unsafe { K::complete(arg, rc) }
+        unsafe { K::complete(request.context(), rc) }
     }
 
     unsafe fn wait(_: *mut c_void, _: &Waiters) {

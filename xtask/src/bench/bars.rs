@@ -76,7 +76,7 @@ struct Bar {
 
 use Source::{Figure, P99, Rate};
 
-const BARS: [Bar; 10] = [
+const BARS: [Bar; 11] = [
     Bar {
         what: "IO/s to bdevperf: null bdev, 4 KiB random reads, one core",
         bound: Bound::AtLeast(1.05),
@@ -115,6 +115,22 @@ const BARS: [Bar; 10] = [
             &[Figure("allocations-heap-malloc0-write-qd1")],
             &[Figure("allocations-heap-malloc0-read-qd32")],
             &[Figure("allocations-heap-malloc0-write-qd32")],
+            &[Figure("allocations-heap-blob-read-qd1")],
+            &[Figure("allocations-heap-blob-write-qd1")],
+            &[Figure("allocations-heap-blob-read-qd32")],
+            &[Figure("allocations-heap-blob-write-qd32")],
+        ],
+    },
+    Bar {
+        what: "IO/s on a blob to the bare callback loop in C: malloc bdev, 4 KiB random reads and writes",
+        bound: Bound::AtLeast(1.0),
+        groups: &[
+            &[Rate("blob-randread-4k-qd1")],
+            &[Rate("blob-randread-4k-qd32")],
+            &[Rate("blob-randread-4k-qd128")],
+            &[Rate("blob-randwrite-4k-qd1")],
+            &[Rate("blob-randwrite-4k-qd32")],
+            &[Rate("blob-randwrite-4k-qd128")],
         ],
     },
     Bar {

@@ -218,6 +218,17 @@ pub(super) fn all() -> Vec<Case> {
             cases.push(Case::io(family, io, 1, ours, theirs));
         }
     }
+    for workload in [Workload::Read, Workload::Write] {
+        let family = format!("blob-{}-4k", workload.key());
+        for depth in DEPTHS {
+            let io = Io {
+                workload,
+                ..read_4k(Bdev::Malloc, depth)
+            };
+            let (ours, theirs) = (Program::BlobTasks, Program::BlobLoop);
+            cases.push(Case::io(&family, io, 1, ours, theirs));
+        }
+    }
     for (family, program) in [
         ("null-scaling", Program::SpdkPerf),
         ("null-scaling-bdevperf", Program::Bdevperf),

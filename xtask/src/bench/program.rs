@@ -25,6 +25,8 @@ pub(super) enum Program {
     PlainTasks,
     /// A `FuturesUnordered` of the operations in flight.
     PlainUnordered,
+    /// One task for each operation in flight, on a blob.
+    BlobTasks,
     /// Counts allocations.
     Counts,
     /// Messages between spdk_threads, in Rust.
@@ -33,6 +35,8 @@ pub(super) enum Program {
     Bdevperf,
     /// C that submits from its completion callbacks and keeps no statistics.
     BdevLoop,
+    /// The same on a blob.
+    BlobLoop,
     /// Messages between spdk_threads, in C.
     PingPongC,
 }
@@ -50,10 +54,12 @@ impl Program {
             Program::SpdkPerf => "spdk-perf",
             Program::PlainTasks => "plain_tasks",
             Program::PlainUnordered => "plain_unordered",
+            Program::BlobTasks => "blob_tasks",
             Program::Counts => "counts",
             Program::PingPong => "ping_pong",
             Program::Bdevperf => "bdevperf",
             Program::BdevLoop => "bdev_loop",
+            Program::BlobLoop => "blob_loop",
             Program::PingPongC => "ping_pong_c",
         }
     }
@@ -62,7 +68,7 @@ impl Program {
     fn is_c(self) -> bool {
         matches!(
             self,
-            Program::Bdevperf | Program::BdevLoop | Program::PingPongC
+            Program::Bdevperf | Program::BdevLoop | Program::BlobLoop | Program::PingPongC
         )
     }
 }

@@ -44,8 +44,13 @@ async fn count() -> spdk::Result<Value> {
     for bdev in ["Null0", "Malloc0"] {
         for depth in [1, 32] {
             for is_write in [false, true] {
-                allocations.push(steady::count(bdev, depth, is_write).await?);
+                allocations.push(steady::bdev(bdev, depth, is_write).await?);
             }
+        }
+    }
+    for depth in [1, 32] {
+        for is_write in [false, true] {
+            allocations.push(steady::blob("Malloc0", depth, is_write).await?);
         }
     }
     let in_flight = in_flight::count("Delay0").await?;
