@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
 
 static GROUP: Mutex<Option<Pid>> = Mutex::new(None);
+static BESIDE: Mutex<Option<Pid>> = Mutex::new(None);
 static ADVICE: Mutex<&str> = Mutex::new("");
 static TEMPORARY: Mutex<Option<PathBuf>> = Mutex::new(None);
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
@@ -21,9 +22,11 @@ pub(crate) fn install(advice: &'static str) {
     // A second call finds the handler installed already, which is what it wants.
     let _ = ctrlc::set_handler(|| {
         INTERRUPTED.store(true, Ordering::SeqCst);
-        let group = *lock(&GROUP);
-        if let Some(group) = group {
-            end(group);
+        for group in [&GROUP, &BESIDE] {
+            let group = *lock(group);
+            if let Some(group) = group {
+                end(group);
+            }
         }
         if let Some(folder) = &*lock(&TEMPORARY) {
             // What cannot be removed is in the folder for temporary files.
@@ -50,6 +53,11 @@ pub(crate) fn end(group: Pid) {
 /// Names the process group that an interruption must end; `None` when no command runs.
 pub(crate) fn watch(group: Option<Pid>) {
     *lock(&GROUP) = group;
+}
+
+/// The same for one that runs beside commands.
+pub(crate) fn watch_beside(group: Option<Pid>) {
+    *lock(&BESIDE) = group;
 }
 
 /// Names a folder that an interruption removes.

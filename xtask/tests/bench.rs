@@ -116,6 +116,37 @@ fn every_program_of_ours_runs() {
     );
 }
 
+/// Fails if a target does not start or is not found by its host, or if what SPDK's host prints is not understood.
+#[test]
+fn both_sides_of_nvme_run() {
+    let folder = tempfile::tempdir().expect("a folder for temporary files");
+    let output = bench(&[
+        "--case=tcp-randread-4k-qd32",
+        "--case=tcp-target-randread-4k-qd32",
+        "--pairs=1",
+        "--seconds=0.1",
+        "--warmup=0",
+        "--json",
+        &format!("--output={}", folder.path().display()),
+    ]);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{stderr}");
+    let report: Value = serde_json::from_slice(&output.stdout).expect("JSON and nothing else");
+    let cases = report["cases"].as_array().expect("a list of cases");
+    // Each takes a core for the target, and one for the host.
+    let has_two = std::thread::available_parallelism().is_ok_and(|cores| cores.get() > 1);
+    assert_eq!(cases.len(), if has_two { 2 } else { 0 }, "{stderr}");
+    let programs = [("spdk-perf", "spdk_nvme_perf"), ("serve_bdev", "nvmf_tgt")];
+    for (case, (ours, theirs)) in cases.iter().zip(programs) {
+        assert_eq!(
+            (&case["ours"], &case["theirs"]),
+            (&ours.into(), &theirs.into())
+        );
+        assert!(is_positive(&case["ratio_median"]), "{case}");
+        assert!(is_positive(&case["p99"]["theirs"]["median"]), "{case}");
+    }
+}
+
 #[test]
 fn what_is_not_a_case_is_refused() {
     let output = bench(&["--case=nul"]);

@@ -76,7 +76,7 @@ struct Bar {
 
 use Source::{Figure, P99, Rate};
 
-const BARS: [Bar; 11] = [
+const BARS: [Bar; 14] = [
     Bar {
         what: "IO/s to bdevperf: null bdev, 4 KiB random reads, one core",
         bound: Bound::AtLeast(1.05),
@@ -119,6 +119,12 @@ const BARS: [Bar; 11] = [
             &[Figure("allocations-heap-blob-write-qd1")],
             &[Figure("allocations-heap-blob-read-qd32")],
             &[Figure("allocations-heap-blob-write-qd32")],
+            &[Figure("allocations-heap-tcp-read-qd1")],
+            &[Figure("allocations-heap-tcp-write-qd1")],
+            &[Figure("allocations-heap-tcp-read-qd32")],
+            &[Figure("allocations-heap-tcp-write-qd32")],
+            &[Figure("allocations-heap-tcp-read-qd128")],
+            &[Figure("allocations-heap-tcp-write-qd128")],
         ],
     },
     Bar {
@@ -168,6 +174,29 @@ const BARS: [Bar; 11] = [
         what: "message round trips between two cores to spdk_thread_send_msg in C",
         bound: Bound::AtLeast(1.0),
         groups: &[&[Rate("message-2cores")]],
+    },
+    Bar {
+        what: "IO/s to spdk_nvme_perf: NVMe/TCP on loopback, 4 KiB random reads of a null bdev",
+        bound: Bound::AtLeast(1.0),
+        groups: &[
+            &[Rate("tcp-randread-4k-qd1")],
+            &[Rate("tcp-randread-4k-qd32")],
+            &[Rate("tcp-randread-4k-qd128")],
+        ],
+    },
+    Bar {
+        what: "the same of targets: ours to nvmf_tgt, with spdk_nvme_perf as the host",
+        bound: Bound::AtLeast(1.0),
+        groups: &[
+            &[Rate("tcp-target-randread-4k-qd1")],
+            &[Rate("tcp-target-randread-4k-qd32")],
+            &[Rate("tcp-target-randread-4k-qd128")],
+        ],
+    },
+    Bar {
+        what: "IO/s to spdk_nvme_perf: emulated NVMe controller, 4 KiB random reads, queue depth 32",
+        bound: Bound::AtLeast(1.0),
+        groups: &[&[Rate("pcie-randread-4k-qd32")]],
     },
     Bar {
         what: "seconds of a clean release build of hello_bdev (two processors)",

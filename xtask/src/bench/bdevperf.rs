@@ -40,7 +40,7 @@ pub(super) fn parse(text: &str) -> Result<Sample> {
 }
 
 /// A line of the latency summary: ` 99.00000% :     3.228us`
-fn percentile(text: &str, which: f64) -> Option<f64> {
+pub(super) fn percentile(text: &str, which: f64) -> Option<f64> {
     text.lines().find_map(|line| {
         let (percent, time) = line.split_once("% :")?;
         let percent: f64 = percent.trim().parse().ok()?;

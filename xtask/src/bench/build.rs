@@ -7,6 +7,7 @@ use std::process::Stdio;
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
+use super::case::Selection;
 use super::program::Program;
 use crate::find::Found;
 use crate::run;
@@ -37,35 +38,59 @@ impl Built {
     }
 }
 
-/// Where SPDK's builds and installations have `bdevperf`.
-const BDEVPERF: [&str; 3] = [
-    "bin/bdevperf",
-    "build/examples/bdevperf",
-    "examples/bdev/bdevperf/bdevperf",
+/// SPDK's own programs, and where its builds and installations have them.
+const PROGRAMS: [(Program, &[&str]); 3] = [
+    (
+        Program::Bdevperf,
+        &[
+            "bin/bdevperf",
+            "build/examples/bdevperf",
+            "examples/bdev/bdevperf/bdevperf",
+        ],
+    ),
+    (
+        Program::SpdkNvmePerf,
+        &["bin/spdk_nvme_perf", "build/bin/spdk_nvme_perf"],
+    ),
+    (Program::NvmfTgt, &["bin/nvmf_tgt", "build/bin/nvmf_tgt"]),
 ];
 
-/// Builds ours in release, and finds `bdevperf` in `found` unless the user names one.
-pub(super) fn build(found: &Found, bdevperf: Option<&Path>) -> Result<Built> {
+/// Builds ours in release, and finds SPDK's in `found`: `bdevperf` unless the user names one.
+pub(super) fn build(
+    found: &Found,
+    selection: &Selection,
+    bdevperf: Option<&Path>,
+) -> Result<Built> {
     let mut executables = executables(&["spdk-bench", "spdk-perf"])?;
-    let bdevperf = match bdevperf {
-        Some(path) => path.to_owned(),
-        None => find_bdevperf(found)?,
-    };
-    executables.insert("bdevperf".to_owned(), bdevperf);
+    for (program, places) in PROGRAMS {
+        if selection.has(program) {
+            let path = match bdevperf {
+                Some(path) if program == Program::Bdevperf => path.to_owned(),
+                _ => find(found, program, places)?,
+            };
+            executables.insert(program.name().to_owned(), path);
+        }
+    }
     Ok(Built { executables })
 }
 
-fn find_bdevperf(found: &Found) -> Result<PathBuf> {
-    let mut places = BDEVPERF.iter().map(|place| found.prefix.join(place));
-    match places.find(|path| path.is_file()) {
-        Some(path) => Ok(path),
-        None => bail!(
-            "the SPDK at {} has no bdevperf (looked for {}); SPDK builds it with its examples, and --bdevperf FILE \
-             names one that is elsewhere, which has to be of the same build",
+fn find(found: &Found, program: Program, places: &[&str]) -> Result<PathBuf> {
+    let mut paths = places.iter().map(|place| found.prefix.join(place));
+    let Some(path) = paths.find(|path| path.is_file()) else {
+        let advice = match program {
+            Program::Bdevperf => {
+                "; SPDK builds it with its examples, and --bdevperf FILE names one that is elsewhere, which has to be \
+                 of the same build"
+            }
+            _ => "; SPDK builds it with its applications",
+        };
+        bail!(
+            "the SPDK at {} has no {program} (looked for {}){advice}",
             found.prefix.display(),
-            BDEVPERF.join(", ")
-        ),
-    }
+            places.join(", ")
+        )
+    };
+    Ok(path)
 }
 
 /// Builds the binaries of packages and returns where they are, by name.

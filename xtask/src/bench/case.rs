@@ -31,15 +31,21 @@ pub(super) struct Run {
 /// What a program does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Load {
-    Io(Io),
+    /// I/O on a bdev.
+    Io(Bdev, Io),
     /// Messages between two spdk_threads, one on the first core and one on the last.
     Messages,
+    /// I/O over NVMe/TCP, on the last core. SPDK's target has the bdev, on the first one, for all of the case.
+    Host(Bdev, Io),
+    /// The target of the same, for SPDK's program.
+    Target(Bdev, Io),
+    /// I/O on an NVMe controller of a virtual machine, in it.
+    Pcie(Io),
 }
 
-/// I/O on a bdev.
+/// I/O: what, how large, and how much at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Io {
-    pub(super) bdev: Bdev,
     pub(super) workload: Workload,
     pub(super) size: u32,
     pub(super) depth: u32,
@@ -133,33 +139,72 @@ impl Workload {
     }
 }
 
+impl Load {
+    fn io(self) -> Option<Io> {
+        match self {
+            Load::Io(_, io) | Load::Host(_, io) | Load::Target(_, io) | Load::Pcie(io) => Some(io),
+            Load::Messages => None,
+        }
+    }
+}
+
 impl Case {
-    /// The same I/O by two programs, on as many cores.
-    fn io(family: &str, io: Io, cores: usize, ours: Program, theirs: Program) -> Self {
+    /// The same by two programs, on as many cores each.
+    fn new(family: &str, load: Load, cores: usize, ours: Program, theirs: Program) -> Self {
         let run = |program| Run {
             program,
             cores,
-            load: Load::Io(io),
+            load,
+        };
+        let name = match load.io() {
+            Some(io) => format!("{family}-qd{}", io.depth),
+            None => family.to_owned(),
         };
         Case {
             family: family.to_owned(),
-            name: format!("{family}-qd{}", io.depth),
+            name,
             ours: run(ours),
             theirs: run(theirs),
         }
     }
 
+    /// The same I/O on a bdev by two programs, on as many cores.
+    fn io(
+        family: &str,
+        (bdev, io): (Bdev, Io),
+        cores: usize,
+        ours: Program,
+        theirs: Program,
+    ) -> Self {
+        Self::new(family, Load::Io(bdev, io), cores, ours, theirs)
+    }
+
     /// The cores that it takes.
     pub(super) fn cores(&self) -> usize {
-        self.ours.cores.max(self.theirs.cores)
+        let peer = usize::from(matches!(self.ours.load, Load::Host(..) | Load::Target(..)));
+        self.ours.cores.max(self.theirs.cores) + peer
+    }
+
+    /// Whether a program takes a part in it.
+    pub(super) fn has(&self, program: Program) -> bool {
+        let peer = match self.ours.load {
+            Load::Host(..) => Some(Program::NvmfTgt),
+            Load::Target(..) => Some(Program::SpdkNvmePerf),
+            _ => None,
+        };
+        [Some(self.ours.program), Some(self.theirs.program), peer].contains(&Some(program))
+    }
+
+    /// Whether it is measured in a virtual machine.
+    pub(super) fn is_in_machine(&self) -> bool {
+        matches!(self.ours.load, Load::Pcie(_))
     }
 }
 
 /// Every case, in the order of the report.
 pub(super) fn all() -> Vec<Case> {
     let mut cases = Vec::new();
-    let read_4k = |bdev, depth| Io {
-        bdev,
+    let read_4k = |depth| Io {
         workload: Workload::Read,
         size: 4096,
         depth,
@@ -170,18 +215,17 @@ pub(super) fn all() -> Vec<Case> {
                 let family = format!("{}-{}-{size_key}", bdev.key(), workload.key());
                 cases.extend(DEPTHS.map(|depth| {
                     let io = Io {
-                        bdev,
                         workload,
                         size,
                         depth,
                     };
-                    Case::io(&family, io, 1, Program::SpdkPerf, Program::Bdevperf)
+                    Case::io(&family, (bdev, io), 1, Program::SpdkPerf, Program::Bdevperf)
                 }));
             }
         }
     }
     for depth in DEPTHS {
-        let io = read_4k(Bdev::Delay, depth);
+        let io = (Bdev::Delay, read_4k(depth));
         let (ours, theirs) = (Program::SpdkPerf, Program::Bdevperf);
         cases.push(Case::io("delay-randread-4k", io, 1, ours, theirs));
         // bdevperf does not tell how busy it was; these two do.
@@ -192,7 +236,8 @@ pub(super) fn all() -> Vec<Case> {
         let family = format!("{}-randread-4k-2cores", bdev.key());
         for depth in DEPTHS {
             let (ours, theirs) = (Program::SpdkPerf, Program::Bdevperf);
-            cases.push(Case::io(&family, read_4k(bdev, depth), 2, ours, theirs));
+            let io = (bdev, read_4k(depth));
+            cases.push(Case::io(&family, io, 2, ours, theirs));
         }
     }
     let against = [
@@ -214,7 +259,7 @@ pub(super) fn all() -> Vec<Case> {
     ];
     for (family, ours, theirs) in against {
         for depth in DEPTHS {
-            let io = read_4k(Bdev::Null, depth);
+            let io = (Bdev::Null, read_4k(depth));
             cases.push(Case::io(family, io, 1, ours, theirs));
         }
     }
@@ -223,33 +268,38 @@ pub(super) fn all() -> Vec<Case> {
         for depth in DEPTHS {
             let io = Io {
                 workload,
-                ..read_4k(Bdev::Malloc, depth)
+                ..read_4k(depth)
             };
             let (ours, theirs) = (Program::BlobTasks, Program::BlobLoop);
-            cases.push(Case::io(&family, io, 1, ours, theirs));
+            cases.push(Case::io(&family, (Bdev::Malloc, io), 1, ours, theirs));
         }
     }
     for (family, program) in [
         ("null-scaling", Program::SpdkPerf),
         ("null-scaling-bdevperf", Program::Bdevperf),
     ] {
-        let mut case = Case::io(family, read_4k(Bdev::Null, 32), 2, program, program);
+        let io = (Bdev::Null, read_4k(32));
+        let mut case = Case::io(family, io, 2, program, program);
         case.theirs.cores = 1;
         cases.push(case);
     }
     for (name, cores) in [("message-1core", 1), ("message-2cores", 2)] {
-        let run = |program| Run {
-            program,
-            cores,
-            load: Load::Messages,
-        };
-        cases.push(Case {
-            family: name.to_owned(),
-            name: name.to_owned(),
-            ours: run(Program::PingPong),
-            theirs: run(Program::PingPongC),
-        });
+        let (ours, theirs) = (Program::PingPong, Program::PingPongC);
+        cases.push(Case::new(name, Load::Messages, cores, ours, theirs));
     }
+    for depth in DEPTHS {
+        let load = Load::Host(Bdev::Null, read_4k(depth));
+        let (ours, theirs) = (Program::SpdkPerf, Program::SpdkNvmePerf);
+        cases.push(Case::new("tcp-randread-4k", load, 1, ours, theirs));
+    }
+    for depth in DEPTHS {
+        let load = Load::Target(Bdev::Null, read_4k(depth));
+        let (ours, theirs) = (Program::ServeBdev, Program::NvmfTgt);
+        cases.push(Case::new("tcp-target-randread-4k", load, 1, ours, theirs));
+    }
+    let load = Load::Pcie(read_4k(32));
+    let (ours, theirs) = (Program::SpdkPerf, Program::SpdkNvmePerf);
+    cases.push(Case::new("pcie-randread-4k", load, 1, ours, theirs));
     cases
 }
 
@@ -258,6 +308,14 @@ pub(super) fn all() -> Vec<Case> {
 pub(super) struct Selection {
     pub(super) cases: Vec<Case>,
     pub(super) sources: Vec<Source>,
+}
+
+impl Selection {
+    /// Whether a program takes a part.
+    pub(super) fn has(&self, program: Program) -> bool {
+        self.cases.iter().any(|case| case.has(program))
+            || self.sources.iter().any(|source| source.has(program))
+    }
 }
 
 /// What has one of these names, or is of one of these families; everything if there is no name. With `bars`, only what
@@ -324,6 +382,15 @@ mod tests {
     }
 
     #[test]
+    fn the_other_side_of_nvme_takes_a_core_and_a_program() {
+        let cases = select(&["tcp-target-randread-4k-qd32".to_owned()], false).unwrap();
+        let case = &cases.cases[0];
+        assert_eq!(case.cores(), 2);
+        assert!(case.has(Program::ServeBdev) && case.has(Program::SpdkNvmePerf));
+        assert!(cases.has(Program::NvmfTgt) && !cases.has(Program::Bdevperf));
+    }
+
+    #[test]
     fn one_case_can_be_chosen() {
         let one = "malloc-randrw70-128k-qd32";
         assert_eq!(names(&[one], false), [one]);
@@ -338,6 +405,8 @@ mod tests {
             "message-2cores",
             "clean-build",
             "allocations",
+            "tcp-randread-4k-qd128",
+            "pcie-randread-4k-qd32",
         ] {
             assert!(all.iter().any(|name| name == needed), "{needed}");
         }

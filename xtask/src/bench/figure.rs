@@ -7,7 +7,7 @@ mod instructions;
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
-use super::program::Setting;
+use super::program::{Program, Setting};
 use crate::ui;
 
 /// A number of the report.
@@ -60,6 +60,11 @@ impl Source {
             Source::CleanBuild => "clean-build",
             Source::Codegen => "codegen",
         }
+    }
+
+    /// Whether it runs one of SPDK's programs.
+    pub(super) fn has(self, program: Program) -> bool {
+        self == Source::Instructions && program == Program::Bdevperf
     }
 
     /// Counts, or takes the time. What cannot be measured on this machine gives no figures; `step` says why.

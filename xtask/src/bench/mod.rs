@@ -7,6 +7,8 @@ mod build;
 mod case;
 mod chart;
 mod figure;
+mod machine;
+mod nvme_perf;
 mod pairs;
 mod process;
 mod program;
@@ -14,6 +16,7 @@ mod report;
 mod sample;
 mod stats;
 mod table;
+mod tcp;
 
 use std::path::{Path, PathBuf};
 
@@ -46,7 +49,7 @@ pub(crate) struct Options {
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     pairs: u32,
 
-    /// How long each run measures. bdevperf takes whole seconds, so for it this is rounded up.
+    /// How long each run measures. SPDK's own programs take whole seconds, so for them this is rounded up.
     #[arg(long, value_name = "S", default_value = "1", value_parser = seconds)]
     seconds: f64,
 
@@ -106,7 +109,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let found = find::find().map_err(|page| anyhow::anyhow!("{page}"))?;
     interrupt::install("What was measured is lost.");
     ui::headline("Building the programs");
-    let built = build::build(&found, options.bdevperf.as_deref())?;
+    let built = build::build(&found, &selection, options.bdevperf.as_deref())?;
     let report = measure(options, &found, &built, &selection)?;
     let changes = baseline.map(|baseline| baseline::compare(&baseline, &report));
     let parts = [
@@ -187,11 +190,13 @@ fn measure(
     for case in too_many {
         eprintln!("{}: left out, it takes {} cores", case.name, case.cores());
     }
+    let (cases, kernel) = machine::kernel(cases);
     let scratch = scratch()?;
     let setting = Setting {
         built,
         cores: &cores,
         scratch: scratch.path(),
+        kernel: kernel.as_ref(),
         times: Times {
             seconds: options.seconds,
             warmup: options.warmup,

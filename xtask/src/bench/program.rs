@@ -1,7 +1,7 @@
 //! The programs that are measured: where they are, how they are called, what they print.
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result};
@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use super::case::{Io, Load, MIX_PERCENT, Run, Workload};
 use super::sample::Sample;
-use super::{bdevperf, build::Built};
+use super::{bdevperf, build::Built, nvme_perf};
+use crate::setup::Kernel;
 
 /// Megabytes of SPDK's memory, for every program alike.
 const MEMORY: &str = "512";
@@ -31,8 +32,15 @@ pub(super) enum Program {
     Counts,
     /// Messages between spdk_threads, in Rust.
     PingPong,
-    /// SPDK's own benchmark.
+    /// An NVMe-oF target of ours.
+    ServeBdev,
+    /// SPDK's own benchmark of bdevs.
     Bdevperf,
+    /// SPDK's own benchmark of NVMe controllers.
+    #[serde(rename = "spdk_nvme_perf")]
+    SpdkNvmePerf,
+    /// SPDK's own NVMe-oF target.
+    NvmfTgt,
     /// C that submits from its completion callbacks and keeps no statistics.
     BdevLoop,
     /// The same on a blob.
@@ -57,7 +65,10 @@ impl Program {
             Program::BlobTasks => "blob_tasks",
             Program::Counts => "counts",
             Program::PingPong => "ping_pong",
+            Program::ServeBdev => "serve_bdev",
             Program::Bdevperf => "bdevperf",
+            Program::SpdkNvmePerf => "spdk_nvme_perf",
+            Program::NvmfTgt => "nvmf_tgt",
             Program::BdevLoop => "bdev_loop",
             Program::BlobLoop => "blob_loop",
             Program::PingPongC => "ping_pong_c",
@@ -68,7 +79,11 @@ impl Program {
     fn is_c(self) -> bool {
         matches!(
             self,
-            Program::Bdevperf | Program::BdevLoop | Program::BlobLoop | Program::PingPongC
+            Program::Bdevperf
+                | Program::BdevLoop
+                | Program::BlobLoop
+                | Program::PingPongC
+                | Program::NvmfTgt
         )
     }
 }
@@ -88,11 +103,13 @@ pub(super) struct Setting<'a> {
     pub(super) cores: &'a [usize],
     /// A folder for the configurations.
     pub(super) scratch: &'a Path,
+    /// What the virtual machine runs, if one is needed.
+    pub(super) kernel: Option<&'a Kernel>,
     pub(super) times: Times,
 }
 
 impl Setting<'_> {
-    /// A program with SPDK's own options.
+    /// A program with SPDK's own options, on the first cores.
     pub(super) fn start(&self, program: Program, cores: usize) -> Result<Command> {
         let mut command = Command::new(self.built.executable(program)?);
         command.args(["-s", MEMORY, "-m", &mask(&self.cores[..cores])]);
@@ -103,12 +120,12 @@ impl Setting<'_> {
         Ok(command)
     }
 
-    /// The command for a run.
+    /// The command for a run on a bdev, or with messages.
     pub(super) fn command(&self, run: Run) -> Result<Command> {
         let mut command = self.start(run.program, run.cores)?;
         if run.program == Program::Bdevperf {
-            // It takes whole seconds and always serves RPCs. `-l` has it print the histogram that it always keeps.
-            command.args(["-t", &self.times.seconds.ceil().max(1.0).to_string(), "-l"]);
+            // It always serves RPCs. `-l` has it print the histogram that it always keeps.
+            command.args(["-t", &self.times.whole_seconds(), "-l"]);
             command.arg("-r").arg(self.scratch.join("rpc.sock"));
         } else {
             command.args(["-t", &self.times.seconds.to_string()]);
@@ -117,28 +134,80 @@ impl Setting<'_> {
         if run.program == Program::SpdkPerf {
             command.arg("--json");
         }
-        if let Load::Io(io) = run.load {
-            self.io(&mut command, run, io)?;
+        if let Load::Io(bdev, io) = run.load {
+            command
+                .arg("-c")
+                .arg(self.config(bdev.key(), &bdev.config())?);
+            command.args(["-T", bdev.name()]).args(io.switches());
+            if run.program == Program::Bdevperf && run.cores > 1 {
+                // Every core on every bdev, as the others do unasked.
+                command.arg("-C");
+            }
         }
         Ok(command)
     }
 
-    fn io(&self, command: &mut Command, run: Run, io: Io) -> Result<()> {
-        let config = self.scratch.join(format!("{}.json", io.bdev.key()));
-        std::fs::write(&config, io.bdev.config().to_string())
-            .with_context(|| format!("cannot write {}", config.display()))?;
-        command.arg("-c").arg(config).args(["-T", io.bdev.name()]);
-        command.args(["-q", &io.depth.to_string(), "-o", &io.size.to_string()]);
-        command.args(["-w", io.workload.switch()]);
-        if io.workload == Workload::Mix {
-            command.args(["-M", &MIX_PERCENT.to_string()]);
-        }
-        if run.program == Program::Bdevperf && run.cores > 1 {
-            // Every core on every bdev, as the others do unasked.
-            command.arg("-C");
-        }
-        Ok(())
+    /// The command for a host of the controller at `place`, on the last core.
+    pub(super) fn host(&self, program: Program, place: &str, io: Io) -> Result<Command> {
+        let mut command = Command::new(self.built.executable(program)?);
+        let core = &self.cores[self.cores.len() - 1..];
+        command.args(host(program, core, place, io, self.times));
+        match program {
+            Program::SpdkPerf => command.arg("--disable-cpumask-locks"),
+            _ => command.arg("--no-huge"),
+        };
+        Ok(command)
     }
+
+    /// A file with a configuration of SPDK's.
+    pub(super) fn config(&self, name: &str, config: &serde_json::Value) -> Result<PathBuf> {
+        let path = self.scratch.join(format!("{name}.json"));
+        std::fs::write(&path, config.to_string())
+            .with_context(|| format!("cannot write {}", path.display()))?;
+        Ok(path)
+    }
+}
+
+impl Times {
+    /// For SPDK's own programs, which take no others.
+    fn whole_seconds(self) -> String {
+        self.seconds.ceil().max(1.0).to_string()
+    }
+}
+
+impl Io {
+    fn switches(self) -> Vec<String> {
+        let mut switches = vec!["-q".to_owned(), self.depth.to_string()];
+        switches.extend(["-o".to_owned(), self.size.to_string()]);
+        switches.extend(["-w", self.workload.switch()].map(str::to_owned));
+        if self.workload == Workload::Mix {
+            switches.extend(["-M".to_owned(), MIX_PERCENT.to_string()]);
+        }
+        switches
+    }
+}
+
+/// The switches of a host of the NVMe controller at `place`.
+pub(super) fn host(
+    program: Program,
+    cores: &[usize],
+    place: &str,
+    io: Io,
+    times: Times,
+) -> Vec<String> {
+    let mask = mask(cores);
+    let seconds = times.seconds.to_string();
+    let warmup = times.warmup.to_string();
+    let whole_seconds = times.whole_seconds();
+    let own: &[&str] = match program {
+        Program::SpdkPerf => &["-m", &mask, "-t", &seconds, "--warmup", &warmup, "--json"],
+        // `-L` has it keep latencies, as the other does.
+        _ => &["-c", &mask, "-t", &whole_seconds, "-L"],
+    };
+    let both = ["-s", MEMORY, "-r", place];
+    let mut switches: Vec<String> = own.iter().copied().chain(both).map(str::to_owned).collect();
+    switches.extend(io.switches());
+    switches
 }
 
 impl Program {
@@ -146,6 +215,7 @@ impl Program {
     pub(super) fn sample(self, output: &str) -> Result<Sample> {
         match self {
             Program::Bdevperf => bdevperf::parse(output),
+            Program::SpdkNvmePerf => nvme_perf::parse(output),
             _ => Sample::parse(output),
         }
     }

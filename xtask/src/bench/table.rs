@@ -109,7 +109,7 @@ pub(super) fn legend(report: &Report) -> String {
         "Medians; the ratio is ours to theirs, of runs next to each other, with its least and greatest value. The \
          last columns are ratios, too: of the 99th percentile of the latency, of the part of the time in which SPDK's \
          thread had something to do, and of the processor time of the process, which polls with or without work.\n\
-         SPDK {}; {} s of measurement after {} s of warm-up (bdevperf: whole seconds, no warm-up).\n",
+         SPDK {}; {} s of measurement after {} s of warm-up (SPDK's own programs: whole seconds, no warm-up).\n",
         report.spdk, report.seconds, report.warmup
     )
 }

@@ -16,45 +16,32 @@ const HUGEPAGES: u32 = 400;
 /// QEMU's NVMe controllers.
 const PCI_ID: &str = "1b36 0010";
 const BUSYBOX: [&str; 2] = ["/bin/busybox", "/usr/bin/busybox"];
-/// Where the test program is.
-const TESTS: &str = "/pcie";
-/// Where the tests look for SPDK's program.
-const BLOBCLI: &str = "/blobcli";
-
-/// What runs in the machine, and takes shared libraries there.
-pub(super) struct Programs<'a> {
-    pub(super) tests: &'a Path,
-    pub(super) blobcli: &'a Path,
-}
-
-/// Writes it to `path`.
+/// Writes it to `path`, with programs at the root that are called so, and with `work`, a part of a script for a shell.
+/// The machine turns itself off when that has ended.
 pub(super) fn write(
     path: &Path,
     kernel: &Kernel,
-    programs: &Programs<'_>,
-    arguments: &[String],
+    programs: &[(&str, &Path)],
+    work: &str,
 ) -> Result<()> {
     let context = || format!("cannot write {}", path.display());
     let file = File::create(path).with_context(context)?;
     let mut archive = Archive::new(BufWriter::new(file));
     let busybox = BUSYBOX.iter().map(Path::new).find(|path| path.exists());
     let busybox = busybox.context("there is no busybox")?;
-    let scratch = path.with_extension("program");
-    let tests = stripped(programs.tests, &scratch)?;
-    let blobcli = stripped(programs.blobcli, &scratch)?;
-    let _ = std::fs::remove_file(scratch);
-    let mut shared = libraries(programs.tests)?;
-    shared.extend(libraries(programs.blobcli)?);
-    shared.extend(libraries(busybox)?);
+    let mut files: Vec<(PathBuf, Vec<u8>)> = vec![
+        ("/init".into(), init(kernel, work).into_bytes()),
+        ("/bin/busybox".into(), read(busybox)?),
+    ];
+    let mut shared = libraries(busybox)?;
+    for (name, program) in programs {
+        let small = path.with_extension("program");
+        files.push((Path::new("/").join(name), stripped(program, &small)?));
+        let _ = std::fs::remove_file(small);
+        shared.extend(libraries(program)?);
+    }
     shared.sort();
     shared.dedup();
-
-    let mut files: Vec<(PathBuf, Vec<u8>)> = vec![
-        ("/init".into(), init(kernel, arguments).into_bytes()),
-        ("/bin/busybox".into(), read(busybox)?),
-        (TESTS.into(), tests),
-        (BLOBCLI.into(), blobcli),
-    ];
     for library in shared {
         let bytes = read(&library)?;
         files.push((library, bytes));
@@ -84,9 +71,9 @@ fn inside(module: &Path) -> PathBuf {
     Path::new("/modules").join(name)
 }
 
-/// The first process of the machine: a script for busybox. `/dev/ttyS1` has what the tests say, `/dev/ttyS2`
+/// The first process of the machine: a script for busybox. `/dev/ttyS1` has what the work says, `/dev/ttyS2`
 /// the words that [`watch`](super::watch) understands.
-fn init(kernel: &Kernel, arguments: &[String]) -> String {
+fn init(kernel: &Kernel, work: &str) -> String {
     let mut script = String::from("#!/bin/busybox sh\n");
     let mut line = |text: &str| {
         let _ = writeln!(script, "{text}"); // into memory
@@ -107,22 +94,14 @@ fn init(kernel: &Kernel, arguments: &[String]) -> String {
     line("ip link set lo up");
     line("stty -F /dev/ttyS1 raw -echo && stty -F /dev/ttyS2 raw -echo");
     line("echo ready > /dev/ttyS2");
-    let mut command = TESTS.to_owned();
-    // One at a time: they share the controllers.
-    for argument in ["--test-threads=1"]
-        .into_iter()
-        .chain(arguments.iter().map(String::as_str))
-    {
-        command.push_str(&format!(" {}", quoted(argument)));
-    }
-    line(&format!("{command} > /dev/ttyS1 2>&1"));
+    line(&format!("(\n{work}\n) > /dev/ttyS1 2>&1"));
     line("echo exit $? > /dev/ttyS2");
     line("poweroff -f");
     script
 }
 
 /// A word for a shell.
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }
 
@@ -131,16 +110,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn arguments_survive_the_shell() {
+    fn words_survive_the_shell() {
         let kernel = Kernel {
             image: "/k/vmlinuz".into(),
             modules: vec!["/k/uio.ko".into()],
         };
-        let script = init(&kernel, &["it's".into()]);
-        assert!(
-            script.contains(r"/pcie '--test-threads=1' 'it'\''s' >"),
-            "{script}"
-        );
+        let script = init(&kernel, &format!("/pcie {}", quoted("it's")));
+        assert!(script.contains("(\n/pcie 'it'\\''s'\n) >"), "{script}");
         assert!(script.contains("insmod /modules/uio.ko\n"), "{script}");
     }
 }

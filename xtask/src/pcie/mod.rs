@@ -1,4 +1,5 @@
-//! `cargo xtask e2e-pcie`: the tests that take NVMe controllers of PCI Express, in a virtual machine that has them.
+//! A virtual machine that has NVMe controllers of PCI Express. `cargo xtask e2e-pcie` runs the tests that take them,
+//! and `cargo xtask bench` measures one.
 
 mod cpio;
 mod disks;
@@ -8,14 +9,29 @@ mod monitor;
 mod program;
 mod watch;
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
+use crate::interrupt;
+use crate::setup::{self, Kernel};
 use crate::ui::{self, Step};
-use crate::{interrupt, setup};
+use guest::quoted;
 use machine::Machine;
+
+/// Where the test program is.
+const TESTS: &str = "/pcie";
+/// Where the tests look for SPDK's program.
+const BLOBCLI: &str = "/blobcli";
+
+/// How long the tests may take.
+const WHOLE: Duration = Duration::from_secs(900);
+/// How long one of several programs may take, from its start to its end.
+const ONE: Duration = Duration::from_secs(120);
+/// The line that begins what one of several programs prints.
+const BEGINS: &str = "=== begins";
 
 /// What `cargo xtask e2e-pcie` is asked for.
 #[derive(clap::Args, Default)]
@@ -51,11 +67,17 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let folder = built.target.join("e2e-pcie");
     let files = Files::create(&folder)?;
     disks::create(&files.disks)?;
-    let programs = guest::Programs {
-        tests: &built.program,
-        blobcli: &program::blobcli()?,
-    };
-    guest::write(&files.initramfs, &kernel, &programs, &options.arguments)?;
+    // One at a time: they share the controllers.
+    let mut work = format!("{TESTS} --test-threads=1");
+    for argument in &options.arguments {
+        work.push_str(&format!(" {}", quoted(argument)));
+    }
+    let blobcli = program::blobcli()?;
+    let programs = [
+        (TESTS, built.program.as_path()),
+        (BLOBCLI, blobcli.as_path()),
+    ];
+    guest::write(&files.initramfs, &kernel, &programs, &work)?;
     step.done(&format!("{}", folder.display()));
 
     let step = Step::begin(3, 3, "machine");
@@ -65,7 +87,10 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         kernel: &kernel.image,
         files: &files,
     };
-    let end = watch::run(&machine);
+    let end = watch::run(&machine, WHOLE, |bytes| {
+        let mut out = std::io::stdout().lock();
+        out.write_all(bytes).and_then(|()| out.flush())
+    });
     if options.keep {
         eprintln!("The files of the machine are in {}.", folder.display());
     } else {
@@ -74,6 +99,51 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     end?;
     eprintln!("The machine took {}.", ui::duration(started.elapsed()));
     Ok(())
+}
+
+/// Runs commands of these programs in the machine, one after the other, and returns what each printed on standard
+/// output; `tick` is called as each begins. The first that fails ends it.
+pub(crate) fn run_all(
+    kernel: &Kernel,
+    folder: &Path,
+    programs: &[(&str, &Path)],
+    commands: &[Vec<String>],
+    tick: &mut dyn FnMut(),
+) -> Result<Vec<String>> {
+    let files = Files::create(folder)?;
+    disks::create(&files.disks)?;
+    // What a program says of its failure stands where its output would.
+    let mut work = format!(
+        "run() {{ echo '{BEGINS}'; \"$@\" 2> /tmp/errors || {{ cat /tmp/errors; exit 1; }}; }}"
+    );
+    for command in commands {
+        let words: Vec<String> = command.iter().map(|word| quoted(word)).collect();
+        work.push_str(&format!("\nrun {}", words.join(" ")));
+    }
+    guest::write(&files.initramfs, kernel, programs, &work)?;
+    let machine = Machine {
+        kernel: &kernel.image,
+        files: &files,
+    };
+    let (mut said, mut begun) = (Vec::new(), 0);
+    let whole = watch::BOOT + ONE * u32::try_from(commands.len()).unwrap_or(u32::MAX);
+    let end = watch::run(&machine, whole, |bytes| {
+        said.extend_from_slice(bytes);
+        let now = String::from_utf8_lossy(&said).matches(BEGINS).count();
+        (begun..now).for_each(|_| tick());
+        begun = now;
+        Ok(())
+    });
+    files.remove();
+    let said = String::from_utf8_lossy(&said);
+    let mut parts = said.split(BEGINS).map(str::to_owned);
+    let before = parts.next().unwrap_or_default();
+    let parts: Vec<String> = parts.collect();
+    end.with_context(|| parts.last().unwrap_or(&before).trim().to_owned())?;
+    if parts.len() != commands.len() {
+        bail!("{} of {} programs ran", parts.len(), commands.len());
+    }
+    Ok(parts)
 }
 
 /// The files of a machine, all in one folder.

@@ -4,7 +4,7 @@
 //! The machine writes lines to its third serial port: `ready` when its tests begin, `exit N` when they have ended,
 //! and commands for QEMU's monitor, each of which is answered by a line.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -22,11 +22,9 @@ use super::monitor::Monitor;
 use crate::interrupt;
 
 /// How long the machine may take until its tests begin. It is emulated, and others may use the processors too.
-const BOOT: Duration = Duration::from_secs(180);
+pub(super) const BOOT: Duration = Duration::from_secs(180);
 /// How long the tests may say nothing. A test that hangs is ended by itself before that.
 const SILENCE: Duration = Duration::from_secs(200);
-/// How long all of it may take.
-const WHOLE: Duration = Duration::from_secs(900);
 /// How long QEMU may take to connect to us.
 const START: Duration = Duration::from_secs(30);
 /// How long the machine may take to turn itself off.
@@ -40,8 +38,12 @@ enum Event {
     Closed,
 }
 
-/// Runs the machine, with its output on ours.
-pub(super) fn run(machine: &Machine<'_>) -> Result<()> {
+/// Runs the machine, for as long as all of it may take, and hands over its output.
+pub(super) fn run(
+    machine: &Machine<'_>,
+    whole: Duration,
+    mut output: impl FnMut(&[u8]) -> io::Result<()>,
+) -> Result<()> {
     // The name of a socket cannot be as long as that of a file.
     let folder = tempfile::tempdir().context("cannot create a folder for sockets")?;
     interrupt::remove_at_end(folder.path());
@@ -54,27 +56,28 @@ pub(super) fn run(machine: &Machine<'_>) -> Result<()> {
     let listen = |path: &Path| {
         UnixListener::bind(path).with_context(|| format!("cannot listen at {}", path.display()))
     };
-    let output = listen(&sockets.output)?;
+    let said = listen(&sockets.output)?;
     let control = listen(&sockets.control)?;
     let monitor = listen(&sockets.monitor)?;
 
     let mut running = Running::start(machine, &sockets)?;
     let (sender, events) = channel();
-    let output = running.accept(&output)?;
+    let said = running.accept(&said)?;
     let control = running.accept(&control)?;
     let monitor = running.accept(&monitor)?;
     let words = control.try_clone().context("cannot copy a socket")?;
     let both = sender.clone();
-    thread::spawn(move || read_output(output, &both));
+    thread::spawn(move || read_output(said, &both));
     thread::spawn(move || read_control(words, &sender));
     let monitor = Monitor::greet(monitor).map_err(|error| running.explain(error))?;
     let watch = Watch {
         running: &mut running,
         control,
         monitor,
+        output: &mut output,
         tail: Vec::new(),
     };
-    watch.until_the_end(&events)
+    watch.until_the_end(&events, whole)
 }
 
 /// QEMU, which ends with this.
@@ -143,7 +146,7 @@ impl<'a> Running<'a> {
         let started = Instant::now();
         while !self.has_ended()? {
             if started.elapsed() > END {
-                bail!("the tests have passed, but the machine does not turn itself off");
+                bail!("all has gone well, but the machine does not turn itself off");
             }
             thread::sleep(Duration::from_millis(10));
         }
@@ -181,6 +184,7 @@ fn read_control(stream: UnixStream, to: &Sender<Event>) {
 
 struct Watch<'a, 'b> {
     running: &'a mut Running<'b>,
+    output: &'a mut dyn FnMut(&[u8]) -> io::Result<()>,
     control: UnixStream,
     monitor: Monitor,
     /// The last line of the output, which may have begun only.
@@ -188,8 +192,8 @@ struct Watch<'a, 'b> {
 }
 
 impl Watch<'_, '_> {
-    fn until_the_end(mut self, events: &Receiver<Event>) -> Result<()> {
-        let whole = Instant::now() + WHOLE;
+    fn until_the_end(mut self, events: &Receiver<Event>, time: Duration) -> Result<()> {
+        let whole = Instant::now() + time;
         let mut limit = BOOT;
         loop {
             let left = whole.saturating_duration_since(Instant::now());
@@ -206,10 +210,10 @@ impl Watch<'_, '_> {
                     return Err(self.failure("ended in the middle"));
                 }
                 Err(RecvTimeoutError::Timeout) if limit == BOOT => {
-                    return Err(self.failure(&format!("has not begun its tests after {BOOT:?}")));
+                    return Err(self.failure(&format!("has not begun its work after {BOOT:?}")));
                 }
                 Err(RecvTimeoutError::Timeout) if left < limit => {
-                    return Err(self.failure(&format!("has not ended after {WHOLE:?}")));
+                    return Err(self.failure(&format!("has not ended after {time:?}")));
                 }
                 Err(RecvTimeoutError::Timeout) => {
                     return Err(self.failure(&format!("has said nothing for {SILENCE:?}")));
@@ -234,7 +238,7 @@ impl Watch<'_, '_> {
                 self.console()
             ),
             _ => bail!(
-                "the tests ended with the status {status}; what the machine's kernel said: {}",
+                "what ran in the machine ended with the status {status}; what the machine's kernel said: {}",
                 self.console()
             ),
         }
@@ -256,10 +260,7 @@ impl Watch<'_, '_> {
             }
             self.tail.extend_from_slice(piece);
         }
-        let mut out = std::io::stdout().lock();
-        out.write_all(bytes)
-            .and_then(|()| out.flush())
-            .context("cannot print what the tests say")
+        (self.output)(bytes).context("cannot print what the machine says")
     }
 
     fn console(&self) -> String {

@@ -22,6 +22,7 @@ const SUITES: &[&str] = &["bookworm", "trixie"];
 const MODULES: [&str; 2] = ["uio", "uio_pci_generic"];
 
 /// The files of a kernel.
+#[derive(Debug)]
 pub(crate) struct Kernel {
     pub(crate) image: PathBuf,
     /// In the order to load them in.

@@ -4,6 +4,7 @@
 mod dma;
 mod heap;
 mod in_flight;
+mod nvme;
 mod steady;
 
 use std::process::ExitCode;
@@ -53,6 +54,7 @@ async fn count() -> spdk::Result<Value> {
             allocations.push(steady::blob("Malloc0", depth, is_write).await?);
         }
     }
+    allocations.extend(nvme::count("Null0").await?);
     let in_flight = in_flight::count("Delay0").await?;
     Ok(json!({"allocations": allocations, "in_flight": in_flight}))
 }

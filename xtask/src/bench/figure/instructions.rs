@@ -42,7 +42,6 @@ pub(super) fn count(setting: &Setting<'_>, step: &ui::Step) -> Result<Vec<Figure
         step.progress(ui::Unit::Items, position, total);
         step.detail(program.name());
         let io = Io {
-            bdev: Bdev::Null,
             workload: Workload::Read,
             size: 4096,
             depth,
@@ -50,7 +49,7 @@ pub(super) fn count(setting: &Setting<'_>, step: &ui::Step) -> Result<Vec<Figure
         let run = Run {
             program,
             cores: 1,
-            load: Load::Io(io),
+            load: Load::Io(Bdev::Null, io),
         };
         match each(setting, run) {
             Ok(value) => {
