@@ -28,7 +28,7 @@ use super::controller_opts::Ready;
 use super::events::{self, NvmeEvent};
 use super::hotplug;
 use super::link::Link;
-use super::poller::{Drive, Step, drive};
+use super::poller::{self, Drive, Step, drive};
 use super::qpair_group;
 use super::seats::{Seats, Status};
 use super::transport_id::{TransportId, TransportType};
@@ -411,7 +411,7 @@ impl Driver {
                 false => Step::Idle,
             };
         }
-        let now = ticks::ticks();
+        let now = poller::turn_began();
         if self.commands.get() == 0 && now < self.next_look.get() {
             return Step::Idle;
         }

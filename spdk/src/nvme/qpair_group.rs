@@ -22,12 +22,21 @@ use std::rc::{Rc, Weak};
 use super::controller::NvmeControllerObject;
 use super::poller::{Drive, Step, drive};
 use super::qpair::NvmeQpairObject;
+use super::transport_id::TransportType;
 use super::view::{self, Side};
 use crate::error::{Fault, Gone};
 use crate::handle::{Hold, WeakHandle};
 use crate::local::Local;
 use crate::waiters::Waiters;
 use crate::{Errno, panic, sys};
+
+/// As many reads of 4 KiB as SPDK's buffer of a TCP connection has room for: when a poll ends so many commands, there
+/// may be more.
+const MANY: i64 = 8;
+/// A turn that ends so many commands shows that a queue is deep enough for the next ones to wait for each other.
+const DEEP: i64 = 24;
+/// As many PDUs as SPDK sends at once.
+const SENT_AT_ONCE: i64 = 64;
 
 thread_local! {
     /// Those of this OS thread.
@@ -42,6 +51,12 @@ pub(super) struct Group {
     members: RefCell<Vec<Rc<Member>>>,
     /// Whether something is to be done beside polling.
     is_called: Cell<bool>,
+    /// Whether a member has been one of a TCP connection.
+    has_tcp: Cell<bool>,
+    /// Whether its last turn has ended so many commands that in this one no task goes on before all are ended. SPDK
+    /// sends what they submit as the next poll begins, then all by one system call. Without this there is one for
+    /// each eight reads, and the target has as many to receive them.
+    gathers: Cell<bool>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -117,6 +132,8 @@ impl Group {
             ptr: Cell::new(ptr::null_mut()),
             members: RefCell::default(),
             is_called: Cell::new(false),
+            has_tcp: Cell::new(false),
+            gathers: Cell::new(false),
         });
         let ctx = Rc::as_ptr(&group).cast_mut().cast();
         // SAFETY: the context lives as long as it, since whoever frees the one destroys the other. No table
@@ -159,10 +176,13 @@ impl Group {
 impl Drive for Group {
     #[inline]
     fn step(this: &Rc<Self>) -> Step {
-        // SAFETY: it exists until the last step, and is polled on its spdk_thread alone.
-        let ended = unsafe {
-            sys::spdk_nvme_poll_group_process_completions(this.ptr.get(), 0, Some(on_disconnected))
+        // Inside of foreign code that polls the spdk_thread the tasks wait anyway.
+        let gathered = match this.gathers.get() {
+            true => this.local.run_beside(|| this.poll()),
+            false => None,
         };
+        let ended = gathered.unwrap_or_else(|| this.poll());
+        this.gathers.set(this.has_tcp.get() && ended >= DEEP);
         if this.is_called.replace(false) {
             this.tend();
             if this.members.borrow().is_empty() && this.destroy() {
@@ -178,6 +198,24 @@ impl Drive for Group {
 }
 
 impl Group {
+    /// Polls, over TCP as long as many commands end. Returns how many have ended.
+    #[inline]
+    fn poll(&self) -> i64 {
+        let mut all = 0;
+        loop {
+            // SAFETY: it exists until the last step, and is polled on its spdk_thread alone.
+            let ended = unsafe {
+                let group = self.ptr.get();
+                sys::spdk_nvme_poll_group_process_completions(group, 0, Some(on_disconnected))
+            };
+            all += ended.max(0);
+            let may_be_more = ended >= MANY && self.has_tcp.get();
+            if !may_be_more || all >= SENT_AT_ONCE || self.is_called.get() {
+                return all;
+            }
+        }
+    }
+
     fn destroy(&self) -> bool {
         // SAFETY: no queue pair is in it, and it is not polled; destroyed once, unless it is busy.
         let is_gone = unsafe { sys::spdk_nvme_poll_group_destroy(self.ptr.get()) } == 0;
@@ -223,6 +261,10 @@ impl Member {
             // A group that was made for it goes without it.
             group.is_called.set(true);
             crate::op::status(rc)?;
+            let trid = ctrlr.extra().driver().trid();
+            if trid.transport() == TransportType::Tcp {
+                group.has_tcp.set(true);
+            }
             // SAFETY: both exist, and the queue pair is not connected.
             let rc =
                 unsafe { sys::spdk_nvme_ctrlr_connect_io_qpair(ctrlr.as_ptr(), qpair.as_ptr()) };
