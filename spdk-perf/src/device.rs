@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use spdk::nvme::{NvmeController, NvmeCtrlrOpts, NvmeNamespace, NvmeQpair};
+use spdk::nvme::{NvmeController, NvmeCtrlrOpts, NvmeNamespace, NvmeQpair, NvmeQpairOpts};
 use spdk::{BdevDesc, DmaBuf, IoChannel};
 
 use crate::plan::{Spec, Target};
@@ -28,7 +28,9 @@ impl Device {
     ) -> Result<Self, Refusal> {
         match (&spec.target, controller) {
             (Target::Namespace { id, .. }, Some(controller)) => {
-                let qpair = controller.alloc_io_qpair(None).await?;
+                // One write to a doorbell for all that a poll is followed by, as in SPDK's own programs.
+                let opts = NvmeQpairOpts::new().delay_cmd_submit(true);
+                let qpair = controller.alloc_io_qpair(Some(&opts)).await?;
                 let ns = controller.namespace(*id).ok_or_else(|| {
                     let others = controller.active_namespaces();
                     let name = controller.transport_id().to_string();
