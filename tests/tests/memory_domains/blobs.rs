@@ -260,7 +260,7 @@ async fn abandoned_on_a_blob() -> Result<()> {
         let mut bytes = vec![0; UNITS * BLOCK];
         pattern::fill(&mut bytes, BLOCK, 0, 2);
         scatter(&memory, &ranges, &bytes);
-        if round % 2 == 0 {
+        if round.is_multiple_of(2) {
             let write = blob.writev_io_units_domain(&ch, &domain, 0, &ranges, 0, units);
             let mut write = Box::pin(write);
             assert!(poll_once(write.as_mut()).is_pending());
@@ -283,7 +283,7 @@ async fn abandoned_on_a_blob() -> Result<()> {
                 drop(domain);
                 assert!(memory.end_one()?);
                 // The data of the blob, or what was there.
-                let generation = if round % 2 == 0 { 2 } else { 1 };
+                let generation = if round.is_multiple_of(2) { 2 } else { 1 };
                 pattern::assert_is(&gathered(&memory, &ranges), BLOCK, 0, generation);
                 pattern::assert_is(&read(&blob, &ch, 0).await?, BLOCK, 0, 1);
                 drop((blob, ch));
