@@ -60,6 +60,7 @@ mod io;
 mod iter;
 pub(crate) mod lvol;
 mod options;
+mod readv;
 mod remote;
 mod requests;
 mod shallow_copy;

@@ -501,7 +501,10 @@ impl Blobstore {
 
     /// Deletes a blob.
     ///
-    /// A snapshot with one clone gives that what it has.
+    /// A snapshot with one clone gives that what it has. With SPDK 26.01 that goes wrong if the clone has got another size
+    /// since: one with an extent table may have the size of the snapshot when the store is loaded the next time, and lose
+    /// what it had beyond that, or not be opened any more; and what lies beyond the end of the snapshot may be read from
+    /// the parent of that. [`Blobstore::inflate_blob`] first, for the clone, helps.
     ///
     /// Wraps `spdk_bs_delete_blob`.
     ///
@@ -588,15 +591,32 @@ impl Blobstore {
         self.visit("spdk_bs_get_bstype", read).await
     }
 
-    /// Says what the store is for. It is durable when the store is unloaded.
+    /// Takes the type of the store away, with an empty one: what it is for is not said any more. It is durable when the
+    /// store is unloaded.
     ///
-    /// # Errors, cancellation, thread
+    /// SPDK 26.01 compares the type with the one on the device whenever it writes there, so that a store that got another
+    /// one could not be unloaded any more. [`BsOpts::bstype`] gives a store its type when it is made.
     ///
-    /// As for [`Blobstore::super_blob`].
+    /// # Errors
+    ///
+    /// `ENOTSUP`: the type is another one than that of the store, and not empty. And those of [`Blobstore::super_blob`].
+    ///
+    /// # Cancellation
+    ///
+    /// As for [`Blobstore::unload`].
+    ///
+    /// # Thread
+    ///
+    /// Any spdk_thread.
     #[doc(alias = "spdk_bs_set_bstype")]
     pub async fn set_bstype(&self, bstype: BsType) -> Result<()> {
         let set = move |bs| {
             // SAFETY: the store is loaded, and this is its metadata thread.
+            let now = BsType::from_c(unsafe { sys::spdk_bs_get_bstype(bs) });
+            if bstype != now && bstype != BsType::default() {
+                return Err(Fault::errno(Errno::ENOTSUP));
+            }
+            // SAFETY: as above.
             unsafe { sys::spdk_bs_set_bstype(bs, bstype.to_c()) };
             Ok(())
         };

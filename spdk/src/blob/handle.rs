@@ -520,7 +520,8 @@ unsafe fn in_blob(blob: *mut sys::spdk_blob, offset: u64) -> Option<u64> {
     (offset < unsafe { sys::spdk_blob_get_num_io_units(blob) }).then_some(offset)
 }
 
-type Errnos = sys::spdk_blob_op_complete;
+/// What C calls with an errno.
+pub(super) type Errnos = sys::spdk_blob_op_complete;
 
 /// Ends an operation as C would.
 pub(super) fn report(done: Errnos, arg: *mut std::ffi::c_void, rc: c_int) {

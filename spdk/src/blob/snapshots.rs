@@ -1,14 +1,16 @@
 //! Snapshots and clones.
 #![allow(unsafe_code)] // Calls what is at home on the metadata thread, there.
 
-use std::ffi::c_void;
+use std::ffi::{c_int, c_void};
+use std::iter;
+use std::sync::Arc;
 
 use super::blobstore::{Blobstore, NewBlob};
 use super::copies::copy_clusters;
-use super::handle::{BlobObject, report};
+use super::handle::{BlobObject, Errnos, report};
 use super::id::BlobId;
 use super::remote::metadata;
-use super::store::{Then, called, context};
+use super::store::{Store, Then, called, context};
 use super::xattrs::{CXattrs, Xattrs};
 use crate::error::{At, Fault, Result};
 use crate::generated::blob::{BlobOpComplete, BlobOpWithIdComplete};
@@ -62,6 +64,9 @@ impl Blobstore {
 
     /// Makes a clone of a read-only blob: a thin blob that reads as that, until it is written, with the attributes
     /// `xattrs`.
+    ///
+    /// SPDK 26.01 crashes if it cannot write the metadata of the clone: if the device fails, no page is left for it (see
+    /// [`BsOpts::num_md_pages`](super::BsOpts::num_md_pages)), or too many calls are in flight.
     ///
     /// Wraps `spdk_bs_create_clone`.
     ///
@@ -225,29 +230,66 @@ impl Blobstore {
 
     /// Makes a snapshot the parent of a blob, which reads as that where it has no clusters of its own.
     ///
-    /// The blob is thin, or a clone already, and has the size of the snapshot.
+    /// The blob is thin, or a clone already, and has the size of the snapshot. Either both have an extent table or none has,
+    /// see [`BlobOpts::use_extent_table`](super::BlobOpts::use_extent_table): otherwise SPDK 26.01 loses what the snapshot
+    /// gives the blob when it is deleted.
     ///
     /// Wraps `spdk_bs_blob_set_parent`.
     ///
     /// # Errors
     ///
-    /// `EINVAL`: the snapshot is none, the sizes differ, or the blob is neither thin nor a clone. `EEXIST`: it is its
-    /// parent already. And those of [`Blobstore::open_blob`].
+    /// `EINVAL`: the snapshot is none, or depends on the blob itself, the sizes differ, or the blob is neither thin nor a
+    /// clone. `EEXIST`: it is its parent already. And those of [`Blobstore::open_blob`].
     ///
     /// # Cancellation, thread
     ///
     /// As for [`Blobstore::unload`].
     #[doc(alias = "spdk_bs_blob_set_parent")]
     pub async fn set_parent(&self, id: BlobId, snapshot: BlobId) -> Result<()> {
-        // SAFETY: the store is loaded, and this is its metadata thread.
-        let call = move |bs, _: *mut (), done, arg| unsafe {
-            sys::spdk_bs_blob_set_parent(bs, id.get(), snapshot.get(), done, arg);
+        let store = self.shared().clone();
+        let call = move |bs, _: *mut (), done: Errnos, arg| {
+            let set = move |done, arg| {
+                // SAFETY: the store is loaded, and this is its metadata thread. It calls back once.
+                unsafe { sys::spdk_bs_blob_set_parent(bs, id.get(), snapshot.get(), done, arg) };
+            };
+            // SAFETY: as above.
+            unsafe { set_parent(&store, id, snapshot, set, move |rc| report(done, arg, rc)) };
         };
         let at = || At::new("spdk_bs_blob_set_parent", self);
         let hold = |_: Caller<'_>| self.hold();
-        // SAFETY: as above; it calls back once.
+        // SAFETY: `report` is called once, and nothing else is kept.
         unsafe { metadata::<BlobOpComplete, _, _, _>(at, hold, call, |_, rc| status(rc)) }.await
     }
+}
+
+/// Makes a snapshot the parent of a blob: with `set`, which is given what it has to call with the errno of that, negative,
+/// or 0. `then` gets it too.
+///
+/// SPDK does not look whether the snapshot depends on the blob, and does not survive the first read if it does. So this
+/// looks, and nothing else begins until it is done.
+///
+/// # Safety
+/// The store is loaded until `then` runs, and this is its metadata thread. `set` calls back once.
+pub(super) unsafe fn set_parent(
+    store: &Arc<Store>,
+    id: BlobId,
+    snapshot: BlobId,
+    set: impl FnOnce(Errnos, *mut c_void),
+    then: impl FnOnce(c_int) + 'static,
+) {
+    let parent_of = |of: &BlobId| {
+        // SAFETY: passed on.
+        BlobId::from_c(unsafe { sys::spdk_blob_get_parent_snapshot(store.as_ptr(), of.get()) })
+    };
+    if iter::successors(Some(snapshot), parent_of).any(|parent| parent == id) {
+        return then(-libc::EINVAL);
+    }
+    let alone = store.alone();
+    let ended = context(move |rc| {
+        then(rc);
+        drop(alone);
+    });
+    set(Some(called), ended);
 }
 
 /// # Safety

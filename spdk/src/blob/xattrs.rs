@@ -27,6 +27,10 @@ fn length(value: &[u8]) -> std::result::Result<u16, Fault> {
     })
 }
 
+/// What a page of metadata has for its content, and an attribute has besides its name and value.
+const DESCRIPTORS: usize = 4072;
+const XATTR: usize = 9;
+
 struct Values(BTreeMap<CString, Vec<u8>>);
 
 /// Attributes for C, which asks for their values by their names.
@@ -45,6 +49,10 @@ impl CXattrs {
                 return Err(Fault::invalid(format!(
                     "SPDK takes no empty value, that of {name:?}, where it makes a blob; set it afterwards"
                 )));
+            }
+            if XATTR + name.len() + value.len() > DESCRIPTORS {
+                // SPDK would say so too, but does not survive it where it makes a clone.
+                return Err(Fault::errno(Errno::ENOMEM));
             }
             values.insert(cstring(name, "the name of an attribute")?, value.clone());
         }

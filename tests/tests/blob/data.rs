@@ -226,6 +226,10 @@ async fn all_is_there_again() -> spdk::Result<()> {
     for recover in [false, true] {
         let store = Blobstore::load("A", Some(&opts().force_recover(recover))).await?;
         assert_eq!(store.bstype().await?, bstype);
+        // Another one would keep it from being unloaded.
+        let other = BsType::new("another").expect("it is short");
+        assert_errno(store.set_bstype(other).await, Errno::ENOTSUP);
+        store.set_bstype(bstype).await?;
         assert_eq!(store.super_blob().await?, Some(two));
         assert_eq!(store.free_clusters()?, total - 5 - 2);
         let mut ids: Vec<BlobId> = Vec::new();
@@ -259,6 +263,12 @@ async fn all_is_there_again() -> spdk::Result<()> {
         drop((ch, first, second, blobs));
         store.unload().await?;
     }
+    let store = Blobstore::load("A", Some(&opts())).await?;
+    store.set_bstype(BsType::default()).await?;
+    store.unload().await?;
+    let store = Blobstore::load("A", Some(&opts())).await?;
+    assert_eq!(store.bstype().await?, BsType::default());
+    store.unload().await?;
     let dump = Blobstore::dump("A").await?;
     assert!(
         dump.contains("name: name") || dump.contains("\"name\""),

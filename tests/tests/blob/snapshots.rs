@@ -1,5 +1,6 @@
 //! Snapshots and clones.
 
+use futures_util::future::join;
 use spdk::blob::{BlobOpts, Blobstore, Xattrs};
 use spdk::{Bdev, Errno, ErrorKind};
 use spdk_tests::{kind, pattern};
@@ -174,5 +175,87 @@ async fn inflated_beside_writes() -> spdk::Result<()> {
     futures_util::try_join!(writes, decouple)?;
     check(&blob, &ch, 0, 8 * CLUSTER, 1).await?;
     assert_eq!(blob.info().await?.num_allocated_clusters, 8);
+    Ok(())
+}
+
+/// Fails if a read into several buffers, beyond the end of the parent of a larger clone, writes zeroes behind one of them.
+#[spdk::test(bdevs(bdev_malloc_create(name = "M", num_blocks = 16384, block_size = UNIT)))]
+async fn read_into_buffers_beyond_the_parent() -> spdk::Result<()> {
+    let store = Blobstore::init("M", Some(&opts())).await?;
+    let ch = store.alloc_io_channel()?;
+    let blob = new_blob(&store, &of(1)).await?;
+    write(&blob, &ch, 0, CLUSTER, 1).await?;
+    store.create_snapshot(blob.id(), &Xattrs::new()).await?;
+    blob.resize(2).await?;
+    // Each second one is read into, and what is between them belongs to somebody else.
+    let mut all: Vec<_> = (0..64).map(|_| buffer(1)).collect::<Result<_, _>>()?;
+    all.iter_mut()
+        .for_each(|buf| pattern::fill(buf, UNIT, 0, 9));
+    let (mut read, mut others) = (Vec::new(), Vec::new());
+    for (number, buf) in all.into_iter().enumerate() {
+        match number % 2 {
+            0 => read.push(buf),
+            _ => others.push(buf),
+        }
+    }
+    blob.readv_io_units(&ch, &mut read, CLUSTER - 8, 32).await?;
+    others
+        .iter()
+        .for_each(|buf| pattern::assert_is(buf, UNIT, 0, 9));
+    for (buf, unit) in read.iter().zip(CLUSTER - 8..) {
+        match unit < CLUSTER {
+            true => pattern::assert_is(buf, UNIT, unit, 1),
+            false => pattern::assert_zero(buf),
+        }
+    }
+    Ok(())
+}
+
+/// Fails if a snapshot becomes the parent of what it depends on: SPDK does not come to an end when that is read.
+#[spdk::test(bdevs(bdev_malloc_create(name = "M", num_blocks = 16384, block_size = UNIT)))]
+async fn no_parent_of_its_own() -> spdk::Result<()> {
+    let store = Blobstore::init("M", Some(&opts())).await?;
+    let ch = store.alloc_io_channel()?;
+    let blob = new_blob(&store, &of(2).thin_provision(true)).await?;
+    write(&blob, &ch, 0, CLUSTER, 1).await?;
+    let first = store.create_snapshot(blob.id(), &Xattrs::new()).await?;
+    let second = store.create_snapshot(blob.id(), &Xattrs::new()).await?;
+    let third = store.create_snapshot(blob.id(), &Xattrs::new()).await?;
+    for snapshot in [first, second, third] {
+        assert_errno(store.set_parent(first, snapshot).await, Errno::EINVAL);
+    }
+    // Both at once are one after the other.
+    let other = new_blob(&store, &of(2).thin_provision(true)).await?;
+    let of_other = store.create_snapshot(other.id(), &Xattrs::new()).await?;
+    let both = join(
+        store.set_parent(first, of_other),
+        store.set_parent(of_other, third),
+    );
+    let (one, two) = both.await;
+    one?;
+    assert_errno(two, Errno::EINVAL);
+    assert_eq!(store.parent(first).await?, Some(of_other));
+    check(&blob, &ch, 0, CLUSTER, 1).await
+}
+
+/// Fails if an attribute that does not fit reaches SPDK, which does not survive that a clone is not made.
+#[spdk::test(bdevs(bdev_malloc_create(name = "M", num_blocks = 16384, block_size = UNIT)))]
+async fn attributes_that_do_not_fit() -> spdk::Result<()> {
+    let store = Blobstore::init("M", Some(&opts())).await?;
+    let blob = new_blob(&store, &of(1)).await?;
+    let snapshot = store.create_snapshot(blob.id(), &Xattrs::new()).await?;
+    // A page has 4072 bytes for an attribute, of which 9 are for its lengths.
+    let xattrs = |length| Xattrs::from([("name".to_owned(), vec![7; length])]);
+    let fits = xattrs(4072 - 9 - 4);
+    let clone = store.create_clone(snapshot, &fits).await?;
+    assert_eq!(store.open_blob(clone, None).await?.xattrs().await?, fits);
+    let one_more = xattrs(4072 - 9 - 3);
+    assert_errno(store.create_clone(snapshot, &one_more).await, Errno::ENOMEM);
+    assert_errno(
+        store.create_snapshot(blob.id(), &one_more).await,
+        Errno::ENOMEM,
+    );
+    let opts = of(1).xattrs(one_more);
+    assert_errno(store.create_blob(Some(&opts)).await, Errno::ENOMEM);
     Ok(())
 }

@@ -11,7 +11,7 @@ use super::super::device::{self, Device};
 use super::super::handle::{Blob, BlobObject, report};
 use super::super::remote::{StoreHold, metadata};
 use super::super::shallow_copy::{Progress, ShallowCopy, on_progress};
-use super::super::snapshots::is_covered_by;
+use super::super::snapshots::{is_covered_by, set_parent};
 use super::super::store::{Then, called, context};
 use super::calls::{called_with, context_with};
 use super::esnap::Esnap;
@@ -241,8 +241,8 @@ impl Lvol {
     ///
     /// # Errors
     ///
-    /// `EINVAL`: the snapshot is none, or of another store, the sizes differ, or the volume is neither thin nor a clone.
-    /// `EEXIST`: it is its parent already. And those of [`Lvol::inflate`].
+    /// `EINVAL`: the snapshot is none, or depends on the volume itself, or is one of another store, the sizes differ, or the
+    /// volume is neither thin nor a clone. `EEXIST`: it is its parent already. And those of [`Lvol::inflate`].
     ///
     /// # Cancellation, thread
     ///
@@ -256,9 +256,14 @@ impl Lvol {
             }
             Ok((self.hold(caller)?, snapshot.hold(caller)?))
         };
+        let (store, id, parent_id) = (self.store().clone(), self.blob().id(), snapshot.blob().id());
         let call = move |_: *mut Hold<BlobObject>, done, arg| {
-            // SAFETY: the operation keeps both volumes open, and this is their metadata thread. It calls back once.
-            unsafe { sys::spdk_lvol_set_parent(volume.as_ptr(), parent.as_ptr(), done, arg) };
+            let set = move |done, arg| {
+                // SAFETY: the operation keeps both volumes open, and this is their metadata thread. It calls back once.
+                unsafe { sys::spdk_lvol_set_parent(volume.as_ptr(), parent.as_ptr(), done, arg) };
+            };
+            // SAFETY: as above.
+            unsafe { set_parent(&store, id, parent_id, set, move |rc| report(done, arg, rc)) };
         };
         // SAFETY: as above.
         unsafe { self.lock("spdk_lvol_set_parent", hold, call) }.await

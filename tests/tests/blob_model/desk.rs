@@ -1,0 +1,438 @@
+//! What an spdk_thread has of a store, and how it makes calls.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::Poll;
+
+use spdk::blob::{Blob, BlobId, BlobInfo, BlobOpts, Blobstore, BsType, Xattrs};
+use spdk::task::yield_now;
+use spdk::{DmaBuf, Errno, ErrorKind, IoChannel};
+use spdk_tests::memory::Memory;
+use spdk_tests::{pattern, poll_once};
+
+use crate::model::{Open, Unit, ZEROES};
+use crate::plan::{Call, GROWTH, Returns};
+use crate::steps::{CLUSTER, Form, Range, Type};
+
+/// The size of an io unit, which is a block of the devices here.
+pub(crate) const UNIT: usize = 512;
+/// The bdevs that blobs are copied to.
+pub(crate) const TARGETS: [&str; 2] = ["Large", "Small"];
+
+thread_local! {
+    /// Those of the spdk_threads of this OS thread, by their number.
+    static DESKS: RefCell<BTreeMap<u8, Rc<Desk>>> = const { RefCell::new(BTreeMap::new()) };
+}
+
+/// What an spdk_thread works with.
+pub(crate) struct Desk {
+    store: Blobstore,
+    channel: IoChannel,
+    memory: Option<Memory>,
+    open: RefCell<BTreeMap<Open, Rc<Blob>>>,
+}
+
+/// What a call has led to.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    /// It has returned as it had to; with the blob that it has made.
+    Expected(Option<BlobId>),
+    /// What was wrong.
+    Wrong(String),
+    /// Its future was dropped before it was ready.
+    Dropped,
+}
+
+/// What is seen of an open blob.
+#[derive(Debug)]
+pub(crate) struct Seen {
+    pub(crate) info: BlobInfo,
+    pub(crate) size: u64,
+    pub(crate) xattrs: Xattrs,
+}
+
+fn text(error: spdk::Error) -> String {
+    error.to_string()
+}
+
+pub(crate) fn bstype(of: Type) -> BsType {
+    let name = match of {
+        Type::First => "a model",
+        Type::Other => "another",
+        Type::Empty => "",
+    };
+    BsType::new(name).unwrap_or_default()
+}
+
+/// Gives the current spdk_thread, which has this number, what it works with.
+pub(crate) fn set_up(thread: u8, store: Blobstore, memory: Option<Memory>) -> Result<(), String> {
+    let desk = Desk {
+        channel: store.alloc_io_channel().map_err(text)?,
+        store,
+        memory,
+        open: RefCell::default(),
+    };
+    DESKS.with_borrow_mut(|desks| desks.insert(thread, Rc::new(desk)));
+    Ok(())
+}
+
+/// Drops all of that.
+pub(crate) fn clear(thread: u8) {
+    let desk = DESKS.with_borrow_mut(|desks| desks.remove(&thread));
+    drop(desk);
+}
+
+pub(crate) fn of(thread: u8) -> Result<Rc<Desk>, String> {
+    let desk = DESKS.with_borrow(|desks| desks.get(&thread).cloned());
+    desk.ok_or_else(|| format!("thread {thread} has no store"))
+}
+
+/// Makes a call; with `polls`, its future is dropped after so many if it is not ready by then.
+pub(crate) async fn perform(
+    thread: u8,
+    call: Call,
+    returns: Returns,
+    polls: Option<u8>,
+) -> Result<Outcome, String> {
+    let desk = of(thread)?;
+    let can_be_dropped = !matches!(call, Call::Drop(_) | Call::FailSync(..) | Call::UnloadInUse);
+    let result = match polls.filter(|_| can_be_dropped) {
+        None => desk.make(call).await,
+        Some(polls) => match drop_after(polls, desk.make(call)).await {
+            Some(result) => result,
+            None => return Ok(Outcome::Dropped),
+        },
+    };
+    Ok(match (result, returns) {
+        (Ok(new), Returns::Ok) => Outcome::Expected(new),
+        (Err(Failure::Wrong(wrong)), _) => Outcome::Wrong(wrong),
+        (Ok(_), _) => Outcome::Wrong(format!("it went well instead of {returns}")),
+        (Err(Failure::Error(error)), _) => {
+            let found = match error.kind() {
+                ErrorKind::InvalidArgument { .. } => Some(Returns::Invalid),
+                _ => error.errno().map(Returns::Errno),
+            };
+            match found == Some(returns) {
+                true => Outcome::Expected(None),
+                false => Outcome::Wrong(format!("{error}, instead of {returns}")),
+            }
+        }
+    })
+}
+
+async fn drop_after<F: Future>(polls: u8, future: F) -> Option<F::Output> {
+    let mut future: Pin<Box<F>> = Box::pin(future);
+    for _ in 0..polls {
+        if let Poll::Ready(output) = poll_once(future.as_mut()) {
+            return Some(output);
+        }
+        yield_now().await;
+    }
+    None
+}
+
+enum Failure {
+    /// What the call has returned.
+    Error(spdk::Error),
+    /// Something else than what it had to be.
+    Wrong(String),
+}
+
+impl From<spdk::Error> for Failure {
+    fn from(error: spdk::Error) -> Self {
+        Failure::Error(error)
+    }
+}
+
+fn same<T: PartialEq + std::fmt::Debug>(what: &str, found: T, expected: T) -> Result<(), Failure> {
+    match found == expected {
+        true => Ok(()),
+        false => Err(Failure::Wrong(format!(
+            "{what} is {found:?} instead of {expected:?}"
+        ))),
+    }
+}
+
+fn fill(bytes: &mut [u8], first: u64, value: Unit) {
+    match value {
+        ZEROES => bytes.fill(0),
+        generation => pattern::fill(bytes, UNIT, first, generation.into()),
+    }
+}
+
+/// Compares what is in a buffer, from a unit on, with what should be.
+pub(crate) fn compare(bytes: &[u8], first: u64, expected: &[Unit]) -> Result<(), String> {
+    let mut right = [0; UNIT];
+    for ((bytes, unit), value) in bytes.chunks(UNIT).zip(first..).zip(expected) {
+        fill(&mut right, unit, *value);
+        if bytes != right {
+            let found = match bytes.iter().all(|byte| *byte == 0) {
+                true => "zeroes".to_owned(),
+                false => match (1..1000).find(|g| pattern::check(bytes, UNIT, unit, *g).is_ok()) {
+                    Some(generation) => format!("what write {generation} wrote"),
+                    None => "something else".to_owned(),
+                },
+            };
+            return Err(format!(
+                "io unit {unit} has {found} instead of {value} (0 means zeroes)"
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn buffer(units: u64) -> spdk::Result<DmaBuf> {
+    DmaBuf::alloc(units as usize * UNIT, 4096)
+}
+
+/// So many io units in so many buffers, at most.
+fn buffers(units: u64, count: u8) -> spdk::Result<Vec<DmaBuf>> {
+    let (mut left, mut bufs) = (units, Vec::new());
+    while left > 0 {
+        let is_last = bufs.len() + 1 == usize::from(count);
+        let length = if is_last { left } else { left.div_ceil(3) };
+        bufs.push(buffer(length)?);
+        left -= length;
+    }
+    Ok(bufs)
+}
+
+/// The byte of an io unit; where there is none, SPDK is asked in io units.
+fn byte(range: Range, form: Form) -> Option<u64> {
+    let is_in_bytes = matches!(form, Form::Bytes | Form::VectorBytes(_));
+    range.first.checked_mul(UNIT as u64).filter(|_| is_in_bytes)
+}
+
+impl Desk {
+    fn blob(&self, open: Open) -> Result<Rc<Blob>, Failure> {
+        let blob = self.open.borrow().get(&open).cloned();
+        blob.ok_or_else(|| Failure::Wrong(format!("o{open} is not open")))
+    }
+
+    fn take(&self, open: Open) -> Result<Blob, Failure> {
+        let blob = self.open.borrow_mut().remove(&open);
+        let blob = blob.and_then(|blob| Rc::try_unwrap(blob).ok());
+        blob.ok_or_else(|| Failure::Wrong(format!("o{open} is not open, or in use")))
+    }
+
+    async fn make(&self, call: Call) -> Result<Option<BlobId>, Failure> {
+        let store = &self.store;
+        match call {
+            Call::Create(shape, xattrs) => {
+                let opts = BlobOpts::new()
+                    .num_clusters(shape.clusters)
+                    .thin_provision(shape.is_thin)
+                    .use_extent_table(shape.has_table)
+                    .xattrs(xattrs);
+                return Ok(Some(store.create_blob(Some(&opts)).await?));
+            }
+            Call::Snapshot(id, xattrs) => {
+                return Ok(Some(store.create_snapshot(id, &xattrs).await?));
+            }
+            Call::Clone(id, xattrs) => return Ok(Some(store.create_clone(id, &xattrs).await?)),
+            Call::Open(id, open) => {
+                let blob = store.open_blob(id, None).await?;
+                self.open.borrow_mut().insert(open, Rc::new(blob));
+            }
+            Call::Close(open) => self.take(open)?.close().await?,
+            Call::Drop(open) => drop(self.take(open)?),
+            Call::Delete(id) => store.delete_blob(id).await?,
+            Call::Resize(open, clusters) => self.blob(open)?.resize(clusters).await?,
+            Call::Sync(open) => self.blob(open)?.sync().await?,
+            Call::SetReadOnly(open) => self.blob(open)?.set_read_only().await?,
+            Call::Read(open, range, form, expected) => {
+                self.read(&*self.blob(open)?, range, form, &expected)
+                    .await?;
+            }
+            Call::Write(open, range, form, value) => {
+                self.write(&*self.blob(open)?, range, form, value).await?;
+            }
+            Call::WriteZeroes(open, range, form) => {
+                let (blob, Range { first, units }) = (self.blob(open)?, range);
+                match byte(range, form) {
+                    None => {
+                        blob.write_zeroes_io_units(&self.channel, first, units)
+                            .await?
+                    }
+                    Some(at) => {
+                        let length = units * UNIT as u64;
+                        blob.write_zeroes(&self.channel, at, length).await?;
+                    }
+                }
+            }
+            Call::Unmap(open, range, form) => {
+                let (blob, Range { first, units }) = (self.blob(open)?, range);
+                match byte(range, form) {
+                    None => blob.unmap_io_units(&self.channel, first, units).await?,
+                    Some(at) => blob.unmap(&self.channel, at, units * UNIT as u64).await?,
+                }
+            }
+            Call::Misaligned(open, range) => {
+                let at = range.first.saturating_mul(UNIT as u64).saturating_sub(1) | 1;
+                let buf = buffer(range.units)?;
+                self.blob(open)?.write(&self.channel, &buf, at).await?;
+            }
+            Call::Allocated(open, unit, [has, has_not]) => {
+                let blob = self.blob(open)?;
+                let next = blob.next_allocated_io_unit(unit).await?;
+                same("the next unit that is allocated", next, has)?;
+                let next = blob.next_unallocated_io_unit(unit).await?;
+                same("the next unit that is not allocated", next, has_not)?;
+            }
+            Call::SetXattr(open, name, value) => {
+                self.blob(open)?.set_xattr(&name, &value).await?;
+            }
+            Call::RemoveXattr(open, name) => self.blob(open)?.remove_xattr(&name).await?,
+            Call::Xattr(open, name, expected) => {
+                let value = self.blob(open)?.xattr(&name).await?;
+                same("the attribute", value, expected)?;
+            }
+            Call::Inflate(id) => store.inflate_blob(id).await?,
+            Call::Decouple(id) => store.decouple_parent(id).await?,
+            Call::SetParent(id, snapshot) => store.set_parent(id, snapshot).await?,
+            Call::ShallowCopy(id, target, clusters) => {
+                let mut copy = store.shallow_copy(id, TARGETS[target]);
+                let mut copied = 0;
+                while let Some(told) = copy.next().await {
+                    copied = told?;
+                }
+                same("the number of copied clusters", copied, clusters)?;
+            }
+            Call::SetSuper(id) => store.set_super_blob(id).await?,
+            Call::SetType(to) => store.set_bstype(bstype(to)).await?,
+            Call::Grow => {
+                let units = GROWTH * CLUSTER;
+                if let Some(memory) = &self.memory {
+                    memory.grow(units);
+                }
+                store.grow().await?;
+            }
+            Call::FailSync(open, name, value) => {
+                let blob = self.blob(open)?;
+                blob.set_xattr(&name, &value).await?;
+                let Some(memory) = &self.memory else {
+                    return Err(Failure::Wrong("this device does not fail".to_owned()));
+                };
+                memory.fail_writes(0, u64::MAX);
+                let synced = blob.sync().await;
+                memory.heal();
+                synced?;
+            }
+            Call::UnloadInUse => store.unload().await?,
+        }
+        Ok(None)
+    }
+
+    async fn read(
+        &self,
+        blob: &Blob,
+        range: Range,
+        form: Form,
+        expected: &[Unit],
+    ) -> Result<(), Failure> {
+        let (channel, Range { first, units }) = (&self.channel, range);
+        let bytes = match form {
+            Form::Units | Form::Bytes => {
+                let mut buf = buffer(units)?;
+                buf.fill(0xa5);
+                match byte(range, form) {
+                    None => blob.read_io_units(channel, &mut buf, first, units).await?,
+                    Some(at) => blob.read(channel, &mut buf, at).await?,
+                }
+                buf.to_vec()
+            }
+            Form::VectorUnits(count) | Form::VectorBytes(count) => {
+                let mut bufs = buffers(units, count)?;
+                bufs.iter_mut().for_each(|buf| buf.fill(0xa5));
+                match byte(range, form) {
+                    None => {
+                        blob.readv_io_units(channel, &mut bufs, first, units)
+                            .await?
+                    }
+                    Some(at) => blob.readv(channel, &mut bufs, at).await?,
+                }
+                bufs.iter().flat_map(|buf| buf.to_vec()).collect()
+            }
+        };
+        compare(&bytes, first, expected).map_err(Failure::Wrong)
+    }
+
+    async fn write(
+        &self,
+        blob: &Blob,
+        range: Range,
+        form: Form,
+        value: Unit,
+    ) -> Result<(), Failure> {
+        let (channel, Range { first, units }) = (&self.channel, range);
+        match form {
+            Form::Units | Form::Bytes => {
+                let mut buf = buffer(units)?;
+                fill(&mut buf, first, value);
+                match byte(range, form) {
+                    None => blob.write_io_units(channel, &buf, first, units).await?,
+                    Some(at) => blob.write(channel, &buf, at).await?,
+                }
+            }
+            Form::VectorUnits(count) | Form::VectorBytes(count) => {
+                let (mut bufs, mut at) = (buffers(units, count)?, first);
+                for buf in &mut bufs {
+                    fill(buf, at, value);
+                    at += (buf.len() / UNIT) as u64;
+                }
+                match byte(range, form) {
+                    None => blob.writev_io_units(channel, &bufs, first, units).await?,
+                    Some(at) => blob.writev(channel, &bufs, at).await?,
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What an open blob tells; and what is wrong, if it does not read like this.
+    pub(crate) async fn look(
+        &self,
+        open: Open,
+        content: Option<Vec<Unit>>,
+    ) -> Result<Seen, String> {
+        let blob = match self.blob(open) {
+            Ok(blob) => blob,
+            Err(_) => return Err(format!("o{open} is not open")),
+        };
+        self.look_at(&blob, content).await
+    }
+
+    async fn look_at(&self, blob: &Blob, content: Option<Vec<Unit>>) -> Result<Seen, String> {
+        if let Some(content) = content.filter(|content| !content.is_empty()) {
+            let units = content.len() as u64;
+            let mut buf = buffer(units).map_err(text)?;
+            let read = blob.read_io_units(&self.channel, &mut buf, 0, units);
+            read.await.map_err(text)?;
+            compare(&buf, 0, &content)?;
+        }
+        Ok(Seen {
+            info: blob.info().await.map_err(text)?,
+            size: blob.size().map_err(text)?,
+            xattrs: blob.xattrs().await.map_err(text)?,
+        })
+    }
+
+    /// The same of a blob that is opened for it.
+    pub(crate) async fn open_and_look(
+        &self,
+        id: BlobId,
+        content: Vec<Unit>,
+    ) -> Result<Seen, String> {
+        let blob = self.store.open_blob(id, None).await.map_err(text)?;
+        let seen = self.look_at(&blob, Some(content)).await;
+        blob.close().await.map_err(text)?;
+        seen
+    }
+}
+
+/// Whether an unload was refused since the store is in use.
+pub(crate) fn is_in_use(error: &spdk::Error) -> bool {
+    error.errno() == Some(Errno::EBUSY)
+}
