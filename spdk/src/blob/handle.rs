@@ -379,12 +379,14 @@ impl Blob {
     pub async fn sync(&self) -> Result<()> {
         let at = || At::new("spdk_blob_sync_md", self);
         let hold = |caller: Caller<'_>| Ok((self.0.hold(caller)?, ()));
+        let store = self.store().clone();
         let call = move |blob: *mut sys::spdk_blob, _: *mut (), done: Errnos, arg| {
             let Some(raw) = NonNull::new(blob) else {
                 unreachable!("a blob that is held is open");
             };
+            let then = move |rc| report(done, arg, rc);
             // SAFETY: the operation keeps the blob open until its callback.
-            unsafe { store::sync(RawBlob::new(raw), move |rc| report(done, arg, rc)) };
+            unsafe { store::sync(&store, RawBlob::new(raw), then) };
         };
         // SAFETY: `report` is called once, and nothing else is kept.
         unsafe { metadata::<BlobOpComplete, _, _, _>(at, hold, call, |_, rc| status(rc)) }.await

@@ -71,6 +71,12 @@ struct State {
 struct Metadata {
     /// How many blobs are being closed or resized, and whether something has it [alone](Store::alone).
     closing: Cell<usize>,
+    /// How many writes of a blob's metadata are in flight.
+    syncing: Cell<usize>,
+    /// The resize that waits for them.
+    unsynced: Cell<Option<Box<dyn FnOnce()>>>,
+    /// Whether a blob is being resized.
+    is_resizing: Cell<bool>,
     /// What waits for that, in its order.
     waiting: RefCell<VecDeque<Box<dyn FnOnce()>>>,
     /// Whether somebody takes from `waiting`.
@@ -594,13 +600,23 @@ unsafe impl Send for RawBlob {}
 ///
 /// # Safety
 /// The blob is open until `then` runs.
-pub(super) unsafe fn sync(blob: RawBlob, then: impl FnOnce(c_int) + 'static) {
+pub(super) unsafe fn sync(store: &Arc<Store>, blob: RawBlob, then: impl FnOnce(c_int) + 'static) {
+    let syncing = &store.metadata.syncing;
+    syncing.set(syncing.get() + 1);
+    let store = store.clone();
     let arg = context(move |rc| {
         if rc != 0 {
             // SAFETY: the blob is open, as the caller promises, and this is its metadata thread.
             unsafe { make_dirty(blob) };
         }
+        let syncing = &store.metadata.syncing;
+        syncing.set(syncing.get() - 1);
         then(rc);
+        if store.metadata.syncing.get() == 0
+            && let Some(resize) = store.metadata.unsynced.take()
+        {
+            resize();
+        }
     });
     // SAFETY: as above; it calls back once.
     unsafe { sys::spdk_blob_sync_md(blob.ptr.as_ptr(), Some(called), arg) };
@@ -609,7 +625,8 @@ pub(super) unsafe fn sync(blob: RawBlob, then: impl FnOnce(c_int) + 'static) {
 /// Resizes a blob and writes its metadata; `then` gets the errno of either, negative, or 0.
 ///
 /// SPDK swaps the cluster maps of a blob and its new snapshot as if they were of one size, which they are not while a
-/// smaller size of the blob has not been written: so nothing else begins before it has.
+/// smaller size of the blob has not been written: so nothing else begins before it has. And it takes a size for written
+/// that a blob has got while its metadata were being written: so no write of them is in flight when it begins.
 ///
 /// # Safety
 /// The blob is open until `then` runs, and this is its metadata thread.
@@ -620,25 +637,45 @@ pub(super) unsafe fn resize(
     then: impl FnOnce(c_int) + 'static,
 ) {
     let alone = store.alone();
-    // SAFETY: passed on.
+    store.metadata.is_resizing.set(true);
+    let ended: Then = Box::new({
+        let store = store.clone();
+        move |rc| {
+            then(rc);
+            store.metadata.is_resizing.set(false);
+            drop(alone);
+        }
+    });
+    let resize = {
+        let store = store.clone();
+        move || resize_now(store, blob, num_clusters, ended)
+    };
+    match store.metadata.syncing.get() {
+        0 => resize(),
+        _ => store.metadata.unsynced.set(Some(Box::new(resize))),
+    }
+}
+
+/// For `resize`, when its turn has come.
+fn resize_now(store: Arc<Store>, blob: RawBlob, num_clusters: u64, then: Then) {
+    // SAFETY: the blob is open until `then` runs, and this is its metadata thread.
     let before = unsafe { sys::spdk_blob_get_num_clusters(blob.ptr.as_ptr()) };
-    let ended: Then = Box::new(move |rc| {
-        then(rc);
-        drop(alone);
-    });
     let arg = context(move |rc| match rc {
-        0 => write_size(blob, (before > num_clusters).then_some(before), ended),
-        rc => ended(rc),
+        0 => write_size(store, blob, (before > num_clusters).then_some(before), then),
+        rc => then(rc),
     });
-    // SAFETY: passed on; it calls back once.
+    // SAFETY: as above; it calls back once.
     unsafe { sys::spdk_blob_resize(blob.ptr.as_ptr(), num_clusters, Some(called), arg) };
 }
 
 /// Writes the metadata of a blob that `resize` has open; if that fails, a size to go back to is the old one again.
-fn write_size(blob: RawBlob, before: Option<u64>, then: Then) {
+fn write_size(store: Arc<Store>, blob: RawBlob, before: Option<u64>, then: Then) {
+    let again = store.clone();
     let synced = move |rc| match (rc, before) {
         // Too many calls are in flight: try again in the next turn.
-        _ if rc == -libc::ENOMEM => later(move || write_size(blob, before, then)),
+        _ if rc == -libc::ENOMEM => {
+            later(move || write_size(again, blob, before, then));
+        }
         (0, _) | (_, None) => then(rc),
         (rc, Some(before)) => {
             let arg = context(move |_| then(rc));
@@ -647,7 +684,7 @@ fn write_size(blob: RawBlob, before: Option<u64>, then: Then) {
         }
     };
     // SAFETY: the blob is open until `then` runs, and this is its metadata thread.
-    unsafe { sync(blob, synced) };
+    unsafe { sync(&store, blob, synced) };
 }
 
 /// Has the next sync write the blob.
@@ -686,7 +723,7 @@ pub(super) unsafe fn close(part: Use, blob: RawBlob, then: impl FnOnce(c_int) + 
 
 fn close_in_turn(part: Use, blob: RawBlob, then: impl FnOnce(c_int) + 'static) {
     let metadata = &part.store.metadata;
-    if metadata.waiting.borrow().is_empty() {
+    if metadata.waiting.borrow().is_empty() && !metadata.is_resizing.get() {
         close_now(part, blob, then);
     } else {
         let store = part.store.clone();
@@ -705,6 +742,7 @@ fn close_now(part: Use, blob: RawBlob, then: impl FnOnce(c_int) + 'static) {
 }
 
 fn write_and_close(part: Use, blob: RawBlob, then: Then) {
+    let store = part.store.clone();
     let synced = move |rc| match rc {
         // Too many calls are in flight: try again in the next turn.
         _ if rc == -libc::ENOMEM => later(move || write_and_close(part, blob, then)),
@@ -716,7 +754,7 @@ fn write_and_close(part: Use, blob: RawBlob, then: Then) {
         },
     };
     // SAFETY: it is closed when this has ended.
-    unsafe { sync(blob, synced) };
+    unsafe { sync(&store, blob, synced) };
 }
 
 fn close_written(part: Use, blob: RawBlob, written: c_int, then: Then) {

@@ -19,7 +19,7 @@ use crate::local::begin;
 /// [`NvmeController::remote`](super::NvmeController::remote) makes one. It does not keep the controller attached, which the
 /// queue pairs and namespaces do that came of it, wherever they are: a controller that was dropped is detached when the
 /// last of these has been dropped too. When the spdk_thread of the controller ends, they are called back: commands in
-/// flight on them end, and they report [`Gone::ThreadEnded`] from then on.
+/// flight on them end, and they report [`Gone::ThreadEnded`](crate::Gone::ThreadEnded) from then on.
 ///
 /// A reset ends the commands of all spdk_threads, and their queue pairs are gone, as on its own spdk_thread; each allocates
 /// another one. It waits until they have let go of the controller: for as long as one of them is not polled.

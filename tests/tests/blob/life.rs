@@ -4,6 +4,7 @@ use std::future::Future;
 use std::mem;
 use std::pin::Pin;
 
+use futures_util::future::join;
 use spdk::blob::{Blob, BlobId, Blobstore, Xattrs};
 use spdk::{DmaBuf, Errno, ErrorKind, Gone, IoChannel};
 use spdk_tests::wait::within;
@@ -281,6 +282,46 @@ async fn calls_are_forgotten() -> spdk::Result<()> {
         mem::forget(future);
         check(&witness, &ch, 0, 4 * CLUSTER, 7).await?;
         witness.sync().await?;
+    }
+    Ok(())
+}
+
+/// Fails if a size is never written that a blob gets while its metadata are being written.
+#[spdk::test(bdevs(
+    bdev_malloc_create(name = "M", num_blocks = 16384, block_size = UNIT),
+    bdev_delay_create(
+        base_bdev_name = "M", name = "D",
+        avg_read_latency = 0, p99_read_latency = 0,
+        avg_write_latency = 5_000, p99_write_latency = 5_000,
+    ),
+))]
+async fn resized_beside_syncs() -> spdk::Result<()> {
+    let store = Blobstore::init("D", Some(&opts())).await?;
+    let ch = store.alloc_io_channel()?;
+    let mut blobs = Vec::new();
+    for is_closed in [false, true] {
+        let blob = new_blob(&store, &of(1)).await?;
+        let other = store.open_blob(blob.id(), None).await?;
+        other.set_xattr("is", b"dirty").await?;
+        if is_closed {
+            let (resized, closed) = join(blob.resize(4), other.close()).await;
+            resized.and(closed)?;
+        } else {
+            let (synced, resized) = join(other.sync(), blob.resize(4)).await;
+            synced.and(resized)?;
+        }
+        write(&blob, &ch, 3 * CLUSTER, 8, 1).await?;
+        blobs.push(blob.id());
+        blob.close().await?;
+    }
+    drop(ch);
+    store.unload().await?;
+    let store = Blobstore::load("D", Some(&opts())).await?;
+    let ch = store.alloc_io_channel()?;
+    for id in blobs {
+        let blob = store.open_blob(id, None).await?;
+        assert_eq!(blob.num_clusters()?, 4);
+        check(&blob, &ch, 3 * CLUSTER, 8, 1).await?;
     }
     Ok(())
 }

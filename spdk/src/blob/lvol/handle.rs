@@ -245,7 +245,8 @@ impl Lvol {
     /// - `ENOSPC`: there are not enough free clusters, and it is not thin.
     /// - `EPERM`: it is read-only.
     /// - `EBUSY`: another call has it locked.
-    /// - `EIO`: the device failed. It has the new size, which is written by the next sync or when it is closed.
+    /// - `EIO`: the device did not write it; what was to become smaller is as large as before, and what was to become larger
+    ///   is that until it is closed.
     /// - Those of [`Lvol::size`].
     ///
     /// # Cancellation, thread
@@ -257,21 +258,15 @@ impl Lvol {
         let clusters = size.div_ceil(target.cluster_size());
         let call = move |blob: *mut sys::spdk_blob, _: *mut (), done, arg| {
             let lock = volumes::lock(&target);
-            let resized = context(move |rc| {
-                let Some(ptr) = NonNull::new(blob).filter(|_| rc == 0) else {
-                    report(done, arg, rc);
-                    return drop(lock);
-                };
-                // SAFETY: the operation keeps the blob open until its callback.
-                unsafe {
-                    store::sync(RawBlob::new(ptr), move |rc| {
-                        report(done, arg, rc);
-                        drop(lock);
-                    });
-                }
-            });
-            // SAFETY: the blob is open, and this is the metadata thread. It calls back once.
-            unsafe { sys::spdk_blob_resize(blob, clusters, Some(called), resized) };
+            let Some(raw) = NonNull::new(blob) else {
+                unreachable!("a volume that is held is open");
+            };
+            let then = move |rc| {
+                report(done, arg, rc);
+                drop(lock);
+            };
+            // SAFETY: the operation keeps the blob open until its callback, and this is the metadata thread.
+            unsafe { store::resize(&target, RawBlob::new(raw), clusters, then) };
         };
         let at = || At::new("spdk_blob_resize", self);
         let hold = |caller: Caller<'_>| Ok((self.hold(caller)?, ()));

@@ -380,7 +380,7 @@ unsafe fn close_unwritten(store: &Arc<Store>, blob: RawBlob, then: Then) {
         unsafe { sys::spdk_blob_close(blob.ptr.as_ptr(), Some(called), closed) };
     };
     // SAFETY: the blob is closed after this.
-    unsafe { store::sync(blob, synced) };
+    unsafe { store::sync(store, blob, synced) };
 }
 
 unsafe extern "C" fn ignored(_: *mut std::ffi::c_void, _: c_int) {}
