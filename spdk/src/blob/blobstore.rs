@@ -4,10 +4,13 @@
 use std::cell::Cell;
 use std::ffi::c_int;
 use std::fmt;
-use std::future::Future;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::ptr::NonNull;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
 
 use super::block_device::BlockDevice;
 use super::callbacks::{BlobOpWithHandleComplete, BsOpWithHandleComplete};
@@ -27,7 +30,11 @@ use crate::generated::blob::{BlobOpComplete, BlobOpWithIdComplete, BlobOpenOpts,
 use crate::handle::{Handle, Hold, Subject};
 use crate::local::{Caller, Here};
 use crate::op::{Submitted, op, status};
+use crate::time::sleep;
 use crate::{Errno, ThreadHandle, sys};
+
+/// How long a device may stay open whose store SPDK could not load or make.
+const CLOSE: Duration = Duration::from_secs(1);
 
 /// A loaded blobstore.
 ///
@@ -116,7 +123,9 @@ impl Blobstore {
     /// # Errors
     ///
     /// `EILSEQ`: the bdev has no blobstore, or a damaged one, or its super block could not be read, which SPDK does not
-    /// tell apart. `ENXIO`: the store is not of the type in `opts`. And those of [`Blobstore::init`].
+    /// tell apart. `ENXIO`: the store is not of the type in `opts`. And those of [`Blobstore::init`]. After `EIO` SPDK 26.01
+    /// keeps the bdev open if what it could not read was the list of the blobs: the application waits for that at its end, and
+    /// has to be ended from outside.
     ///
     /// # Cancellation, thread
     ///
@@ -232,15 +241,20 @@ impl Blobstore {
         };
         let result = call(start, || At::name(operation, name)).await;
         if let (Err(error), Some(closed)) = (&result, closed) {
-            // SPDK 26.01 forgets a store whose super block it did not write, and never closes its device.
-            if operation == "spdk_bs_init" && error.errno() == Some(Errno::EIO) {
+            // When it is, the device can be opened again. But SPDK 26.01 forgets a store whose super block it did not
+            // write, or of whose blobs it could not read the list, and never closes its device.
+            let (mut closed, mut late) = (pin!(closed), pin!(sleep(CLOSE)));
+            let may_stay = error.errno() == Some(Errno::EIO);
+            let is_closed = poll_fn(|cx| match closed.as_mut().poll(cx) {
+                Poll::Ready(_) => Poll::Ready(true),
+                Poll::Pending if may_stay => late.as_mut().poll(cx).map(|_| false),
+                Poll::Pending => Poll::Pending,
+            });
+            if !is_closed.await {
                 tracing::error!(
                     name,
-                    "SPDK keeps the device of a blobstore that was not made"
+                    "SPDK keeps the device of a blobstore that it could not load or make"
                 );
-            } else {
-                // Then the device can be opened again. An error says that it is.
-                let _ = closed.await;
             }
         }
         result
