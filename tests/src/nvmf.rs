@@ -6,6 +6,7 @@
 #![allow(unsafe_code)] // Ties the child's life to ours, between fork and exec, and sends it signals.
 
 pub mod disk;
+pub mod linux;
 pub mod log;
 pub mod program;
 pub mod proxy;

@@ -191,3 +191,14 @@ async fn commands_are_aborted() -> spdk::Result<()> {
     assert_eq!(number_after(line, "failed"), 0, "{said}");
     server.close().await
 }
+
+/// Fails if Linux does not connect, as by `nvme connect`, or reads or writes something else. The machine of
+/// `cargo xtask e2e-pcie` runs the same in any case.
+#[spdk::test(bdevs(bdev_malloc_create(name = "Malloc0", num_blocks = 16384, block_size = 512)))]
+#[cfg_attr(
+    not(linux_is_host),
+    ignore = "this kernel has no NVMe/TCP: no /dev/nvme-fabrics that can be written (modprobe nvme-tcp, as root)"
+)]
+async fn linux_shares_a_disk() -> spdk::Result<()> {
+    spdk_tests::nvmf::linux::shares_a_disk("Malloc0").await
+}

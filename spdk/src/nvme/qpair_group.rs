@@ -261,7 +261,7 @@ impl Member {
             // A group that was made for it goes without it.
             group.is_called.set(true);
             crate::op::status(rc)?;
-            let trid = ctrlr.extra().driver().trid();
+            let trid = ctrlr.extra().side().trid();
             if trid.transport() == TransportType::Tcp {
                 group.has_tcp.set(true);
             }

@@ -18,8 +18,14 @@ use crate::ui::Step;
 const PACKAGE: &str = "linux-image-cloud-amd64";
 const SUITES: &[&str] = &["bookworm", "trixie"];
 
-/// Which modules of the kernel the machine loads, in their order: the drivers that leave PCI devices to programs.
-const MODULES: [&str; 2] = ["uio", "uio_pci_generic"];
+/// Which modules of the kernel the machine loads, in their order, and the folders of their sources: the drivers that
+/// leave PCI devices to programs, and the host of NVMe/TCP.
+const MODULES: [(&str, &str); 4] = [
+    ("uio", "uio"),
+    ("uio_pci_generic", "uio"),
+    ("nvme-fabrics", "nvme/host"),
+    ("nvme-tcp", "nvme/host"),
+];
 
 /// The files of a kernel.
 #[derive(Debug)]
@@ -31,11 +37,15 @@ pub(crate) struct Kernel {
 
 impl Kernel {
     fn of(folder: &Path) -> Self {
-        let module = |name| folder.join(format!("{name}.ko"));
+        let module = |(name, _): &(&str, &str)| folder.join(format!("{name}.ko"));
         Kernel {
             image: folder.join("vmlinuz"),
             modules: MODULES.iter().map(module).collect(),
         }
+    }
+
+    fn is_whole(&self) -> bool {
+        self.image.exists() && self.modules.iter().all(|module| module.exists())
     }
 }
 
@@ -54,10 +64,12 @@ pub(crate) fn machine(step: &Step) -> Result<Kernel> {
         }
     }
     let folder = cache.join("kernel");
-    if !folder.exists() {
+    let kernel = Kernel::of(&folder);
+    if !kernel.is_whole() {
+        remove(&folder)?; // one that an earlier release of this has left
         obtain(&cache, &folder, &mut log, step)?;
     }
-    Ok(Kernel::of(&folder))
+    Ok(kernel)
 }
 
 fn obtain(cache: &Path, folder: &Path, log: &mut Log, step: &Step) -> Result<()> {
@@ -115,20 +127,19 @@ fn fetch(work: &Path, suite: &str, mirror: &str, log: &mut Log, step: &Step) -> 
         &tree.join(format!("boot/vmlinuz-{version}")),
         &kernel.join("vmlinuz"),
     )?;
-    let modules = format!("lib/modules/{version}/kernel/drivers/uio");
+    let modules = format!("lib/modules/{version}/kernel/drivers");
     // Some releases have /lib in /usr.
     let usr = tree.join("usr").join(&modules);
     let modules = match usr.exists() {
         true => usr,
         false => tree.join(&modules),
     };
-    for name in MODULES {
-        let plain = modules.join(format!("{name}.ko"));
+    for (name, source) in MODULES {
+        let plain = modules.join(source).join(format!("{name}.ko"));
         if !plain.exists() {
             let mut xz = Command::new("xz");
             logged(
-                xz.arg("--decompress")
-                    .arg(modules.join(format!("{name}.ko.xz"))),
+                xz.arg("--decompress").arg(plain.with_extension("ko.xz")),
                 log,
                 &mut |_| {},
             )?;
