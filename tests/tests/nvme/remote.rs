@@ -10,9 +10,6 @@
 //! - Events stay where they are told: `a_command_takes_long`.
 //! - A format does not ask others: `formatted`.
 //! - What is known of a namespace is kept after an event: `another_namespace_takes_its_place`.
-//!
-//! These would make them fail:
-//!
 //! - A reset does not wait for the queue pairs of others: `a_reset_waits`.
 //! - A seat is not left when whoever asked for it has gone: `abandoned_on_the_way`.
 
