@@ -1,7 +1,7 @@
 //! Devices that fail, or are removed, in the middle of each call.
 //!
-//! These faults would make these tests fail: an operation that is not ended by the removal of its device, a reference that a
-//! failed call keeps, and an error that is not passed on.
+//! An error of a sync that is not passed on was put into the crate, and `failed_in_each_call` failed. An operation that is
+//! not ended by the removal of its device, and a reference that a failed call keeps, would make them fail.
 
 use serde_json::json;
 use spdk::blob::{BlobId, Blobstore};
