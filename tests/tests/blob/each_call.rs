@@ -60,6 +60,8 @@ async fn removed_in_each_call() -> spdk::Result<()> {
         let mut in_flight = 0;
         for polls in [1, 2, 5] {
             rpc::call("bdev_delay_create", delay.clone()).await;
+            // SPDK looks for a logical volume store on it, with a descriptor for writing.
+            spdk::bdev::wait_for_examine().await?;
             let store = Blobstore::init("D", Some(&opts())).await?;
             let mut parts = Parts::new(store).await?;
             let known = [parts.blob.id(), parts.other, parts.snapshot];
