@@ -299,13 +299,19 @@ async fn resized_beside_syncs() -> spdk::Result<()> {
     let store = Blobstore::init("D", Some(&opts())).await?;
     let ch = store.alloc_io_channel()?;
     let mut blobs = Vec::new();
-    for is_closed in [false, true] {
+    // Beside a sync that has begun before; and beside the close of a handle that is dropped so many turns later.
+    for later in [None, Some(0), Some(1), Some(2), Some(3), Some(4)] {
         let blob = new_blob(&store, &of(1)).await?;
         let other = store.open_blob(blob.id(), None).await?;
         other.set_xattr("is", b"dirty").await?;
-        if is_closed {
-            let (resized, closed) = join(blob.resize(4), other.close()).await;
-            resized.and(closed)?;
+        if let Some(turns) = later {
+            let mut resize = Box::pin(blob.resize(4));
+            assert!(poll_once(resize.as_mut()).is_pending());
+            for _ in 0..turns {
+                spdk::task::yield_now().await;
+            }
+            drop(other);
+            resize.await?;
         } else {
             let (synced, resized) = join(other.sync(), blob.resize(4)).await;
             synced.and(resized)?;
