@@ -5,6 +5,7 @@ use std::ffi::{c_int, c_void};
 use std::future::Future;
 
 use super::handle::Blob;
+use super::readv::ALIGN;
 use crate::bdev::{DomainRange, MemoryDomain};
 use crate::call::call;
 use crate::error::{At, Fault, Result};
@@ -14,9 +15,6 @@ use crate::mem::Loan;
 use crate::memory_domain::{IoVecs, Used, iovs, size_of};
 use crate::op::{Callback, Complete, Submitted, complete, op, status};
 use crate::{DmaBuf, IoChannel, sys};
-
-/// For the device, whatever it needs.
-const ALIGN: usize = 4096;
 
 impl Blob {
     /// Reads `length` io units at io unit `offset` into memory of a domain, which gets them by

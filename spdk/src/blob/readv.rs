@@ -131,7 +131,7 @@ unsafe fn read(
 }
 
 /// A page: what any device is content with.
-const ALIGN: usize = 4096;
+pub(super) const ALIGN: usize = 4096;
 
 /// What is read for several buffers.
 struct Copy {
