@@ -1048,7 +1048,9 @@ const _: unsafe extern "C" fn(
 /// Waits until every bdev module has examined every bdev.
 ///
 /// Afterwards the bdevs exist that modules make of others, such as partitions and logical
-/// volumes. It does not wait for bdevs that appear later.
+/// volumes. It does not wait for bdevs that appear later. Where SPDK looks for a logical volume
+/// store, its descriptor for writing closes a few iterations later, so whoever claims the bdev
+/// at once may get `EPERM`.
 ///
 /// Wraps `spdk_bdev_wait_for_examine`.
 ///

@@ -42,6 +42,17 @@ async fn check_rest(store: &Blobstore, number: usize, known: [BlobId; 3]) -> spd
     check(&blob, &ch, 0, CLUSTER, 7).await
 }
 
+/// Makes a store on a bdev that appeared just now.
+async fn init(bdev: &str) -> spdk::Result<Blobstore> {
+    loop {
+        match Blobstore::init(bdev, Some(&opts())).await {
+            // SPDK looks for a logical volume store on it, and closes its descriptor after it has said that it is done.
+            Err(error) if error.errno() == Some(Errno::EPERM) => spdk::task::yield_now().await,
+            result => return result,
+        }
+    }
+}
+
 /// Fails if a call whose device is removed hangs, or keeps the device, or harms the store that is there below.
 #[spdk::test(
     bdevs(
@@ -60,9 +71,7 @@ async fn removed_in_each_call() -> spdk::Result<()> {
         let mut in_flight = 0;
         for polls in [1, 2, 5] {
             rpc::call("bdev_delay_create", delay.clone()).await;
-            // SPDK looks for a logical volume store on it, with a descriptor for writing.
-            spdk::bdev::wait_for_examine().await?;
-            let store = Blobstore::init("D", Some(&opts())).await?;
+            let store = within("SPDK's own look at it", init("D")).await?;
             let mut parts = Parts::new(store).await?;
             let known = [parts.blob.id(), parts.other, parts.snapshot];
             let mut future = call(number, &mut parts);
