@@ -202,6 +202,7 @@ impl Group {
     #[inline]
     fn poll(&self) -> i64 {
         let mut all = 0;
+        let mut is_last = !self.has_tcp.get();
         loop {
             // SAFETY: it exists until the last step, and is polled on its spdk_thread alone.
             let ended = unsafe {
@@ -209,10 +210,11 @@ impl Group {
                 sys::spdk_nvme_poll_group_process_completions(group, 0, Some(on_disconnected))
             };
             all += ended.max(0);
-            let may_be_more = ended >= MANY && self.has_tcp.get();
-            if !may_be_more || all >= SENT_AT_ONCE || self.is_called.get() {
+            is_last |= ended == 0 || all >= SENT_AT_ONCE || self.is_called.get();
+            if is_last {
                 return all;
             }
+            is_last = ended < MANY;
         }
     }
 
