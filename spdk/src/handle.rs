@@ -62,8 +62,8 @@ struct Inner<O: Object> {
     /// The home spdk_thread; [`gone`] from then on. One comparison checks both.
     home: Cell<*mut sys::spdk_thread>,
     why_gone: Cell<Gone>,
-    /// How many of the references are handles; the others are holds.
-    handles: Cell<usize>,
+    /// How many of the references are handles, less the operations that a handle keeps it for; the others are holds.
+    handles: Cell<isize>,
     key: Cell<u64>,
     local: Rc<Local>,
     extra: ManuallyDrop<O::Extra>,
@@ -135,7 +135,7 @@ impl<O: Object> Handle<O> {
         (!self.0.ptr.get().is_null()).then(|| Hold(self.0.clone()))
     }
 
-    /// From now on this handle counts as an operation in flight, until [`Handle::end_use`].
+    /// From now on this handle keeps the object for one more operation in flight, until [`Handle::end_use`].
     #[inline]
     pub(crate) fn begin_use(&self) {
         self.0.handles.set(self.0.handles.get() - 1);
@@ -180,6 +180,12 @@ impl<O: Object> Handle<O> {
 
     pub(crate) fn local(&self) -> &Rc<Local> {
         &self.0.local
+    }
+
+    /// How many operations use the object.
+    #[cfg(feature = "nvme")]
+    pub(crate) fn operations(&self) -> usize {
+        self.0.operations(Rc::strong_count(&self.0))
     }
 
     pub(crate) fn downgrade(&self) -> WeakHandle<O> {
@@ -283,7 +289,7 @@ impl<O: Object> Hold<O> {
     /// How many operations hold the object, this one among them.
     #[cfg(feature = "nvme")]
     pub(crate) fn operations(&self) -> usize {
-        Rc::strong_count(&self.0) - self.0.handles.get()
+        self.0.operations(Rc::strong_count(&self.0))
     }
 }
 
@@ -350,7 +356,7 @@ impl<O: Object> Inner<O> {
 
 impl<O: Object> Revoke for Inner<O> {
     fn operations(&self, references: usize) -> usize {
-        references.saturating_sub(self.handles.get())
+        usize::try_from(references as isize - self.handles.get()).unwrap_or(0)
     }
 
     fn revoke(&self, why: Gone) {

@@ -1,5 +1,6 @@
-//! [`IoQueue`]: many I/Os of one bdev in flight, from one task.
+//! [`IoQueue`]: many I/Os of one device in flight, from one task.
 
+pub(crate) mod device;
 mod queue;
 mod slot;
 mod slots;
@@ -11,16 +12,16 @@ use std::task::{Context, Poll, ready};
 
 use futures_core::Stream;
 
-use crate::bdev::hides_metadata;
+use crate::bdev::{BdevDesc, hides_metadata};
 use crate::buf::DmaBuf;
 use crate::channel::IoChannel;
 use crate::error::{At, Error, Fault, Result};
 use crate::handle::Subject;
 use crate::local::begin;
-use slot::Kind;
+use device::{BdevDevice, Device, Kind};
 use slots::{Ended, Slots};
 
-/// I/Os in flight on a bdev, and the stream of their completions.
+/// I/Os in flight on a bdev, or on another [`IoTarget`], and the stream of their completions.
 ///
 /// For one task that keeps many I/Os in flight: it costs less than a task, or a future in a
 /// `FuturesUnordered`, for each of them, since a batch of completions is one poll. An I/O takes its
@@ -56,18 +57,36 @@ use slots::{Ended, Slots};
 /// # Errors
 ///
 /// An I/O that cannot be submitted ends with its error, like one that the device fails: as a
-/// completion, for the next [`IoQueue::next`] or [`IoQueue::ended`]. `-ENOMEM` waits for a free `spdk_bdev_io`, and submits again.
+/// completion, for the next [`IoQueue::next`] or [`IoQueue::ended`]. `-ENOMEM` waits for a free `spdk_bdev_io`, or a free
+/// request of the queue pair, and submits again.
 ///
 /// # Cancellation
 ///
 /// A queue that is dropped leaves its I/Os in flight. Their buffers and tags are dropped as each ends;
-/// the descriptor and the channel stay open underneath until the last one has.
+/// the descriptor and the channel, or the queue pair, stay open underneath until the last one has.
 ///
 /// # Thread
 ///
-/// `!Send` and `!Sync`: it belongs to the spdk_thread of the channel. On another one of the same OS
+/// `!Send` and `!Sync`: it belongs to the spdk_thread of the channel, or of the queue pair. On another one of the same OS
 /// thread its I/Os end with [`ErrorKind::WrongThread`](crate::ErrorKind::WrongThread).
-pub struct IoQueue<T: 'static>(Slots<T>);
+pub struct IoQueue<T: 'static, D: IoTarget = BdevDesc>(Slots<T, D::Device>);
+
+/// What an [`IoQueue`] can have I/Os of: a bdev, or a namespace of an NVMe controller.
+///
+/// It is for the types of this crate only.
+pub trait IoTarget: sealed::Sealed + 'static {
+    #[doc(hidden)]
+    type Device: Device;
+}
+
+pub(crate) mod sealed {
+    pub trait Sealed {}
+}
+
+impl sealed::Sealed for BdevDesc {}
+impl IoTarget for BdevDesc {
+    type Device = BdevDevice;
+}
 
 /// The end of an I/O of an [`IoQueue`], with what it was given.
 #[derive(Debug)]
@@ -79,14 +98,12 @@ pub struct Done<T> {
     pub buf: Option<DmaBuf>,
     /// Whether it has succeeded.
     pub result: Result<()>,
-    /// When it was submitted, in [`ticks`](crate::ticks); 0 if it was refused before.
-    pub submitted: u64,
 }
 
 /// An I/O of an [`IoQueue`] that has ended, in its place: it can be the next one.
 ///
 /// Dropped, it leaves the queue, and its buffer and tag are dropped.
-pub struct EndedIo<'a, T: 'static>(Ended<'a, T>);
+pub struct EndedIo<'a, T: 'static, D: IoTarget = BdevDesc>(Ended<'a, T, D::Device>);
 
 impl<T: 'static> IoQueue<T> {
     /// A queue of I/Os on this channel of a bdev, which it keeps open.
@@ -104,14 +121,21 @@ impl<T: 'static> IoQueue<T> {
             let desc = desc.ok_or_else(|| Fault::invalid("it is not the channel of a bdev"))?;
             match desc.extra().block_size() {
                 0 => Err(hides_metadata()),
-                _ => Ok(IoQueue(Slots::new(channel.handle(), desc))),
+                _ => Ok(IoQueue::on(BdevDevice::new(channel.handle(), desc))),
             }
         });
         queue.map_err(|fault| fault.at(At::new("IoQueue::new", channel)))
     }
+}
+
+impl<T: 'static, D: IoTarget> IoQueue<T, D> {
+    pub(crate) fn on(device: D::Device) -> Self {
+        IoQueue(Slots::new(device))
+    }
 
     /// Reads `num_blocks` blocks at block `offset_blocks` into `buf`, which has exactly their size.
     #[doc(alias = "spdk_bdev_read_blocks")]
+    #[doc(alias = "spdk_nvme_ns_cmd_read")]
     #[inline]
     pub fn read_blocks(&mut self, buf: DmaBuf, offset_blocks: u64, num_blocks: u64, tag: T) {
         let io = self.0.slot(Some(buf), tag);
@@ -120,6 +144,7 @@ impl<T: 'static> IoQueue<T> {
 
     /// Writes `num_blocks` blocks of `buf`, which has exactly their size, at block `offset_blocks`.
     #[doc(alias = "spdk_bdev_write_blocks")]
+    #[doc(alias = "spdk_nvme_ns_cmd_write")]
     #[inline]
     pub fn write_blocks(&mut self, buf: DmaBuf, offset_blocks: u64, num_blocks: u64, tag: T) {
         let io = self.0.slot(Some(buf), tag);
@@ -128,22 +153,26 @@ impl<T: 'static> IoQueue<T> {
 
     /// Writes zeroes to `num_blocks` blocks at block `offset_blocks`.
     #[doc(alias = "spdk_bdev_write_zeroes_blocks")]
+    #[doc(alias = "spdk_nvme_ns_cmd_write_zeroes")]
     #[inline]
     pub fn write_zeroes_blocks(&mut self, offset_blocks: u64, num_blocks: u64, tag: T) {
         let io = self.0.slot(None, tag);
         io.submit::<{ Kind::WriteZeroes as u8 }>(offset_blocks, num_blocks);
     }
 
-    /// Tells the device that `num_blocks` blocks at block `offset_blocks` are not needed any more.
+    /// Tells the device that `num_blocks` blocks at block `offset_blocks` are not needed any more; a namespace by a command for
+    /// the management of datasets.
     #[doc(alias = "spdk_bdev_unmap_blocks")]
+    #[doc(alias = "spdk_nvme_ns_cmd_dataset_management")]
     #[inline]
     pub fn unmap_blocks(&mut self, offset_blocks: u64, num_blocks: u64, tag: T) {
         let io = self.0.slot(None, tag);
         io.submit::<{ Kind::Unmap as u8 }>(offset_blocks, num_blocks);
     }
 
-    /// Makes `num_blocks` blocks at block `offset_blocks` durable.
+    /// Makes `num_blocks` blocks at block `offset_blocks` durable; those of a namespace all together.
     #[doc(alias = "spdk_bdev_flush_blocks")]
+    #[doc(alias = "spdk_nvme_ns_cmd_flush")]
     #[inline]
     pub fn flush_blocks(&mut self, offset_blocks: u64, num_blocks: u64, tag: T) {
         let io = self.0.slot(None, tag);
@@ -183,7 +212,7 @@ impl<T: 'static> IoQueue<T> {
 
     /// An I/O that has ended; `None` if none has by now.
     #[inline]
-    pub fn pop(&mut self) -> Option<EndedIo<'_, T>> {
+    pub fn pop(&mut self) -> Option<EndedIo<'_, T, D>> {
         self.0.pop().map(EndedIo)
     }
 
@@ -206,7 +235,7 @@ impl<T: 'static> IoQueue<T> {
     }
 }
 
-impl<T: 'static> EndedIo<'_, T> {
+impl<T: 'static, D: IoTarget> EndedIo<'_, T, D> {
     /// Its tag.
     #[inline]
     pub fn tag(&self) -> &T {
@@ -237,23 +266,14 @@ impl<T: 'static> EndedIo<'_, T> {
         self.0.take_error().map_or(Ok(()), Err)
     }
 
-    /// When it was submitted, in [`ticks`](crate::ticks); 0 if it was refused before.
-    #[doc(alias = "spdk_bdev_io_get_submit_tsc")]
-    #[inline]
-    pub fn submitted(&self) -> u64 {
-        self.0.submitted()
-    }
-
     /// Takes it out of the queue.
     #[inline]
     pub fn into_done(self) -> Done<T> {
-        let submitted = self.submitted();
         let (tag, buf, error) = self.0.into_parts();
         Done {
             tag,
             buf,
             result: error.map_or(Ok(()), Err),
-            submitted,
         }
     }
 
@@ -293,10 +313,19 @@ impl<T: 'static> EndedIo<'_, T> {
     }
 }
 
-// What it owns is on the heap.
-impl<T: 'static> Unpin for IoQueue<T> {}
+impl<T: 'static> EndedIo<'_, T> {
+    /// When it was submitted, in [`ticks`](crate::ticks); 0 if it was refused before.
+    #[doc(alias = "spdk_bdev_io_get_submit_tsc")]
+    #[inline]
+    pub fn submitted(&self) -> u64 {
+        self.0.submitted()
+    }
+}
 
-impl<T: 'static> Stream for IoQueue<T> {
+// What it owns is on the heap.
+impl<T: 'static, D: IoTarget> Unpin for IoQueue<T, D> {}
+
+impl<T: 'static, D: IoTarget> Stream for IoQueue<T, D> {
     type Item = Done<T>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Done<T>>> {
@@ -308,7 +337,7 @@ impl<T: 'static> Stream for IoQueue<T> {
     }
 }
 
-impl<T: 'static> fmt::Debug for IoQueue<T> {
+impl<T: 'static, D: IoTarget> fmt::Debug for IoQueue<T, D> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("IoQueue")
             .field("len", &self.len())
@@ -316,7 +345,7 @@ impl<T: 'static> fmt::Debug for IoQueue<T> {
     }
 }
 
-impl<T: fmt::Debug + 'static> fmt::Debug for EndedIo<'_, T> {
+impl<T: fmt::Debug + 'static, D: IoTarget> fmt::Debug for EndedIo<'_, T, D> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("EndedIo")
             .field("tag", self.tag())

@@ -201,7 +201,7 @@ pub use events::Events;
 pub use interrupt::{FdEvents, Interrupt};
 pub use io_device::{IoDevice, IoDeviceChannel};
 pub use io_id::{BdevIo, IoId};
-pub use io_queue::{Done, EndedIo, IoQueue};
+pub use io_queue::{Done, EndedIo, IoQueue, IoTarget};
 pub use log::LogLevel;
 pub use movable::{MovablePoller, MovableThread};
 pub use nvme_cmd::NvmeCmd;

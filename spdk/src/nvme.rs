@@ -56,6 +56,7 @@ mod driver;
 mod events;
 mod features;
 mod hotplug;
+mod io_queue;
 mod link;
 mod manage;
 mod namespace;

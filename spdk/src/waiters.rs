@@ -33,6 +33,12 @@ impl Waiters {
         self.is_firsts.set(true);
     }
 
+    /// Whether none of them waits, or goes on.
+    #[inline]
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.count.get() == 0 && !self.is_firsts.get()
+    }
+
     #[inline]
     pub(crate) fn count(&self) -> usize {
         self.count.get()

@@ -75,6 +75,28 @@ fn an_nvme_command_allocates_nothing() {
         ];
         let counts = counts.map(|count| count.expect("the target runs"));
         assert_eq!(counts, [0; 5]);
+        let mut queue = IoQueue::of_namespace(ns, qpair).expect("it is connected");
+        for lba in 0..32 {
+            queue.write_blocks(block(), lba, 1, lba);
+        }
+        let (mut ended, mut before) = (0, None);
+        while ended < 20_000 {
+            assert!(queue.ended().await);
+            while let Some(mut io) = queue.pop() {
+                io.take_result().expect("the target runs");
+                ended += 1;
+                let lba = *io.tag();
+                match ended % 2 {
+                    0 => io.read_blocks(lba, 1),
+                    _ => io.write_blocks(lba, 1),
+                }
+            }
+            if ended >= 2_000 {
+                before.get_or_insert_with(|| ALLOCATIONS.load(Relaxed));
+            }
+        }
+        assert_eq!(Some(ALLOCATIONS.load(Relaxed)), before);
+        drop(queue);
         link.close().await;
         Bystanders::new()
     });

@@ -6,28 +6,20 @@
 #![allow(unsafe_code)] // Hands slots to C; what is said above is what its `unsafe` code rests on.
 
 use std::cell::Cell;
-use std::ffi::{c_int, c_void};
+use std::ffi::c_void;
+use std::marker::PhantomData;
 use std::ptr::{self, NonNull};
 use std::task::{Context, Poll, Waker};
 
-use super::slot::{Kind, List, Slot};
+use super::device::{Device, End, Kind, Refusal};
+use super::slot::{List, Slot};
 use super::slots::Ended;
-use crate::bdev::BdevDescObject;
-use crate::bdev_io;
 use crate::buf::DmaBuf;
-use crate::channel::IoChannelObject;
-use crate::errno::Errno;
 use crate::error::{At, Fault};
 use crate::executor::TaskRef;
-use crate::handle::Handle;
-use crate::iovecs::check_len;
-use crate::local::{Home, begin, count_retry, current_thread};
+use crate::local::count_retry;
 use crate::panic::guard;
 use crate::span::Watch;
-use crate::sys;
-
-/// The type of `on_done`.
-pub(super) type OnDone = unsafe extern "C" fn(*mut sys::spdk_bdev_io, bool, *mut c_void);
 
 /// How often a task finds completions before other tasks and SPDK's pollers have their turn: devices that
 /// complete at once would keep it for ever.
@@ -36,59 +28,56 @@ pub(super) const BURST: u32 = 1024;
 /// So many completions are handed to the task at once: their memory is still in the CPU's first cache.
 const BATCH: u32 = 32;
 
-// The first cache line has what every I/O needs.
+// The first cache line has what every I/O of a bdev needs.
 #[repr(C, align(64))]
-pub(super) struct Queue<T> {
-    pub(super) channel: Handle<IoChannelObject>,
-    /// Those of the handles. The channel keeps the descriptor, so both are valid while it is.
-    pub(super) c_desc: *mut sys::spdk_bdev_desc,
-    pub(super) c_channel: *mut sys::spdk_io_channel,
+pub(super) struct Queue<T, D: Device> {
+    pub(super) device: D,
     /// How many slots C has, and those in `again`.
-    pub(super) in_flight: Cell<usize>,
-    pub(super) ended: List<T>,
-    pub(super) block_size: u32,
+    pub(super) in_flight: Cell<u32>,
     /// How many have ended since the task went on in a callback.
     pub(super) batch: Cell<u32>,
     /// How many of those that were in flight when a round of completions began are still: a device that
     /// completes all it has ends the round with the last of them.
-    pub(super) older: Cell<usize>,
+    pub(super) older: Cell<u32>,
     /// How often the task may find completions before it has to let others run.
     pub(super) burst: Cell<u32>,
+    pub(super) ended: List<T, D>,
     /// Whether its `Slots` exist.
     pub(super) owned: Cell<bool>,
-    pub(super) desc: Handle<BdevDescObject>,
     /// The task to resume, or to wake.
     pub(super) task: Cell<Option<TaskRef>>,
     /// Whom to wake, if no task of ours waits.
     pub(super) waker: Cell<Option<Waker>>,
-    pub(super) free: Cell<Option<NonNull<Slot<T>>>>,
+    pub(super) free: Cell<Option<NonNull<Slot<T, D>>>>,
     /// Refused, so they have ended for the next poll: a loop that takes all that has ended, and submits
     /// again, has an end.
-    pub(super) refused: List<T>,
+    pub(super) refused: List<T, D>,
     /// SPDK refused these and their wait: to be submitted again by the next poll.
-    pub(super) again: List<T>,
+    pub(super) again: List<T, D>,
 }
 
-impl<T: 'static> Queue<T> {
-    /// Looks whether I/Os may be submitted here and now.
-    #[inline(always)]
-    pub(super) fn check(&self) -> Result<(), Fault> {
-        begin(|caller| self.channel.get(caller)).map(|_| ())
-    }
+/// The callback of an I/O, and that of one that is watched.
+struct Plain<T, D>(PhantomData<(T, D)>);
+struct Watched<T, D>(PhantomData<(T, D)>);
 
+impl<T: 'static, D: Device> Queue<T, D> {
     /// Makes a buffer ready for an I/O; returns the memory, if it needs any.
     #[inline]
     pub(super) fn ready(
         &self,
+        place: D::Place,
         kind: Kind,
         buf: &mut Option<DmaBuf>,
         blocks: u64,
     ) -> Result<*mut c_void, Fault> {
         match (kind, buf) {
-            (Kind::WriteZeroes | Kind::Unmap | Kind::Flush, _) => Ok(ptr::null_mut()),
+            (Kind::WriteZeroes | Kind::Unmap | Kind::Flush, _) => {
+                self.device.measure(place, blocks, None)?;
+                Ok(ptr::null_mut())
+            }
             (_, None) => Err(Fault::invalid("it has no buffer")),
             (_, Some(buf)) => {
-                check_len(buf.len() as u64, blocks, self.block_size)?;
+                self.device.measure(place, blocks, Some(buf.len() as u64))?;
                 match kind {
                     Kind::Read => buf.fill_in_place(),
                     _ => buf.drain_in_place(),
@@ -98,75 +87,67 @@ impl<T: 'static> Queue<T> {
     }
 
     /// Where the I/O of a slot is told of.
-    fn at(&self, slot: &Slot<T>) -> At<'_> {
+    fn at(&self, slot: &Slot<T, D>) -> At<'_> {
         let (offset, blocks) = (slot.offset.get(), slot.blocks.get());
-        At::new(slot.kind.get().name(), &self.desc).blocks(offset, blocks)
+        At::new(D::name(slot.kind.get()), self.device.subject()).blocks(offset, blocks)
     }
 
     /// The callback for an I/O that begins: one that is watched has another.
     #[inline(always)]
-    pub(super) fn callback(&self, slot: &Slot<T>) -> OnDone {
+    pub(super) fn callback(&self, slot: &Slot<T, D>) -> D::OnDone {
         if let Some(watch) = Watch::open(&|| self.at(slot)) {
             slot.watch.set(Some(watch));
-            return Self::on_watched_done;
+            return D::on_done::<Watched<T, D>>();
         }
-        Self::on_done
+        D::on_done::<Plain<T, D>>()
     }
 
     /// Hands a slot to C, which has it or gives it back in `in_flight`.
+    #[expect(clippy::too_many_arguments, reason = "those of the C function")]
     #[inline(always)]
     pub(super) fn start(
         &self,
-        slot: &Slot<T>,
+        slot: &Slot<T, D>,
+        place: D::Place,
         kind: Kind,
         data: *mut c_void,
         offset: u64,
         blocks: u64,
-        done: OnDone,
+        done: D::OnDone,
     ) {
-        let (desc, ch) = (self.c_desc, self.c_channel);
         let arg = ptr::from_ref(slot).cast_mut().cast();
-        let done: sys::spdk_bdev_io_completion_cb = Some(done);
-        // SAFETY: the queue keeps the descriptor and the channel, on their spdk_thread, until the callback;
-        // so does the slot its buffer, which has the length of the blocks. The callback comes once if the
-        // call returns 0, maybe inside the call, else never.
-        let rc = unsafe {
-            match kind {
-                Kind::Read => sys::spdk_bdev_read_blocks(desc, ch, data, offset, blocks, done, arg),
-                Kind::Write => {
-                    sys::spdk_bdev_write_blocks(desc, ch, data, offset, blocks, done, arg)
-                }
-                Kind::WriteZeroes => {
-                    sys::spdk_bdev_write_zeroes_blocks(desc, ch, offset, blocks, done, arg)
-                }
-                Kind::Unmap => sys::spdk_bdev_unmap_blocks(desc, ch, offset, blocks, done, arg),
-                Kind::Flush => sys::spdk_bdev_flush_blocks(desc, ch, offset, blocks, done, arg),
-            }
+        // SAFETY: the queue keeps the device, on its spdk_thread, until the callback; so does the slot its buffer, which
+        // was measured. `place` is of a check just now, or of one since when the I/O waits.
+        let result = unsafe {
+            self.device
+                .start(place, kind, data, offset, blocks, done, arg)
         };
-        if rc != 0 {
-            self.not_started(slot, rc);
+        if let Err(refusal) = result {
+            self.not_started(slot, place, refusal);
         }
     }
 
     #[cold]
-    pub(super) fn start_again(&self, slot: &Slot<T>) {
+    fn start_again(&self, slot: &Slot<T, D>) {
         let (offset, blocks) = (slot.offset.get(), slot.blocks.get());
         let watch = slot.watch.take();
         let done = match watch {
-            Some(_) => Self::on_watched_done,
-            None => Self::on_done,
+            Some(_) => D::on_done::<Watched<T, D>>(),
+            None => D::on_done::<Plain<T, D>>(),
         };
         slot.watch.set(watch);
         let (kind, data) = (slot.kind.get(), slot.data.get());
-        self.start(slot, kind, data, offset, blocks, done);
+        // SAFETY: `wait` has made it, and nobody else uses it.
+        let place = unsafe { D::waited(slot.wait.get().cast()) };
+        self.start(slot, place, kind, data, offset, blocks, done);
     }
 
     #[cold]
-    pub(super) fn not_started(&self, slot: &Slot<T>, rc: c_int) {
-        if rc == -libc::ENOMEM {
-            return self.wait(slot);
-        }
-        let fault = Fault::errno(Errno::from_code(rc));
+    fn not_started(&self, slot: &Slot<T, D>, place: D::Place, refusal: Refusal) {
+        let fault = match refusal {
+            Refusal::Full => return self.wait(slot, place),
+            Refusal::Errno(errno) => Fault::errno(errno),
+        };
         if let Some(watch) = slot.watch.take() {
             watch.end(Some(&fault));
         }
@@ -178,36 +159,30 @@ impl<T: 'static> Queue<T> {
         self.refuse(slot, fault);
     }
 
-    /// Waits for a free `spdk_bdev_io`.
-    pub(super) fn wait(&self, slot: &Slot<T>) {
+    /// Waits until the device has room.
+    fn wait(&self, slot: &Slot<T, D>, place: D::Place) {
         count_retry();
         if let Some(watch) = slot.watch.take() {
             watch.retried();
             slot.watch.set(Some(watch));
         }
-        let entry = slot.wait.get().cast::<sys::spdk_bdev_io_wait_entry>();
-        // SAFETY: as for the call in `start`. The entry is not in SPDK's queue: a slot is there only
-        // between this call and `on_free_io`. All zeros is a valid entry.
-        let rc = unsafe {
-            let bdev = sys::spdk_bdev_desc_get_bdev(self.c_desc);
-            ptr::write_bytes(entry, 0, 1);
-            (*entry).bdev = bdev;
-            (*entry).cb_fn = Some(Self::on_free_io);
-            (*entry).cb_arg = ptr::from_ref(slot).cast_mut().cast();
-            sys::spdk_bdev_queue_io_wait(bdev, self.c_channel, entry)
-        };
-        if rc != 0 {
-            // SPDK has a free `spdk_bdev_io` after all.
+        let entry = slot.wait.get().cast();
+        let arg = ptr::from_ref(slot).cast_mut().cast();
+        // SAFETY: the entry is the slot's, which stays where it is. It is in no list: a slot is in one only between this
+        // call and `go_on`, whose context it is.
+        let waits = unsafe { self.device.wait(entry, place, Self::go_on, arg) };
+        if !waits {
+            // There is room after all.
             self.again.push(slot);
             self.wake();
         }
     }
 
-    /// SPDK has a free `spdk_bdev_io`, and has dequeued the entry.
-    unsafe extern "C" fn on_free_io(arg: *mut c_void) {
-        guard("spdk_bdev_io_wait_cb", || {
-            // SAFETY: the entry's context is a slot of a queue with it in flight.
-            let (slot, queue) = unsafe { Slot::<T>::of(arg) };
+    /// There is room, and the slot waits no more.
+    unsafe extern "C" fn go_on(arg: *mut c_void) {
+        guard("end of a wait", || {
+            // SAFETY: the context of the wait is a slot of a queue with it in flight.
+            let (slot, queue) = unsafe { Slot::<T, D>::of(arg) };
             if queue.owned.get() {
                 queue.start_again(slot);
             } else {
@@ -218,68 +193,43 @@ impl<T: 'static> Queue<T> {
         });
     }
 
-    /// [`Queue::on_done`] of an I/O that is watched.
-    unsafe extern "C" fn on_watched_done(
-        bdev_io: *mut sys::spdk_bdev_io,
-        success: bool,
-        arg: *mut c_void,
-    ) {
-        guard("completion callback", || {
-            // SAFETY: as for `on_done`, which gets all of it next. What the span's end runs is the user's,
-            // which can let the queue go, but the slot counts as in flight.
-            unsafe {
-                let (slot, queue) = Slot::<T>::of(arg);
-                if let Some(watch) = slot.watch.take() {
-                    let fault = (!success).then(|| bdev_io::fault(bdev_io));
-                    if !queue.owned.get() {
-                        watch.abandoned();
-                    }
-                    watch.end(fault.as_ref());
-                }
-                Self::on_done(bdev_io, success, arg);
+    /// The callback of an I/O.
+    ///
+    /// # Safety
+    /// As for [`End::end`].
+    #[inline(always)]
+    unsafe fn done(raw: D::Raw, arg: *mut c_void) {
+        // SAFETY: the context is a slot of a queue with it in flight.
+        let (slot, queue) = unsafe { Slot::<T, D>::of(arg) };
+        // SAFETY: the callback owns what C tells it, and frees it, once, after reading it and before the device can go.
+        unsafe {
+            if let Some(fault) = D::fault(raw) {
+                queue.fail(slot, fault);
             }
-        });
-    }
-
-    // Not a part of `on_watched_done`: with one use its closure is a part of it.
-    #[inline(never)]
-    unsafe extern "C" fn on_done(bdev_io: *mut sys::spdk_bdev_io, success: bool, arg: *mut c_void) {
-        guard("completion callback", || {
-            // SAFETY: the context is a slot of a queue with it in flight.
-            let (slot, queue) = unsafe { Slot::<T>::of(arg) };
-            // SAFETY: the callback owns `bdev_io` and frees it, once, after reading it and before the
-            // descriptor and the channel can go.
-            unsafe {
-                slot.submitted
-                    .set(sys::spdk_bdev_io_get_submit_tsc(bdev_io));
-                if !success {
-                    queue.fail(slot, bdev_io::fault(bdev_io));
-                }
-                sys::spdk_bdev_free_io(bdev_io);
+            slot.submitted.set(D::free(raw));
+        }
+        let in_flight = queue.one_less();
+        if !queue.owned.get() {
+            // SAFETY: C has given the slot back, and it was counted until here.
+            return unsafe { Queue::discard(slot.queue, slot) };
+        }
+        let is_first = queue.ended.push(slot);
+        let batch = queue.batch.get() + 1;
+        let older = match queue.older.get() {
+            0 => in_flight,
+            older => older - 1,
+        };
+        queue.older.set(older);
+        if batch == BATCH || older == 0 {
+            // The task goes on here, as C code does.
+            queue.batch.set(0);
+            queue.resume();
+        } else {
+            queue.batch.set(batch);
+            if is_first {
+                queue.wake();
             }
-            let in_flight = queue.one_less();
-            if !queue.owned.get() {
-                // SAFETY: C has given the slot back, and it was counted until here.
-                return unsafe { Queue::discard(slot.queue, slot) };
-            }
-            let is_first = queue.ended.push(slot);
-            let batch = queue.batch.get() + 1;
-            let older = match queue.older.get() {
-                0 => in_flight,
-                older => older - 1,
-            };
-            queue.older.set(older);
-            if batch == BATCH || older == 0 {
-                // The task goes on here, as C code does.
-                queue.batch.set(0);
-                queue.resume();
-            } else {
-                queue.batch.set(batch);
-                if is_first {
-                    queue.wake();
-                }
-            }
-        });
+        }
     }
 
     /// What the user gave the slot is dropped, and the queue too if nothing is in flight.
@@ -287,7 +237,7 @@ impl<T: 'static> Queue<T> {
     /// # Safety
     /// The owner has gone, C has not got the slot, and it does not count as in flight.
     #[cold]
-    pub(super) unsafe fn discard(this: NonNull<Self>, slot: &Slot<T>) {
+    pub(super) unsafe fn discard(this: NonNull<Self>, slot: &Slot<T, D>) {
         // SAFETY: it exists until the `free` below.
         let queue = unsafe { this.as_ref() };
         let watch = slot.watch.take();
@@ -333,35 +283,29 @@ impl<T: 'static> Queue<T> {
         }
     }
 
-    /// Counts an I/O. While any is in flight, the handles count as busy.
+    /// Counts an I/O. While any is in flight, the device counts as busy.
     #[inline(always)]
     pub(super) fn one_more(&self) {
         let in_flight = self.in_flight.get();
-        if in_flight == 0 {
-            self.desc.begin_use();
-            self.channel.begin_use();
-        }
+        self.device.begin_use(in_flight == 0);
         self.in_flight.set(in_flight + 1);
     }
 
     /// The end of what `one_more` began; returns how many are left.
     #[inline(always)]
-    pub(super) fn one_less(&self) -> usize {
+    pub(super) fn one_less(&self) -> u32 {
         let left = self.in_flight.get() - 1;
         self.in_flight.set(left);
-        if left == 0 {
-            self.desc.end_use();
-            self.channel.end_use();
-        }
+        self.device.end_use(left == 0);
         left
     }
 
     #[inline(never)]
     pub(super) fn resume(&self) {
         match self.task.get() {
-            // SAFETY: this is the callback of an I/O on the spdk_thread of the channel, which was in
+            // SAFETY: this is the callback of an I/O on the spdk_thread of the device, which was in
             // flight until now. `self` may be gone after it.
-            Some(task) => unsafe { Home::of(self.channel.local()).resume(task) },
+            Some(task) => unsafe { self.device.home().resume(task) },
             None => self.wake(),
         }
     }
@@ -398,7 +342,7 @@ impl<T: 'static> Queue<T> {
         };
         self.waker.set(waker);
         // On another spdk_thread of this OS thread they wait for the next poll at home.
-        if current_thread() == self.channel.local().thread() {
+        if self.device.is_here() {
             let mut next = self.again.first.take();
             while let Some(slot) = next {
                 // SAFETY: slots are freed with their queue, which the caller has.
@@ -424,7 +368,7 @@ impl<T: 'static> Queue<T> {
 
     /// It cannot be submitted. The caller has the user's queue, so nobody lets it go.
     #[cold]
-    pub(super) fn refuse_at_once(&self, slot: &Slot<T>, fault: Fault) {
+    pub(super) fn refuse_at_once(&self, slot: &Slot<T, D>, fault: Fault) {
         if let Some(watch) = slot.watch.take() {
             watch.end(Some(&fault));
         }
@@ -433,7 +377,7 @@ impl<T: 'static> Queue<T> {
 
     /// It has not been submitted, and ends.
     #[cold]
-    pub(super) fn refuse(&self, slot: &Slot<T>, fault: Fault) {
+    pub(super) fn refuse(&self, slot: &Slot<T, D>, fault: Fault) {
         slot.submitted.set(0);
         self.fail(slot, fault);
         if self.refused.push(slot) {
@@ -443,15 +387,44 @@ impl<T: 'static> Queue<T> {
     }
 
     #[cold]
-    pub(super) fn fail(&self, slot: &Slot<T>, fault: Fault) {
+    pub(super) fn fail(&self, slot: &Slot<T, D>, fault: Fault) {
         let at = self.at(slot);
         // SAFETY: the slot is on its way into the list of those that have ended: nobody else has it.
         unsafe { *slot.error.get() = Some(fault.at(at)) };
     }
 
     #[inline(always)]
-    pub(super) fn give_back(&self, slot: &Slot<T>) {
+    pub(super) fn give_back(&self, slot: &Slot<T, D>) {
         slot.next.set(self.free.get());
         self.free.set(Some(NonNull::from(slot)));
+    }
+}
+
+impl<T: 'static, D: Device> End<D> for Plain<T, D> {
+    #[inline(always)]
+    unsafe fn end(raw: D::Raw, arg: *mut c_void) {
+        // SAFETY: passed on.
+        guard("completion callback", || unsafe {
+            Queue::<T, D>::done(raw, arg)
+        });
+    }
+}
+
+impl<T: 'static, D: Device> End<D> for Watched<T, D> {
+    unsafe fn end(raw: D::Raw, arg: *mut c_void) {
+        guard("completion callback", || {
+            // SAFETY: as for `done`, which gets all of it next. What the span's end runs is the user's, which can let the
+            // queue go, but the slot counts as in flight.
+            unsafe {
+                let (slot, queue) = Slot::<T, D>::of(arg);
+                if let Some(watch) = slot.watch.take() {
+                    if !queue.owned.get() {
+                        watch.abandoned();
+                    }
+                    watch.end(D::fault(raw).as_ref());
+                }
+                Queue::<T, D>::done(raw, arg);
+            }
+        });
     }
 }

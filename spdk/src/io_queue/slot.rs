@@ -7,69 +7,40 @@ use std::mem::MaybeUninit;
 use std::ptr::{self, NonNull};
 use std::rc::Rc;
 
+use super::device::{Device, Kind};
 use super::queue::Queue;
 use crate::buf::DmaBuf;
 use crate::error::Error;
 use crate::span::Watch;
-use crate::sys;
-
-/// What an I/O does.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
-    Read,
-    Write,
-    WriteZeroes,
-    Unmap,
-    Flush,
-}
-
-impl Kind {
-    pub(super) const ALL: [Kind; 5] = [
-        Kind::Read,
-        Kind::Write,
-        Kind::WriteZeroes,
-        Kind::Unmap,
-        Kind::Flush,
-    ];
-
-    /// The C function.
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Kind::Read => "spdk_bdev_read_blocks",
-            Kind::Write => "spdk_bdev_write_blocks",
-            Kind::WriteZeroes => "spdk_bdev_write_zeroes_blocks",
-            Kind::Unmap => "spdk_bdev_unmap_blocks",
-            Kind::Flush => "spdk_bdev_flush_blocks",
-        }
-    }
-}
 
 // The first cache line has what an I/O needs that is like the one before it in the slot, but for the tag.
 #[repr(C, align(64))]
-pub(super) struct Slot<T> {
-    pub(super) queue: NonNull<Queue<T>>,
+pub(super) struct Slot<T, D: Device> {
+    pub(super) queue: NonNull<Queue<T, D>>,
     /// The next one in the list that it is in.
-    pub(super) next: Cell<Option<NonNull<Slot<T>>>>,
+    pub(super) next: Cell<Option<NonNull<Slot<T, D>>>>,
     pub(super) offset: Cell<u64>,
     pub(super) blocks: Cell<u64>,
-    /// When it was submitted, once it has ended.
+    /// When it was submitted, once it has ended and if the device has noted that.
     pub(super) submitted: Cell<u64>,
     pub(super) error: UnsafeCell<Option<Error>>,
     /// The memory of the buffer, once it is ready for I/Os of this kind and so many blocks; else null.
     pub(super) data: Cell<*mut c_void>,
     pub(super) kind: Cell<Kind>,
+    /// What it was measured by.
+    pub(super) shape: Cell<D::Shape>,
     /// Initialised unless the slot is free.
     pub(super) tag: UnsafeCell<MaybeUninit<T>>,
     pub(super) buf: UnsafeCell<Option<DmaBuf>>,
     /// The span of an I/O that is watched, from its start to its end.
     pub(super) watch: Cell<Option<Rc<Watch>>>,
-    /// SPDK's queue entry, its memory while it waits for a free `spdk_bdev_io`.
-    pub(super) wait: UnsafeCell<MaybeUninit<sys::spdk_bdev_io_wait_entry>>,
+    /// The device's, while the I/O waits for room.
+    pub(super) wait: UnsafeCell<MaybeUninit<D::Wait>>,
 }
 
-impl<T: 'static> Slot<T> {
+impl<T: 'static, D: Device> Slot<T, D> {
     #[cold]
-    pub(super) fn new(queue: NonNull<Queue<T>>) -> NonNull<Self> {
+    pub(super) fn new(queue: NonNull<Queue<T, D>>) -> NonNull<Self> {
         NonNull::from(Box::leak(Box::new(Slot {
             queue,
             next: Cell::new(None),
@@ -79,6 +50,7 @@ impl<T: 'static> Slot<T> {
             error: UnsafeCell::new(None),
             data: Cell::new(ptr::null_mut()),
             kind: Cell::new(Kind::Flush),
+            shape: Cell::default(),
             tag: UnsafeCell::new(MaybeUninit::uninit()),
             buf: UnsafeCell::new(None),
             watch: Cell::new(None),
@@ -91,22 +63,22 @@ impl<T: 'static> Slot<T> {
     /// # Safety
     /// `arg` is a slot that C has. The references are not used after the queue was freed.
     #[inline(always)]
-    pub(super) unsafe fn of<'a>(arg: *mut c_void) -> (&'a Slot<T>, &'a Queue<T>) {
+    pub(super) unsafe fn of<'a>(arg: *mut c_void) -> (&'a Slot<T, D>, &'a Queue<T, D>) {
         // SAFETY: a queue exists while C has a slot of it, and so do its slots.
         unsafe {
-            let slot = &*arg.cast::<Slot<T>>();
+            let slot = &*arg.cast::<Slot<T, D>>();
             (slot, slot.queue.as_ref())
         }
     }
 }
 
 /// A list of slots, first in, first out.
-pub(super) struct List<T> {
-    pub(super) first: Cell<Option<NonNull<Slot<T>>>>,
-    last: Cell<Option<NonNull<Slot<T>>>>,
+pub(super) struct List<T, D: Device> {
+    pub(super) first: Cell<Option<NonNull<Slot<T, D>>>>,
+    last: Cell<Option<NonNull<Slot<T, D>>>>,
 }
 
-impl<T> List<T> {
+impl<T, D: Device> List<T, D> {
     pub(super) fn new() -> Self {
         List {
             first: Cell::new(None),
@@ -116,7 +88,7 @@ impl<T> List<T> {
 
     /// Returns whether it was empty.
     #[inline(always)]
-    pub(super) fn push(&self, slot: &Slot<T>) -> bool {
+    pub(super) fn push(&self, slot: &Slot<T, D>) -> bool {
         slot.next.set(None);
         let slot = NonNull::from(slot);
         let is_first = self.first.get().is_none();
@@ -130,7 +102,7 @@ impl<T> List<T> {
 
     /// The slot is not used after its queue was freed.
     #[inline(always)]
-    pub(super) fn pop<'a>(&self) -> Option<&'a Slot<T>> {
+    pub(super) fn pop<'a>(&self) -> Option<&'a Slot<T, D>> {
         // SAFETY: as for `push`.
         let first = unsafe { self.first.get()?.as_ref() };
         self.first.set(first.next.get());
@@ -139,7 +111,7 @@ impl<T> List<T> {
 
     pub(super) fn len(&self) -> usize {
         // SAFETY: as for `push`.
-        let next = |slot: &NonNull<Slot<T>>| unsafe { slot.as_ref() }.next.get();
+        let next = |slot: &NonNull<Slot<T, D>>| unsafe { slot.as_ref() }.next.get();
         std::iter::successors(self.first.get(), next).count()
     }
 }

@@ -7,26 +7,19 @@ use std::mem;
 use std::ptr::{self, NonNull};
 use std::task::{Context, Poll};
 
+use super::device::{Device, Kind};
 use super::queue::{BURST, Queue};
-use super::slot::{Kind, List, Slot};
-use crate::bdev::BdevDescObject;
+use super::slot::{List, Slot};
 use crate::buf::DmaBuf;
-use crate::channel::IoChannelObject;
 use crate::error::Error;
-use crate::handle::Handle;
 
 /// The user's side of a [`Queue`].
-pub(super) struct Slots<T: 'static>(NonNull<Queue<T>>, PhantomData<T>);
+pub(super) struct Slots<T: 'static, D: Device>(NonNull<Queue<T, D>>, PhantomData<T>);
 
-impl<T: 'static> Slots<T> {
-    /// `desc` is what keeps the device of the channel open.
-    pub(super) fn new(channel: &Handle<IoChannelObject>, desc: &Handle<BdevDescObject>) -> Self {
+impl<T: 'static, D: Device> Slots<T, D> {
+    pub(super) fn new(device: D) -> Self {
         let queue = Box::new(Queue {
-            c_desc: desc.as_ptr(),
-            c_channel: channel.as_ptr(),
-            block_size: desc.extra().block_size(),
-            channel: channel.clone(),
-            desc: desc.clone(),
+            device,
             burst: Cell::new(BURST),
             batch: Cell::new(0),
             older: Cell::new(0),
@@ -43,19 +36,19 @@ impl<T: 'static> Slots<T> {
     }
 
     #[inline(always)]
-    fn queue(&self) -> &Queue<T> {
+    fn queue(&self) -> &Queue<T, D> {
         // SAFETY: it is freed after `owned` was cleared, which the drop does. Only `&Queue` is made.
         unsafe { self.0.as_ref() }
     }
 
     pub(super) fn len(&self) -> usize {
         let queue = self.queue();
-        queue.in_flight.get() + queue.ended.len() + queue.refused.len()
+        queue.in_flight.get() as usize + queue.ended.len() + queue.refused.len()
     }
 
     /// A slot for a new I/O.
     #[inline(always)]
-    pub(super) fn slot(&mut self, buf: Option<DmaBuf>, tag: T) -> Ended<'_, T> {
+    pub(super) fn slot(&mut self, buf: Option<DmaBuf>, tag: T) -> Ended<'_, T, D> {
         let queue = self.queue();
         let slot = match queue.free.get() {
             Some(slot) => slot,
@@ -75,7 +68,7 @@ impl<T: 'static> Slots<T> {
 
     /// What has ended, without waiting.
     #[inline(always)]
-    pub(super) fn pop(&mut self) -> Option<Ended<'_, T>> {
+    pub(super) fn pop(&mut self) -> Option<Ended<'_, T, D>> {
         let queue = self.queue();
         let slot = queue.ended.pop()?;
         Some(Ended { queue, slot })
@@ -101,7 +94,7 @@ impl<T: 'static> Slots<T> {
     }
 }
 
-impl<T: 'static> Drop for Slots<T> {
+impl<T: 'static, D: Device> Drop for Slots<T, D> {
     fn drop(&mut self) {
         let queue = self.queue();
         let waker = queue.waker.take();
@@ -126,9 +119,9 @@ impl<T: 'static> Drop for Slots<T> {
 
 /// A queue whose owner has gone, counted as an I/O in flight. Dropped, it goes too, if it is the last one;
 /// also when what is the user's panics as it is dropped.
-struct Left<T: 'static>(NonNull<Queue<T>>);
+struct Left<T: 'static, D: Device>(NonNull<Queue<T, D>>);
 
-impl<T: 'static> Drop for Left<T> {
+impl<T: 'static, D: Device> Drop for Left<T, D> {
     fn drop(&mut self) {
         // SAFETY: it exists as long as an I/O counts, and one does until `one_less`.
         let queue = unsafe { self.0.as_ref() };
@@ -141,12 +134,12 @@ impl<T: 'static> Drop for Left<T> {
 }
 
 /// A slot that C does not have, with what the user gave it. Dropped, it is free.
-pub(super) struct Ended<'a, T: 'static> {
-    pub(super) queue: &'a Queue<T>,
-    pub(super) slot: &'a Slot<T>,
+pub(super) struct Ended<'a, T: 'static, D: Device> {
+    pub(super) queue: &'a Queue<T, D>,
+    pub(super) slot: &'a Slot<T, D>,
 }
 
-impl<'a, T: 'static> Ended<'a, T> {
+impl<'a, T: 'static, D: Device> Ended<'a, T, D> {
     #[inline]
     pub(super) fn tag(&self) -> &T {
         // SAFETY: initialised, since the slot is not free; nobody else has it.
@@ -213,37 +206,42 @@ impl<'a, T: 'static> Ended<'a, T> {
     pub(super) fn submit<const KIND: u8>(mut self, offset: u64, blocks: u64) {
         let kind = const { Kind::ALL[KIND as usize] };
         let Ended { queue, slot } = self;
-        let is_ready =
+        let is_like_last =
             slot.kind.get() == kind && slot.blocks.get() == blocks && !slot.data.get().is_null();
         slot.offset.set(offset);
         if self.error().is_some() {
             self.forget_error();
         }
-        if !is_ready {
+        if !is_like_last {
             slot.kind.set(kind);
             slot.blocks.set(blocks);
             slot.data.set(ptr::null_mut());
         }
         // Before anything is checked: the begin of a span is the user's code.
         let done = queue.callback(slot);
-        let ready = queue.check().and_then(|()| match is_ready {
-            true => Ok(slot.data.get()),
-            false => queue.ready(kind, self.buf(), blocks),
+        let ready = queue.device.check().and_then(|place| {
+            let shape = D::shape(place);
+            if is_like_last && slot.shape.get() == shape {
+                return Ok((place, slot.data.get()));
+            }
+            let data = queue.ready(place, kind, self.buf(), blocks)?;
+            slot.shape.set(shape);
+            Ok((place, data))
         });
         // C gets it, or a list.
         mem::forget(self);
         match ready {
-            Ok(data) => {
+            Ok((place, data)) => {
                 slot.data.set(data);
                 queue.one_more();
-                queue.start(slot, kind, data, offset, blocks, done);
+                queue.start(slot, place, kind, data, offset, blocks, done);
             }
             Err(fault) => queue.refuse_at_once(slot, fault),
         }
     }
 }
 
-impl<T: 'static> Drop for Ended<'_, T> {
+impl<T: 'static, D: Device> Drop for Ended<'_, T, D> {
     #[inline]
     fn drop(&mut self) {
         let slot = self.slot;

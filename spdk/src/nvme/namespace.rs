@@ -9,6 +9,7 @@ use super::controller::NvmeControllerObject;
 use super::qpair::{NvmeQpair, NvmeQpairObject};
 use super::queue::Subject as QueueSubject;
 use super::seats::Gate;
+use super::view::Side;
 use crate::error::{Describe, Fault};
 use crate::handle::{AtHome, Handle, Hold};
 use crate::local::{Caller, Home, begin};
@@ -132,8 +133,11 @@ impl NvmeNamespace {
 
     /// Where it is, for this spdk_thread.
     #[inline]
-    fn place(&self, ctrlr: *mut sys::spdk_nvme_ctrlr) -> Result<NonNull<sys::spdk_nvme_ns>, Fault> {
-        if self.resets.get() != self.ctrlr.extra().side().resets() {
+    pub(super) fn place(
+        &self,
+        ctrlr: *mut sys::spdk_nvme_ctrlr,
+    ) -> Result<NonNull<sys::spdk_nvme_ns>, Fault> {
+        if self.resets.get() != self.side().resets() {
             self.look_up(ctrlr)?;
         }
         Ok(self.ns.get())
@@ -141,7 +145,7 @@ impl NvmeNamespace {
 
     #[cold]
     fn look_up(&self, ctrlr: *mut sys::spdk_nvme_ctrlr) -> Result<(), Fault> {
-        let side = self.ctrlr.extra().side();
+        let side = self.side();
         let ns = side.place_of(ctrlr, self.id)?.ok_or_else(not_active)?;
         self.ns.set(ns);
         self.resets.set(side.resets());
@@ -177,6 +181,23 @@ impl NvmeNamespace {
         qpair.hold_of(self.ctrlr.as_ptr(), caller)
     }
 
+    /// One more for the same namespace, and where that is while this queue pair is not gone.
+    pub(super) fn share(
+        &self,
+        qpair: &NvmeQpair,
+        caller: Caller<'_>,
+    ) -> Result<(Self, NonNull<sys::spdk_nvme_ns>), Fault> {
+        self.queue(qpair, caller)?;
+        let ns = self.place(self.ctrlr.get(caller)?.as_ptr())?;
+        Ok((NvmeNamespace::new(&self.ctrlr, ns, self.id), ns))
+    }
+
+    /// The controller, as this spdk_thread has it.
+    #[inline]
+    pub(super) fn side(&self) -> &Side {
+        self.ctrlr.extra().side()
+    }
+
     /// What a block has in a buffer, for the check of its length: its data, and its metadata where these are
     /// not apart.
     #[doc(hidden)]
@@ -190,8 +211,8 @@ impl NvmeNamespace {
 
     /// What its blocks are made of. It was seen last when SPDK may have seen it last.
     #[inline]
-    fn shape(&self, ns: NonNull<sys::spdk_nvme_ns>) -> Shape {
-        let changes = self.ctrlr.extra().side().changes();
+    pub(super) fn shape(&self, ns: NonNull<sys::spdk_nvme_ns>) -> Shape {
+        let changes = self.side().changes();
         let (of, shape) = self.shape.get();
         match of == changes {
             true => shape,
@@ -211,12 +232,7 @@ impl NvmeNamespace {
     #[doc(hidden)]
     #[inline]
     pub fn whole_block_size_of(&self) -> Result<u32, Fault> {
-        let shape = self.shape(self.raw()?);
-        match shape.block {
-            _ if shape.has_md_apart() => Err(md_is_apart()),
-            0 => Err(not_active()),
-            size => Ok(size),
-        }
+        self.shape(self.raw()?).whole_block()
     }
 
     /// Refuses commands without a buffer for metadata where these are apart: the controller would take the physical
@@ -235,7 +251,7 @@ impl NvmeNamespace {
     pub fn md_size_of(&self) -> Result<u32, Fault> {
         let shape = self.shape(self.raw()?);
         match shape.has_md_apart() {
-            true => Ok(shape.md),
+            true => Ok(shape.md_apart),
             false => Err(Fault::invalid(
                 "the namespace keeps no metadata apart from the data, so there is no buffer for them",
             )),
@@ -245,30 +261,42 @@ impl NvmeNamespace {
 
 /// What the blocks of a namespace are made of.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
-struct Shape {
+pub struct Shape {
     /// What one has in a buffer: its data, and its metadata where these are not apart.
     block: u32,
-    md: u32,
-    is_extended: bool,
+    /// What one has in a buffer for metadata; 0 if there is none.
+    md_apart: u32,
 }
 
 impl Shape {
     /// # Safety
     /// The controller of the namespace is attached.
-    unsafe fn of(ns: *mut sys::spdk_nvme_ns) -> Shape {
+    pub(super) unsafe fn of(ns: *mut sys::spdk_nvme_ns) -> Shape {
         // SAFETY: passed on.
         unsafe {
             Shape {
                 block: sys::spdk_nvme_ns_get_extended_sector_size(ns),
-                md: sys::spdk_nvme_ns_get_md_size(ns),
-                is_extended: sys::spdk_nvme_ns_supports_extended_lba(ns),
+                md_apart: match sys::spdk_nvme_ns_supports_extended_lba(ns) {
+                    true => 0,
+                    false => sys::spdk_nvme_ns_get_md_size(ns),
+                },
             }
+        }
+    }
+
+    /// What a block has in a buffer, for commands that have none for metadata.
+    #[inline]
+    pub(super) fn whole_block(self) -> Result<u32, Fault> {
+        match self.block {
+            _ if self.has_md_apart() => Err(md_is_apart()),
+            0 => Err(not_active()),
+            size => Ok(size),
         }
     }
 
     #[inline]
     fn has_md_apart(self) -> bool {
-        self.md != 0 && !self.is_extended
+        self.md_apart != 0
     }
 }
 
@@ -322,7 +350,7 @@ impl QueueSubject for NamespaceHold {
 
 impl Describe for NvmeNamespace {
     fn describe(&self) -> String {
-        let trid = self.ctrlr.extra().side().trid();
+        let trid = self.side().trid();
         format!("namespace {} of NVMe controller {trid}", self.id)
     }
 

@@ -292,24 +292,29 @@ impl QueueSubject for Hold<NvmeQpairObject> {
     }
 }
 
-impl Queue for Hold<NvmeQpairObject> {
-    #[inline]
-    fn waiters(&self) -> &Waiters {
-        self.extra().member.waiters()
-    }
+macro_rules! queue {
+    ($($reference:ident)*) => {$(
+        impl Queue for $reference<NvmeQpairObject> {
+            #[inline]
+            fn waiters(&self) -> &Waiters {
+                self.extra().member.waiters()
+            }
 
-    fn commands(&self) -> usize {
-        self.operations()
-    }
+            fn commands(&self) -> usize {
+                self.operations()
+            }
 
-    fn is_gone(&self) -> bool {
-        self.extra().member.is_freed()
-    }
+            fn is_gone(&self) -> bool {
+                self.extra().member.is_freed()
+            }
 
-    fn will_wait(&self) {
-        self.extra().member.has_waiter();
-    }
+            fn will_wait(&self) {
+                self.extra().member.has_waiter();
+            }
+        }
+    )*};
 }
+queue!(Hold Handle);
 
 impl Subject for NvmeQpair {
     type O = NvmeQpairObject;

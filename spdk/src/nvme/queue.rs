@@ -2,6 +2,7 @@
 
 use std::ffi::c_int;
 use std::ptr;
+use std::sync::MutexGuard;
 
 use super::seats::Gate;
 use crate::Errno;
@@ -41,37 +42,61 @@ pub trait Subject {
 /// for waits too.
 ///
 /// `-ENOMEM` on a queue that has nothing to do is no lack of requests, and is reported.
-#[inline]
+#[inline(always)]
 pub fn submit(
     queue: &impl Queue,
     subject: &impl Subject,
     call: impl FnOnce() -> c_int,
 ) -> Submitted {
+    let (again, _passed) = match queue.waiters().is_quiet() && subject.gate().is_none() {
+        true => (false, None),
+        false => match may_begin(queue, subject) {
+            Ok(so) => so,
+            Err(said) => return said,
+        },
+    };
+    match call() {
+        0 => Submitted::Pending,
+        rc => not_submitted(queue, again, rc),
+    }
+}
+
+/// Looks closer whether a command may begin: whether it has waited, and what keeps its subject as it is until it is
+/// submitted.
+#[inline(never)]
+fn may_begin<'a>(
+    queue: &impl Queue,
+    subject: &'a impl Subject,
+) -> Result<(bool, Option<MutexGuard<'a, ()>>), Submitted> {
     let waiters = queue.waiters();
     let again = waiters.take_turn();
     if again && queue.is_gone() {
-        return Submitted::Refused(Errno::ENXIO);
+        return Err(Submitted::Refused(Errno::ENXIO));
     }
     let passed = match subject.gate() {
         None => None,
         Some(gate) => match gate.pass() {
-            None => return wait(queue, again),
+            None => return Err(wait(queue, again)),
             passed => passed,
         },
     };
     if (again || passed.is_some()) && !subject.is_as_it_was() {
-        return Submitted::Refused(Errno::EINVAL);
+        return Err(Submitted::Refused(Errno::EINVAL));
     }
     if !again && waiters.count() != 0 {
-        return Submitted::Full(waiters);
+        return Err(Submitted::Full(waiters));
     }
-    match call() {
-        rc if rc == -libc::ENOMEM => full(queue, again),
-        rc => Submitted::rc(rc),
-    }
+    Ok((again, passed))
 }
 
 #[cold]
+fn not_submitted(queue: &impl Queue, again: bool, rc: c_int) -> Submitted {
+    match rc == -libc::ENOMEM {
+        true => full(queue, again),
+        false => Submitted::rc(rc),
+    }
+}
+
 fn full(queue: &impl Queue, again: bool) -> Submitted {
     let waiters = queue.waiters();
     // This command is one of them.

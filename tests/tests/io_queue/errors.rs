@@ -25,7 +25,7 @@ async fn what_is_refused_ends_with_its_error() -> spdk::Result<()> {
         let error = done.result.expect_err("it is refused");
         assert_eq!((error.to_string().as_str(), done.tag), (*expected, tag));
         assert!(matches!(error.kind(), ErrorKind::InvalidArgument { .. }));
-        assert!(done.buf.is_some() && done.submitted == 0);
+        assert!(done.buf.is_some());
     }
     // These are SPDK's to refuse.
     queue.read_blocks(device.buffer(2)?, 1023, 2, 4);

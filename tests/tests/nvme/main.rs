@@ -7,6 +7,7 @@ mod connect;
 mod data;
 mod full;
 mod in_flight;
+mod io_queue;
 mod lost;
 mod manage;
 mod options;

@@ -9,6 +9,7 @@ mod blobcli;
 mod data;
 mod hotplug;
 mod identify;
+mod io_queue;
 mod linux;
 mod manage;
 mod metadata;

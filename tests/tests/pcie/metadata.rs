@@ -9,7 +9,7 @@
 //! - The flags of a command are not passed on: `apart`, `interleaved`.
 
 use spdk::nvme::{NvmeExtIoOpts, NvmeIoFlags};
-use spdk::{DmaBuf, ErrorKind};
+use spdk::{DmaBuf, ErrorKind, IoQueue};
 use spdk_tests::kind;
 use spdk_tests::machine::{Drive, slot, trid};
 use spdk_tests::pattern;
@@ -218,6 +218,14 @@ async fn none_is_refused() {
         ns.write_ext(qpair, &bufs[0], 0, 8, &opts, None).await,
         ns.writev_ext(qpair, &bufs, 0, 8, &opts, None).await,
     ];
+    let mut queue = IoQueue::of_namespace(ns, qpair).expect("it is attached");
+    queue.read_blocks(drive.buffer(8), 0, 8, ());
+    queue.write_blocks(drive.buffer(8), 0, 8, ());
+    while let Some(done) = queue.next().await {
+        ends.push(done.result);
+    }
+    assert_eq!(ends.len(), 9);
+    drop(queue);
     ends.push(ns.readv(qpair, &mut bufs, 0, 8).await);
     ends.push(ns.readv_ext(qpair, &mut bufs, 0, 8, &opts, None).await);
     ends.push(ns.read_ext(qpair, &mut bufs[0], 0, 8, &opts, None).await);

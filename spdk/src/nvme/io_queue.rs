@@ -1,0 +1,281 @@
+//! Namespaces as what an [`IoQueue`] has I/Os of.
+#![allow(unsafe_code)] // Calls the C functions of commands.
+
+use std::cell::Cell;
+use std::ffi::c_void;
+use std::ptr::NonNull;
+
+use super::commands::{DsmAttributes, DsmRange};
+use super::completion;
+use super::namespace::{NvmeNamespace, Shape};
+use super::qpair::{NvmeQpair, NvmeQpairObject};
+use super::queue::{Subject as QueueSubject, submit};
+use super::seats::Gate;
+use crate::error::{At, Describe, Fault, Result};
+use crate::handle::{Handle, Subject};
+use crate::io_queue::device::{Device, End, GoOn, Kind, Refusal};
+use crate::io_queue::sealed::Sealed;
+use crate::iovecs::check_len;
+use crate::local::{Home, begin};
+use crate::op::Submitted;
+use crate::waiters::Waiters;
+use crate::{IoQueue, IoTarget, sys};
+
+impl Sealed for NvmeNamespace {}
+impl IoTarget for NvmeNamespace {
+    type Device = NamespaceDevice;
+}
+
+impl<T: 'static> IoQueue<T, NvmeNamespace> {
+    /// A queue of commands on this queue pair to a namespace, of which it keeps both.
+    ///
+    /// ```no_run
+    /// # use spdk::nvme::{NvmeNamespace, NvmeQpair};
+    /// # use spdk::{DmaBuf, IoQueue};
+    /// # async fn example(ns: NvmeNamespace, qpair: NvmeQpair) -> spdk::Result<()> {
+    /// let mut queue = IoQueue::of_namespace(&ns, &qpair)?;
+    /// for lba in 0..32 {
+    ///     let buf = DmaBuf::alloc(ns.sector_size() as usize, 4096)?;
+    ///     queue.read_blocks(buf, lba, 1, lba);
+    /// }
+    /// while let Some(done) = queue.next().await {
+    ///     done.result?;
+    ///     println!("block {} is read", done.tag);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// A queue pair that goes, as by a reset of the controller, is gone for the queue too.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::WrongThread`](crate::ErrorKind::WrongThread) on another spdk_thread than the queue pair's,
+    /// [`ErrorKind::Gone`](crate::ErrorKind::Gone) when that is gone,
+    /// [`ErrorKind::WrongChannel`](crate::ErrorKind::WrongChannel) for a queue pair of another controller, and
+    /// [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument) for a namespace that is not active.
+    pub fn of_namespace(ns: &NvmeNamespace, qpair: &NvmeQpair) -> Result<Self> {
+        let queue = begin(|caller| {
+            let (ns, ptr) = ns.share(qpair, caller)?;
+            Ok(IoQueue::on(NamespaceDevice {
+                qpair: qpair.handle().clone(),
+                ptr,
+                shape: Cell::default(),
+                changes: Cell::new(u64::MAX),
+                ns,
+            }))
+        });
+        queue.map_err(|fault: Fault| fault.at(At::new("IoQueue::of_namespace", ns)))
+    }
+}
+
+/// A namespace, through a queue pair.
+pub struct NamespaceDevice {
+    qpair: Handle<NvmeQpairObject>,
+    /// Where it is: a reset, after which it may be elsewhere, waits until no queue pair takes commands any more, and they
+    /// are gone then.
+    ptr: NonNull<sys::spdk_nvme_ns>,
+    /// As of this many changes.
+    shape: Cell<Shape>,
+    changes: Cell<u64>,
+    ns: NvmeNamespace,
+}
+
+impl NamespaceDevice {
+    #[cold]
+    fn look(&self, changes: u64) {
+        // SAFETY: the queue pair has just been seen, so it keeps the controller attached, and the namespace is there.
+        self.shape.set(unsafe { Shape::of(self.ptr.as_ptr()) });
+        self.changes.set(changes);
+    }
+}
+
+/// A command that is submitted.
+struct Command<'a> {
+    device: &'a NamespaceDevice,
+    shape: Shape,
+}
+
+impl QueueSubject for Command<'_> {
+    fn is_as_it_was(&self) -> bool {
+        // SAFETY: the queue pair of the device keeps the controller attached, and the namespace where it is, while a command
+        // is in flight on it.
+        self.shape == unsafe { Shape::of(self.device.ptr.as_ptr()) }
+    }
+
+    #[inline]
+    fn gate(&self) -> Option<&Gate> {
+        self.device.ns.side().gate()
+    }
+}
+
+unsafe extern "C" fn on_done<E: End<NamespaceDevice>>(
+    arg: *mut c_void,
+    cpl: *const sys::spdk_nvme_cpl,
+) {
+    // SAFETY: C calls back for the command of this context, and `cpl` is there during the callback.
+    unsafe { E::end(cpl, arg) }
+}
+
+// SAFETY: `on_done` is as it has to be; a command that `submit` calls pending calls back once, else never.
+unsafe impl Device for NamespaceDevice {
+    type OnDone = unsafe extern "C" fn(*mut c_void, *const sys::spdk_nvme_cpl);
+    type Raw = *const sys::spdk_nvme_cpl;
+    type Place = Shape;
+    type Shape = Shape;
+    type Wait = Shape;
+
+    #[inline]
+    fn on_done<E: End<Self>>() -> Self::OnDone {
+        on_done::<E>
+    }
+
+    fn name(kind: Kind) -> &'static str {
+        match kind {
+            Kind::Read => "spdk_nvme_ns_cmd_read",
+            Kind::Write => "spdk_nvme_ns_cmd_write",
+            Kind::WriteZeroes => "spdk_nvme_ns_cmd_write_zeroes",
+            Kind::Unmap => "spdk_nvme_ns_cmd_dataset_management",
+            Kind::Flush => "spdk_nvme_ns_cmd_flush",
+        }
+    }
+
+    fn subject(&self) -> &dyn Describe {
+        &self.ns
+    }
+
+    #[inline]
+    fn home(&self) -> Home {
+        Home::of(self.qpair.local())
+    }
+
+    fn is_here(&self) -> bool {
+        self.qpair.local().is_current()
+    }
+
+    // Each counts: a command that finds the queue pair full waits if there is another one.
+    #[inline(always)]
+    fn begin_use(&self, _: bool) {
+        self.qpair.begin_use();
+    }
+
+    #[inline(always)]
+    fn end_use(&self, _: bool) {
+        self.qpair.end_use();
+    }
+
+    #[inline(always)]
+    fn check(&self) -> Result<Shape, Fault> {
+        begin(|caller| self.qpair.get(caller))?;
+        let changes = self.ns.side().changes();
+        if self.changes.get() != changes {
+            self.look(changes);
+        }
+        Ok(self.shape.get())
+    }
+
+    #[inline(always)]
+    fn shape(place: Shape) -> Shape {
+        place
+    }
+
+    fn measure(&self, place: Shape, blocks: u64, len: Option<u64>) -> Result<(), Fault> {
+        if u32::try_from(blocks).is_err() {
+            return Err(Fault::invalid(format!(
+                "{blocks} blocks are more than a command can have"
+            )));
+        }
+        match len {
+            Some(len) => check_len(len, blocks, place.whole_block()?),
+            None => Ok(()),
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn start(
+        &self,
+        place: Shape,
+        kind: Kind,
+        data: *mut c_void,
+        offset: u64,
+        blocks: u64,
+        done: Self::OnDone,
+        arg: *mut c_void,
+    ) -> Result<(), Refusal> {
+        let (ns, qpair) = (self.ptr.as_ptr(), self.qpair.as_ptr());
+        let count = blocks as u32; // as it was measured
+        let done: sys::spdk_nvme_cmd_cb = Some(done);
+        let command = Command {
+            device: self,
+            shape: place,
+        };
+        // SAFETY: the queue pair is there until the callback, since it counts as in use, and keeps the controller attached;
+        // a reset waits for it, so the namespace stays where it is. The caller keeps `data`.
+        let call = move || unsafe {
+            match kind {
+                Kind::Read => {
+                    sys::spdk_nvme_ns_cmd_read(ns, qpair, data, offset, count, done, arg, 0)
+                }
+                Kind::Write => {
+                    sys::spdk_nvme_ns_cmd_write(ns, qpair, data, offset, count, done, arg, 0)
+                }
+                Kind::WriteZeroes => {
+                    sys::spdk_nvme_ns_cmd_write_zeroes(ns, qpair, offset, count, done, arg, 0)
+                }
+                Kind::Unmap => {
+                    let range = DsmRange {
+                        attributes: 0,
+                        length: count,
+                        starting_lba: offset,
+                    };
+                    let (ty, range) = (DsmAttributes::DEALLOCATE, range.to_c());
+                    // It copies the range.
+                    sys::spdk_nvme_ns_cmd_dataset_management(ns, qpair, ty, &range, 1, done, arg)
+                }
+                Kind::Flush => sys::spdk_nvme_ns_cmd_flush(ns, qpair, done, arg),
+            }
+        };
+        match submit(&self.qpair, &command, call) {
+            Submitted::Pending => Ok(()),
+            other => Err(refusal(&other)),
+        }
+    }
+
+    unsafe fn wait(&self, entry: *mut Shape, place: Shape, go_on: GoOn, arg: *mut c_void) -> bool {
+        let waiters: &Waiters = super::queue::Queue::waiters(&self.qpair);
+        // SAFETY: the entry is memory for it. The caller lets `go_on` be called once, and the queue pair calls on
+        // this spdk_thread.
+        unsafe {
+            entry.write(place);
+            waiters.push(go_on, arg);
+        }
+        true
+    }
+
+    unsafe fn waited(entry: *const Shape) -> Shape {
+        // SAFETY: `wait` has written it.
+        unsafe { entry.read() }
+    }
+
+    #[inline(always)]
+    unsafe fn fault(cpl: Self::Raw) -> Option<Fault> {
+        // SAFETY: passed on.
+        unsafe { completion::result(cpl) }.err()
+    }
+
+    #[inline(always)]
+    unsafe fn free(_: Self::Raw) -> u64 {
+        0 // SPDK does not note when
+    }
+}
+
+#[cold]
+fn refusal(said: &Submitted) -> Refusal {
+    match said {
+        Submitted::Full(_) => Refusal::Full,
+        Submitted::Refused(errno) => Refusal::Errno(*errno),
+        Submitted::Pending | Submitted::Done | Submitted::NoMemory { .. } => {
+            unreachable!("no command of a queue pair is {said:?}")
+        }
+    }
+}
