@@ -1,7 +1,5 @@
 //! What a job does its I/O on.
 
-use std::rc::Rc;
-
 use spdk::nvme::{NvmeController, NvmeCtrlrOpts, NvmeNamespace, NvmeQpair, NvmeQpairOpts};
 use spdk::{BdevDesc, DmaBuf, IoChannel};
 
@@ -11,13 +9,8 @@ use crate::refusal::Refusal;
 /// A bdev, or a namespace.
 pub(crate) enum Device {
     Bdev(BdevDesc, IoChannel),
-    Nvme(Rc<Link>),
-}
-
-/// A namespace, and the queue pair for it.
-pub(crate) struct Link {
-    pub(crate) qpair: NvmeQpair,
-    pub(crate) ns: NvmeNamespace,
+    /// A namespace, and the queue pair for it.
+    Nvme(NvmeNamespace, NvmeQpair),
 }
 
 impl Device {
@@ -40,7 +33,7 @@ impl Device {
                         others,
                     }
                 })?;
-                Ok(Device::Nvme(Rc::new(Link { qpair, ns })))
+                Ok(Device::Nvme(ns, qpair))
             }
             _ => {
                 let desc = BdevDesc::open(&spec.name, spec.workload.writes())?;
@@ -53,14 +46,14 @@ impl Device {
     pub(crate) async fn read(&self, buf: &mut DmaBuf, at: u64, blocks: u64) -> spdk::Result<()> {
         match self {
             Device::Bdev(desc, channel) => desc.read_blocks(channel, buf, at, blocks).await,
-            Device::Nvme(link) => link.ns.read(&link.qpair, buf, at, blocks as u32).await,
+            Device::Nvme(ns, qpair) => ns.read(qpair, buf, at, blocks as u32).await,
         }
     }
 
     pub(crate) async fn write(&self, buf: &DmaBuf, at: u64, blocks: u64) -> spdk::Result<()> {
         match self {
             Device::Bdev(desc, channel) => desc.write_blocks(channel, buf, at, blocks).await,
-            Device::Nvme(link) => link.ns.write(&link.qpair, buf, at, blocks as u32).await,
+            Device::Nvme(ns, qpair) => ns.write(qpair, buf, at, blocks as u32).await,
         }
     }
 }

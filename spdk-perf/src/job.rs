@@ -13,11 +13,11 @@ use spdk::{Completion, CompletionSender, DmaBuf};
 
 use crate::device::{self, Device};
 use crate::latency::Latencies;
+use crate::load;
 use crate::plan::Spec;
 use crate::refusal::Refusal;
 use crate::verify::{self, Mismatch};
 use crate::workload::Workload;
-use crate::{load, slot};
 
 /// What the jobs of a run share.
 #[derive(Debug)]
@@ -125,18 +125,12 @@ async fn run_one(job: Start, controller: Option<&NvmeController>) -> Result<(), 
         outcome,
     });
     job.started.set(spdk::ticks());
-    let is_verify = job.spec.workload == Workload::Verify;
-    let link = match &job.device {
-        Device::Bdev(_, channel) if !is_verify => return Ok(load::spawn(&job, channel)?.await?),
-        Device::Bdev(..) => None,
-        Device::Nvme(link) => Some(link.clone()),
-    };
-    let slots = (0..job.spec.queue_depth).map(|index| match &link {
-        Some(link) if !is_verify => slot::spawn(job.clone(), link.clone(), index),
-        _ => {
-            let buffers = (job.buffer()?, job.buffer()?);
-            spdk::spawn_local(verify::run(job.clone(), index, buffers))
-        }
+    if job.spec.workload != Workload::Verify {
+        return Ok(load::spawn(&job)?.await?);
+    }
+    let slots = (0..job.spec.queue_depth).map(|index| {
+        let buffers = (job.buffer()?, job.buffer()?);
+        spdk::spawn_local(verify::run(job.clone(), index, buffers))
     });
     let slots: Vec<_> = slots.collect::<spdk::Result<_>>()?;
     drop(job);

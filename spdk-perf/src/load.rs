@@ -1,28 +1,73 @@
 //! The load of a job: one queue of I/Os, each of which is followed by the next.
 
+use std::mem;
 use std::rc::Rc;
 
 use fastrand::Rng;
+use spdk::nvme::NvmeNamespace;
 use spdk::task::{JoinHandle, yield_now};
-use spdk::{EndedIo, IoChannel, IoQueue, spawn_local};
+use spdk::{BdevDesc, EndedIo, IoQueue, IoTarget, spawn_local};
 
+use crate::device::Device;
 use crate::job::Job;
 use crate::plan::mix;
 use crate::workload::Workload;
+
+/// What a job has its I/Os of. Their tags know when each was submitted, if nothing else does.
+trait Target: IoTarget + Sized {
+    type Tag: Copy + 'static;
+    /// Of an I/O that is submitted now.
+    fn tag() -> Self::Tag;
+    /// When one was submitted that has ended, in ticks. The next one is at `now`.
+    fn submitted(io: &mut EndedIo<'_, Self::Tag, Self>, now: u64) -> u64;
+}
+
+/// The bdev layer notes when it gets an I/O.
+impl Target for BdevDesc {
+    type Tag = ();
+
+    fn tag() {}
+
+    #[inline]
+    fn submitted(io: &mut EndedIo<'_, ()>, _: u64) -> u64 {
+        io.submitted()
+    }
+}
+
+/// SPDK's driver does not, so the next one begins when the last one has ended.
+impl Target for NvmeNamespace {
+    type Tag = u64;
+
+    fn tag() -> u64 {
+        spdk::ticks()
+    }
+
+    #[inline]
+    fn submitted(io: &mut EndedIo<'_, u64, Self>, now: u64) -> u64 {
+        mem::replace(io.tag_mut(), now)
+    }
+}
 
 /// Submits the first I/Os of a job. The task keeps as many in flight until the job ends.
 ///
 /// # Errors
 ///
 /// Without memory for the buffers.
-pub(crate) fn spawn(job: &Rc<Job>, channel: &IoChannel) -> spdk::Result<JoinHandle<()>> {
+pub(crate) fn spawn(job: &Rc<Job>) -> spdk::Result<JoinHandle<()>> {
+    match &job.device {
+        Device::Bdev(_, channel) => spawn_on(job, IoQueue::new(channel)?),
+        Device::Nvme(ns, qpair) => spawn_on(job, IoQueue::of_namespace(ns, qpair)?),
+    }
+}
+
+fn spawn_on<D: Target>(job: &Rc<Job>, queue: IoQueue<D::Tag, D>) -> spdk::Result<JoinHandle<()>> {
     let mut rng = Rng::with_seed(mix(job.spec.seed, 0));
     let (places, blocks) = (job.spec.places, job.spec.blocks);
     if job.spec.workload.is_random() {
         let mut at = rng.fork();
-        spawn_at(job, channel, rng, move |_| below(places, &mut at) * blocks)
+        spawn_at(job, queue, rng, move |_| below(places, &mut at) * blocks)
     } else {
-        spawn_at(job, channel, rng, move |job| job.next_place() * blocks)
+        spawn_at(job, queue, rng, move |job| job.next_place() * blocks)
     }
 }
 
@@ -34,33 +79,34 @@ fn below(end: u64, rng: &mut Rng) -> u64 {
 }
 
 /// The same, at the blocks that `at` gives.
-fn spawn_at(
+fn spawn_at<D: Target>(
     job: &Rc<Job>,
-    channel: &IoChannel,
+    mut queue: IoQueue<D::Tag, D>,
     mut rng: Rng,
     mut at: impl FnMut(&Job) -> u64 + 'static,
 ) -> spdk::Result<JoinHandle<()>> {
     let job = job.clone();
-    let mut queue = IoQueue::new(channel)?;
     let (percent, blocks) = (job.spec.read_percent, job.spec.blocks);
     let mut dice = rng.fork();
     let mut reads = move || dice.u8(..100) < percent;
     for _ in 0..job.spec.queue_depth {
-        let offset = at(&job);
+        let (offset, tag) = (at(&job), D::tag());
         let mut buffer = || {
             let mut buf = job.buffer()?;
             rng.fill(&mut buf);
             Ok::<_, spdk::Error>(buf)
         };
         match job.spec.workload {
-            Workload::Read | Workload::RandRead => queue.read_blocks(buffer()?, offset, blocks, ()),
-            Workload::Rw | Workload::RandRw if reads() => {
-                queue.read_blocks(buffer()?, offset, blocks, ());
+            Workload::Read | Workload::RandRead => {
+                queue.read_blocks(buffer()?, offset, blocks, tag)
             }
-            Workload::Flush => queue.flush_blocks(offset, blocks, ()),
-            Workload::Unmap => queue.unmap_blocks(offset, blocks, ()),
-            Workload::WriteZeroes => queue.write_zeroes_blocks(offset, blocks, ()),
-            _ => queue.write_blocks(buffer()?, offset, blocks, ()),
+            Workload::Rw | Workload::RandRw if reads() => {
+                queue.read_blocks(buffer()?, offset, blocks, tag);
+            }
+            Workload::Flush => queue.flush_blocks(offset, blocks, tag),
+            Workload::Unmap => queue.unmap_blocks(offset, blocks, tag),
+            Workload::WriteZeroes => queue.write_zeroes_blocks(offset, blocks, tag),
+            _ => queue.write_blocks(buffer()?, offset, blocks, tag),
         }
     }
     // A loop of its own for each, since it runs millions of times per second.
@@ -90,7 +136,11 @@ fn spawn_at(
 }
 
 /// Keeps the queue as full as it is, by `next`, until the job ends.
-async fn follow(job: Rc<Job>, mut queue: IoQueue<()>, mut next: impl FnMut(&Job, EndedIo<'_, ()>)) {
+async fn follow<D: Target>(
+    job: Rc<Job>,
+    mut queue: IoQueue<D::Tag, D>,
+    mut next: impl FnMut(&Job, EndedIo<'_, D::Tag, D>),
+) {
     while queue.ended().await {
         if follow_each(&job, &mut queue, &mut next).is_err() {
             // What fails at once must not keep SPDK from its pollers.
@@ -101,12 +151,12 @@ async fn follow(job: Rc<Job>, mut queue: IoQueue<()>, mut next: impl FnMut(&Job,
 
 /// Counts what has ended by now, and submits the next for each. Stops after one that has failed.
 ///
-/// The bdev layer has noted when it got an I/O, so one look at the clock tells how long each took.
+/// It is known when each was submitted, so one look at the clock tells how long it took.
 #[inline(never)]
-fn follow_each(
+fn follow_each<D: Target>(
     job: &Job,
-    queue: &mut IoQueue<()>,
-    next: &mut impl FnMut(&Job, EndedIo<'_, ()>),
+    queue: &mut IoQueue<D::Tag, D>,
+    next: &mut impl FnMut(&Job, EndedIo<'_, D::Tag, D>),
 ) -> Result<(), Failed> {
     let now = spdk::ticks();
     let goes_on = job.goes_on_at(now);
@@ -124,7 +174,7 @@ fn follow_each(
             }
             break Err(Failed);
         }
-        let submitted = io.submitted();
+        let submitted = D::submitted(&mut io, now);
         if goes_on {
             next(job, io);
         } else {

@@ -15,7 +15,6 @@ mod plan;
 mod progress;
 mod refusal;
 mod report;
-mod slot;
 mod verify;
 mod workload;
 
