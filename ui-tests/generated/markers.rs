@@ -212,6 +212,10 @@ fn types() {
     sync::<spdk::lvol::LvolOpts>();
     send::<spdk::lvol::LvsOpts>();
     sync::<spdk::lvol::LvsOpts>();
+    send::<spdk::EndedIo<'static, u8, spdk::nvme::NvmeNamespace>>(); //~ E0277 `Send` EndedIo
+    sync::<spdk::EndedIo<'static, u8, spdk::nvme::NvmeNamespace>>(); //~ E0277 `Sync` EndedIo
+    send::<spdk::IoQueue<u8, spdk::nvme::NvmeNamespace>>(); //~ E0277 `Send` IoQueue
+    sync::<spdk::IoQueue<u8, spdk::nvme::NvmeNamespace>>(); //~ E0277 `Sync` IoQueue
     send::<spdk::nvme::AcquireKeys>();
     sync::<spdk::nvme::AcquireKeys>();
     send::<spdk::nvme::AddressFamily>();

@@ -166,6 +166,10 @@ rt::assert_send!(crate::lvol::LvsOpts);
 #[cfg(feature = "blob")]
 rt::assert_sync!(crate::lvol::LvsOpts);
 #[cfg(feature = "nvme")]
+rt::assert_not_send_sync!(crate::EndedIo<'static, u8, crate::nvme::NvmeNamespace>);
+#[cfg(feature = "nvme")]
+rt::assert_not_send_sync!(crate::IoQueue<u8, crate::nvme::NvmeNamespace>);
+#[cfg(feature = "nvme")]
 rt::assert_send!(crate::nvme::AcquireKeys);
 #[cfg(feature = "nvme")]
 rt::assert_sync!(crate::nvme::AcquireKeys);
