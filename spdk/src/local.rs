@@ -162,6 +162,19 @@ pub(crate) fn current_thread() -> *mut sys::spdk_thread {
     unsafe { sys::spdk_get_thread() }
 }
 
+/// The name of an spdk_thread.
+///
+/// # Safety
+/// It is null, or exists.
+pub(crate) unsafe fn thread_name(thread: *mut sys::spdk_thread) -> String {
+    if thread.is_null() {
+        return "no spdk_thread".to_owned();
+    }
+    // SAFETY: passed on. Its name is a C string, as long as it exists.
+    let name = unsafe { CStr::from_ptr(sys::spdk_thread_get_name(thread)) };
+    name.to_string_lossy().into_owned()
+}
+
 /// The spdk_thread of an operation in flight, without a count.
 pub struct Home(*const Local);
 

@@ -37,7 +37,7 @@ use crate::errno::Errno;
 use crate::error::Fault;
 use crate::executor::TaskRef;
 use crate::handle::Held;
-use crate::local::{count_retry, current_thread};
+use crate::local::{count_retry, current_thread, thread_name};
 use crate::panic::guard;
 use crate::slot;
 use crate::span::Watch;
@@ -61,7 +61,7 @@ pub unsafe trait Callback: 'static {
     /// application's callback may.
     const RESUMES: bool = false;
     /// Whether C may call back on another spdk_thread, so that the callback has to know whose operation it is:
-    /// [`Complete::home`] tells.
+    /// [`Complete::home`] tells. [`complete`] is called there in any case, which a debug build sees to.
     const IS_SENT_HOME: bool = false;
     /// What [`Submitted::Done`] means; a callback type without it is not used with that answer.
     fn done() -> Option<Self::Raw> {
@@ -189,7 +189,7 @@ struct Slot<C: Callback, H, S, F, T> {
     watch: UnsafeCell<MaybeUninit<Rc<Watch>>>,
     /// Initialised in `Inline`.
     raw: UnsafeCell<MaybeUninit<C::Raw>>,
-    /// The spdk_thread to submit on again. Initialised in `Retry`.
+    /// The spdk_thread to submit on again, in `Retry`; that of the operation, while C has it, if [`knows_home`].
     home: UnsafeCell<MaybeUninit<*mut sys::spdk_thread>>,
     /// SPDK's queue entry, its memory while `Waiting`.
     wait: UnsafeCell<MaybeUninit<sys::spdk_bdev_io_wait_entry>>,
@@ -244,6 +244,8 @@ where
     unsafe fn complete(arg: *mut c_void, raw: C::Raw) {
         // SAFETY: `arg` is the slot that `submit` passed to C; C's share keeps it allocated.
         let slot = unsafe { Shared::<C, H, S, F, T>::from_arg(arg) };
+        // SAFETY: C calls back.
+        unsafe { slot.check_home() };
         slot.complete(raw);
     }
 
@@ -251,16 +253,22 @@ where
     unsafe fn wait(arg: *mut c_void, waiters: &Waiters) {
         // SAFETY: as above.
         let slot = unsafe { Shared::<C, H, S, F, T>::from_arg(arg) };
+        // SAFETY: C calls back.
+        unsafe { slot.check_home() };
         slot.wait_among(waiters);
     }
 
     unsafe fn home(arg: *mut c_void) -> *mut sys::spdk_thread {
         const { assert!(C::IS_SENT_HOME) };
-        let slot = arg.cast::<Slot<C, H, S, F, T>>();
-        // SAFETY: `arg` is the slot; C's share keeps it allocated. The field was written before C was called, and is
-        // not as long as C has it.
-        unsafe { (*(&raw const (*slot).home).cast::<MaybeUninit<_>>()).assume_init_read() }
+        // SAFETY: `arg` is the slot; the caller promises the rest.
+        unsafe { Shared::<C, H, S, F, T>::from_arg(arg).home() }
     }
+}
+
+/// Whether an operation knows the spdk_thread that it is of: to be sent home, or to see that it is there, which every
+/// operation does in a debug build.
+const fn knows_home<C: Callback>() -> bool {
+    C::IS_SENT_HOME || cfg!(debug_assertions)
 }
 
 /// Ends an operation. Called by the functions that [`Callback::of`] returns.
@@ -337,13 +345,46 @@ where
         unsafe { self.0.as_ref() }
     }
 
+    /// The spdk_thread of the operation. On any OS thread.
+    ///
+    /// # Safety
+    /// C has the operation, and it [`knows_home`].
+    unsafe fn home(self) -> *mut sys::spdk_thread {
+        // SAFETY: C's share keeps the slot allocated. No reference to it is made, which its own OS thread may be changing;
+        // but not this field, which was written before C was called, as long as C has it.
+        unsafe {
+            let home = &raw const (*self.0.as_ptr()).home;
+            (*home.cast::<MaybeUninit<_>>()).assume_init_read()
+        }
+    }
+
+    /// In a debug build, sees that the operation is at home: nothing of it may be touched elsewhere.
+    ///
+    /// # Safety
+    /// C has the operation.
+    #[inline(always)]
+    unsafe fn check_home(self) {
+        if cfg!(debug_assertions) {
+            // SAFETY: in a debug build each knows it.
+            let (home, here) = (unsafe { self.home() }, current_thread());
+            if home != here {
+                // SAFETY: the current spdk_thread exists, as does one that has an operation.
+                let (here, home) = unsafe { (thread_name(here), thread_name(home)) };
+                let callback = std::any::type_name::<C>();
+                panic!(
+                    "C called back on {here}, for an operation of {home}: {callback} forbids it"
+                );
+            }
+        }
+    }
+
     /// Calls C and follows what it says. The operation is new, in `Retry`, or in `Waiting` and just
     /// dequeued. Returns whether C has it now.
     #[inline(always)]
     fn submit(self) -> bool {
         let slot = self.slot();
         slot.state.set(State::Submitting);
-        if C::IS_SENT_HOME {
+        if knows_home::<C>() {
             // SAFETY: C does not have the operation yet, and nobody else reads it in this state.
             unsafe { (*slot.home.get()).write(current_thread()) };
         }

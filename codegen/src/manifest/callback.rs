@@ -34,7 +34,7 @@ pub struct Callback {
 /// How often, and when, C calls a callback. It decides the shape of the wrapper.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 pub enum Class {
-    /// Once per call, maybe before the call returns: an `async fn`.
+    /// Once per call, maybe before the call returns, on the spdk_thread that made it: an `async fn`.
     OneShot,
     /// Once per element of an accel sequence. *Not emitted yet.*
     Step,

@@ -1,4 +1,5 @@
 //! The current spdk_thread.
+#![allow(unsafe_code)] // Declares a function as it is beside SPDK.
 
 use std::marker::PhantomData;
 use std::ptr;
@@ -9,6 +10,10 @@ use crate::world;
 
 pub(crate) fn current_thread() -> *mut sys::spdk_thread {
     ptr::without_provenance_mut(world::with(|world| world.thread))
+}
+
+pub(crate) unsafe fn thread_name(thread: *mut sys::spdk_thread) -> String {
+    format!("{thread:?}")
 }
 
 pub(crate) fn count_retry() {}

@@ -53,7 +53,8 @@ unsafe impl Callback for NvmeIoDone {
 /// `spdk_nvme_cmd_cb` of an admin command, which SPDK calls with the lock of the controller in its hands:
 /// the task that waits has its turn later.
 ///
-/// SPDK looks at the admin queue of a PCI device on whichever spdk_thread connects or frees a queue pair.
+/// Whoever connects or frees a queue pair of a PCI device looks at the admin queue until its own commands have ended, and
+/// ends those of others too: on its spdk_thread, which may be one of another core.
 pub enum NvmeAdminDone {}
 
 // SAFETY: `on_admin_done` passes its context to `complete` once, at home, and runs no other code.
