@@ -5,11 +5,9 @@
 //!
 //! - Admin commands are not sent home: `commands_beside_another_core`, `commands_beside_the_same_core`.
 //! - Events stay where they are told: `commands_that_take_long`.
-//! - Who gives up a queue pair has SPDK look at the events of the controller: `events_beside_another_core`.
-#![allow(unsafe_code)] // Submits commands whose callbacks tell where they come, and registers such a callback for events.
+#![allow(unsafe_code)] // Submits commands whose callbacks tell where they come.
 
 use std::ffi::c_void;
-use std::pin::pin;
 use std::ptr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
@@ -17,12 +15,11 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::{join, join_all};
 use spdk::nvme::{NvmeController, NvmeEvent, NvmeRemote, NvmeTimeouts};
-use spdk::task::yield_now;
 use spdk::{DmaBuf, NvmeCmd, ThreadHandle};
 use spdk_sys as sys;
 use spdk_tests::machine::{Drive, slot};
+use spdk_tests::until;
 use spdk_tests::wait::{PATIENCE, within};
-use spdk_tests::{poll_once, until};
 
 use super::remote::round;
 
@@ -69,10 +66,6 @@ impl Witness {
         seen.fetch_add(1, SeqCst);
     }
 
-    fn seen(&self) -> usize {
-        self.at_home.load(SeqCst) + self.elsewhere.load(SeqCst)
-    }
-
     fn context(&self) -> *mut c_void {
         ptr::from_ref(self).cast_mut().cast()
     }
@@ -109,82 +102,43 @@ unsafe extern "C" fn on_done(arg: *mut c_void, _: *const sys::spdk_nvme_cpl) {
     witness.in_flight.fetch_sub(1, SeqCst);
 }
 
-unsafe extern "C" fn on_event(arg: *mut c_void, _: *const sys::spdk_nvme_cpl) {
-    // SAFETY: the context is the witness, which stays until the controller is detached.
-    unsafe { &*arg.cast::<Witness>().cast_const() }.see();
+async fn thread(core: u32) -> ThreadHandle {
+    let made = ThreadHandle::on_core("away", core).await;
+    made.expect("an spdk_thread")
 }
 
-/// Another spdk_thread that does something again and again.
-struct Away {
-    thread: ThreadHandle,
-    is_done: Arc<AtomicBool>,
-}
-
-impl Away {
-    async fn on(core: u32) -> Away {
-        let thread = ThreadHandle::on_core("away", core).await;
-        Away {
-            thread: thread.expect("an spdk_thread"),
-            is_done: Arc::default(),
+/// Does `there` some times on another spdk_thread after `before`, while this one stands still.
+async fn alone(
+    away: &ThreadHandle,
+    remote: NvmeRemote,
+    there: impl AsyncFn(&NvmeRemote) + Send + 'static,
+    before: impl AsyncFnOnce(),
+) {
+    let marks: [Arc<AtomicBool>; 3] = Default::default();
+    let [ready, begun, done] = marks.clone();
+    let there = away.call_async(async move || {
+        // It needs nothing of the home any more.
+        let _seat = remote.namespace(1).await.expect("it is connected");
+        ready.store(true, SeqCst);
+        until("the home", || begun.load(SeqCst)).await;
+        for _ in 0..20 {
+            there(&remote).await;
         }
-    }
-
-    /// Does `there` on it again and again, until `here` has ended on this one.
-    async fn during(
-        self,
-        mut there: impl AsyncFnMut(usize) + Send + 'static,
-        here: impl Future<Output = ()>,
-    ) {
-        let (is_done, done) = (self.is_done.clone(), self.is_done);
-        let there = self.thread.call_async(async move || {
-            let mut count = 0;
-            while !is_done.load(SeqCst) {
-                there(count).await;
-                count += 1;
-            }
-        });
-        let here = async {
-            here.await;
-            done.store(true, SeqCst);
-        };
-        let (there, ()) = join(there, here).await;
-        there.expect("no panic");
-        self.thread.exit().await.expect("it is made by us");
-    }
-
-    /// Does `there` some times after `before`, while this spdk_thread stands still.
-    async fn alone(
-        &self,
-        remote: NvmeRemote,
-        there: impl AsyncFn(&NvmeRemote) + Send + 'static,
-        before: impl AsyncFnOnce(),
-    ) {
-        let marks: [Arc<AtomicBool>; 3] = Default::default();
-        let [ready, begun, done] = marks.clone();
-        let there = self.thread.call_async(async move || {
-            // It needs nothing of the home any more.
-            let _seat = remote.namespace(1).await.expect("it is connected");
-            ready.store(true, SeqCst);
-            until("the other spdk_thread", || begun.load(SeqCst)).await;
-            for _ in 0..20 {
-                there(&remote).await;
-            }
-            done.store(true, SeqCst);
-        });
-        let here = async {
-            let [ready, begun, done] = &marks;
-            until("the other spdk_thread", || ready.load(SeqCst)).await;
-            before().await;
-            begun.store(true, SeqCst);
-            let start = Instant::now();
-            while !done.load(SeqCst) {
-                assert!(start.elapsed() < PATIENCE);
-                std::thread::yield_now();
-            }
-        };
-        let (there, ()) = join(there, here).await;
-        there.expect("no panic");
-    }
+        done.store(true, SeqCst);
+    });
+    let here = async {
+        let [ready, begun, done] = &marks;
+        until("the other spdk_thread", || ready.load(SeqCst)).await;
+        before().await;
+        begun.store(true, SeqCst);
+        let start = Instant::now();
+        while !done.load(SeqCst) {
+            assert!(start.elapsed() < PATIENCE);
+            std::thread::yield_now();
+        }
+    };
+    let (there, ()) = join(there, here).await;
+    there.expect("no panic");
 }
 
 /// What the controller answers to different commands that are in flight at the same time, whose order it is.
@@ -219,15 +173,22 @@ async fn beside(core: u32, enough: usize) {
     let drive = Drive::open(slot::PLAIN).await;
     let (controller, witness) = (&drive.controller, Witness::new());
     let expected = answers(controller, &witness).await;
-    let remote = controller.remote();
-    let there = async move |count: usize| {
-        let qpair = remote.alloc_io_qpair(None).await.expect("it is connected");
-        let ns = remote.namespace(1).await.expect("it is connected");
-        let ns = ns.expect("it is active");
-        let end = round(&ns, &qpair, 64, count as u64).await;
-        end.expect("it has the blocks");
-        qpair.close().await.expect("it is here");
-    };
+    let away = thread(core).await;
+    let (remote, done) = (controller.remote(), Arc::new(AtomicBool::new(false)));
+    let is_done = done.clone();
+    let there = away.call_async(async move || {
+        for generation in 0.. {
+            let qpair = remote.alloc_io_qpair(None).await.expect("it is connected");
+            let ns = remote.namespace(1).await.expect("it is connected");
+            let ns = ns.expect("it is active");
+            let end = round(&ns, &qpair, 64, generation).await;
+            end.expect("it has the blocks");
+            qpair.close().await.expect("it is here");
+            if is_done.load(SeqCst) {
+                break;
+            }
+        }
+    });
     let here = async {
         let start = Instant::now();
         while witness.elsewhere.load(SeqCst) < enough {
@@ -238,8 +199,11 @@ async fn beside(core: u32, enough: usize) {
             assert!(all.iter().all(|answers| *answers == expected));
         }
         witness.rest().await;
+        done.store(true, SeqCst);
     };
-    Away::on(core).await.during(there, here).await;
+    let (there, ()) = join(there, here).await;
+    there.expect("no panic");
+    away.exit().await.expect("it is made by us");
     drive.close().await;
 }
 
@@ -252,13 +216,13 @@ async fn beside(core: u32, enough: usize) {
     deadline = 120
 )]
 async fn commands_beside_another_core() {
-    beside(1, 200).await;
+    beside(1, 20).await;
 }
 
 /// Fails if that of a command is that SPDK ends on another spdk_thread of this core.
 #[spdk::test(no_huge = false, no_pci = false, mem_size_mb = 128, deadline = 120)]
 async fn commands_beside_the_same_core() {
-    beside(0, 10).await;
+    beside(0, 5).await;
 }
 
 /// Fails if a command that takes long is not told of by its controller when another core sees it.
@@ -278,59 +242,16 @@ async fn commands_that_take_long() {
         admin: Duration::from_micros(1),
     };
     controller.set_timeouts(Some(timeouts)).expect("it is here");
-    let away = Away::on(1).await;
+    let away = thread(1).await;
     let there = async |remote: &NvmeRemote| {
         let qpair = remote.alloc_io_qpair(None).await.expect("it is connected");
         qpair.close().await.expect("it is here");
     };
-    away.alone(controller.remote(), there, async || ()).await;
+    alone(&away, controller.remote(), there, async || ()).await;
     let event = within("an event", events.next()).await;
     let told = matches!(event, Some(NvmeEvent::TimedOut { qpair: 0, .. }));
     assert!(told, "{event:?}");
     controller.set_timeouts(None).expect("it is here");
-    away.thread.exit().await.expect("it is made by us");
-    drive.close().await;
-}
-
-/// Fails if SPDK looks at the events of a controller on another core: after some it looks for namespaces, which are to stay
-/// as they are while the home has not shut the gates.
-#[spdk::test(
-    cores = "0x3",
-    no_huge = false,
-    no_pci = false,
-    mem_size_mb = 128,
-    deadline = 120
-)]
-async fn events_beside_another_core() {
-    let drive = Drive::open(slot::PLAIN).await;
-    let (controller, witness) = (&drive.controller, Witness::new());
-    // SAFETY: the controller is attached, and the witness stays until it is detached.
-    unsafe {
-        let context = witness.context();
-        sys::spdk_nvme_ctrlr_register_aer_callback(controller.as_ptr(), Some(on_event), context);
-    }
-    let away = Away::on(1).await;
-    let there = async |remote: &NvmeRemote| {
-        // Given up at different points of their connect.
-        for polls in 1..8 {
-            let mut qpair = pin!(remote.alloc_io_qpair(None));
-            for _ in 0..polls {
-                if poll_once(qpair.as_mut()).is_ready() {
-                    break;
-                }
-                yield_now().await;
-            }
-        }
-    };
-    // The composite temperature is above that.
-    let mut set = Box::pin(controller.set_feature(TEMPERATURE_THRESHOLD, 0, 300, 0, None));
-    let submit = async || assert!(poll_once(set.as_mut()).is_pending());
-    away.alone(controller.remote(), there, submit).await;
-    set.await.expect("it has one");
-    until("the event", || witness.seen() > 0).await;
-    assert_eq!(witness.elsewhere.load(SeqCst), 0);
-    let set = controller.set_feature(TEMPERATURE_THRESHOLD, 0, 343, 0, None);
-    set.await.expect("it has one");
-    away.thread.exit().await.expect("it is made by us");
+    away.exit().await.expect("it is made by us");
     drive.close().await;
 }

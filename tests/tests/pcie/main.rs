@@ -7,6 +7,7 @@ mod admin;
 mod bdev;
 mod blobcli;
 mod data;
+mod elsewhere;
 mod hotplug;
 mod identify;
 mod io_queue;

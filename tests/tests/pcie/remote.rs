@@ -23,7 +23,12 @@ fn is_cut(result: &Result<()>) -> bool {
 }
 
 /// Writes some blocks and reads them again.
-async fn round(ns: &NvmeNamespace, qpair: &NvmeQpair, lba: u64, generation: u64) -> Result<()> {
+pub(super) async fn round(
+    ns: &NvmeNamespace,
+    qpair: &NvmeQpair,
+    lba: u64,
+    generation: u64,
+) -> Result<()> {
     let block = ns.sector_size() as usize;
     let mut buf = DmaBuf::alloc(8 * block, 4096).expect("DMA memory");
     pattern::fill(&mut buf, block, lba, generation);
@@ -61,49 +66,6 @@ async fn again(remote: &NvmeRemote) -> NvmeQpair {
             }
         }
     }
-}
-
-/// Fails if an admin command ends on the spdk_thread that connects or frees a queue pair meanwhile.
-#[spdk::test(
-    cores = "0x3",
-    no_huge = false,
-    no_pci = false,
-    mem_size_mb = 128,
-    deadline = 120
-)]
-async fn beside_admin_commands() {
-    let drive = Drive::open(slot::PLAIN).await;
-    let away = ThreadHandle::on_core("away", 1)
-        .await
-        .expect("an spdk_thread");
-    let (remote, done) = (drive.controller.remote(), Arc::new(AtomicBool::new(false)));
-    let is_done = done.clone();
-    let there = away.call_async(async move || {
-        let ns = remote.namespace(1).await.expect("it is connected");
-        let ns = ns.expect("it is active");
-        for generation in 0..20 {
-            let qpair = remote.alloc_io_qpair(None).await.expect("it is connected");
-            let ends = rounds(&ns, &qpair, 8 * DEPTH, generation).await;
-            assert!(ends.iter().all(Result::is_ok), "{ends:?}");
-            qpair.close().await.expect("it is here");
-        }
-        is_done.store(true, SeqCst);
-    });
-    let here = async {
-        let mut count = 0;
-        while !done.load(SeqCst) {
-            let mut log = DmaBuf::alloc(512, 512).expect("DMA memory");
-            let page = drive.controller.get_log_page(2, u32::MAX, &mut log, 0);
-            within("a log page", page).await.expect("it has one");
-            let ends = rounds(&drive.ns, &drive.qpair, 0, count).await;
-            assert!(ends.iter().all(Result::is_ok), "{ends:?}");
-            count += 1;
-        }
-    };
-    let (there, ()) = join(there, here).await;
-    there.expect("no panic");
-    away.exit().await.expect("it is made by us");
-    drive.close().await;
 }
 
 /// Fails if a reset touches a queue pair of another core, or waits for it for ever.
