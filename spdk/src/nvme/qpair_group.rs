@@ -375,12 +375,24 @@ impl Member {
         unsafe { sys::spdk_nvme_ctrlr_free_io_qpair(self.qpair.as_ptr()) };
     }
 
-    /// Has the admin commands that connect it end, if its device was pulled out meanwhile: SPDK frees a queue pair
-    /// of such a device without a look at them, and their callbacks would have it.
+    /// Has the admin commands that connect it end, if the controller does none any more: SPDK frees a queue pair of a device
+    /// that was pulled out without a look at them, and their callbacks would have it. Otherwise it waits for them itself.
+    ///
+    /// This has SPDK look at the events of the controller too, after some of which it looks for namespaces, which is for
+    /// the home to do. Here it finds none: that takes commands.
     fn end_connect(&self) {
-        if self.side.is_local() {
-            // SAFETY: the controller is attached, and SPDK lets one spdk_thread look at a time. This is no completion.
-            unsafe { sys::spdk_nvme_ctrlr_process_admin_completions(self.ctrlr_ptr) };
+        if !self.side.is_local() {
+            return;
+        }
+        // SAFETY: the controller is attached, and SPDK lets one spdk_thread look at a time. This is no completion. Once it
+        // has failed, or is disconnected, the home connects it again when this queue pair is gone, not before.
+        unsafe {
+            let ctrlr = self.ctrlr_ptr;
+            let reason = sys::spdk_nvme_ctrlr_get_admin_qp_failure_reason(ctrlr);
+            let is_disconnected = reason != sys::SPDK_NVME_QPAIR_FAILURE_NONE;
+            if is_disconnected || sys::spdk_nvme_ctrlr_is_failed(ctrlr) {
+                sys::spdk_nvme_ctrlr_process_admin_completions(ctrlr);
+            }
         }
     }
 

@@ -25,9 +25,7 @@ use crate::local::begin;
 /// another one. It waits until they have let go of the controller: for as long as one of them is not polled.
 ///
 /// A command on a namespace of another spdk_thread takes a lock that is free, and waits in the queue while SPDK looks for
-/// other namespaces: else SPDK could take it for longer than its buffer. Over PCI Express SPDK 26.01 may look for them on
-/// whichever spdk_thread connects or frees a queue pair, which the lock does not cover: when another host gives a namespace
-/// other blocks just then, commands in their submission may be as long as those. Keep such hosts from a device in use.
+/// other namespaces: else SPDK could take it for longer than its buffer.
 ///
 /// ```no_run
 /// # async fn example(controller: spdk::nvme::NvmeController, thread: spdk::ThreadHandle) -> spdk::Result<()> {

@@ -5,9 +5,11 @@
 //!
 //! - Admin commands are not sent home: `commands_beside_another_core`, `commands_beside_the_same_core`.
 //! - Events stay where they are told: `commands_that_take_long`.
-#![allow(unsafe_code)] // Submits commands whose callbacks tell where they come.
+//! - Who gives up a queue pair has SPDK look at the events of the controller: `events_beside_another_core`.
+#![allow(unsafe_code)] // Submits commands whose callbacks tell where they come, and registers such a callback for events.
 
 use std::ffi::c_void;
+use std::pin::pin;
 use std::ptr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
@@ -15,11 +17,12 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::{join, join_all};
 use spdk::nvme::{NvmeController, NvmeEvent, NvmeRemote, NvmeTimeouts};
+use spdk::task::yield_now;
 use spdk::{DmaBuf, NvmeCmd, ThreadHandle};
 use spdk_sys as sys;
 use spdk_tests::machine::{Drive, slot};
-use spdk_tests::until;
 use spdk_tests::wait::{PATIENCE, within};
+use spdk_tests::{poll_once, until};
 
 use super::remote::round;
 
@@ -66,6 +69,10 @@ impl Witness {
         seen.fetch_add(1, SeqCst);
     }
 
+    fn seen(&self) -> usize {
+        self.at_home.load(SeqCst) + self.elsewhere.load(SeqCst)
+    }
+
     fn context(&self) -> *mut c_void {
         ptr::from_ref(self).cast_mut().cast()
     }
@@ -100,6 +107,11 @@ unsafe extern "C" fn on_done(arg: *mut c_void, _: *const sys::spdk_nvme_cpl) {
     let witness = unsafe { &*arg.cast::<Witness>().cast_const() };
     witness.see();
     witness.in_flight.fetch_sub(1, SeqCst);
+}
+
+unsafe extern "C" fn on_event(arg: *mut c_void, _: *const sys::spdk_nvme_cpl) {
+    // SAFETY: the context is the witness, which stays until the controller is detached.
+    unsafe { &*arg.cast::<Witness>().cast_const() }.see();
 }
 
 async fn thread(core: u32) -> ThreadHandle {
@@ -252,6 +264,49 @@ async fn commands_that_take_long() {
     let told = matches!(event, Some(NvmeEvent::TimedOut { qpair: 0, .. }));
     assert!(told, "{event:?}");
     controller.set_timeouts(None).expect("it is here");
+    away.exit().await.expect("it is made by us");
+    drive.close().await;
+}
+
+/// Fails if SPDK looks at the events of a controller on another core: after some it looks for namespaces, which are to stay
+/// as they are while the home has not shut the gates.
+#[spdk::test(
+    cores = "0x3",
+    no_huge = false,
+    no_pci = false,
+    mem_size_mb = 128,
+    deadline = 120
+)]
+async fn events_beside_another_core() {
+    let drive = Drive::open(slot::PLAIN).await;
+    let (controller, witness) = (&drive.controller, Witness::new());
+    // SAFETY: the controller is attached, and the witness stays until it is detached.
+    unsafe {
+        let context = witness.context();
+        sys::spdk_nvme_ctrlr_register_aer_callback(controller.as_ptr(), Some(on_event), context);
+    }
+    let away = thread(1).await;
+    let there = async |remote: &NvmeRemote| {
+        // Given up at different points of their connect.
+        for polls in 1..8 {
+            let mut qpair = pin!(remote.alloc_io_qpair(None));
+            for _ in 0..polls {
+                if poll_once(qpair.as_mut()).is_ready() {
+                    break;
+                }
+                yield_now().await;
+            }
+        }
+    };
+    // The composite temperature is above that.
+    let mut set = Box::pin(controller.set_feature(TEMPERATURE_THRESHOLD, 0, 300, 0, None));
+    let submit = async || assert!(poll_once(set.as_mut()).is_pending());
+    alone(&away, controller.remote(), there, submit).await;
+    set.await.expect("it has one");
+    until("the event", || witness.seen() > 0).await;
+    assert_eq!(witness.elsewhere.load(SeqCst), 0);
+    let set = controller.set_feature(TEMPERATURE_THRESHOLD, 0, 343, 0, None);
+    set.await.expect("it has one");
     away.exit().await.expect("it is made by us");
     drive.close().await;
 }
