@@ -55,6 +55,8 @@ mod discovery;
 mod driver;
 mod events;
 mod features;
+mod firmware;
+mod format;
 mod hotplug;
 mod io_queue;
 mod link;
@@ -67,6 +69,7 @@ mod qpair_group;
 mod queue;
 mod raw;
 mod remote;
+mod sanitize;
 mod seats;
 mod sgl;
 mod transport_id;
@@ -82,13 +85,14 @@ pub use controller_opts::{Arbitration, CommandSet, NvmeCtrlrOpts};
 pub use data::{BlockFormat, ControllerData, NamespaceData};
 pub use discovery::DiscoveryEntry;
 pub use events::{NvmeEvent, NvmeTimeouts};
+pub use firmware::{FirmwareAction, FirmwareReset};
+pub use format::{NvmeFormat, SecureErase};
 pub use hotplug::{clear_hotplug_filter, set_hotplug_filter};
-pub use manage::{
-    FirmwareAction, FirmwareReset, NewNamespace, NvmeFormat, Sanitize, SanitizeState, SecureErase,
-};
+pub use manage::NewNamespace;
 pub use namespace::NvmeNamespace;
 pub use qpair::{NvmeQpair, NvmeQpairOpts, QueuePriority};
 pub use remote::NvmeRemote;
+pub use sanitize::{Sanitize, SanitizeState};
 pub use transport_id::{AddressFamily, TransportId, TransportType};
 
 /// What generated code uses.

@@ -10,7 +10,8 @@ use crate::handle::Subject;
 use crate::local::begin;
 use crate::sys;
 
-const PAGE: usize = 4096;
+/// Bytes of a page, which is what a controller tells of itself or of a namespace.
+pub(super) const PAGE: usize = 4096;
 
 /// A page of the Identify command. The fields are at the places of the specification.
 #[derive(Clone)]
