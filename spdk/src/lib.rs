@@ -74,6 +74,7 @@ mod bdev_abort;
 mod bdev_channels;
 mod bdev_claim;
 mod bdev_desc;
+mod bdev_domain;
 mod bdev_events;
 mod bdev_histogram;
 mod bdev_io;
