@@ -49,6 +49,7 @@ mod blobstore;
 mod block_device;
 mod bs_dev;
 mod callbacks;
+mod calls;
 mod copies;
 mod device;
 mod domain;

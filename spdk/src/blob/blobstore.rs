@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use super::block_device::BlockDevice;
 use super::callbacks::{BlobOpWithHandleComplete, BsOpWithHandleComplete};
+use super::calls::{called, context};
 use super::device::{self, Device};
 use super::external;
 use super::handle::{Blob, raw_id, report};
@@ -28,7 +29,7 @@ use crate::channel::{ChannelOwner, IoChannel, IoChannelObject};
 use crate::error::{At, Describe, Fault, Result};
 use crate::generated::blob::{BlobOpComplete, BlobOpWithIdComplete, BlobOpenOpts, BsOpComplete};
 use crate::handle::{Handle, Hold, Subject};
-use crate::local::{Caller, Here};
+use crate::local::{Caller, Here, Local};
 use crate::op::{Submitted, op, status};
 use crate::time::sleep;
 use crate::{Errno, ThreadHandle, sys};
@@ -753,11 +754,36 @@ impl Drop for NewBlob {
             return;
         };
         match store.0.enter() {
-            Ok(part) => Store::delete_in_background(part, self.id),
+            Ok(part) => delete_in_background(part, self.id),
             Err(why) => {
                 let (label, id) = (store.0.label(), self.id);
                 tracing::error!(%label, %id, %why, "a blob that nobody knows of was not deleted");
             }
+        }
+    }
+}
+
+/// Deletes a blob that nobody knows of.
+fn delete_in_background(part: Use, id: BlobId) {
+    let delete = move |part: Use| {
+        let store = part.store().clone();
+        store.clone().in_turn(move || {
+            let arg = context(move |rc| {
+                if rc != 0 {
+                    let (label, errno) = (part.store().label(), Errno::from_code(rc));
+                    tracing::error!(%label, %id, %errno, "a blob that nobody knows of was not deleted");
+                }
+            });
+            // SAFETY: it is loaded, and this is its metadata thread. It calls back once.
+            unsafe { sys::spdk_bs_delete_blob(store.as_ptr(), id.get(), Some(called), arg) };
+        });
+    };
+    match Local::here() {
+        // Not here and now: this may be a callback of the store.
+        Some(local) if part.store().is_home() => local.defer(Box::new(move || delete(part))),
+        _ => {
+            let store = part.store().clone();
+            store.send(move || delete(part));
         }
     }
 }

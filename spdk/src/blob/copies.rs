@@ -10,8 +10,9 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::{Acquire, Release};
 
+use super::calls::{Then, later};
 use super::requests::Requests;
-use super::store::{Store, Then, later};
+use super::store::Store;
 use crate::panic::guard;
 use crate::sys;
 

@@ -9,9 +9,9 @@ use std::sync::Arc;
 
 use super::block_device::{BlockDevice, ReadInto};
 use super::bs_dev;
+use super::calls::{called, context};
 use super::handle::{Blob, report};
 use super::remote::metadata;
-use super::store::{called, context};
 use crate::error::{At, Fault, Result};
 use crate::generated::blob::BlobOpComplete;
 use crate::local::Caller;

@@ -13,11 +13,11 @@ use std::task::{Context, Poll, Waker};
 use futures_core::Stream;
 
 use super::blobstore::Blobstore;
+use super::calls::{called, context};
 use super::device::{self, Device};
 use super::handle::report;
 use super::id::BlobId;
 use super::remote::metadata;
-use super::store::{called, context};
 use crate::error::{At, Result};
 use crate::generated::blob::BlobOpComplete;
 use crate::local::Caller;

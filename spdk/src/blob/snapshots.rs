@@ -6,11 +6,12 @@ use std::iter;
 use std::sync::Arc;
 
 use super::blobstore::{Blobstore, NewBlob};
+use super::calls::{Then, called, context};
 use super::copies::copy_clusters;
 use super::handle::{BlobObject, Errnos, report};
 use super::id::BlobId;
 use super::remote::metadata;
-use super::store::{Store, Then, called, context};
+use super::store::Store;
 use super::xattrs::{CXattrs, Xattrs};
 use crate::error::{At, Fault, Result};
 use crate::generated::blob::{BlobOpComplete, BlobOpWithIdComplete};

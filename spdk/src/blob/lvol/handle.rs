@@ -8,9 +8,10 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 
 use super::super::BlobId;
+use super::super::calls::{called, context};
 use super::super::handle::{Blob, BlobObject, report};
 use super::super::remote::{StoreHold, metadata};
-use super::super::store::{self, RawBlob, Store, Use, called, context};
+use super::super::store::{self, RawBlob, Store, Use};
 use super::layout;
 use super::list::{self, LvolInfo};
 use super::options::checked;

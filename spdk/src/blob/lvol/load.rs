@@ -4,9 +4,10 @@
 use std::ffi::{CString, c_int, c_void};
 use std::ptr::NonNull;
 
+use super::super::calls::{called, context};
 use super::super::device::{self, Device};
 use super::super::requests::IOS_OF_VOLUMES;
-use super::super::store::{Store, called, context};
+use super::super::store::Store;
 use super::options::{LvsOpts, checked};
 use super::store::LvolStore;
 use super::volumes::Volumes;

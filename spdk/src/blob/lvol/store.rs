@@ -7,9 +7,10 @@ use std::sync::Arc;
 
 use super::super::BlobClearMethod;
 use super::super::blobstore::Blobstore;
+use super::super::calls::{called, context};
 use super::super::handle::report;
 use super::super::remote::{Returned, StoreHold, metadata};
-use super::super::store::{Ending, Store, called, context};
+use super::super::store::{Ending, Store};
 use super::calls::{called_with, context_with};
 use super::esnap::Esnap;
 use super::handle::{Lvol, NewLvol};

@@ -11,9 +11,8 @@ use std::ffi::{CStr, CString, c_int};
 use std::ptr::{self, NonNull};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::super::store::{
-    self, Alone, Ending, RawBlob, Store, Then, Use, called, context, end_close, later,
-};
+use super::super::calls::{Then, called, context, later};
+use super::super::store::{self, Alone, Ending, RawBlob, Store, Use, end_close};
 use super::calls::{called_with, context_with};
 use super::{layout, list, mute};
 use crate::error::Fault;

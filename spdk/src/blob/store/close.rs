@@ -1,0 +1,92 @@
+//! Closes blobs, on the metadata thread.
+#![allow(unsafe_code)] // Gives C the blobs that the callers have opened.
+
+use std::ffi::c_int;
+
+use super::super::calls::{Then, called, context, later};
+use super::super::remote::Carry;
+use super::metadata::{RawBlob, sync};
+use super::{Metadata, Use};
+use crate::sys;
+
+/// Writes the metadata of a blob and closes it, in turn; `then` gets the errno of the write or of the close,
+/// negative, or 0. Wherever this is called, `then` runs on the metadata thread.
+///
+/// # Safety
+/// The caller has opened the blob, and does not use it any more; `then` may go to the metadata thread.
+pub(in crate::blob) unsafe fn close(part: Use, blob: RawBlob, then: impl FnOnce(c_int) + 'static) {
+    if part.store().is_home() {
+        return close_in_turn(part, blob, then);
+    }
+    // SAFETY: the caller promises it.
+    let call = unsafe { Carry::new((part.clone(), then)) };
+    part.store().send(move || {
+        let (part, then) = call.take();
+        close_in_turn(part, blob, then);
+    });
+}
+
+fn close_in_turn(part: Use, blob: RawBlob, then: impl FnOnce(c_int) + 'static) {
+    let Metadata { turns, writes, .. } = &part.store().metadata;
+    if turns.are_awaited() || writes.are_of_resize() {
+        let store = part.store().clone();
+        store
+            .metadata
+            .turns
+            .wait(move || close_now(part, blob, then));
+    } else {
+        close_now(part, blob, then);
+    }
+}
+
+fn close_now(part: Use, blob: RawBlob, then: impl FnOnce(c_int) + 'static) {
+    part.store().metadata.turns.begin_close();
+    if let Some(volumes) = part.store().volumes() {
+        volumes.closes(blob.volume);
+    }
+    write_and_close(part, blob, Box::new(then));
+}
+
+fn write_and_close(part: Use, blob: RawBlob, then: Then) {
+    let store = part.store().clone();
+    let synced = move |rc| match rc {
+        // Too many calls are in flight: try again in the next turn.
+        _ if rc == -libc::ENOMEM => later(move || write_and_close(part, blob, then)),
+        0 => close_written(part, blob, 0, then),
+        rc => match blob.volume {
+            // SPDK does not take a volume for closed whose blob reports an error when it is closed, and is gone then.
+            Some(volume) if volume.is_last(&part) => volume.stays_open(part, blob, rc, then),
+            _ => close_written(part, blob, rc, then),
+        },
+    };
+    // SAFETY: it is closed when this has ended.
+    unsafe { sync(&store, blob, synced) };
+}
+
+fn close_written(part: Use, blob: RawBlob, written: c_int, then: Then) {
+    let arg = context(move |closed| {
+        if closed == -libc::ENOMEM {
+            // It is open as before.
+            return later(move || close_written(part, blob, written, then));
+        }
+        let rc = if written != 0 { written } else { closed };
+        match blob.volume {
+            None => end_close(part, rc, then),
+            // SAFETY: its blob was closed, and this is the metadata thread.
+            Some(volume) => unsafe { volume.close(part, rc, then) },
+        }
+    });
+    // SAFETY: the blob is open, nobody uses it any more, and this is its metadata thread. It writes what is dirty, and
+    // the blob is closed whatever becomes of that.
+    unsafe { sys::spdk_blob_close(blob.ptr.as_ptr(), Some(called), arg) };
+}
+
+/// Nothing is left to be closed.
+pub(in crate::blob) fn end_close(part: Use, rc: c_int, then: Then) {
+    part.store().metadata.turns.end_close();
+    then(rc);
+    // What goes on may be the unload.
+    let store = part.store().clone();
+    drop(part);
+    store.metadata.turns.go_on();
+}

@@ -1,0 +1,160 @@
+//! Writes the metadata of blobs, on the metadata thread.
+#![allow(unsafe_code)] // Gives C the blobs that the callers keep open.
+
+use std::cell::Cell;
+use std::ffi::{CStr, c_int};
+use std::ptr::NonNull;
+use std::sync::Arc;
+
+use super::super::calls::{Then, called, context, later};
+use super::super::lvol::volumes::Volume;
+use super::Store;
+use crate::sys;
+
+#[derive(Default)]
+pub(super) struct Writes {
+    /// How many are in flight.
+    in_flight: Cell<usize>,
+    /// The resize that waits for them.
+    unsynced: Cell<Option<Box<dyn FnOnce()>>>,
+    /// Whether a blob is being resized.
+    is_resizing: Cell<bool>,
+}
+
+impl Writes {
+    pub(super) fn are_of_resize(&self) -> bool {
+        self.is_resizing.get()
+    }
+}
+
+/// An open blob, for its metadata thread.
+#[derive(Clone, Copy)]
+pub(in crate::blob) struct RawBlob {
+    pub(in crate::blob) ptr: NonNull<sys::spdk_blob>,
+    /// If it is that of a volume, which is closed after it.
+    pub(in crate::blob) volume: Option<Volume>,
+}
+
+impl RawBlob {
+    pub(in crate::blob) fn new(ptr: NonNull<sys::spdk_blob>) -> Self {
+        RawBlob { ptr, volume: None }
+    }
+}
+
+// SAFETY: the pointer goes to the metadata thread, which gives it to C.
+unsafe impl Send for RawBlob {}
+
+/// Writes the metadata of a blob, on its metadata thread.
+///
+/// SPDK takes a blob for clean once it has begun to write it, so that a later sync of one that could not be written
+/// would do nothing, and report success. After an error the blob is made dirty again.
+///
+/// # Safety
+/// The blob is open until `then` runs.
+pub(in crate::blob) unsafe fn sync(
+    store: &Arc<Store>,
+    blob: RawBlob,
+    then: impl FnOnce(c_int) + 'static,
+) {
+    let syncing = &store.metadata.writes.in_flight;
+    syncing.set(syncing.get() + 1);
+    let store = store.clone();
+    let arg = context(move |rc| {
+        if rc != 0 {
+            // SAFETY: the blob is open, as the caller promises, and this is its metadata thread.
+            unsafe { make_dirty(blob) };
+        }
+        let syncing = &store.metadata.writes.in_flight;
+        syncing.set(syncing.get() - 1);
+        then(rc);
+        if store.metadata.writes.in_flight.get() == 0
+            && let Some(resize) = store.metadata.writes.unsynced.take()
+        {
+            resize();
+        }
+    });
+    // SAFETY: as above; it calls back once.
+    unsafe { sys::spdk_blob_sync_md(blob.ptr.as_ptr(), Some(called), arg) };
+}
+
+/// Resizes a blob and writes its metadata; `then` gets the errno of either, negative, or 0.
+///
+/// SPDK swaps the cluster maps of a blob and its new snapshot as if they were of one size, which they are not while a
+/// smaller size of the blob has not been written: so nothing else begins before it has. And it takes a size for written
+/// that a blob has got while its metadata were being written: so no write of them is in flight when it begins.
+///
+/// # Safety
+/// The blob is open until `then` runs, and this is its metadata thread.
+pub(in crate::blob) unsafe fn resize(
+    store: &Arc<Store>,
+    blob: RawBlob,
+    num_clusters: u64,
+    then: impl FnOnce(c_int) + 'static,
+) {
+    let alone = store.alone();
+    store.metadata.writes.is_resizing.set(true);
+    let ended: Then = Box::new({
+        let store = store.clone();
+        move |rc| {
+            then(rc);
+            store.metadata.writes.is_resizing.set(false);
+            drop(alone);
+        }
+    });
+    let resize = {
+        let store = store.clone();
+        move || resize_now(store, blob, num_clusters, ended)
+    };
+    match store.metadata.writes.in_flight.get() {
+        0 => resize(),
+        _ => store.metadata.writes.unsynced.set(Some(Box::new(resize))),
+    }
+}
+
+/// For `resize`, when its turn has come.
+fn resize_now(store: Arc<Store>, blob: RawBlob, num_clusters: u64, then: Then) {
+    // SAFETY: the blob is open until `then` runs, and this is its metadata thread.
+    let before = unsafe { sys::spdk_blob_get_num_clusters(blob.ptr.as_ptr()) };
+    let arg = context(move |rc| match rc {
+        0 => write_size(store, blob, (before > num_clusters).then_some(before), then),
+        rc => then(rc),
+    });
+    // SAFETY: as above; it calls back once.
+    unsafe { sys::spdk_blob_resize(blob.ptr.as_ptr(), num_clusters, Some(called), arg) };
+}
+
+/// Writes the metadata of a blob that `resize` has open; if that fails, a size to go back to is the old one again.
+fn write_size(store: Arc<Store>, blob: RawBlob, before: Option<u64>, then: Then) {
+    let again = store.clone();
+    let synced = move |rc| match (rc, before) {
+        // Too many calls are in flight: try again in the next turn.
+        _ if rc == -libc::ENOMEM => {
+            later(move || write_size(again, blob, before, then));
+        }
+        (0, _) | (_, None) => then(rc),
+        (rc, Some(before)) => {
+            let arg = context(move |_| then(rc));
+            // SAFETY: the blob is open until `then` runs. It still has the clusters, so that this needs none.
+            unsafe { sys::spdk_blob_resize(blob.ptr.as_ptr(), before, Some(called), arg) };
+        }
+    };
+    // SAFETY: the blob is open until `then` runs, and this is its metadata thread.
+    unsafe { sync(&store, blob, synced) };
+}
+
+/// Has the next sync write the blob.
+///
+/// # Safety
+/// The blob is open, and this is its metadata thread.
+unsafe fn make_dirty(blob: RawBlob) {
+    // What is set and removed again is written by no sync.
+    const NAME: &CStr = c"spdk (Rust): not written";
+    // SAFETY: passed on; the name and the value are copied. A blob whose metadata are read-only refuses both, and is
+    // never dirty.
+    unsafe {
+        let blob = blob.ptr.as_ptr();
+        if sys::spdk_blob_set_xattr(blob, NAME.as_ptr(), NAME.as_ptr().cast(), 1) == 0 {
+            sys::spdk_blob_remove_xattr(blob, NAME.as_ptr());
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! Whose turn it is on the metadata thread.
+//!
+//! Closing a blob may write, so what comes after a close waits for it: a blob that was dropped can be deleted.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::Store;
+
+#[derive(Default)]
+pub(super) struct Turns {
+    /// How many blobs are being closed or resized, and whether something has it [alone](Store::alone).
+    closing: Cell<usize>,
+    /// What waits for that, in its order.
+    waiting: RefCell<VecDeque<Box<dyn FnOnce()>>>,
+    /// Whether somebody takes from `waiting`.
+    is_going_on: Cell<bool>,
+}
+
+impl Turns {
+    /// Whether something waits.
+    pub(super) fn are_awaited(&self) -> bool {
+        !self.waiting.borrow().is_empty()
+    }
+
+    /// Runs it after what waits.
+    pub(super) fn wait(&self, f: impl FnOnce() + 'static) {
+        self.waiting.borrow_mut().push_back(Box::new(f));
+    }
+
+    /// Has what is no close wait.
+    pub(super) fn begin_close(&self) {
+        self.closing.set(self.closing.get() + 1);
+    }
+
+    /// The end of a close, after which [`Turns::go_on`] is called.
+    pub(super) fn end_close(&self) {
+        self.closing.set(self.closing.get() - 1);
+    }
+
+    /// Runs what waits, if it waits for nothing.
+    pub(super) fn go_on(&self) {
+        if self.is_going_on.replace(true) {
+            return;
+        }
+        while self.closing.get() == 0 {
+            let Some(next) = self.waiting.borrow_mut().pop_front() else {
+                break;
+            };
+            next();
+        }
+        self.is_going_on.set(false);
+    }
+}
+
+impl Store {
+    /// Runs it when no blob is being closed: now, or later. On the metadata thread.
+    pub(in crate::blob) fn in_turn(&self, f: impl FnOnce() + 'static) {
+        let turns = &self.metadata.turns;
+        match turns.closing.get() {
+            0 if !turns.are_awaited() => f(),
+            _ => turns.wait(f),
+        }
+    }
+
+    /// Has what comes from now on, but for closes, wait until the end of what begins now, in turn.
+    pub(in crate::blob) fn alone(self: &Arc<Self>) -> Alone {
+        self.metadata.turns.begin_close();
+        Alone(self.clone())
+    }
+}
+
+/// Has its store alone: what is not a close waits until this is dropped, on the metadata thread.
+pub(in crate::blob) struct Alone(Arc<Store>);
+
+impl Drop for Alone {
+    fn drop(&mut self) {
+        let turns = &self.0.metadata.turns;
+        turns.end_close();
+        turns.go_on();
+    }
+}
