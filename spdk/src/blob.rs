@@ -45,6 +45,7 @@
 //! store, which has claimed it: turn the cache off, or use a [`BlockDevice`] of your own whose writes end when they are
 //! durable.
 
+mod blobs;
 mod blobstore;
 mod block_device;
 mod bs_dev;
@@ -59,6 +60,7 @@ mod handle;
 mod id;
 mod io;
 mod iter;
+mod load;
 pub(crate) mod lvol;
 mod options;
 mod readv;
@@ -67,6 +69,7 @@ mod requests;
 mod shallow_copy;
 mod snapshots;
 mod store;
+mod store_channel;
 mod users;
 mod xattrs;
 

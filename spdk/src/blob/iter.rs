@@ -9,7 +9,8 @@ use std::task::{Context, Poll};
 
 use futures_core::Stream;
 
-use super::blobstore::{Blobstore, opened};
+use super::blobs::opened;
+use super::blobstore::Blobstore;
 use super::callbacks::BlobOpWithHandleComplete;
 use super::handle::Blob;
 use super::id::BlobId;

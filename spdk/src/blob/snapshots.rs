@@ -5,7 +5,8 @@ use std::ffi::{c_int, c_void};
 use std::iter;
 use std::sync::Arc;
 
-use super::blobstore::{Blobstore, NewBlob};
+use super::blobs::NewBlob;
+use super::blobstore::Blobstore;
 use super::calls::{Then, called, context};
 use super::copies::copy_clusters;
 use super::handle::{BlobObject, Errnos, report};
@@ -203,7 +204,7 @@ impl Blobstore {
             };
             Ok((self.hold()?.0, (blob.handle().hold(caller)?, parent)))
         };
-        let store = self.shared().clone();
+        let store = self.store().clone();
         let call = move |bs, held: *mut (Hold<BlobObject>, Option<Hold<BlobObject>>), done, arg| {
             let copy = move |channel, ended: Then| {
                 // SAFETY: the operation holds the blobs until its callback. The store is loaded, this is its metadata
@@ -247,8 +248,8 @@ impl Blobstore {
     /// As for [`Blobstore::unload`].
     #[doc(alias = "spdk_bs_blob_set_parent")]
     pub async fn set_parent(&self, id: BlobId, snapshot: BlobId) -> Result<()> {
-        let store = self.shared().clone();
-        let call = move |bs, _: *mut (), done: Errnos, arg| {
+        let store = self.store().clone();
+        let call = move |bs, done: Errnos, arg| {
             let set = move |done, arg| {
                 // SAFETY: the store is loaded, and this is its metadata thread. It calls back once.
                 unsafe { sys::spdk_bs_blob_set_parent(bs, id.get(), snapshot.get(), done, arg) };
@@ -256,10 +257,8 @@ impl Blobstore {
             // SAFETY: as above.
             unsafe { set_parent(&store, id, snapshot, set, move |rc| report(done, arg, rc)) };
         };
-        let at = || At::new("spdk_bs_blob_set_parent", self);
-        let hold = |_: Caller<'_>| self.hold();
-        // SAFETY: `report` is called once, and nothing else is kept.
-        unsafe { metadata::<BlobOpComplete, _, _, _>(at, hold, call, |_, rc| status(rc)) }.await
+        // SAFETY: `report` is called once.
+        unsafe { self.change("spdk_bs_blob_set_parent", call) }.await
     }
 }
 

@@ -168,17 +168,15 @@ impl LvolStore {
     #[doc(alias = "spdk_lvs_grow_live")]
     pub async fn grow(&self) -> Result<()> {
         let target = self.store().clone();
-        let call = move |_, _: *mut (), done, arg| {
+        let call = move |_, done, arg| {
             // SAFETY: the store is loaded, from this device, and this is its metadata thread. It calls back once.
             unsafe {
                 sys::spdk_bdev_update_bs_blockcnt(target.device().as_ptr());
                 sys::spdk_lvs_grow_live(volumes::of(&target).as_ptr(), done, arg);
             }
         };
-        let at = || At::new("spdk_lvs_grow_live", self);
-        let hold = |_: Caller<'_>| self.0.hold();
         // SAFETY: as above.
-        unsafe { metadata::<BsOpComplete, _, _, _>(at, hold, call, |_, rc| status(rc)) }.await
+        unsafe { self.0.change("spdk_lvs_grow_live", call) }.await
     }
 
     /// Makes a volume, of `size` bytes rounded up to whole clusters, and opens it.

@@ -1,0 +1,100 @@
+//! The I/O channels of a blobstore.
+#![allow(unsafe_code)] // Takes over the references that C gives.
+
+use std::cell::Cell;
+use std::ptr::NonNull;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use super::blobstore::Blobstore;
+use super::requests::Requests;
+use super::store::{Store, Use};
+use super::users;
+use crate::bdev::BdevDescObject;
+use crate::channel::{ChannelOwner, IoChannel, IoChannelObject};
+use crate::error::{At, Fault, Result};
+use crate::handle::{Handle, Hold, Subject};
+use crate::local::Here;
+use crate::{Errno, sys};
+
+impl Blobstore {
+    /// Gets the store's I/O channel of the current spdk_thread, for I/O on blobs that are opened there.
+    ///
+    /// It keeps the store loaded. Wraps `spdk_bs_alloc_io_channel`.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`: there was none for [`BsOpts::max_channel_ops`](super::BsOpts::max_channel_ops) requests. [`ErrorKind::Gone`](crate::ErrorKind::Gone)
+    /// when the store was unloaded or its device removed. [`ErrorKind::NoThread`](crate::ErrorKind::NoThread) without a
+    /// current spdk_thread.
+    #[doc(alias = "spdk_bs_alloc_io_channel")]
+    #[doc(alias = "spdk_bs_free_io_channel")]
+    pub fn alloc_io_channel(&self) -> Result<IoChannel> {
+        let at = At::new("spdk_bs_alloc_io_channel", self);
+        self.open_channel().map_err(|fault| fault.at(at))
+    }
+
+    fn open_channel(&self) -> std::result::Result<IoChannel, Fault> {
+        let _here = Here::now()?;
+        let part = self.store().enter()?;
+        let bs = self.store().as_ptr();
+        // SAFETY: the store is loaded, and any spdk_thread may have a channel of it.
+        let ch = unsafe { sys::spdk_bs_alloc_io_channel(bs) };
+        let ch = NonNull::new(ch).ok_or_else(|| Fault::errno(Errno::ENOMEM))?;
+        let device = bs.cast_const().cast();
+        let name = self.store().label().into();
+        let owner = ChannelUse {
+            store: self.store().clone(),
+            part: Cell::new(Some(part)),
+            is_owner: Cell::new(true),
+            requests: Requests::of(
+                ch,
+                self.store().max_channel_ops(),
+                self.store().holds_new_channels(),
+            ),
+        };
+        // SAFETY: the reference was just taken, on this spdk_thread; the use of the store keeps it loaded.
+        let channel = unsafe { IoChannel::adopt(ch, device, name, Box::new(owner)) }?;
+        users::add_channel(self.store(), channel.handle());
+        Ok(channel)
+    }
+}
+
+/// What keeps the store of a channel loaded, until that is given back: one that is leaked must not.
+struct ChannelUse {
+    store: Arc<Store>,
+    part: Cell<Option<Use>>,
+    requests: Rc<Requests>,
+    /// Whether it is an owner of the requests.
+    is_owner: Cell<bool>,
+}
+
+impl ChannelOwner for ChannelUse {
+    fn reset(&self, _: Hold<IoChannelObject>) {
+        let store = self.store.clone();
+        // Refused by a thread that has ended, and then nothing is in flight.
+        self.store.home().send(move || store.device().reset());
+    }
+
+    fn bdev_desc(&self) -> Option<&Handle<BdevDescObject>> {
+        None
+    }
+
+    fn requests(&self) -> Option<&Rc<Requests>> {
+        Some(&self.requests)
+    }
+
+    fn is_given_back(&self) {
+        if self.is_owner.replace(false) {
+            self.requests.is_given_back();
+        }
+        self.part.take();
+    }
+}
+
+impl Drop for ChannelUse {
+    /// Without a channel, if there was no spdk_thread for it.
+    fn drop(&mut self) {
+        self.is_given_back();
+    }
+}
