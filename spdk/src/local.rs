@@ -5,31 +5,38 @@
 //! other OS threads reach.
 #![allow(unsafe_code)] // Registers a poller whose context is a counted reference to the `Local`.
 
+mod caller;
+mod ending;
+mod objects;
+mod rest;
+
 use std::any::Any;
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::ffi::{CStr, c_int, c_void};
-use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
-use std::rc::{Rc, Weak};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::AccessError;
 use std::time::Instant;
 
-use crate::each_thread;
 use crate::error::{Fault, Gone};
 use crate::executor::{Body, Executor, TaskRef};
-use crate::handle::AtHome;
 use crate::inbox::Messages;
 use crate::interrupt;
 use crate::movable;
 use crate::panic;
 use crate::shared::{self, Owner, Shared};
-use crate::shutdown;
 use crate::sys;
 use crate::timers::Timers;
 use crate::wakeups::Wakeups;
+
+pub use caller::{Caller, Here, begin};
+pub(crate) use caller::{Home, current_thread, thread_name};
+pub(crate) use objects::{OpenObject, Revoke};
+
+use objects::Objects;
 
 /// After how many turns with nothing to do the poller pauses.
 const IDLE_TURNS: u32 = 256;
@@ -85,27 +92,6 @@ fn stir(which: impl Fn(&Local) -> bool) -> bool {
     found.unwrap_or(false)
 }
 
-/// An object that SPDK must get back before the spdk_thread ends.
-pub(crate) trait Revoke {
-    /// How many operations still use it. `references` counts those to its allocation.
-    fn operations(&self, references: usize) -> usize;
-    /// Gives it back to SPDK; its handles report `why` from now on.
-    fn revoke(&self, why: Gone);
-    /// Asks its device to end the operations in flight; see `Object::abort_operations`.
-    fn abort_operations(self: Rc<Self>, reset: &mut Vec<*const ()>);
-    /// Whether operations of other spdk_threads wait until it is given back.
-    fn holds_back_others(&self) -> bool {
-        false
-    }
-    /// The Rust type, for the log.
-    fn kind(&self) -> &'static str;
-    /// For the log.
-    fn label(&self) -> String;
-}
-
-/// Its type, what it is, and how many operations use it.
-pub(crate) type OpenObject = (&'static str, String, usize);
-
 pub(crate) struct Local {
     thread: Cell<*mut sys::spdk_thread>,
     shared: Arc<Shared>,
@@ -121,8 +107,7 @@ pub(crate) struct Local {
     is_asleep: Cell<bool>,
     executor: Executor,
     deferred: RefCell<VecDeque<Box<dyn FnOnce()>>>,
-    objects: RefCell<BTreeMap<u64, Weak<dyn Revoke>>>,
-    next_object: Cell<u64>,
+    objects: Objects,
     /// Operations that hold no object of this thread.
     operations: Cell<usize>,
     poller: Cell<*mut sys::spdk_poller>,
@@ -153,80 +138,6 @@ thread_local! {
     static LOCALS: Locals = const { Locals(RefCell::new(Vec::new())) };
     /// The one of them that was last woken; null for none.
     static LAST: Cell<*const Local> = const { Cell::new(ptr::null()) };
-}
-
-/// The current spdk_thread; null without one.
-#[inline]
-pub(crate) fn current_thread() -> *mut sys::spdk_thread {
-    // SAFETY: reads a thread-local variable of SPDK.
-    unsafe { sys::spdk_get_thread() }
-}
-
-/// The name of an spdk_thread.
-///
-/// # Safety
-/// It is null, or exists.
-pub(crate) unsafe fn thread_name(thread: *mut sys::spdk_thread) -> String {
-    if thread.is_null() {
-        return "no spdk_thread".to_owned();
-    }
-    // SAFETY: passed on. Its name is a C string, as long as it exists.
-    let name = unsafe { CStr::from_ptr(sys::spdk_thread_get_name(thread)) };
-    name.to_string_lossy().into_owned()
-}
-
-/// The spdk_thread of an operation in flight, without a count.
-pub struct Home(*const Local);
-
-impl Home {
-    #[inline]
-    pub(crate) fn of(local: &Rc<Local>) -> Home {
-        Home(Rc::as_ptr(local))
-    }
-
-    /// Wakes the task that waits for an operation, in the operation's callback.
-    ///
-    /// It is polled here and now if it can be: what the callback touched is still in the cache, and C
-    /// code would go on here too. Not from inside a task or a message, and not on behalf of another
-    /// spdk_thread: there it is woken.
-    ///
-    /// # Safety
-    ///
-    /// This is inside a callback on the spdk_thread of the operation, which was in flight until now.
-    #[inline(always)]
-    pub(crate) unsafe fn resume(self, task: TaskRef) {
-        // SAFETY: `LOCALS` holds a `Local` until it ends. That needs all its operations to have
-        // ended, and then a turn of its own, which is no part of a callback.
-        let local = unsafe { &*self.0 };
-        if task.index() == local.index && local.executor.enter() {
-            // SAFETY: just entered, and the index is that of the executor.
-            unsafe { local.executor.run(task) };
-            local.leave();
-        } else {
-            task.wake();
-        }
-    }
-}
-
-/// The spdk_thread that is current during a call: looked up once for all that the call touches.
-#[doc(hidden)]
-#[derive(Clone, Copy)]
-pub struct Caller<'a>(*mut sys::spdk_thread, PhantomData<&'a ()>);
-
-impl Caller<'_> {
-    #[inline]
-    pub(crate) fn thread(self) -> *mut sys::spdk_thread {
-        self.0
-    }
-}
-
-/// Runs the first part of a call. What it needs of the spdk_thread it asks of the [`Caller`].
-///
-/// As a call of its own it ends before the first await, so that nothing of it is kept in the future.
-#[doc(hidden)]
-#[inline(always)]
-pub fn begin<T>(start: impl FnOnce(Caller<'_>) -> Result<T, Fault>) -> Result<T, Fault> {
-    start(Caller(current_thread(), PhantomData))
 }
 
 /// Runs code of the user that SPDK calls on the current spdk_thread, in a message: no task is polled
@@ -323,8 +234,7 @@ impl Local {
             is_asleep: Cell::new(false),
             executor: Executor::new(index),
             deferred: RefCell::default(),
-            objects: RefCell::default(),
-            next_object: Cell::new(0),
+            objects: Objects::default(),
             operations: Cell::new(0),
             poller: Cell::new(ptr::null_mut()),
             timers: Timers::default(),
@@ -355,7 +265,9 @@ impl Local {
         if interrupt::is_enabled() {
             // SAFETY: registered above, with the same context. From here on it runs only while SPDK polls
             // this spdk_thread all the same; else `set_mode` has just asked for a turn.
-            unsafe { sys::spdk_poller_register_interrupt(poller, Some(set_mode), arg.cast()) };
+            unsafe {
+                sys::spdk_poller_register_interrupt(poller, Some(rest::set_mode), arg.cast())
+            };
         }
         Ok(local)
     }
@@ -434,92 +346,6 @@ impl Local {
     fn wake(&self, task: TaskRef) {
         self.executor.wake(task);
         self.stir();
-    }
-
-    /// Pauses the poller, unless there is something for it.
-    #[cold]
-    fn sleep(&self) {
-        self.idle_turns.set(0);
-        if interrupt::is_enabled() {
-            return; // see `turn_and_rest`
-        }
-        // What comes from another OS thread from here on wakes it up.
-        if self.shared.sleep() && self.wakeups.sleep() {
-            self.is_asleep.set(true);
-            // SAFETY: this is its spdk_thread, inside the poller.
-            unsafe { sys::spdk_poller_pause(self.poller.get()) };
-        } else {
-            self.shared.is_up();
-        }
-    }
-
-    /// Has the poller run again, if it pauses: there is something for it. On this OS thread.
-    #[inline]
-    pub(crate) fn stir(&self) {
-        if self.is_asleep.get() {
-            self.wake_up();
-        }
-    }
-
-    #[cold]
-    fn wake_up(&self) {
-        self.is_asleep.set(false);
-        self.shared.is_up();
-        self.wakeups.wake_up();
-        if interrupt::is_enabled() {
-            return self.ask_for_turn();
-        }
-        let (thread, current) = (self.thread.get(), current_thread());
-        // SAFETY: the spdk_thread exists and is of this OS thread, and so is the poller, which `finish`
-        // unregisters when it is awake. No code but SPDK's runs while another one is current.
-        unsafe {
-            sys::spdk_set_thread(thread);
-            sys::spdk_poller_resume(self.poller.get());
-            sys::spdk_set_thread(current);
-        }
-    }
-
-    /// In interrupt mode turns come by SPDK's messages, which wake the reactor. One is on its way unless
-    /// this is asleep.
-    #[cold]
-    fn ask_for_turn(&self) {
-        // SAFETY: the spdk_thread exists, and the function needs no context.
-        unsafe {
-            sys::spdk_thread_send_msg(self.thread.get(), Some(run_turn), ptr::null_mut());
-        }
-    }
-
-    /// The turn that was asked for, and another one or none.
-    #[cold]
-    fn turn_and_rest(self: &Rc<Self>) {
-        if self.is_asleep.get() {
-            return; // one too many, after a change of the mode
-        }
-        if !self.has_no_work() {
-            self.turn();
-        }
-        if self.thread.get().is_null() {
-            return; // it has ended
-        }
-        // What comes from another OS thread from here on asks again.
-        if self.has_no_work() && self.shared.sleep() && self.wakeups.sleep() {
-            self.is_asleep.set(true);
-        } else {
-            self.shared.is_up();
-            self.ask_for_turn();
-        }
-    }
-
-    /// Lists an object that has to be given back before the thread ends.
-    pub(crate) fn add(&self, object: Weak<dyn Revoke>) -> u64 {
-        let key = self.next_object.get();
-        self.next_object.set(key + 1);
-        self.objects.borrow_mut().insert(key, object);
-        key
-    }
-
-    pub(crate) fn remove(&self, key: u64) {
-        self.objects.borrow_mut().remove(&key);
     }
 
     /// Whether there is nothing for a turn to do. Asked in every poll of the spdk_thread, until it has been
@@ -601,186 +427,6 @@ impl Local {
     fn take_deferred(&self) -> Option<Box<dyn FnOnce()>> {
         self.deferred.borrow_mut().pop_front()
     }
-
-    /// Ends the `Local` in its next turns: drops the tasks, waits for what is in flight, gives the
-    /// objects back, and runs `then`, on this spdk_thread, as the last thing.
-    pub(crate) fn end(&self, then: Box<dyn FnOnce()>) {
-        self.ending.borrow_mut().push(then);
-        if !self.is_ending.replace(true) {
-            self.out_of_patience
-                .set(Instant::now().checked_add(shutdown::patience()));
-        }
-        self.has_work.set(true);
-        self.stir();
-    }
-
-    fn end_step(self: &Rc<Self>) {
-        let is_first = !self.is_reported.replace(true);
-        if is_first {
-            shutdown::report_tasks(&self.shared, self.executor.len());
-        }
-        self.executor.drop_tasks();
-        if is_first {
-            shutdown::report_objects(&self.shared, &self.open_objects());
-        }
-        let objects = self.revoke_idle();
-        let quiet = objects == 0
-            && self.operations.get() == 0
-            && self.executor.is_empty()
-            && self.deferred.borrow().is_empty();
-        if quiet {
-            self.finish();
-        } else if self
-            .out_of_patience
-            .get()
-            .is_some_and(|end| Instant::now() >= end)
-        {
-            self.out_of_patience.set(None);
-            self.abort_operations();
-        }
-    }
-
-    /// Has the devices that hold the end up reset: their drivers then end what is in flight, and the
-    /// callbacks come.
-    #[cold]
-    fn abort_operations(&self) {
-        tracing::warn!(
-            thread = self.shared.name(),
-            waiting_for = ?self.busy_objects(),
-            "operations in flight hold up the end of an spdk_thread: resetting their devices"
-        );
-        let objects: Vec<_> = self.objects.borrow().values().cloned().collect();
-        let mut reset = Vec::new();
-        for object in objects.iter().filter_map(Weak::upgrade) {
-            object.abort_operations(&mut reset);
-        }
-    }
-
-    /// Gives back what no operation uses, the youngest first; how many objects are left.
-    fn revoke_idle(&self) -> usize {
-        self.revoke_idle_of(|_| true);
-        self.objects.borrow().len()
-    }
-
-    /// Gives back what keeps other spdk_threads from their end, which comes before that of this one.
-    pub(crate) fn let_others_end(&self) {
-        self.revoke_idle_of(|object| object.holds_back_others());
-    }
-
-    fn revoke_idle_of(&self, kind: impl Fn(&dyn Revoke) -> bool) {
-        let objects: Vec<_> = {
-            let objects = self.objects.borrow();
-            objects.iter().rev().map(|(k, o)| (*k, o.clone())).collect()
-        };
-        for (key, object) in objects {
-            match object.upgrade() {
-                Some(object) if !kind(&*object) => {}
-                Some(object) if object.operations(Rc::strong_count(&object) - 1) > 0 => {}
-                Some(object) => {
-                    object.revoke(Gone::ThreadEnded);
-                    self.remove(key);
-                }
-                None => self.remove(key),
-            }
-        }
-    }
-
-    /// What is open, the oldest first.
-    fn open_objects(&self) -> Vec<OpenObject> {
-        let objects: Vec<_> = self.objects.borrow().values().cloned().collect();
-        let open = objects.iter().filter_map(Weak::upgrade).map(|object| {
-            let operations = object.operations(Rc::strong_count(&object) - 1);
-            (object.kind(), object.label(), operations)
-        });
-        let here = self.operations.get();
-        let without = (here > 0).then(|| ("operation", "no object".to_owned(), here));
-        open.chain(without).collect()
-    }
-
-    /// The objects that operations in flight still use, in words.
-    pub(crate) fn busy_objects(&self) -> Vec<String> {
-        let objects = self.objects.borrow();
-        let objects = objects.values().filter_map(Weak::upgrade);
-        objects.map(|object| object.label()).collect()
-    }
-
-    fn finish(self: &Rc<Self>) {
-        self.shared.close(self.messages.take());
-        self.timers.close();
-        let mut poller = self.poller.replace(ptr::null_mut());
-        // SAFETY: registered in `start` on this spdk_thread, which is current; it may be
-        // unregistered from inside itself. `self` keeps the `Local` for the rest of this turn.
-        unsafe {
-            sys::spdk_poller_unregister(&mut poller);
-            drop(Rc::from_raw(Rc::as_ptr(self)));
-        }
-        if self.shared.owner() == Owner::Crate {
-            // SAFETY: the spdk_thread is current, and this crate's.
-            unsafe { exit(each_thread::Exit::begin()) };
-        }
-        self.thread.set(ptr::null_mut());
-        LAST.set(ptr::null());
-        // They may be gone: an `SpdkThread` in a thread-local variable can end after them.
-        let _ = LOCALS.try_with(|locals| {
-            let mut locals = locals.0.borrow_mut();
-            locals.retain(|local| !Rc::ptr_eq(local, self));
-        });
-        // Nothing wakes a task here any more, so another spdk_thread can have the index.
-        self.executor.close();
-        Shared::unregister(self.index);
-        for then in self.ending.take() {
-            then();
-        }
-    }
-}
-
-/// Exits the current spdk_thread, when no iteration over the spdk_threads may be on its way to it.
-///
-/// # Safety
-/// This crate has made the spdk_thread, and uses it no more.
-unsafe fn exit(exit: each_thread::Exit) {
-    unsafe extern "C" fn again(_: *mut c_void) {
-        // SAFETY: sent below to an spdk_thread that this crate has made, and uses no more.
-        panic::guard("end of an spdk_thread", || unsafe {
-            self::exit(each_thread::Exit::again())
-        });
-    }
-    let thread = current_thread();
-    // SAFETY: the spdk_thread is current. Its reactor destroys it when this poll is over and what SPDK
-    // still has to do on it is done. Else the message comes in one of its next polls.
-    unsafe {
-        match exit.hold_up() {
-            Ok(_held_up) => sys::spdk_thread_exit(thread),
-            Err(waits) => {
-                waits.keep();
-                sys::spdk_thread_send_msg(thread, Some(again), ptr::null_mut())
-            }
-        };
-    }
-}
-
-/// A turn in interrupt mode.
-unsafe extern "C" fn run_turn(_: *mut c_void) {
-    panic::guard("executor message", || {
-        if let Some(local) = Local::here() {
-            local.turn_and_rest();
-        }
-    });
-}
-
-/// SPDK begins to wait for the file descriptors of the spdk_thread, or polls it again.
-unsafe extern "C" fn set_mode(_: *mut sys::spdk_poller, arg: *mut c_void, interrupt_mode: bool) {
-    panic::guard("executor mode", || {
-        // SAFETY: the poller is registered, and has a counted reference; this changes nothing.
-        let local = unsafe { &*arg.cast::<Local>().cast_const() };
-        if local.is_asleep.replace(false) {
-            local.shared.is_up();
-            local.wakeups.wake_up();
-        }
-        if interrupt_mode {
-            local.ask_for_turn();
-        }
-    });
 }
 
 unsafe extern "C" fn run_local(arg: *mut c_void) -> c_int {
@@ -806,30 +452,5 @@ pub(crate) fn run_caught(what: &'static str, f: impl FnOnce()) {
         let payload: Box<dyn Any + Send> = payload;
         let message = panic::message(&*payload);
         tracing::error!(what, %message, "panic on an spdk_thread");
-    }
-}
-
-/// Counts an operation that holds no object of its spdk_thread, so that the thread waits for it.
-#[doc(hidden)]
-pub struct Here(Rc<Local>);
-
-impl Here {
-    /// An operation on the current spdk_thread.
-    pub fn now() -> Result<Here, Fault> {
-        let local = Local::current()?;
-        local.operations.set(local.operations.get() + 1);
-        Ok(Here(local))
-    }
-}
-
-impl AtHome for Here {
-    fn home(&self) -> Home {
-        Home::of(&self.0)
-    }
-}
-
-impl Drop for Here {
-    fn drop(&mut self) {
-        self.0.operations.set(self.0.operations.get() - 1);
     }
 }
