@@ -6,6 +6,7 @@ pub mod census;
 pub mod counters;
 pub mod device;
 pub mod dma;
+pub mod errors;
 pub mod foreign;
 pub mod forgotten;
 pub mod machine;
@@ -29,13 +30,9 @@ pub mod wait;
 
 pub use counters::Counters;
 pub use device::Device;
+pub use errors::{assert_errno, kind};
 pub use forgotten::forget;
 pub use wait::{poll_once, until};
-
-/// The kind of a result's error, if it is one.
-pub fn kind<T>(result: &spdk::Result<T>) -> Option<&spdk::ErrorKind> {
-    result.as_ref().err().map(spdk::Error::kind)
-}
 
 /// The examples of the README, compiled and run.
 #[cfg(doctest)]

@@ -14,8 +14,8 @@ mod threads;
 use std::fs::File;
 
 use spdk::blob::{Blob, BlobOpts, Blobstore, BsOpts};
-use spdk::{DmaBuf, Errno, IoChannel};
-use spdk_tests::{pattern, rpc};
+use spdk::{DmaBuf, IoChannel};
+use spdk_tests::{assert_errno, pattern, rpc};
 
 /// The size of an io unit, which is a block of the devices here.
 const UNIT: usize = 512;
@@ -78,12 +78,4 @@ async fn check(
     blob.read_io_units(ch, &mut buf, first, units).await?;
     pattern::assert_is(&buf, UNIT, first, generation);
     Ok(())
-}
-
-#[track_caller]
-fn assert_errno<T>(result: spdk::Result<T>, errno: Errno) {
-    match result {
-        Ok(_) => panic!("it went well instead of {errno}"),
-        Err(error) => assert_eq!(error.errno(), Some(errno), "{error}"),
-    }
 }

@@ -12,8 +12,8 @@ mod threads;
 use std::fs::File;
 
 use spdk::lvol::{Lvol, LvolOpts, LvolStore, LvsOpts};
-use spdk::{DmaBuf, Errno, IoChannel};
-use spdk_tests::{pattern, rpc};
+use spdk::{DmaBuf, IoChannel};
+use spdk_tests::{assert_errno, pattern, rpc};
 
 /// The size of an io unit, which is a block of the devices here.
 const UNIT: usize = 512;
@@ -90,12 +90,4 @@ async fn names(store: &LvolStore) -> spdk::Result<Vec<String>> {
     let mut names: Vec<_> = lvols.into_iter().map(|lvol| lvol.name).collect();
     names.sort();
     Ok(names)
-}
-
-#[track_caller]
-fn assert_errno<T>(result: spdk::Result<T>, errno: Errno) {
-    match result {
-        Ok(_) => panic!("it went well instead of {errno}"),
-        Err(error) => assert_eq!(error.errno(), Some(errno), "{error}"),
-    }
 }

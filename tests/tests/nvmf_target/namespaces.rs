@@ -1,0 +1,167 @@
+//! Namespaces of a target: their options, and who sees them.
+
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use spdk::nvmf::{
+    AnaState, NvmfListenerOpts, NvmfNamespaceOpts, NvmfSubsystemOpts, NvmfTargetOpts, serve,
+};
+use spdk::{Errno, ThreadHandle};
+use spdk_tests::nvmf::program::address;
+use spdk_tests::wait::after;
+use spdk_tests::{assert_errno, assert_kind, until};
+
+use crate::host::Host;
+use crate::{BLOCK, HOST, connect, listen, over_tcp};
+
+/// Fails if namespaces cannot come and go under I/O, or if options of theirs are ignored.
+#[spdk::test(bdevs(
+    bdev_malloc_create(name = "Malloc0", num_blocks = 4096, block_size = BLOCK),
+    bdev_malloc_create(name = "Malloc1", num_blocks = 4096, block_size = BLOCK),
+))]
+async fn namespaces_come_and_go_under_io() -> spdk::Result<()> {
+    let server = serve("Malloc0", address()).await?;
+    let subsystem = server.subsystem();
+    let host = Host::of(&server, 3);
+    for n in 0..20 {
+        let opts = NvmfNamespaceOpts::new().nsid(7).ana_group(3);
+        assert_eq!(subsystem.add_namespace_with("Malloc1", &opts).await?, 7);
+        let all = subsystem.namespaces().await?;
+        assert_eq!(all.len(), 2, "{n}: {all:?}");
+        assert_eq!(
+            (all[1].nsid, all[1].bdev.as_str(), all[1].ana_group),
+            (7, "Malloc1", 3)
+        );
+        subsystem.remove_namespace(7).await?;
+        after(Duration::from_millis(20)).await;
+    }
+    host.succeeds().await;
+
+    let unknown = subsystem.add_namespace("Malloc7").await;
+    assert_kind!(unknown, NoSuchBdev);
+    let taken = subsystem
+        .add_namespace_with("Malloc1", &NvmfNamespaceOpts::new().nsid(1))
+        .await;
+    assert_kind!(taken, InvalidArgument);
+    let none = subsystem.remove_namespace(9).await;
+    assert_errno(none, Errno::ENOENT);
+
+    // The one that the host uses.
+    let mut host = Host::of(&server, 60);
+    host.runs(&server).await?;
+    subsystem.remove_namespace(1).await?;
+    assert!(!host.ends().await.success(), "its disk was removed");
+    server.close().await
+}
+
+/// Fails if a host sees metadata that is to be hidden from it, or does not see it otherwise.
+#[spdk::test(bdevs(
+    bdev_malloc_create(
+        name = "Hidden",
+        num_blocks = 64,
+        block_size = 512,
+        md_size = 8,
+        md_interleave = true,
+        dif_type = 1
+    ),
+    bdev_malloc_create(
+        name = "Shown",
+        num_blocks = 64,
+        block_size = 512,
+        md_size = 8,
+        md_interleave = true,
+        dif_type = 1
+    ),
+))]
+async fn metadata_is_hidden() -> spdk::Result<()> {
+    let target = over_tcp(&NvmfTargetOpts::new("metadata")).await?;
+    let nqn = "nqn.2016-06.io.spdk:metadata";
+    let opts = NvmfSubsystemOpts::new(nqn).allow_any_host(true);
+    let subsystem = target.create_subsystem(&opts).await?;
+    for (bdev, hide) in [("Hidden", true), ("Shown", false)] {
+        let opts = NvmfNamespaceOpts::new().hide_metadata(hide);
+        subsystem.add_namespace_with(bdev, &opts).await?;
+    }
+    let at = listen(&subsystem).await?;
+    let host = connect(at, nqn).await?;
+    let sizes = [1, 2].map(|id| host.namespace(id).map(|ns| ns.md_size()));
+    assert!(matches!(sizes, [Some(Ok(0)), Some(Ok(8))]), "{sizes:?}");
+    host.detach().await?;
+    target.close().await
+}
+
+/// Fails if ANA states, groups or the visibility of namespaces are not what hosts see.
+#[spdk::test(
+    cores = "0x3",
+    bdevs(bdev_malloc_create(name = "Malloc0", num_blocks = 4096, block_size = BLOCK)),
+)]
+async fn namespaces_are_where_and_how_they_should_be() -> spdk::Result<()> {
+    let target = over_tcp(&NvmfTargetOpts::new("ana")).await?;
+    let opts = NvmfSubsystemOpts::new("nqn.2016-06.io.spdk:ana")
+        .allow_any_host(true)
+        .ana_reporting(true);
+    let subsystem = target.create_subsystem(&opts).await?;
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("reservations");
+    let opts = NvmfNamespaceOpts::new()
+        .hidden(true)
+        .reservations_file(&file);
+    let nsid = subsystem.add_namespace_with("Malloc0", &opts).await?;
+    let (best, worse) = (address(), address());
+    subsystem.listen(best).await?;
+    subsystem
+        .listen_with(
+            worse,
+            &NvmfListenerOpts::new().ana_state(AnaState::NonOptimized),
+        )
+        .await?;
+    subsystem.start().await?;
+    assert_eq!(subsystem.ana_state(best, 3).await?, AnaState::Optimized);
+    assert_eq!(subsystem.ana_state(worse, 3).await?, AnaState::NonOptimized);
+    subsystem
+        .set_ana_state(best, AnaState::Inaccessible, Some(3))
+        .await?;
+    assert_eq!(subsystem.ana_state(best, 3).await?, AnaState::Inaccessible);
+    assert_eq!(subsystem.ana_state(best, 4).await?, AnaState::Optimized);
+
+    // What a host on another core sees, until it is told to go.
+    let seen = Arc::new(Mutex::new(None));
+    let go = Arc::new(AtomicBool::new(false));
+    let host = ThreadHandle::on_core("host", 1).await?;
+    let (nqn, sees, gone) = (subsystem.nqn().to_owned(), seen.clone(), go.clone());
+    let host = spdk::spawn_local(async move {
+        let watch = async move || {
+            let host = connect(worse, &nqn).await?;
+            while !gone.load(Relaxed) {
+                *sees.lock().expect("nobody panics") = Some(host.active_namespaces());
+                spdk::task::yield_now().await;
+            }
+            host.detach().await
+        };
+        host.call_async(watch).await
+    })?;
+    let sees = |all: &[u32]| {
+        let seen = seen.lock().expect("nobody panics");
+        seen.as_deref() == Some(all)
+    };
+    until("the host to see nothing", || sees(&[])).await;
+    subsystem.show_namespace(nsid, HOST).await?;
+    until("the host to see it", || sees(&[nsid])).await;
+    subsystem.hide_namespace(nsid, HOST).await?;
+    until("the host not to see it", || sees(&[])).await;
+    subsystem.set_hidden(nsid, false).await?;
+    until("the host to see it", || sees(&[nsid])).await;
+    let refused = subsystem.show_namespace(nsid, HOST).await;
+    assert_errno(refused, Errno::EPERM);
+
+    subsystem.set_ana_group(nsid, 5).await?;
+    assert_eq!(subsystem.namespaces().await?[0].ana_group, 5);
+    for bad in [0, 33] {
+        let bad = subsystem.set_ana_group(nsid, bad).await;
+        assert_kind!(bad, InvalidArgument);
+    }
+    go.store(true, Relaxed);
+    host.await???;
+    target.close().await
+}
