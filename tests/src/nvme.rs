@@ -49,14 +49,17 @@ where
 
 /// A controller with a queue pair and its first namespace. Places on that are in spans.
 #[derive(Debug)]
-pub struct Link {
+pub struct Link<C = NvmeController> {
     /// The controller.
-    pub controller: NvmeController,
+    pub controller: C,
     /// The queue pair.
     pub qpair: NvmeQpair,
     /// The namespace.
     pub ns: NvmeNamespace,
 }
+
+/// The same on another spdk_thread than that of the controller.
+pub type Far = Link<NvmeRemote>;
 
 impl Link {
     /// Connects to a target.
@@ -90,41 +93,6 @@ impl Link {
         self.qpair = qpair.expect("the target has queue pairs");
     }
 
-    /// Reads one span.
-    ///
-    /// # Errors
-    ///
-    /// As for [`NvmeNamespace::read`].
-    pub async fn read(&self, buf: &mut DmaBuf, span: u64) -> Result<()> {
-        read(&self.ns, &self.qpair, buf, span).await
-    }
-
-    /// Writes one span.
-    ///
-    /// # Errors
-    ///
-    /// As for [`NvmeNamespace::write`].
-    pub async fn write(&self, buf: &DmaBuf, span: u64) -> Result<()> {
-        write(&self.ns, &self.qpair, buf, span).await
-    }
-
-    /// Writes the pattern of a generation to some spans.
-    pub async fn prepare(&self, spans: Range<u64>, generation: u64) {
-        for span in spans {
-            let buf = filled(span, generation);
-            self.write(&buf, span).await.expect("the target runs");
-        }
-    }
-
-    /// Reads some spans and compares every byte with the pattern of a generation.
-    pub async fn verify(&self, spans: Range<u64>, generation: u64) {
-        for span in spans {
-            let mut buf = buffer();
-            self.read(&mut buf, span).await.expect("the target runs");
-            assert_is(&buf, span, generation);
-        }
-    }
-
     /// Gives it up, and waits for the end.
     pub async fn close(self) {
         drop(self.ns);
@@ -134,35 +102,32 @@ impl Link {
     }
 }
 
-/// What another spdk_thread has of a controller: a queue pair and the first namespace.
-#[derive(Debug)]
-pub struct Far {
-    /// The queue pair.
-    pub qpair: NvmeQpair,
-    /// The namespace.
-    pub ns: NvmeNamespace,
+impl Far {
+    /// Has a queue pair and the namespace on the current spdk_thread.
+    pub async fn of(remote: &NvmeRemote) -> Far {
+        let controller = remote.clone();
+        let qpair = controller.alloc_io_qpair(None).await;
+        let qpair = qpair.expect("the controller is connected");
+        let ns = controller.namespace(1).await;
+        let ns = ns.expect("the controller is connected");
+        let ns = ns.expect("the target has namespace 1");
+        Link {
+            controller,
+            qpair,
+            ns,
+        }
+    }
 }
 
-impl Far {
-    /// Has both of them on the current spdk_thread.
-    ///
-    /// # Errors
-    ///
-    /// As for [`NvmeRemote::alloc_io_qpair`] and [`NvmeRemote::namespace`].
-    pub async fn of(remote: &NvmeRemote) -> Result<Far> {
-        let qpair = remote.alloc_io_qpair(None).await?;
-        let ns = remote.namespace(1).await?;
-        let ns = ns.expect("the target has namespace 1");
-        Ok(Far { qpair, ns })
-    }
-
+impl<C> Link<C> {
     /// Reads one span.
     ///
     /// # Errors
     ///
     /// As for [`NvmeNamespace::read`].
     pub async fn read(&self, buf: &mut DmaBuf, span: u64) -> Result<()> {
-        read(&self.ns, &self.qpair, buf, span).await
+        let (lba, count) = (span * SPAN_BLOCKS, SPAN_BLOCKS as u32);
+        self.ns.read(&self.qpair, buf, lba, count).await
     }
 
     /// Writes one span.
@@ -171,7 +136,8 @@ impl Far {
     ///
     /// As for [`NvmeNamespace::write`].
     pub async fn write(&self, buf: &DmaBuf, span: u64) -> Result<()> {
-        write(&self.ns, &self.qpair, buf, span).await
+        let (lba, count) = (span * SPAN_BLOCKS, SPAN_BLOCKS as u32);
+        self.ns.write(&self.qpair, buf, lba, count).await
     }
 
     /// Writes the pattern of a generation to some spans.
@@ -190,14 +156,4 @@ impl Far {
             assert_is(&buf, span, generation);
         }
     }
-}
-
-async fn read(ns: &NvmeNamespace, qpair: &NvmeQpair, buf: &mut DmaBuf, span: u64) -> Result<()> {
-    ns.read(qpair, buf, span * SPAN_BLOCKS, SPAN_BLOCKS as u32)
-        .await
-}
-
-async fn write(ns: &NvmeNamespace, qpair: &NvmeQpair, buf: &DmaBuf, span: u64) -> Result<()> {
-    ns.write(qpair, buf, span * SPAN_BLOCKS, SPAN_BLOCKS as u32)
-        .await
 }

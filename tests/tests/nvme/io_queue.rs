@@ -415,7 +415,7 @@ fn another_namespace_takes_its_place() {
         let (theirs, served) = (wanted.clone(), Arc::<AtomicUsize>::default());
         let seen = served.clone();
         let there = away.call_async(async move || {
-            let far = Far::of(&remote).await.expect("it is connected");
+            let far = Far::of(&remote).await;
             let mut queue = Reader::new(&far.ns, &far.qpair);
             pass(&mut queue.queue, true, 1)
                 .await
