@@ -1,68 +1,33 @@
 /*
  * What bdev_loop.c does, with a blob: each completion submits the next I/O from inside its callback. No latencies, no
- * histogram, nothing but a count. The blob takes the whole bdev and is written once before. It takes bdevperf's switches.
+ * histogram, nothing but a count. The blob takes the whole bdev and is written once before.
  */
-#include "measure.h"
+#include "loop.h"
 
 #include "spdk/blob.h"
 #include "spdk/blob_bdev.h"
 #include "spdk/env.h"
-#include "spdk/string.h"
 
 struct slot {
 	void *buf;
 };
 
-static const char *g_bdev_name;
-static int64_t g_queue_depth = 1;
-static int64_t g_io_size = 4096;
-static bool g_is_read;
-static bool g_workload_given;
-
 static struct spdk_bs_dev *g_dev;
 static struct spdk_blob_store *g_bs;
 static struct spdk_blob *g_blob;
 static struct spdk_io_channel *g_ch;
-static spdk_blob_id g_id;
 static struct slot *g_slots;
 
-static uint64_t g_size_in_ios;
 static uint64_t g_io_units;
 static uint64_t g_units_per_cluster;
 static uint64_t g_written;
 static void *g_cluster;
 
-static uint64_t g_seed = 0x9e3779b97f4a7c15;
+static struct workload g_workload = {.seed = FIRST_SEED};
 static uint64_t g_done;
 static int64_t g_in_flight;
-static bool g_stop;
-
-static uint64_t g_ios;
-static double g_measured;
-static double g_busy;
-static int g_rc;
 
 static void submit(struct slot *slot);
-
-static uint64_t
-random_number(void)
-{
-	uint64_t x = g_seed;
-
-	x ^= x << 13;
-	x ^= x >> 7;
-	x ^= x << 17;
-	g_seed = x;
-	return x;
-}
-
-static void
-fail(const char *what, int rc)
-{
-	fprintf(stderr, "%s: %s\n", what, spdk_strerror(-rc));
-	g_rc = rc;
-	g_stop = true;
-}
 
 static void
 unloaded(void *arg, int rc)
@@ -70,11 +35,7 @@ unloaded(void *arg, int rc)
 	if (rc != 0) {
 		fail("the blobstore cannot be unloaded", rc);
 	}
-	if (g_rc == 0) {
-		printf("{\"iops\": %.1f, \"ios\": %" PRIu64 ", \"seconds\": %.6f, \"busy\": %.4f}\n",
-		       g_ios / g_measured, g_ios, g_measured, g_busy);
-	}
-	spdk_app_stop(g_rc);
+	loop_ended(1);
 }
 
 static void
@@ -126,15 +87,14 @@ submit(struct slot *slot)
 {
 	uint64_t place;
 
-	if (spdk_unlikely(g_stop)) {
+	if (is_stopped()) {
 		if (--g_in_flight == 0) {
 			finish();
 		}
 		return;
 	}
-	place = ((unsigned __int128)random_number() * g_size_in_ios) >> 64;
 	/* The channel has requests for all that are in flight, so that none is refused. */
-	if (g_is_read) {
+	if (next_io(&g_workload, &place)) {
 		spdk_blob_io_read(g_blob, g_ch, slot->buf, place * g_io_units, g_io_units, complete, slot);
 	} else {
 		spdk_blob_io_write(g_blob, g_ch, slot->buf, place * g_io_units, g_io_units, complete, slot);
@@ -145,15 +105,6 @@ static uint64_t
 count(void)
 {
 	return g_done;
-}
-
-static void
-end(uint64_t ios, double seconds, double busy)
-{
-	g_busy = busy;
-	g_ios = ios;
-	g_measured = seconds;
-	g_stop = true;
 }
 
 static void
@@ -177,7 +128,7 @@ run(void)
 	for (int64_t i = 0; i < g_queue_depth; i++) {
 		submit(&g_slots[i]);
 	}
-	measure_start(count, end);
+	loop_start(count);
 }
 
 static void
@@ -236,7 +187,6 @@ created(void *arg, spdk_blob_id id, int rc)
 		finish();
 		return;
 	}
-	g_id = id;
 	spdk_bs_open_blob(g_bs, id, opened, NULL);
 }
 
@@ -270,6 +220,11 @@ start(void *arg)
 	struct spdk_bs_opts opts;
 	int rc;
 
+	if (g_bdev_name == NULL) {
+		fprintf(stderr, "-T is missing\n");
+		spdk_app_stop(-EINVAL);
+		return;
+	}
 	rc = spdk_bdev_create_bs_dev_ext(g_bdev_name, bdev_event, NULL, &g_dev);
 	if (rc != 0) {
 		fprintf(stderr, "bdev \"%s\" cannot be used: %s\n", g_bdev_name, spdk_strerror(-rc));
@@ -281,67 +236,8 @@ start(void *arg)
 	spdk_bs_init(g_dev, &opts, initialized, NULL);
 }
 
-static int
-parse_arg(int option, char *value)
-{
-	int rc = measure_parse(option, value);
-
-	if (rc != -ENOENT) {
-		return rc;
-	}
-	switch (option) {
-	case 'q':
-		g_queue_depth = parse_number(value, 1);
-		return g_queue_depth < 0 ? -EINVAL : 0;
-	case 'o':
-		g_io_size = parse_number(value, 512);
-		return g_io_size < 0 ? -EINVAL : 0;
-	case 'T':
-		g_bdev_name = value;
-		return 0;
-	case 'w':
-		g_workload_given = true;
-		g_is_read = strcmp(value, "randread") == 0;
-		if (!g_is_read && strcmp(value, "randwrite") != 0) {
-			fprintf(stderr, "-w must be randread or randwrite\n");
-			return -EINVAL;
-		}
-		return 0;
-	default:
-		return -EINVAL;
-	}
-}
-
-static void
-usage(void)
-{
-	printf(" -q <depth>                I/Os in flight (default 1)\n");
-	printf(" -o <size>                 bytes of an I/O (default 4096)\n");
-	printf(" -w <type>                 randread or randwrite\n");
-	printf(" -T <bdev>                 the bdev, which gets a blobstore\n");
-	measure_usage();
-}
-
 int
 main(int argc, char **argv)
 {
-	struct spdk_app_opts opts = {};
-	int rc;
-
-	spdk_app_opts_init(&opts, sizeof(opts));
-	opts.name = "blob_loop";
-	opts.rpc_addr = NULL;
-	opts.print_level = SPDK_LOG_WARN;
-	rc = spdk_app_parse_args(argc, argv, &opts, "q:o:w:T:" MEASURE_GETOPT, g_measure_options,
-				 parse_arg, usage);
-	if (rc != SPDK_APP_PARSE_ARGS_SUCCESS) {
-		return rc == SPDK_APP_PARSE_ARGS_HELP ? 0 : 1;
-	}
-	if (!g_workload_given || g_bdev_name == NULL) {
-		fprintf(stderr, "-w or -T is missing\n");
-		return 1;
-	}
-	rc = spdk_app_start(&opts, start, NULL);
-	spdk_app_fini();
-	return rc != 0;
+	return loop_main(argc, argv, "blob_loop", "the bdev, which gets a blobstore", start);
 }

@@ -1,4 +1,4 @@
-//! What the next operation does, and where: the same as in `c/bdev_loop.c`.
+//! What the next operation does, and where: the same as in `c/loop.h`.
 
 use std::cell::Cell;
 
