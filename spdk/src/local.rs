@@ -13,7 +13,7 @@ mod rest;
 use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
-use std::ffi::{CStr, c_int, c_void};
+use std::ffi::{c_int, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 use std::rc::Rc;
@@ -198,9 +198,8 @@ impl Local {
     fn start(thread: *mut sys::spdk_thread) -> Result<Rc<Local>, Fault> {
         // SAFETY: `thread` is the current spdk_thread, so it exists.
         let (name, id, running) = unsafe {
-            let name = CStr::from_ptr(sys::spdk_thread_get_name(thread));
             (
-                name.to_string_lossy(),
+                thread_name(thread),
                 sys::spdk_thread_get_id(thread),
                 sys::spdk_thread_is_running(thread),
             )

@@ -163,6 +163,24 @@ impl Target {
         let answer = rpc(&self.child.rpc_socket(), method, params);
         answer.unwrap_or_else(|error| panic!("{error}"))
     }
+
+    /// Has another bdev take the place of namespace 1, with 1,024 blocks of this size.
+    pub fn replace_namespace(&self, block_size: usize) {
+        let name = format!("Blocks{block_size}");
+        let bdevs = self.rpc("bdev_get_bdevs", Value::Null);
+        let mut bdevs = bdevs.as_array().into_iter().flatten();
+        if !bdevs.any(|bdev| bdev["name"] == name.as_str()) {
+            let disk = json!({"name": name, "num_blocks": 1024, "block_size": block_size});
+            self.rpc("bdev_malloc_create", disk);
+        }
+        let nqn = NvmfTarget::NQN;
+        self.rpc("nvmf_subsystem_remove_ns", json!({"nqn": nqn, "nsid": 1}));
+        let ns = json!({"nsid": 1, "bdev_name": name});
+        self.rpc(
+            "nvmf_subsystem_add_ns",
+            json!({"nqn": nqn, "namespace": ns}),
+        );
+    }
 }
 
 impl Drop for Target {

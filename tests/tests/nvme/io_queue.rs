@@ -6,17 +6,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Instant;
 
-use futures_util::future::join;
-use serde_json::{Value, json};
-use spdk::nvme::{NvmeCtrlrOpts, NvmeNamespace, NvmeQpair, NvmeQpairOpts};
+use spdk::nvme::{NvmeCtrlrOpts, NvmeNamespace, NvmeQpairOpts};
 use spdk::task::yield_now;
-use spdk::testing::NvmfTarget;
-use spdk::{DmaBuf, Errno, ErrorKind, Gone, IoQueue, Result, ThreadHandle};
+use spdk::{DmaBuf, Errno, ErrorKind, Gone, IoQueue, Result};
 use spdk_tests::kind;
 use spdk_tests::nvme::{Far, Link, beside_target, beside_target_in};
 use spdk_tests::nvmf::Target;
 use spdk_tests::nvmf::disk::{Bystanders, SPAN_BLOCKS, assert_is, buffer, fill, filled, submit};
 use spdk_tests::wait::{PATIENCE, until, within};
+
+use crate::remote::{Marks, app, with_another};
 
 const DEPTH: u64 = 32;
 const SPANS: u64 = 3 * DEPTH;
@@ -379,76 +378,48 @@ fn blocks_grow() {
 
 /// Gives the target's namespace blocks of another size, and waits until that is seen.
 async fn become_of(target: &Target, ns: &NvmeNamespace, size: u32) {
-    replace(target, size);
+    target.replace_namespace(size as usize);
     until("the other namespace", || ns.sector_size() == size).await;
-}
-
-fn replace(target: &Target, size: u32) {
-    let name = format!("Blocks{size}");
-    let disk = json!({"name": name, "num_blocks": 1024, "block_size": size});
-    let is_there = target.rpc("bdev_get_bdevs", Value::Null);
-    let mut bdevs = is_there.as_array().into_iter().flatten();
-    if !bdevs.any(|bdev| bdev["name"] == name) {
-        target.rpc("bdev_malloc_create", disk);
-    }
-    let nqn = NvmfTarget::NQN;
-    target.rpc("nvmf_subsystem_remove_ns", json!({"nqn": nqn, "nsid": 1}));
-    let ns = json!({"nsid": 1, "bdev_name": name});
-    target.rpc(
-        "nvmf_subsystem_add_ns",
-        json!({"nqn": nqn, "namespace": ns}),
-    );
 }
 
 /// Fails if a queue of another spdk_thread mixes something up, or goes on with the size of blocks that were there before,
 /// here or there.
 #[spdk::test(no_app, deadline = 60)]
 fn another_namespace_takes_its_place() {
-    let app = spdk::__testing::builder().reactor_mask("0x3");
-    beside_target_in(app, |target| async move {
+    beside_target_in(app(), |target| async move {
         let link = Link::to(&target).await;
-        let away = ThreadHandle::on_core("away", 1)
-            .await
-            .expect("an spdk_thread");
         let remote = link.controller.remote();
         let wanted = Arc::<AtomicUsize>::default();
         let (theirs, served) = (wanted.clone(), Arc::<AtomicUsize>::default());
         let seen = served.clone();
-        let there = away.call_async(async move || {
+        let there = async move |marks: &Marks| {
             let far = Far::of(&remote).await;
-            let mut queue = Reader::new(&far.ns, &far.qpair);
-            pass(&mut queue.queue, true, 1)
-                .await
-                .expect("the target runs");
-            pass(&mut queue.queue, false, 1)
-                .await
-                .expect("the target runs");
-            seen.store(1, SeqCst);
-            loop {
-                match theirs.load(SeqCst) {
-                    0 => yield_now().await,
-                    1 => break,
-                    size => seen.store(queue.read_some(&far.ns, size).await, SeqCst),
-                }
+            let mut reader = Reader::new(&far);
+            for is_write in [true, false] {
+                let passed = pass(&mut reader.queue, is_write, 1).await;
+                passed.expect("the target runs");
             }
-        });
-        let here = async {
-            until("I/O there", || served.load(SeqCst) == 1).await;
-            let mut queue = Reader::new(&link.ns, &link.qpair);
+            marks.submitted.set();
+            while !marks.over.is_set() {
+                let size = reader.read_some(&far.ns, theirs.load(SeqCst)).await;
+                seen.store(size, SeqCst);
+            }
+        };
+        let here = async |marks: &Marks| {
+            marks.submitted.wait().await;
+            let mut reader = Reader::new(&link);
             for size in [512, 4096, 512, 4096] {
-                replace(&target, size as u32);
+                target.replace_namespace(size);
                 wanted.store(size, SeqCst);
                 let start = Instant::now();
-                while queue.read_some(&link.ns, size).await != size {
+                while reader.read_some(&link.ns, size).await != size {
                     assert!(start.elapsed() < PATIENCE);
                 }
                 until("I/O there", || served.load(SeqCst) == size).await;
             }
-            wanted.store(1, SeqCst);
+            marks.over.set();
         };
-        let (there, ()) = within("an end", join(there, here)).await;
-        there.expect("no panic");
-        away.exit().await.expect("it is made by us");
+        with_another(1, there, here).await;
         link.close().await;
         Bystanders::new()
     });
@@ -461,8 +432,8 @@ struct Reader {
 }
 
 impl Reader {
-    fn new(ns: &NvmeNamespace, qpair: &NvmeQpair) -> Self {
-        let queue = IoQueue::of_namespace(ns, qpair).expect("it is connected");
+    fn new<C>(link: &Link<C>) -> Self {
+        let queue = IoQueue::of_namespace(&link.ns, &link.qpair).expect("it is connected");
         Reader { queue, buf: None }
     }
 

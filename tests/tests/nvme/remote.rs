@@ -38,7 +38,7 @@ use spdk_tests::{kind, until};
 const DEPTH: u64 = 32;
 
 /// An application of two cores.
-fn app() -> SpdkAppBuilder {
+pub(super) fn app() -> SpdkAppBuilder {
     spdk::__testing::builder().reactor_mask("0x3")
 }
 
@@ -66,7 +66,7 @@ async fn thread(core: u32) -> ThreadHandle {
 }
 
 /// Another spdk_thread does its part, and then ends, while this one does the other part.
-async fn with_another<T: Send + 'static, U>(
+pub(super) async fn with_another<T: Send + 'static, U>(
     core: u32,
     there: impl AsyncFnOnce(&Marks) -> T + Send + 'static,
     here: impl AsyncFnOnce(&Marks) -> U,
@@ -91,15 +91,15 @@ async fn both<T: Send + 'static, U>(
 
 /// How far two spdk_threads are.
 #[derive(Default)]
-struct Marks {
+pub(super) struct Marks {
     /// The other one has its queue pair.
     connected: Mark,
     /// The target stands still.
     stopped: Mark,
     /// The other one has I/O in flight.
-    submitted: Mark,
+    pub(super) submitted: Mark,
     /// This one has done what it has to do.
-    over: Mark,
+    pub(super) over: Mark,
 }
 
 impl Marks {
@@ -131,18 +131,18 @@ fn buffers() -> Vec<DmaBuf> {
 }
 
 #[derive(Default)]
-struct Mark(AtomicBool);
+pub(super) struct Mark(AtomicBool);
 
 impl Mark {
-    fn set(&self) {
+    pub(super) fn set(&self) {
         self.0.store(true, SeqCst);
     }
 
-    fn is_set(&self) -> bool {
+    pub(super) fn is_set(&self) -> bool {
         self.0.load(SeqCst)
     }
 
-    async fn wait(&self) {
+    pub(super) async fn wait(&self) {
         until("the other spdk_thread", || self.is_set()).await;
     }
 }

@@ -5,10 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use serde_json::json;
 use spdk::nvme::{NvmeEvent, NvmeNamespace, NvmeQpair, NvmeTimeouts};
 use spdk::task::yield_now;
-use spdk::testing::NvmfTarget;
 use spdk::{DmaBuf, Errno, ErrorKind, Gone, Result};
 use spdk_tests::nvme::{Far, Link, beside_target_in};
 use spdk_tests::nvmf::disk::{Bystanders, assert_is, buffer, filled};
@@ -156,11 +154,6 @@ fn a_command_takes_long() {
 #[spdk::test(no_app, deadline = 60)]
 fn another_namespace_takes_its_place() {
     beside_target_in(app(), |target| async move {
-        for size in [512, 4096] {
-            let name = format!("Blocks{size}");
-            let disk = json!({"name": name, "num_blocks": 1024, "block_size": size});
-            target.rpc("bdev_malloc_create", disk);
-        }
         let link = Link::to(&target).await;
         let remote = link.controller.remote();
         let wanted = Arc::<AtomicUsize>::default();
@@ -175,11 +168,7 @@ fn another_namespace_takes_its_place() {
         };
         let here = async |marks: &Marks| {
             for size in [512, 4096, 512, 4096] {
-                let ns = json!({"nqn": NvmfTarget::NQN, "nsid": 1});
-                target.rpc("nvmf_subsystem_remove_ns", ns);
-                let ns = json!({"nsid": 1, "bdev_name": format!("Blocks{size}")});
-                let add = json!({"nqn": NvmfTarget::NQN, "namespace": ns});
-                target.rpc("nvmf_subsystem_add_ns", add);
+                target.replace_namespace(size);
                 wanted.store(size, SeqCst);
                 let start = Instant::now();
                 while read_some(&link.ns, &link.qpair, size).await != size {
