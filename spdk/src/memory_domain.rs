@@ -45,7 +45,8 @@ pub struct DomainRange {
 }
 
 /// Memory that a device cannot reach directly, such as that of an accelerator or of another process: what
-/// [`BdevDesc::readv_blocks_domain`] reads into, and [`BdevDesc::writev_blocks_domain`] writes.
+/// [`BdevDesc::readv_blocks_domain`](crate::BdevDesc::readv_blocks_domain) reads into, and
+/// [`BdevDesc::writev_blocks_domain`](crate::BdevDesc::writev_blocks_domain) writes.
 ///
 /// SPDK has the [`DomainMemory`] copy the data to or from buffers of its own, which the device uses.
 ///

@@ -68,7 +68,7 @@ impl Blobstore {
     /// Makes a blobstore on a device written in Rust. What was on that is lost.
     ///
     /// The store takes the device, and drops it when it is unloaded. A device that is to be there afterwards is an
-    /// [`Arc`] of what the device is made of.
+    /// [`Arc`](std::sync::Arc) of what the device is made of.
     ///
     /// Wraps `spdk_bs_init`.
     ///

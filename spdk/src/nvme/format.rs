@@ -89,9 +89,9 @@ impl NvmeController {
     /// # Errors
     ///
     /// - `EBUSY`: the controller has queue pairs, or is being formatted or reset.
-    /// - [`ErrorKind::Device`]: the controller failed it; it may not format, as
+    /// - [`ErrorKind::Device`](crate::ErrorKind::Device): the controller failed it; it may not format, as
     ///   [`ControllerData::has_format`](super::ControllerData::has_format) says.
-    /// - [`ErrorKind::NotConnected`]: it was formatted, and could not be connected again.
+    /// - [`ErrorKind::NotConnected`](crate::ErrorKind::NotConnected): it was formatted, and could not be connected again.
     /// - `ENXIO`: the connection is gone.
     ///
     /// # Cancellation

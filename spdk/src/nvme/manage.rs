@@ -45,7 +45,7 @@ impl NvmeController {
     ///
     /// # Errors
     ///
-    /// - [`ErrorKind::Device`]: the controller failed it; it may manage no namespaces, as
+    /// - [`ErrorKind::Device`](crate::ErrorKind::Device): the controller failed it; it may manage no namespaces, as
     ///   [`ControllerData::has_namespace_management`](super::ControllerData::has_namespace_management) says.
     /// - `ENXIO`: the connection is gone.
     ///

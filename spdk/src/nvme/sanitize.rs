@@ -83,8 +83,8 @@ impl NvmeController {
     ///
     /// # Errors
     ///
-    /// - [`ErrorKind::InvalidArgument`]: there are not so many passes.
-    /// - [`ErrorKind::Device`]: the controller failed it; it may not sanitize in this way, as
+    /// - [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument): there are not so many passes.
+    /// - [`ErrorKind::Device`](crate::ErrorKind::Device): the controller failed it; it may not sanitize in this way, as
     ///   [`ControllerData`](super::ControllerData) says.
     /// - `ENXIO`: the connection is gone.
     ///

@@ -8,8 +8,8 @@ spdk::api!("tests/api_elsewhere/far.ron");
 
 /// The C library.
 #[allow(non_camel_case_types)]
+#[allow(unsafe_code)] // Sends a message to an spdk_thread, as C code does.
 mod ffi {
-    #![allow(unsafe_code)] // Sends a message to an spdk_thread, as C code does.
 
     use std::ffi::{c_int, c_void};
     use std::ptr;
