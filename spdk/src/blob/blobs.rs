@@ -26,7 +26,8 @@ impl Blobstore {
     /// # Errors
     ///
     /// - `ENOSPC`: there are not enough free clusters.
-    /// - `ENOMEM`: there is no page for its metadata, or too many calls are in flight, see [`BsOpts::max_md_ops`](super::BsOpts::max_md_ops).
+    /// - `ENOMEM`: there is no page for its metadata, or too many calls are in flight, see
+    ///   [`BsOpts::max_md_ops`](super::BsOpts::max_md_ops).
     /// - `EIO`: the device failed.
     /// - [`ErrorKind::Gone`](crate::ErrorKind::Gone) when the store was unloaded or its device removed.
     /// - [`ErrorKind::NoThread`](crate::ErrorKind::NoThread) without a current spdk_thread.

@@ -183,7 +183,8 @@ impl Blobstore {
     /// store is unloaded.
     ///
     /// SPDK 26.01 compares the type with the one on the device whenever it writes there, so that a store that got another
-    /// one could not be unloaded any more. [`BsOpts::bstype`](super::BsOpts::bstype) gives a store its type when it is made.
+    /// one could not be unloaded any more. [`BsOpts::bstype`](super::BsOpts::bstype) gives a store its type
+    /// when it is made.
     ///
     /// # Errors
     ///

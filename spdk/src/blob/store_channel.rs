@@ -24,9 +24,9 @@ impl Blobstore {
     ///
     /// # Errors
     ///
-    /// `ENOMEM`: there was none for [`BsOpts::max_channel_ops`](super::BsOpts::max_channel_ops) requests. [`ErrorKind::Gone`](crate::ErrorKind::Gone)
-    /// when the store was unloaded or its device removed. [`ErrorKind::NoThread`](crate::ErrorKind::NoThread) without a
-    /// current spdk_thread.
+    /// `ENOMEM`: there was none for [`BsOpts::max_channel_ops`](super::BsOpts::max_channel_ops) requests.
+    /// [`ErrorKind::Gone`](crate::ErrorKind::Gone) when the store was unloaded or its device removed.
+    /// [`ErrorKind::NoThread`](crate::ErrorKind::NoThread) without a current spdk_thread.
     #[doc(alias = "spdk_bs_alloc_io_channel")]
     #[doc(alias = "spdk_bs_free_io_channel")]
     pub fn alloc_io_channel(&self) -> Result<IoChannel> {
