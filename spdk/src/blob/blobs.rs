@@ -1,17 +1,19 @@
 //! The blobs of a store: makes, opens and deletes them, and says which one is found first.
 #![allow(unsafe_code)] // Calls what is at home on the metadata thread, there.
 
-use std::ffi::c_int;
+use std::ffi::{c_int, c_void};
 use std::ptr::NonNull;
+use std::sync::Arc;
 
 use super::blobstore::Blobstore;
 use super::callbacks::BlobOpWithHandleComplete;
 use super::calls::{called, context};
+use super::copies::when_closed;
 use super::handle::{Blob, raw_id};
 use super::id::BlobId;
 use super::options::{BlobOpts, CBlobOpts};
 use super::remote::{Part, StoreHold, metadata};
-use super::store::{RawBlob, Use};
+use super::store::{RawBlob, Store, Use};
 use crate::error::{At, Fault, Result};
 use crate::generated::blob::{BlobOpWithIdComplete, BlobOpenOpts};
 use crate::local::{Caller, Local};
@@ -114,10 +116,9 @@ impl Blobstore {
     /// As for [`Blobstore::unload`].
     #[doc(alias = "spdk_bs_delete_blob")]
     pub async fn delete_blob(&self, id: BlobId) -> Result<()> {
-        // SAFETY: the store is loaded, and this is its metadata thread.
-        let call = move |bs, done, arg| unsafe {
-            sys::spdk_bs_delete_blob(bs, id.get(), done, arg);
-        };
+        let store = self.store().clone();
+        // SAFETY: the operation keeps the store loaded, and this is its metadata thread.
+        let call = move |_, done, arg| unsafe { delete(&store, id, done, arg) };
         // SAFETY: as above; it calls back once.
         unsafe { self.change("spdk_bs_delete_blob", call) }.await
     }
@@ -234,8 +235,8 @@ fn delete_in_background(part: Use, id: BlobId) {
                     tracing::error!(%label, %id, %errno, "a blob that nobody knows of was not deleted");
                 }
             });
-            // SAFETY: it is loaded, and this is its metadata thread. It calls back once.
-            unsafe { sys::spdk_bs_delete_blob(store.as_ptr(), id.get(), Some(called), arg) };
+            // SAFETY: it is loaded until it has called back, and this is its metadata thread.
+            unsafe { delete(&store, id, Some(called), arg) };
         });
     };
     match Local::here() {
@@ -246,4 +247,24 @@ fn delete_in_background(part: Use, id: BlobId) {
             store.send(move || delete(part));
         }
     }
+}
+
+/// Has SPDK delete a blob; what comes after it waits until that has begun.
+///
+/// # Safety
+/// The store is loaded until the callback, which comes once, and this is its metadata thread.
+unsafe fn delete(
+    store: &Arc<Store>,
+    id: BlobId,
+    done: sys::spdk_blob_op_complete,
+    arg: *mut c_void,
+) {
+    let (target, alone) = (store.clone(), store.alone());
+    let delete = move || {
+        // SAFETY: passed on.
+        unsafe { sys::spdk_bs_delete_blob(target.as_ptr(), id.get(), done, arg) };
+        drop(alone);
+    };
+    // SAFETY: passed on.
+    unsafe { when_closed(store.clone(), delete) };
 }

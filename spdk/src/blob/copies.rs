@@ -57,6 +57,19 @@ pub(super) unsafe fn copy_clusters(
     copy_in_turn(store, Box::new(copy), Box::new(then));
 }
 
+/// Runs `then`, later, when SPDK has closed the snapshots of the clones that were closed before.
+///
+/// It reports the end of a close before that: a snapshot that depends on an external one gives its channels back first, on
+/// one spdk_thread after the other. Until then SPDK takes it for open, and does not delete it. This goes the same way,
+/// behind it.
+///
+/// # Safety
+/// As for [`visit_channels`].
+pub(super) unsafe fn when_closed(store: Arc<Store>, then: impl FnOnce() + 'static) {
+    // SAFETY: passed on.
+    unsafe { visit_channels(store, |_, _| true, then) };
+}
+
 type CopyClusters = Box<dyn FnOnce(*mut sys::spdk_io_channel, Then)>;
 
 fn copy_in_turn(store: Arc<Store>, copy: CopyClusters, then: Then) {

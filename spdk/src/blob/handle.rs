@@ -123,7 +123,7 @@ pub struct BlobInfo {
     /// Whether nobody can change it.
     #[doc(alias = "spdk_blob_is_read_only")]
     pub is_read_only: bool,
-    /// Whether it is a snapshot that a blob depends on.
+    /// Whether it is a snapshot that a blob depends on, or has depended on since the store was loaded.
     #[doc(alias = "spdk_blob_is_snapshot")]
     pub is_snapshot: bool,
     /// Whether it depends on a snapshot.

@@ -330,3 +330,20 @@ async fn another_parent() -> spdk::Result<()> {
     until("the device", || memory.handles() == 1).await;
     Ok(())
 }
+
+/// Fails if a snapshot is not deleted since SPDK still closes it when its last clone was closed: it gives the channels of the
+/// external one back first.
+#[spdk::test(bdevs(bdev_malloc_create(name = "M", num_blocks = 16384, block_size = UNIT)))]
+async fn a_snapshot_is_deleted_at_once() -> spdk::Result<()> {
+    let memory = base(3, 1).await?;
+    let store = Blobstore::init("M", Some(&finding(&memory))).await?;
+    let id = store.create_blob(Some(&depending(b"device", 3))).await?;
+    let snapshot = store.create_snapshot(id, &Xattrs::new()).await?;
+    store.open_blob(id, None).await?.close().await?;
+    store.delete_blob(snapshot).await?;
+    assert_errno(store.open_blob(snapshot, None).await, Errno::ENOENT);
+    let blob = store.open_blob(id, None).await?;
+    let device = blob.external_snapshot_id().await?;
+    assert_eq!(device.as_deref(), Some(&b"device"[..]));
+    blob.close().await
+}

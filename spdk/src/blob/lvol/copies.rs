@@ -147,15 +147,24 @@ impl Lvol {
             .await
     }
 
-    /// Gives it what it has of its parent, so that it depends on the parent of that, or on none. It stays thin.
+    /// Gives it what it has of its parent, so that it depends on the parent of that, or on none. It stays thin, unless its
+    /// parent is a bdev: then this does what [`Lvol::inflate`] does.
     ///
     /// Wraps `spdk_lvol_decouple_parent`.
     ///
     /// # Errors
     ///
-    /// `EINVAL`: it has no parent, or is larger than that, for which SPDK has no bounds. And those of [`Lvol::inflate`].
+    /// - `EINVAL`: it has no parent, or is larger than that, for which SPDK has no bounds.
+    /// - `ENOENT`: its parent depends on a bdev, which SPDK 26.01 does not hand down. It has got what its parent has, and
+    ///   depends on that still; [`Lvol::inflate`] helps.
+    /// - Those of [`Lvol::inflate`].
     ///
-    /// # Cancellation, thread
+    /// # Cancellation
+    ///
+    /// Nothing happens before the first poll. A future that is dropped later abandons the call: it does not begin, or it
+    /// is not stopped.
+    ///
+    /// # Thread
     ///
     /// As for [`Lvol::rename`].
     #[doc(alias = "spdk_lvol_decouple_parent")]

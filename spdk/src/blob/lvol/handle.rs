@@ -244,6 +244,7 @@ impl Lvol {
     /// # Errors
     ///
     /// - `ENOSPC`: there are not enough free clusters, and it is not thin.
+    /// - `ENOMEM`: there is no memory for so many clusters.
     /// - `EPERM`: it is read-only.
     /// - `EBUSY`: another call has it locked.
     /// - `EIO`: the device did not write it; what was to become smaller is as large as before, and what was to become larger
@@ -315,7 +316,8 @@ impl Lvol {
 
     /// Closes it, and destroys it with what it has, unless it is open elsewhere.
     ///
-    /// A snapshot with one clone gives that what it has. It waits for calls that copy or resize volumes of the store.
+    /// A snapshot with one clone gives that what it has; see [`LvolStore::destroy_lvol`] for one that has another size. It
+    /// waits for calls that copy or resize volumes of the store.
     ///
     /// Wraps `spdk_lvol_destroy`.
     ///

@@ -32,7 +32,7 @@ pub struct LvolInfo {
     /// Whether nobody can write to it.
     #[doc(alias = "spdk_blob_is_read_only")]
     pub is_read_only: bool,
-    /// Whether it is a snapshot that a volume depends on.
+    /// Whether it is a snapshot that a volume depends on, or has depended on since the store was loaded.
     #[doc(alias = "spdk_blob_is_snapshot")]
     pub is_snapshot: bool,
     /// Whether it depends on a bdev outside of the store.

@@ -12,6 +12,7 @@ use std::ptr::{self, NonNull};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::super::calls::{Then, called, context, later};
+use super::super::copies::when_closed;
 use super::super::store::{self, Alone, Ending, RawBlob, Store, Use, end_close};
 use super::calls::{called_with, context_with};
 use super::{layout, list, mute};
@@ -24,6 +25,8 @@ pub(in crate::blob) struct Volumes {
     lvs: Cell<Option<NonNull<sys::spdk_lvol_store>>>,
     /// Of the volumes that are open.
     handles: RefCell<HashMap<NonNull<sys::spdk_lvol>, Handles>>,
+    /// How often one of them was closed.
+    closed: Cell<u64>,
     /// Those whose blob is closed, although SPDK takes them for open.
     broken: RefCell<HashSet<NonNull<sys::spdk_lvol>>>,
     /// The blobs of those that could not be written when they were closed. They are open until they can.
@@ -112,6 +115,7 @@ impl Volumes {
         Volumes {
             lvs: Cell::new(Some(lvs)),
             handles: RefCell::default(),
+            closed: Cell::new(0),
             broken: RefCell::default(),
             unwritten: RefCell::default(),
             is_muted: Cell::new(false),
@@ -215,6 +219,7 @@ impl Volumes {
 
     /// A handle has closed.
     fn has_closed(&self, lvol: NonNull<sys::spdk_lvol>) {
+        self.closed.set(self.closed.get() + 1);
         let mut handles = self.handles.borrow_mut();
         if let Some(found) = handles.get_mut(&lvol) {
             found.all -= 1;
@@ -425,7 +430,24 @@ unsafe fn destroy_now(
     });
     // SAFETY: passed on; nobody else opens or destroys it, or uses its blob. It calls back once; if it is open, or has
     // clones, it does nothing else, and otherwise it frees the volume whether its blob was deleted or not.
-    unsafe { sys::spdk_lvol_destroy(lvol.as_ptr(), Some(called), ended) };
+    let destroy = move || unsafe { sys::spdk_lvol_destroy(lvol.as_ptr(), Some(called), ended) };
+    // SAFETY: passed on.
+    unsafe { when_all_closed(store.clone(), destroy) };
+}
+
+/// Runs `then`, later, when no blob of a volume that was closed is open any more.
+///
+/// # Safety
+/// The store is loaded until then, and this is its metadata thread.
+unsafe fn when_all_closed(store: Arc<Store>, then: impl FnOnce() + 'static) {
+    let (target, before) = (store.clone(), of(&store).closed.get());
+    let visited = move || match of(&target).closed.get() == before {
+        true => then(),
+        // SAFETY: passed on. Others were closed meanwhile.
+        false => unsafe { when_all_closed(target, then) },
+    };
+    // SAFETY: passed on.
+    unsafe { when_closed(store, visited) };
 }
 
 impl Volume {
