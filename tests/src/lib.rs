@@ -11,6 +11,7 @@ pub mod foreign;
 pub mod forgotten;
 pub mod machine;
 pub mod memory;
+pub mod model;
 pub mod nvme;
 pub mod nvmf;
 pub mod operations;

@@ -2,22 +2,25 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
-use std::future::Future;
-use std::pin::pin;
 use std::time::{Duration, Instant};
 
-use futures_util::future::{Either, select, try_join_all};
+use futures_util::future::try_join_all;
 use serde_json::json;
 use spdk::blob::{BlobId, Blobstore, BsOpts};
 use spdk::task::yield_now;
-use spdk::{Bdev, Errno, SpdkApp, ThreadHandle};
+use spdk::{Bdev, Errno};
 use spdk_tests::memory::Memory;
+use spdk_tests::model::check::{Outcome, same, text, within};
+use spdk_tests::model::content::compare_bdev;
+use spdk_tests::model::journal::Journal;
+use spdk_tests::model::store::{self, Model, Name, ReadOnly};
+use spdk_tests::model::threads::{self, Threads};
+use spdk_tests::model::{CLUSTER, UNIT};
 use spdk_tests::rpc;
 
-use crate::desk::{self, Outcome, Seen, TARGETS, UNIT};
-use crate::journal::Journal;
-use crate::model::{self, Model, Name, ReadOnly, Unit};
-use crate::steps::{CLUSTER, Case, Kind, Op, Step, Type};
+use crate::desk::{self, Seen, TARGETS};
+use crate::plan;
+use crate::steps::{Case, Kind, Op, Step, Type};
 
 /// How many clusters blobs have together, about: few, so that there are too few; or enough for sequences side by side.
 const FEW: u64 = 48;
@@ -34,36 +37,10 @@ const PART: Duration = Duration::from_secs(10);
 /// After how much time a bdev is taken for lost.
 const KEPT: Duration = Duration::from_secs(1);
 
-fn text(error: spdk::Error) -> String {
-    error.to_string()
-}
-
-/// Ready when so much time has passed, in which this process ran.
-async fn after(time: Duration) {
-    let (mut spent, mut last) = (Duration::ZERO, Instant::now());
-    while spent < time {
-        yield_now().await;
-        // It may have been stopped.
-        spent += last.elapsed().min(Duration::from_millis(50));
-        last = Instant::now();
-    }
-}
-
-async fn within<T>(
-    time: Duration,
-    what: &str,
-    future: impl Future<Output = Result<T, String>>,
-) -> Result<T, String> {
-    match select(pin!(future), pin!(after(time))).await {
-        Either::Left((result, _)) => result,
-        Either::Right(((), _)) => Err(format!("{what} hangs: it has not ended after {time:?}")),
-    }
-}
-
 /// Where cases run, one after the other.
 pub(crate) struct Ground {
     /// The spdk_threads that make calls: first the current one, which is the metadata thread.
-    threads: Vec<Option<ThreadHandle>>,
+    threads: Threads,
     bdev: String,
 }
 
@@ -75,7 +52,7 @@ enum Device {
 
 /// A case that is running.
 struct Run<'a> {
-    threads: &'a [Option<ThreadHandle>],
+    threads: &'a Threads,
     device: Device,
     kind: Kind,
     opts: BsOpts,
@@ -86,27 +63,17 @@ struct Run<'a> {
 }
 
 impl Ground {
-    /// With so many spdk_threads, three at most: on the core of the current one, and on another core.
+    /// With so many spdk_threads.
     pub(crate) async fn new(threads: u8) -> spdk::Result<Self> {
-        let cores = SpdkApp::cores()?;
-        let mut all = vec![None];
-        for (name, core) in [("near", cores[0]), ("far", cores[cores.len() - 1])] {
-            if all.len() < usize::from(threads) {
-                all.push(Some(ThreadHandle::on_core(name, core).await?));
-            }
-        }
         Ok(Ground {
-            threads: all,
+            threads: Threads::new(threads).await?,
             bdev: "M".to_owned(),
         })
     }
 
     /// Ends the spdk_threads.
     pub(crate) async fn end(self) -> spdk::Result<()> {
-        for thread in self.threads.into_iter().flatten() {
-            thread.exit().await?;
-        }
-        Ok(())
+        self.threads.end().await
     }
 
     /// Runs a case.
@@ -119,7 +86,7 @@ impl Ground {
         case: &Case,
         journal: &RefCell<Journal>,
     ) -> Result<(), String> {
-        for (bdev, clusters) in TARGETS.into_iter().zip(model::TARGETS) {
+        for (bdev, clusters) in TARGETS.into_iter().zip(store::TARGETS) {
             write_zeroes(bdev, clusters).await.map_err(text)?;
         }
         let is_alone = case.lanes.len() == 1;
@@ -186,31 +153,20 @@ async fn write_zeroes(bdev: &str, clusters: u64) -> spdk::Result<()> {
 }
 
 impl Run<'_> {
-    /// Runs something on an spdk_thread.
-    async fn on<T, F>(&self, thread: u8, f: F) -> Result<T, String>
-    where
-        F: AsyncFnOnce() -> Result<T, String> + Send + 'static,
-        T: Send + 'static,
-    {
-        match &self.threads[usize::from(thread)] {
-            None => f().await,
-            Some(thread) => thread.call_async(f).await.map_err(text)?,
-        }
-    }
-
     fn store(&self) -> Result<Blobstore, String> {
         let store = self.store.borrow().clone();
         store.ok_or_else(|| "the store is not loaded".to_owned())
     }
 
     async fn set_up(&self) -> Result<(), String> {
-        for thread in 0..self.threads.len() as u8 {
+        for thread in self.threads.numbers() {
             let store = self.store()?;
             let memory = match &self.device {
                 Device::Memory(memory) => Some(memory.clone()),
                 Device::Bdev(_) => None,
             };
-            self.on(thread, async move || desk::set_up(thread, store, memory))
+            self.threads
+                .on(thread, async move || desk::set_up(thread, store, memory))
                 .await?;
         }
         Ok(())
@@ -218,12 +174,13 @@ impl Run<'_> {
 
     /// Has the spdk_threads give back what they have, and drops the store.
     async fn clear(&self) -> Result<(), String> {
-        for thread in 0..self.threads.len() as u8 {
-            self.on(thread, async move || {
-                desk::clear(thread);
-                Ok(())
-            })
-            .await?;
+        for thread in self.threads.numbers() {
+            self.threads
+                .on(thread, async move || {
+                    threads::clear_desk(thread);
+                    Ok(())
+                })
+                .await?;
         }
         self.store.borrow_mut().take();
         Ok(())
@@ -233,7 +190,8 @@ impl Run<'_> {
         self.set_up().await?;
         let is_alone = case.lanes.len() == 1;
         let lanes = case.lanes.iter().zip(0..).map(|(steps, lane)| {
-            let model = Model::new(is_alone.then_some(self.total), lane);
+            let mut model = Model::new(is_alone.then_some(self.total), lane);
+            model.bstype = desk::bstype(Type::First);
             self.lane(lane, steps, model, is_alone)
         });
         let mut ends = try_join_all(lanes).await?;
@@ -272,7 +230,7 @@ impl Run<'_> {
                 self.compare(&[vec![model.clone()]]).await?;
                 continue;
             }
-            let Some(mut plan) = model.plan(step, self.kind) else {
+            let Some(mut plan) = plan::plan(&model, step, self.kind) else {
                 continue;
             };
             let dropped = step.dropped.map_or_else(String::new, |polls| {
@@ -287,7 +245,7 @@ impl Run<'_> {
             let is_io = call.is_io();
             let polls = step.dropped;
             let perform = async move || desk::perform(thread, call, returns, polls).await;
-            let outcome = within(PART, &plan.text, self.on(thread, perform)).await?;
+            let outcome = within(PART, &plan.text, self.threads.on(thread, perform)).await?;
             match outcome {
                 Outcome::Wrong(wrong) => return Err(format!("{}: {wrong}", plan.text)),
                 Outcome::Expected(id) => {
@@ -364,7 +322,7 @@ impl Run<'_> {
             let (open, thread) = (*open, *thread);
             let content = (about == Some(*name)).then(|| model.all_content(*name));
             let look = async move || desk::of(thread)?.look(open, content).await;
-            let seen = self.on(thread, look).await;
+            let seen = self.threads.on(thread, look).await;
             let seen = seen.map_err(|wrong| format!("b{name}, o{open}: {wrong}"))?;
             is_as_seen(model, *name, &seen)?;
         }
@@ -432,7 +390,7 @@ impl Run<'_> {
         for (name, blob) in &model.blobs {
             let (id, content) = (blob.id, model.all_content(*name));
             let look = async move || desk::of(0)?.open_and_look(id, content).await;
-            let seen = self.on(0, look).await;
+            let seen = self.threads.on(0, look).await;
             let seen = seen.map_err(|wrong| format!("b{name}: {wrong}"))?;
             let mut model = model.clone();
             // It was closed.
@@ -448,30 +406,11 @@ impl Run<'_> {
         let super_blob = store.super_blob().await.map_err(text)?;
         same("the super blob", super_blob, model.super_blob)?;
         let bstype = store.bstype().await.map_err(text)?;
-        same("the type of the store", bstype, desk::bstype(model.bstype))?;
+        same("the type of the store", bstype, model.bstype)?;
         for (bdev, content) in TARGETS.iter().zip(&model.targets) {
-            compare_target(bdev, content).await?;
+            compare_bdev(bdev, content).await?;
         }
         Ok(())
-    }
-}
-
-async fn compare_target(bdev: &str, content: &[Unit]) -> Result<(), String> {
-    let read = async {
-        let desc = Bdev::find(bdev)?.open(false)?;
-        let channel = desc.get_io_channel()?;
-        let mut buf = spdk::DmaBuf::alloc(content.len() * UNIT, 4096)?;
-        desc.read(&channel, &mut buf, 0).await?;
-        Ok(buf)
-    };
-    let buf = read.await.map_err(text)?;
-    desk::compare(&buf, 0, content).map_err(|wrong| format!("the target {bdev}: {wrong}"))
-}
-
-fn same<T: PartialEq + std::fmt::Debug>(what: &str, found: T, expected: T) -> Result<(), String> {
-    match found == expected {
-        true => Ok(()),
-        false => Err(format!("{what} is {found:?} instead of {expected:?}")),
     }
 }
 

@@ -2,29 +2,22 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::pin::Pin;
 use std::rc::Rc;
-use std::task::Poll;
 
 use spdk::blob::{Blob, BlobId, BlobInfo, BlobOpts, Blobstore, BsType, Xattrs};
-use spdk::task::yield_now;
-use spdk::{DmaBuf, Errno, ErrorKind, IoChannel};
+use spdk::{DmaBuf, Errno, IoChannel};
 use spdk_tests::memory::Memory;
-use spdk_tests::{pattern, poll_once};
+use spdk_tests::model::case::Range;
+use spdk_tests::model::check::{self, Failure, Outcome, Returns, same, text};
+use spdk_tests::model::content::{buffer, compare, fill};
+use spdk_tests::model::store::{Open, Unit};
+use spdk_tests::model::{CLUSTER, UNIT, threads};
 
-use crate::model::{Open, Unit, ZEROES};
-use crate::plan::{Call, GROWTH, Returns};
-use crate::steps::{CLUSTER, Form, Range, Type};
+use crate::plan::{Call, GROWTH};
+use crate::steps::{Form, Type};
 
-/// The size of an io unit, which is a block of the devices here.
-pub(crate) const UNIT: usize = 512;
 /// The bdevs that blobs are copied to.
 pub(crate) const TARGETS: [&str; 2] = ["Large", "Small"];
-
-thread_local! {
-    /// Those of the spdk_threads of this OS thread, by their number.
-    static DESKS: RefCell<BTreeMap<u8, Rc<Desk>>> = const { RefCell::new(BTreeMap::new()) };
-}
 
 /// What an spdk_thread works with.
 pub(crate) struct Desk {
@@ -34,27 +27,12 @@ pub(crate) struct Desk {
     open: RefCell<BTreeMap<Open, Rc<Blob>>>,
 }
 
-/// What a call has led to.
-#[derive(Debug)]
-pub(crate) enum Outcome {
-    /// It has returned as it had to; with the blob that it has made.
-    Expected(Option<BlobId>),
-    /// What was wrong.
-    Wrong(String),
-    /// Its future was dropped before it was ready.
-    Dropped,
-}
-
 /// What is seen of an open blob.
 #[derive(Debug)]
 pub(crate) struct Seen {
     pub(crate) info: BlobInfo,
     pub(crate) size: u64,
     pub(crate) xattrs: Xattrs,
-}
-
-fn text(error: spdk::Error) -> String {
-    error.to_string()
 }
 
 pub(crate) fn bstype(of: Type) -> BsType {
@@ -74,19 +52,12 @@ pub(crate) fn set_up(thread: u8, store: Blobstore, memory: Option<Memory>) -> Re
         memory,
         open: RefCell::default(),
     };
-    DESKS.with_borrow_mut(|desks| desks.insert(thread, Rc::new(desk)));
+    threads::set_desk(thread, desk);
     Ok(())
 }
 
-/// Drops all of that.
-pub(crate) fn clear(thread: u8) {
-    let desk = DESKS.with_borrow_mut(|desks| desks.remove(&thread));
-    drop(desk);
-}
-
 pub(crate) fn of(thread: u8) -> Result<Rc<Desk>, String> {
-    let desk = DESKS.with_borrow(|desks| desks.get(&thread).cloned());
-    desk.ok_or_else(|| format!("thread {thread} has no store"))
+    threads::desk(thread)
 }
 
 /// Makes a call; with `polls`, its future is dropped after so many if it is not ready by then.
@@ -95,96 +66,11 @@ pub(crate) async fn perform(
     call: Call,
     returns: Returns,
     polls: Option<u8>,
-) -> Result<Outcome, String> {
+) -> Result<Outcome<BlobId>, String> {
     let desk = of(thread)?;
     let can_be_dropped = !matches!(call, Call::Drop(_) | Call::FailSync(..) | Call::UnloadInUse);
-    let result = match polls.filter(|_| can_be_dropped) {
-        None => desk.make(call).await,
-        Some(polls) => match drop_after(polls, desk.make(call)).await {
-            Some(result) => result,
-            None => return Ok(Outcome::Dropped),
-        },
-    };
-    Ok(match (result, returns) {
-        (Ok(new), Returns::Ok) => Outcome::Expected(new),
-        (Err(Failure::Wrong(wrong)), _) => Outcome::Wrong(wrong),
-        (Ok(_), _) => Outcome::Wrong(format!("it went well instead of {returns}")),
-        (Err(Failure::Error(error)), _) => {
-            let found = match error.kind() {
-                ErrorKind::InvalidArgument { .. } => Some(Returns::Invalid),
-                _ => error.errno().map(Returns::Errno),
-            };
-            match found == Some(returns) {
-                true => Outcome::Expected(None),
-                false => Outcome::Wrong(format!("{error}, instead of {returns}")),
-            }
-        }
-    })
-}
-
-async fn drop_after<F: Future>(polls: u8, future: F) -> Option<F::Output> {
-    let mut future: Pin<Box<F>> = Box::pin(future);
-    for _ in 0..polls {
-        if let Poll::Ready(output) = poll_once(future.as_mut()) {
-            return Some(output);
-        }
-        yield_now().await;
-    }
-    None
-}
-
-enum Failure {
-    /// What the call has returned.
-    Error(spdk::Error),
-    /// Something else than what it had to be.
-    Wrong(String),
-}
-
-impl From<spdk::Error> for Failure {
-    fn from(error: spdk::Error) -> Self {
-        Failure::Error(error)
-    }
-}
-
-fn same<T: PartialEq + std::fmt::Debug>(what: &str, found: T, expected: T) -> Result<(), Failure> {
-    match found == expected {
-        true => Ok(()),
-        false => Err(Failure::Wrong(format!(
-            "{what} is {found:?} instead of {expected:?}"
-        ))),
-    }
-}
-
-fn fill(bytes: &mut [u8], first: u64, value: Unit) {
-    match value {
-        ZEROES => bytes.fill(0),
-        generation => pattern::fill(bytes, UNIT, first, generation.into()),
-    }
-}
-
-/// Compares what is in a buffer, from a unit on, with what should be.
-pub(crate) fn compare(bytes: &[u8], first: u64, expected: &[Unit]) -> Result<(), String> {
-    let mut right = [0; UNIT];
-    for ((bytes, unit), value) in bytes.chunks(UNIT).zip(first..).zip(expected) {
-        fill(&mut right, unit, *value);
-        if bytes != right {
-            let found = match bytes.iter().all(|byte| *byte == 0) {
-                true => "zeroes".to_owned(),
-                false => match (1..1000).find(|g| pattern::check(bytes, UNIT, unit, *g).is_ok()) {
-                    Some(generation) => format!("what write {generation} wrote"),
-                    None => "something else".to_owned(),
-                },
-            };
-            return Err(format!(
-                "io unit {unit} has {found} instead of {value} (0 means zeroes)"
-            ));
-        }
-    }
-    Ok(())
-}
-
-fn buffer(units: u64) -> spdk::Result<DmaBuf> {
-    DmaBuf::alloc(units as usize * UNIT, 4096)
+    let polls = polls.filter(|_| can_be_dropped);
+    Ok(check::perform(desk.make(call), returns, polls).await)
 }
 
 /// So many io units in so many buffers, at most.

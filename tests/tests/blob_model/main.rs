@@ -1,9 +1,9 @@
 //! Random sequences of calls on blobs, compared with a model of what the calls promise.
 //!
-//! [`steps`] makes the sequences, [`plan`] says what each call of one must return, and [`model`] what is there afterwards;
-//! [`desk`] makes the calls, on any spdk_thread; [`case`] compares, after each step what can be seen without opening
-//! anything, and all of it when the store was loaded again. A call whose future is dropped has happened or not, as its
-//! documentation says, and never something else.
+//! [`steps`] makes the sequences, [`plan`] says what each call of one must return, and the
+//! [model](spdk_tests::model::store) what is there afterwards; [`desk`] makes the calls, on any spdk_thread; [`case`]
+//! compares, after each step what can be seen without opening anything, and all of it when the store was loaded again. A
+//! call whose future is dropped has happened or not, as its documentation says, and never something else.
 //!
 //! A sequence that fails is made as short as possible, and printed as code. Each test takes seconds, and minutes with
 //! `cargo xtask test --nightly`. The seed is printed; `SPDK_STRESS_SEED` gives one, and `SPDK_STRESS_ROUNDS` says how many
@@ -19,18 +19,14 @@
 
 mod case;
 mod desk;
-mod journal;
-mod model;
 mod plan;
-mod runner;
 mod steps;
 
 use case::{BLOCKS, Ground};
-use desk::UNIT;
-use model::TARGETS;
+use spdk_tests::model::store::TARGETS;
+use spdk_tests::model::{CLUSTER, UNIT, runner};
 use spdk_tests::rpc;
 use spdk_tests::stress::settings;
-use steps::CLUSTER;
 
 /// How many cases each test has, and how many in a nightly run.
 const ONE: [u64; 2] = [60, 6000];
@@ -55,7 +51,8 @@ fn deadline(cases: [u64; 2]) -> u64 {
 async fn one_thread() -> spdk::Result<()> {
     let mut ground = Ground::new(1).await?;
     let sequences = steps::sequence(1);
-    runner::run("one_thread", sequences, &mut ground, ONE).await;
+    let run = async |case: &_, journal: &_| ground.run(case, journal).await;
+    runner::run("blob_model-one_thread", sequences, ONE, run).await;
     ground.end().await
 }
 
@@ -68,7 +65,8 @@ async fn one_thread() -> spdk::Result<()> {
 async fn several_threads() -> spdk::Result<()> {
     let mut ground = Ground::new(3).await?;
     let sequences = steps::sequence(3);
-    runner::run("several_threads", sequences, &mut ground, SEVERAL).await;
+    let run = async |case: &_, journal: &_| ground.run(case, journal).await;
+    runner::run("blob_model-several_threads", sequences, SEVERAL, run).await;
     ground.end().await
 }
 
@@ -81,6 +79,7 @@ async fn several_threads() -> spdk::Result<()> {
 async fn beside_each_other() -> spdk::Result<()> {
     let mut ground = Ground::new(3).await?;
     let sequences = steps::concurrent(3);
-    runner::run("beside_each_other", sequences, &mut ground, BESIDE).await;
+    let run = async |case: &_, journal: &_| ground.run(case, journal).await;
+    runner::run("blob_model-beside_each_other", sequences, BESIDE, run).await;
     ground.end().await
 }

@@ -1,12 +1,14 @@
 //! What a step calls, what that must return, and what is there afterwards.
 
-use std::fmt;
-
 use spdk::Errno;
 use spdk::blob::{BlobId, Xattrs};
+use spdk_tests::model::CLUSTER;
+use spdk_tests::model::case::{Range, pick};
+use spdk_tests::model::check::Returns;
+use spdk_tests::model::store::{Blob, Model, Name, Open, ReadOnly, TARGETS, Unit, ZEROES};
 
-use crate::model::{Blob, Model, Name, Open, ReadOnly, TARGETS, Unit, ZEROES};
-use crate::steps::{Form, Kind, Op, Range, Shape, Size, Step, Type};
+use crate::desk;
+use crate::steps::{Form, Kind, Op, Shape, Size, Step, Type};
 
 /// How many blobs a sequence has at most: so that there is always room for metadata. SPDK 26.01 calls a sync a success that
 /// it has no page for.
@@ -63,25 +65,6 @@ impl Call {
     }
 }
 
-/// What a call returns.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Returns {
-    Ok,
-    Errno(Errno),
-    /// `ErrorKind::InvalidArgument`.
-    Invalid,
-}
-
-impl fmt::Display for Returns {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Returns::Ok => write!(f, "no error"),
-            Returns::Errno(errno) => write!(f, "{errno:?}"),
-            Returns::Invalid => write!(f, "an invalid argument"),
-        }
-    }
-}
-
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
     pub(crate) thread: u8,
@@ -97,15 +80,6 @@ pub(crate) struct Plan {
     pub(crate) about: Option<Name>,
     /// As code.
     pub(crate) text: String,
-}
-
-/// Of what a number selects one; the last number is one that there is not.
-fn pick<T: Copy>(list: impl Iterator<Item = T>, number: u8) -> Option<T> {
-    let list: Vec<T> = list.collect();
-    match number {
-        u8::MAX => None,
-        _ => list.get(usize::from(number) % list.len().max(1)).copied(),
-    }
 }
 
 fn xattr_name(number: u8) -> String {
@@ -137,53 +111,51 @@ struct Planner<'a> {
 /// A call, its result, and how it looks as code.
 type Planned = (Call, Returns, String);
 
-impl Model {
-    /// What a step does, if it does anything.
-    pub(crate) fn plan(&self, step: &Step, device: Kind) -> Option<Plan> {
-        let planner = Planner {
-            before: self,
-            after: self.clone(),
-            thread: step.thread,
-        };
-        match step.op {
-            Op::Create(shape) => planner.create(shape),
-            Op::Open { blob } => planner.open(blob),
-            Op::Delete { blob } => planner.delete(blob),
-            Op::Snapshot { blob, xattr } => planner.snapshot(blob, xattr),
-            Op::Clone { blob, xattr } => planner.clone_of(blob, xattr),
-            Op::Inflate { blob } => planner.inflate(blob),
-            Op::Decouple { blob } => planner.decouple(blob),
-            Op::SetParent { blob, snapshot } => planner.set_parent(blob, snapshot),
-            Op::ShallowCopy { blob, is_small } => planner.shallow_copy(blob, is_small),
-            Op::SetSuper { blob } => planner.set_super(blob),
-            Op::SetType { to } => Some(planner.set_type(to)),
-            Op::Grow => planner.grow(device),
-            Op::UnloadInUse => Some(planner.unload_in_use()),
-            Op::Reload { .. } => None,
-            Op::Close { open }
-            | Op::Drop { open }
-            | Op::Resize { open, .. }
-            | Op::Sync { open }
-            | Op::SetReadOnly { open }
-            | Op::Read { open, .. }
-            | Op::Write { open, .. }
-            | Op::WriteZeroes { open, .. }
-            | Op::Unmap { open, .. }
-            | Op::Misaligned { open, .. }
-            | Op::Allocated { open, .. }
-            | Op::SetXattr { open, .. }
-            | Op::RemoveXattr { open, .. }
-            | Op::Xattr { open, .. }
-            | Op::FailSync { open, .. } => {
-                let (open, (name, thread)) =
-                    pick(self.open.iter().map(|(open, of)| (*open, *of)), open)?;
-                let is_allowed = match step.op {
-                    Op::FailSync { .. } => device == Kind::Memory,
-                    _ => true,
-                };
-                let planner = Planner { thread, ..planner };
-                is_allowed.then(|| planner.on_open(&step.op, open, name))?
-            }
+/// What a step does, if it does anything.
+pub(crate) fn plan(model: &Model, step: &Step, device: Kind) -> Option<Plan> {
+    let planner = Planner {
+        before: model,
+        after: model.clone(),
+        thread: step.thread,
+    };
+    match step.op {
+        Op::Create(shape) => planner.create(shape),
+        Op::Open { blob } => planner.open(blob),
+        Op::Delete { blob } => planner.delete(blob),
+        Op::Snapshot { blob, xattr } => planner.snapshot(blob, xattr),
+        Op::Clone { blob, xattr } => planner.clone_of(blob, xattr),
+        Op::Inflate { blob } => planner.inflate(blob),
+        Op::Decouple { blob } => planner.decouple(blob),
+        Op::SetParent { blob, snapshot } => planner.set_parent(blob, snapshot),
+        Op::ShallowCopy { blob, is_small } => planner.shallow_copy(blob, is_small),
+        Op::SetSuper { blob } => planner.set_super(blob),
+        Op::SetType { to } => Some(planner.set_type(to)),
+        Op::Grow => planner.grow(device),
+        Op::UnloadInUse => Some(planner.unload_in_use()),
+        Op::Reload { .. } => None,
+        Op::Close { open }
+        | Op::Drop { open }
+        | Op::Resize { open, .. }
+        | Op::Sync { open }
+        | Op::SetReadOnly { open }
+        | Op::Read { open, .. }
+        | Op::Write { open, .. }
+        | Op::WriteZeroes { open, .. }
+        | Op::Unmap { open, .. }
+        | Op::Misaligned { open, .. }
+        | Op::Allocated { open, .. }
+        | Op::SetXattr { open, .. }
+        | Op::RemoveXattr { open, .. }
+        | Op::Xattr { open, .. }
+        | Op::FailSync { open, .. } => {
+            let (open, (name, thread)) =
+                pick(model.open.iter().map(|(open, of)| (*open, *of)), open)?;
+            let is_allowed = match step.op {
+                Op::FailSync { .. } => device == Kind::Memory,
+                _ => true,
+            };
+            let planner = Planner { thread, ..planner };
+            is_allowed.then(|| planner.on_open(&step.op, open, name))?
         }
     }
 }
@@ -511,8 +483,9 @@ impl Planner<'_> {
     }
 
     fn set_type(mut self, to: Type) -> Plan {
-        let returns = if to == Type::Empty || to == self.before.bstype {
-            self.after.bstype = to;
+        let bstype = desk::bstype(to);
+        let returns = if to == Type::Empty || bstype == self.before.bstype {
+            self.after.bstype = bstype;
             Returns::Ok
         } else {
             Returns::Errno(Errno::ENOTSUP)
@@ -705,7 +678,7 @@ impl Planner<'_> {
 /// The first unit from this one on that has a cluster of its own, or has none.
 fn next_unit(blob: &Blob, unit: u64, has: bool) -> Option<u64> {
     (unit..blob.units()).find(|unit| {
-        let cluster = (unit / crate::steps::CLUSTER) as usize;
+        let cluster = (unit / CLUSTER) as usize;
         blob.clusters[cluster].is_some() == has
     })
 }

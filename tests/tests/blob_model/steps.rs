@@ -2,18 +2,11 @@
 
 use proptest::collection::vec;
 use proptest::prelude::*;
+use spdk_tests::model::case::{self, Range, any_of, clusters, range};
+use spdk_tests::model::{CLUSTER, MOST};
 
-/// The io units of a cluster.
-pub(crate) const CLUSTER: u64 = 32;
-/// The most clusters that a blob is asked to have. A store has about four times as many.
-const MOST: u64 = 12;
-
-/// A sequence of calls, or several that run beside each other on one store.
-#[derive(Clone, Debug)]
-pub(crate) struct Case {
-    pub(crate) device: Kind,
-    pub(crate) lanes: Vec<Vec<Step>>,
-}
+pub(crate) type Case = case::Case<Kind, Op>;
+pub(crate) type Step = case::Step<Op>;
 
 /// What the store is on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,16 +15,6 @@ pub(crate) enum Kind {
     Malloc,
     /// A device in Rust, which can grow and fail.
     Memory,
-}
-
-/// A call, or a few that belong together.
-#[derive(Clone, Debug)]
-pub(crate) struct Step {
-    /// Which spdk_thread makes it, of those that the test has. A call on an open blob is made where that was opened.
-    pub(crate) thread: u8,
-    pub(crate) op: Op,
-    /// After how many polls its future is dropped, if it is not ready by then.
-    pub(crate) dropped: Option<u8>,
 }
 
 /// What numbers select is among the blobs, or the open ones, that there are when it is their turn: so a sequence stays one
@@ -164,13 +147,6 @@ pub(crate) struct Shape {
     pub(crate) xattr: Option<Size>,
 }
 
-/// So many io units from the first one on.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Range {
-    pub(crate) first: u64,
-    pub(crate) units: u64,
-}
-
 /// Which of the methods is called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Form {
@@ -219,10 +195,6 @@ fn xattr() -> impl Strategy<Value = Option<Size>> {
     prop_oneof![3 => Just(None), 1 => size().prop_map(Some)]
 }
 
-fn clusters() -> impl Strategy<Value = u64> {
-    prop_oneof![6 => 0..=6u64, 2 => 0..=MOST]
-}
-
 fn shape() -> impl Strategy<Value = Shape> {
     (any::<bool>(), any::<bool>(), clusters(), xattr()).prop_map(
         |(is_thin, has_table, clusters, xattr)| Shape {
@@ -234,22 +206,6 @@ fn shape() -> impl Strategy<Value = Shape> {
     )
 }
 
-fn range() -> impl Strategy<Value = Range> {
-    let cluster = 0..MOST / 2;
-    prop_oneof![
-        // Anywhere, which may be beyond the end.
-        4 => (0..MOST / 2 * CLUSTER, 1..3 * CLUSTER),
-        // Whole clusters.
-        3 => (cluster.clone(), 1..4u64).prop_map(|(first, count)| (first * CLUSTER, count * CLUSTER)),
-        // Around the border of one.
-        3 => (cluster, 0..4u64, 1..8u64).prop_map(|(cluster, before, units)| {
-            ((cluster * CLUSTER).saturating_sub(before), units)
-        }),
-        1 => Just((u64::MAX - 1, 1)),
-    ]
-    .prop_map(|(first, units)| Range { first, units })
-}
-
 fn form() -> impl Strategy<Value = Form> {
     prop_oneof![
         Just(Form::Units),
@@ -257,11 +213,6 @@ fn form() -> impl Strategy<Value = Form> {
         (2..5u8).prop_map(Form::VectorUnits),
         (2..5u8).prop_map(Form::VectorBytes),
     ]
-}
-
-/// Any of those that there are.
-fn any_of() -> impl Strategy<Value = u8> {
-    any::<u8>()
 }
 
 fn io() -> impl Strategy<Value = Op> {
@@ -320,31 +271,14 @@ fn of_store() -> impl Strategy<Value = Op> {
     ]
 }
 
-fn step(op: impl Strategy<Value = Op>, threads: u8) -> impl Strategy<Value = Step> {
-    let dropped = prop_oneof![9 => Just(None), 1 => (0..12u8).prop_map(Some)];
-    (0..threads, op, dropped).prop_map(|(thread, op, dropped)| Step {
-        thread,
-        op,
-        dropped,
-    })
-}
-
 /// Most steps need an open blob, so that is what a lane begins with.
 fn lane(
     op: impl Strategy<Value = Op>,
     threads: u8,
     steps: usize,
 ) -> impl Strategy<Value = Vec<Step>> {
-    let first = (shape(), 0..threads).prop_map(|(shape, thread)| {
-        let step = |op| Step {
-            thread,
-            op,
-            dropped: None,
-        };
-        [step(Op::Create(shape)), step(Op::Open { blob: 0 })]
-    });
-    (first, vec(step(op, threads), 1..steps))
-        .prop_map(|(first, rest)| first.into_iter().chain(rest).collect())
+    let first = shape().prop_map(|shape| vec![Op::Create(shape), Op::Open { blob: 0 }]);
+    case::lane(first, op, threads, steps)
 }
 
 fn device() -> impl Strategy<Value = Kind> {

@@ -4,7 +4,8 @@ use std::fs::File;
 use std::io::Write;
 use std::path::PathBuf;
 
-pub(crate) struct Journal {
+/// The journal of a test.
+pub struct Journal {
     path: PathBuf,
     file: Option<File>,
     lines: String,
@@ -12,8 +13,8 @@ pub(crate) struct Journal {
 
 impl Journal {
     /// For the test of this name.
-    pub(crate) fn new(test: &str) -> Self {
-        let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{test}.case"));
+    pub fn new(test: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("{test}-{}.case", std::process::id()));
         eprintln!("what is running is written to {}", path.display());
         Journal {
             path,
@@ -27,7 +28,7 @@ impl Journal {
     /// # Panics
     ///
     /// When the file cannot be made.
-    pub(crate) fn begin(&mut self, heading: &str) {
+    pub fn begin(&mut self, heading: &str) {
         self.file = match File::create(&self.path) {
             Ok(file) => Some(file),
             Err(error) => panic!("{}: {error}", self.path.display()),
@@ -37,7 +38,7 @@ impl Journal {
     }
 
     /// What it does next.
-    pub(crate) fn line(&mut self, line: &str) {
+    pub fn line(&mut self, line: &str) {
         self.lines.push_str(line);
         self.lines.push('\n');
         let written = self.file.as_mut().map(|file| writeln!(file, "{line}"));
@@ -47,12 +48,12 @@ impl Journal {
     }
 
     /// All of it.
-    pub(crate) fn text(&self) -> &str {
+    pub fn text(&self) -> &str {
         &self.lines
     }
 
     /// No case is running any more.
-    pub(crate) fn end(&mut self) {
+    pub fn end(&mut self) {
         self.file = None;
         // It tells nothing that is of use.
         drop(std::fs::remove_file(&self.path));

@@ -2,78 +2,108 @@
 
 use std::collections::BTreeMap;
 
-use spdk::blob::{BlobId, Xattrs};
+use spdk::blob::{BlobId, BsType, Xattrs};
 
-use crate::steps::{CLUSTER, Range, Type};
+use super::CLUSTER;
+use super::case::Range;
 
 /// What an io unit has: zeroes, or the pattern of a generation.
-pub(crate) type Unit = u32;
+pub type Unit = u32;
 /// A blob, for the model: its ID is known when it was made.
-pub(crate) type Name = u32;
+pub type Name = u32;
 /// An open blob.
-pub(crate) type Open = u32;
+pub type Open = u32;
 
-pub(crate) const ZEROES: Unit = 0;
+/// It was not written.
+pub const ZEROES: Unit = 0;
 /// How many clusters the targets of copies have.
-pub(crate) const TARGETS: [u64; 2] = [12, 2];
+pub const TARGETS: [u64; 2] = [12, 2];
 
+/// A store, or the part of one that a sequence has to itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Model {
-    pub(crate) blobs: BTreeMap<Name, Blob>,
+pub struct Model {
+    /// Those that there are.
+    pub blobs: BTreeMap<Name, Blob>,
     /// The open ones: which blob, and on which spdk_thread.
-    pub(crate) open: BTreeMap<Open, (Name, u8)>,
+    pub open: BTreeMap<Open, (Name, u8)>,
     /// How many clusters there are; `None` if the store is not this model's alone.
-    pub(crate) total: Option<u64>,
-    pub(crate) super_blob: Option<BlobId>,
-    pub(crate) bstype: Type,
+    pub total: Option<u64>,
+    /// What the store says it is.
+    pub super_blob: Option<BlobId>,
+    /// What the store is for.
+    pub bstype: BsType,
     /// What the targets of copies have.
-    pub(crate) targets: [Vec<Unit>; 2],
+    pub targets: [Vec<Unit>; 2],
     /// How often the device has grown.
-    pub(crate) grown: u64,
+    pub grown: u64,
     names: u32,
     opens: u32,
     generations: u32,
 }
 
+/// Whether nobody can write to a blob.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum ReadOnly {
+pub enum ReadOnly {
+    /// Everybody can.
     No,
     /// From the next sync on.
     Soon,
+    /// For ever.
     Yes,
 }
 
+/// A device that a blob depends on: so many clusters with one value, and zeroes beyond them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct External {
+    /// What they have.
+    pub value: Unit,
+    /// How many there are.
+    pub clusters: u64,
+}
+
+/// A blob.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Blob {
-    pub(crate) id: BlobId,
-    pub(crate) is_thin: bool,
-    pub(crate) has_table: bool,
-    pub(crate) read_only: ReadOnly,
-    pub(crate) parent: Option<Name>,
+pub struct Blob {
+    /// [`UNKNOWN`] until it was made.
+    pub id: BlobId,
+    /// Whether it gets clusters when they are written.
+    pub is_thin: bool,
+    /// Whether it has an extent table.
+    pub has_table: bool,
+    /// Whether nobody can write to it.
+    pub read_only: ReadOnly,
+    /// The snapshot that it depends on.
+    pub parent: Option<Name>,
+    /// The device that it depends on, if there is no such snapshot.
+    pub external: Option<External>,
     /// Whether it has, or had, clones: SPDK forgets that when the store is unloaded.
-    pub(crate) is_snapshot: bool,
-    pub(crate) xattrs: Xattrs,
+    pub is_snapshot: bool,
+    /// Its attributes.
+    pub xattrs: Xattrs,
     /// What those clusters have that it has itself.
-    pub(crate) clusters: Vec<Option<Vec<Unit>>>,
+    pub clusters: Vec<Option<Vec<Unit>>>,
 }
 
 impl Blob {
-    pub(crate) fn size(&self) -> u64 {
+    /// In clusters.
+    pub fn size(&self) -> u64 {
         self.clusters.len() as u64
     }
 
-    pub(crate) fn units(&self) -> u64 {
+    /// In io units.
+    pub fn units(&self) -> u64 {
         self.size() * CLUSTER
     }
 
-    pub(crate) fn allocated(&self) -> u64 {
+    /// How many clusters it has itself.
+    pub fn allocated(&self) -> u64 {
         self.clusters.iter().flatten().count() as u64
     }
 }
 
 /// There was no free cluster for all of it.
 #[derive(Debug)]
-pub(crate) struct NoSpace;
+pub struct NoSpace;
 
 fn zeroes() -> Vec<Unit> {
     vec![ZEROES; CLUSTER as usize]
@@ -81,13 +111,13 @@ fn zeroes() -> Vec<Unit> {
 
 impl Model {
     /// Of the sequence of this number: those that run beside each other have other names.
-    pub(crate) fn new(total: Option<u64>, lane: u32) -> Self {
+    pub fn new(total: Option<u64>, lane: u32) -> Self {
         Model {
             blobs: BTreeMap::new(),
             open: BTreeMap::new(),
             total,
             super_blob: None,
-            bstype: Type::First,
+            bstype: BsType::default(),
             targets: TARGETS.map(|clusters| vec![ZEROES; (clusters * CLUSTER) as usize]),
             grown: 0,
             names: lane * 100,
@@ -97,26 +127,37 @@ impl Model {
     }
 
     /// Another one than all before.
-    pub(crate) fn generation(&mut self) -> Unit {
+    pub fn generation(&mut self) -> Unit {
         self.generations += 1;
         self.generations
     }
 
-    pub(crate) fn blob(&self, name: Name) -> &Blob {
+    /// The blob of this name.
+    ///
+    /// # Panics
+    ///
+    /// When there is none.
+    pub fn blob(&self, name: Name) -> &Blob {
         match self.blobs.get(&name) {
             Some(blob) => blob,
             None => panic!("the model has no b{name}"),
         }
     }
 
-    pub(crate) fn blob_mut(&mut self, name: Name) -> &mut Blob {
+    /// As [`Model::blob`].
+    ///
+    /// # Panics
+    ///
+    /// When there is none.
+    pub fn blob_mut(&mut self, name: Name) -> &mut Blob {
         match self.blobs.get_mut(&name) {
             Some(blob) => blob,
             None => panic!("the model has no b{name}"),
         }
     }
 
-    pub(crate) fn free(&self) -> Option<u64> {
+    /// How many clusters are free, if the store is this model's alone.
+    pub fn free(&self) -> Option<u64> {
         let allocated: u64 = self.blobs.values().map(Blob::allocated).sum();
         self.total.map(|total| total - allocated)
     }
@@ -125,34 +166,42 @@ impl Model {
         self.free().is_none_or(|free| clusters <= free)
     }
 
-    pub(crate) fn clones(&self, name: Name) -> Vec<Name> {
+    /// The blobs that depend on this one.
+    pub fn clones(&self, name: Name) -> Vec<Name> {
         let is_clone = |blob: &Blob| blob.parent == Some(name);
         let clones = self.blobs.iter().filter(|(_, blob)| is_clone(blob));
         clones.map(|(clone, _)| *clone).collect()
     }
 
-    pub(crate) fn is_open(&self, name: Name) -> bool {
+    /// Whether anybody has it open.
+    pub fn is_open(&self, name: Name) -> bool {
         self.open.values().any(|(blob, _)| *blob == name)
     }
 
     /// Whether a blob is this one, or depends on it.
-    pub(crate) fn depends_on(&self, blob: Name, on: Name) -> bool {
+    pub fn depends_on(&self, blob: Name, on: Name) -> bool {
         let parents = std::iter::successors(Some(blob), |name| self.blob(*name).parent);
         parents.into_iter().any(|name| name == on)
     }
 
     /// What a cluster of a blob reads as.
-    pub(crate) fn cluster(&self, name: Name, cluster: u64) -> Vec<Unit> {
+    pub fn cluster(&self, name: Name, cluster: u64) -> Vec<Unit> {
         let blob = self.blob(name);
         match (blob.clusters.get(cluster as usize), blob.parent) {
             (Some(Some(units)), _) => units.clone(),
             (Some(None), Some(parent)) => self.cluster(parent, cluster),
-            _ => zeroes(),
+            (Some(None), None) => match blob.external {
+                Some(External { value, clusters }) if cluster < clusters => {
+                    vec![value; CLUSTER as usize]
+                }
+                _ => zeroes(),
+            },
+            (None, _) => zeroes(),
         }
     }
 
     /// What a part of a blob reads as, which ends in it.
-    pub(crate) fn content(&self, name: Name, range: Range) -> Vec<Unit> {
+    pub fn content(&self, name: Name, range: Range) -> Vec<Unit> {
         let clusters = range.first / CLUSTER..(range.first + range.units).div_ceil(CLUSTER);
         let units = clusters.flat_map(|cluster| self.cluster(name, cluster));
         let skipped = range.first % CLUSTER;
@@ -162,19 +211,24 @@ impl Model {
             .collect()
     }
 
-    pub(crate) fn all_content(&self, name: Name) -> Vec<Unit> {
+    /// What all of it reads as.
+    pub fn all_content(&self, name: Name) -> Vec<Unit> {
         let units = self.blob(name).units();
         self.content(name, Range { first: 0, units })
     }
 
-    pub(crate) fn insert(&mut self, blob: Blob) -> Name {
+    fn insert(&mut self, blob: Blob) -> Name {
         self.names += 1;
         self.blobs.insert(self.names, blob);
         self.names
     }
 
     /// Makes a blob.
-    pub(crate) fn create(
+    ///
+    /// # Errors
+    ///
+    /// There is no room for it.
+    pub fn create(
         &mut self,
         is_thin: bool,
         has_table: bool,
@@ -191,34 +245,37 @@ impl Model {
             has_table,
             read_only: ReadOnly::No,
             parent: None,
+            external: None,
             is_snapshot: false,
             xattrs,
             clusters: vec![cluster; clusters as usize],
         }))
     }
 
-    pub(crate) fn open(&mut self, name: Name, thread: u8) -> Open {
+    /// Opens it, on this spdk_thread.
+    pub fn open(&mut self, name: Name, thread: u8) -> Open {
         self.opens += 1;
         self.open.insert(self.opens, (name, thread));
         self.opens
     }
 
     /// It has written what was not synced.
-    pub(crate) fn sync(&mut self, name: Name) {
+    pub fn sync(&mut self, name: Name) {
         let read_only = &mut self.blob_mut(name).read_only;
         if *read_only == ReadOnly::Soon {
             *read_only = ReadOnly::Yes;
         }
     }
 
-    pub(crate) fn close(&mut self, open: Open) {
+    /// Closes one of those that are open.
+    pub fn close(&mut self, open: Open) {
         if let Some((name, _)) = self.open.remove(&open) {
             self.sync(name);
         }
     }
 
     /// The store was unloaded and loaded.
-    pub(crate) fn reload(&mut self) {
+    pub fn reload(&mut self) {
         while let Some((open, _)) = self.open.first_key_value() {
             self.close(*open);
         }
@@ -239,7 +296,11 @@ impl Model {
     }
 
     /// Writes a range, cluster after cluster; those before the one that there was no room for are written.
-    pub(crate) fn write(&mut self, name: Name, range: Range, value: Unit) -> Result<(), NoSpace> {
+    ///
+    /// # Errors
+    ///
+    /// There was none for all.
+    pub fn write(&mut self, name: Name, range: Range, value: Unit) -> Result<(), NoSpace> {
         for unit in range.first..range.first + range.units {
             self.allocate(name, unit / CLUSTER)?[(unit % CLUSTER) as usize] = value;
         }
@@ -247,7 +308,7 @@ impl Model {
     }
 
     /// The devices here read as zeroes where they were unmapped.
-    pub(crate) fn unmap(&mut self, name: Name, range: Range) {
+    pub fn unmap(&mut self, name: Name, range: Range) {
         let blob = self.blob_mut(name);
         let end = range.first + range.units;
         for (cluster, first) in blob
@@ -260,13 +321,22 @@ impl Model {
                 continue;
             };
             units[(from - first) as usize..(to - first) as usize].fill(ZEROES);
-            if to - from == CLUSTER && blob.is_thin && blob.parent.is_none() {
+            if to - from == CLUSTER
+                && blob.is_thin
+                && blob.parent.is_none()
+                && blob.external.is_none()
+            {
                 *cluster = None;
             }
         }
     }
 
-    pub(crate) fn resize(&mut self, name: Name, clusters: u64) -> Result<(), NoSpace> {
+    /// Makes it larger or smaller.
+    ///
+    /// # Errors
+    ///
+    /// There is no room for it.
+    pub fn resize(&mut self, name: Name, clusters: u64) -> Result<(), NoSpace> {
         let blob = self.blob(name);
         let more = clusters.saturating_sub(blob.size());
         if !blob.is_thin && !self.has_free(more) {
@@ -279,14 +349,14 @@ impl Model {
     }
 
     /// Deletes a blob that has one clone at most, which gets what it has.
-    pub(crate) fn delete(&mut self, name: Name) {
+    pub fn delete(&mut self, name: Name) {
         let Some(deleted) = self.blobs.remove(&name) else {
             return;
         };
         self.open.retain(|_, (blob, _)| *blob != name);
         for clone in self.clones(name) {
             let clone = self.blob_mut(clone);
-            clone.parent = deleted.parent;
+            (clone.parent, clone.external) = (deleted.parent, deleted.external);
             for (cluster, units) in clone.clusters.iter_mut().zip(&deleted.clusters) {
                 if cluster.is_none() {
                     *cluster = units.clone();
@@ -295,7 +365,8 @@ impl Model {
         }
     }
 
-    pub(crate) fn snapshot(&mut self, name: Name, xattrs: Xattrs) -> Name {
+    /// Makes a snapshot of it.
+    pub fn snapshot(&mut self, name: Name, xattrs: Xattrs) -> Name {
         let blob = self.blob(name).clone();
         let size = blob.clusters.len();
         let snapshot = self.insert(Blob {
@@ -308,11 +379,12 @@ impl Model {
         let blob = self.blob_mut(name);
         blob.clusters = vec![None; size];
         blob.is_thin = true;
-        blob.parent = Some(snapshot);
+        (blob.parent, blob.external) = (Some(snapshot), None);
         snapshot
     }
 
-    pub(crate) fn clone_of(&mut self, name: Name, xattrs: Xattrs) -> Name {
+    /// Makes a clone of it.
+    pub fn clone_of(&mut self, name: Name, xattrs: Xattrs) -> Name {
         let blob = self.blob_mut(name);
         blob.is_snapshot = true;
         let clone = Blob {
@@ -321,6 +393,7 @@ impl Model {
             has_table: blob.has_table,
             read_only: ReadOnly::No,
             parent: Some(name),
+            external: None,
             is_snapshot: false,
             xattrs,
             clusters: vec![None; blob.clusters.len()],
@@ -342,15 +415,24 @@ impl Model {
         Ok(())
     }
 
-    pub(crate) fn inflate(&mut self, name: Name) -> Result<(), NoSpace> {
+    /// Gives it all of its clusters.
+    ///
+    /// # Errors
+    ///
+    /// There is no room for them.
+    pub fn inflate(&mut self, name: Name) -> Result<(), NoSpace> {
         self.fill(name, |_| true)?;
         let blob = self.blob_mut(name);
-        (blob.is_thin, blob.parent) = (false, None);
+        (blob.is_thin, blob.parent, blob.external) = (false, None, None);
         Ok(())
     }
 
-    /// Of a blob with this parent, which is as large at least.
-    pub(crate) fn decouple(&mut self, name: Name, parent: Name) -> Result<(), NoSpace> {
+    /// Of a blob with this parent, which is as large at least: gives it what that has.
+    ///
+    /// # Errors
+    ///
+    /// There is no room for it.
+    pub fn decouple(&mut self, name: Name, parent: Name) -> Result<(), NoSpace> {
         let parent = self.blob(parent);
         let (has, next) = (parent.clusters.clone(), parent.parent);
         self.fill(name, |cluster| has[cluster].is_some())?;
@@ -359,7 +441,7 @@ impl Model {
     }
 
     /// Copies what a blob has itself.
-    pub(crate) fn shallow_copy(&mut self, name: Name, target: usize) {
+    pub fn shallow_copy(&mut self, name: Name, target: usize) {
         let clusters = self.blob(name).clusters.clone();
         let places = self.targets[target].chunks_mut(CLUSTER as usize);
         for (units, place) in clusters.iter().zip(places) {
@@ -371,4 +453,4 @@ impl Model {
 }
 
 /// The ID of a blob that has not been made.
-pub(crate) const UNKNOWN: BlobId = BlobId::new(0);
+pub const UNKNOWN: BlobId = BlobId::new(0);

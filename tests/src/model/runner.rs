@@ -3,16 +3,16 @@
 //! SPDK starts once in a process, and a case needs its executor: so this does by hand what proptest's runner does.
 
 use std::cell::RefCell;
+use std::fmt::Debug;
 
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use spdk::log::{self, LogLevel};
-use spdk_tests::random::Random;
-use spdk_tests::stress::settings;
 
-use crate::case::Ground;
-use crate::journal::Journal;
-use crate::steps::Case;
+use super::case::Case;
+use super::journal::Journal;
+use crate::random::Random;
+use crate::stress::settings;
 
 /// How many smaller cases are tried.
 const ATTEMPTS: u32 = 2000;
@@ -28,16 +28,16 @@ fn runner(seed: u64) -> TestRunner {
     TestRunner::new_with_rng(Config::default(), rng)
 }
 
-/// Runs cases of a strategy: what the environment asks for, else so many, or in a nightly run that many.
+/// Runs cases of a strategy with `run`: what the environment asks for, else so many, or in a nightly run that many.
 ///
 /// # Panics
 ///
 /// With the smallest case that was found to fail.
-pub(crate) async fn run(
+pub async fn run<K: Clone + Debug, O: Clone + Debug>(
     test: &str,
-    strategy: impl Strategy<Value = Case>,
-    ground: &mut Ground,
+    strategy: impl Strategy<Value = Case<K, O>>,
     [short, long]: [u64; 2],
+    mut run: impl AsyncFnMut(&Case<K, O>, &RefCell<Journal>) -> Result<(), String>,
 ) {
     let (seed, cases) = (settings::seed(), settings::rounds(short, long));
     eprintln!("{test}: {cases} cases, {}", settings::replay(seed));
@@ -51,10 +51,10 @@ pub(crate) async fn run(
             Ok(tree) => tree,
             Err(reason) => panic!("no case: {reason}"),
         };
-        let failed = attempt(ground, &tree.current(), &replay, &journal).await;
+        let failed = attempt(&mut run, &tree.current(), &replay, &journal).await;
         if let Err(failure) = failed {
             eprintln!("case {number} has failed ({replay}), {failure}");
-            let smallest = shrink(tree, failure, ground, &replay, &journal).await;
+            let smallest = shrink(tree, failure, &mut run, &replay, &journal).await;
             journal.borrow_mut().end();
             panic!("{smallest}\nreplay the case before it was made smaller with {replay}");
         }
@@ -63,23 +63,23 @@ pub(crate) async fn run(
 }
 
 /// Runs a case; an error says what was wrong after which calls.
-async fn attempt(
-    ground: &mut Ground,
-    case: &Case,
+async fn attempt<K: Debug, O: Debug>(
+    run: &mut impl AsyncFnMut(&Case<K, O>, &RefCell<Journal>) -> Result<(), String>,
+    case: &Case<K, O>,
     replay: &str,
     journal: &RefCell<Journal>,
 ) -> Result<(), String> {
     let heading = format!("{replay}\n{case:?}\non {:?}:", case.device);
     journal.borrow_mut().begin(&heading);
-    let result = ground.run(case, journal).await;
+    let result = run(case, journal).await;
     result.map_err(|wrong| format!("{wrong}:\n{}", journal.borrow().text()))
 }
 
 /// The failure of the smallest case that fails too.
-async fn shrink(
-    mut tree: impl ValueTree<Value = Case>,
+async fn shrink<K: Clone + Debug, O: Clone + Debug>(
+    mut tree: impl ValueTree<Value = Case<K, O>>,
     mut failure: String,
-    ground: &mut Ground,
+    run: &mut impl AsyncFnMut(&Case<K, O>, &RefCell<Journal>) -> Result<(), String>,
     replay: &str,
     journal: &RefCell<Journal>,
 ) -> String {
@@ -89,7 +89,7 @@ async fn shrink(
             break;
         }
         let case = tree.current();
-        can_go_on = match attempt(ground, &case, replay, journal).await {
+        can_go_on = match attempt(run, &case, replay, journal).await {
             Err(smaller) => {
                 (smallest, failure) = (case, smaller);
                 tree.simplify()
@@ -104,7 +104,7 @@ async fn shrink(
     for (lane, step) in places.into_iter().rev() {
         let mut case = smallest.clone();
         case.lanes[lane].remove(step);
-        if let Err(smaller) = attempt(ground, &case, replay, journal).await {
+        if let Err(smaller) = attempt(run, &case, replay, journal).await {
             (smallest, failure) = (case, smaller);
         }
     }
