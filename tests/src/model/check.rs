@@ -149,3 +149,30 @@ pub async fn within<T>(
         Either::Right(((), _)) => Err(format!("{what} hangs: it has not ended after {time:?}")),
     }
 }
+
+/// Of the models that each sequence may have led to, the first that is right.
+///
+/// # Errors
+///
+/// Why none of a sequence is.
+pub async fn right_ones<M: Clone>(
+    lanes: &[Vec<M>],
+    compare: impl AsyncFn(&M) -> Result<(), String>,
+) -> Result<Vec<M>, String> {
+    let mut right = Vec::new();
+    'lanes: for models in lanes {
+        let mut wrong = Vec::new();
+        for model in models {
+            match compare(model).await {
+                // Another one would do as well only without something that this one has.
+                Ok(()) => {
+                    right.push(model.clone());
+                    continue 'lanes;
+                }
+                Err(error) => wrong.push(error),
+            }
+        }
+        return Err(wrong.join("; or: "));
+    }
+    Ok(right)
+}

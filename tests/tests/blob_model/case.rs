@@ -10,7 +10,7 @@ use spdk::blob::{BlobId, Blobstore, BsOpts};
 use spdk::task::yield_now;
 use spdk::{Bdev, Errno};
 use spdk_tests::memory::Memory;
-use spdk_tests::model::check::{Outcome, same, text, within};
+use spdk_tests::model::check::{Outcome, right_ones, same, text, within};
 use spdk_tests::model::content::compare_bdev;
 use spdk_tests::model::journal::Journal;
 use spdk_tests::model::store::{self, Model, Name, ReadOnly};
@@ -350,24 +350,7 @@ impl Run<'_> {
 
     /// Compares all that there is with one model of each sequence; returns these.
     async fn compare(&self, lanes: &[Vec<Model>]) -> Result<Vec<Model>, String> {
-        let mut right = Vec::new();
-        for models in lanes {
-            let (mut found, mut wrong) = (None, Vec::new());
-            for model in models {
-                match self.compare_one(model).await {
-                    // One without a blob would do as well.
-                    Ok(()) => {
-                        found = Some(model.clone());
-                        break;
-                    }
-                    Err(error) => wrong.push(error),
-                }
-            }
-            match found {
-                Some(model) => right.push(model),
-                None => return Err(wrong.join("; or: ")),
-            }
-        }
+        let right = right_ones(lanes, async |model| self.compare_one(model).await).await?;
         let store = self.store()?;
         let (mut blobs, mut ids) = (store.blobs(), Vec::new());
         while let Some(id) = blobs.next().await {
