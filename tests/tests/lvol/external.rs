@@ -1,10 +1,13 @@
 //! Volumes that depend on bdevs.
 
+use std::pin::pin;
+
 use futures_util::future::join;
 use serde_json::{Value, json};
 use spdk::lvol::LvolStore;
+use spdk::task::yield_now;
 use spdk::{Bdev, Errno, ErrorKind};
-use spdk_tests::{Device, kind, pattern};
+use spdk_tests::{Device, kind, pattern, poll_once};
 
 use crate::{BYTES, CLUSTER, UNIT, assert_errno, check, init, names, thin, write};
 
@@ -179,5 +182,37 @@ async fn snapshots_of_external_clones_are_destroyed_at_once() -> spdk::Result<()
         clone.destroy().await?;
     }
     assert_eq!(store.free_clusters()?, free);
+    Ok(())
+}
+
+/// Fails if a read-only volume keeps its parent, or is left without one, when another handle of it is
+/// closed while it gets a new one: what writes its metadata then makes those read-only for SPDK in the middle of that.
+#[spdk::test(bdevs(
+    bdev_malloc_create(name = "M", num_blocks = 16384, block_size = UNIT),
+    bdev_malloc_create(name = "E", num_blocks = 512, block_size = UNIT),
+    bdev_malloc_create(name = "F", num_blocks = 512, block_size = UNIT),
+))]
+async fn a_handle_closes_while_another_gets_a_parent() -> spdk::Result<()> {
+    fill("E", 1).await?;
+    fill("F", 2).await?;
+    let store = init("M").await?;
+    let ch = store.alloc_io_channel()?;
+    let lvol = store.create_lvol("lvol", 4 * BYTES, Some(&thin())).await?;
+    lvol.set_read_only().await?;
+    for polls in 0..12 {
+        let other = store.open_lvol("lvol").await?;
+        let (bdev, generation) = [("E", 1), ("F", 2)][polls % 2];
+        let mut set = pin!(lvol.set_external_parent(bdev));
+        let mut is_set = false;
+        for _ in 0..polls {
+            is_set = is_set || poll_once(set.as_mut()).is_ready();
+            yield_now().await;
+        }
+        other.close().await?;
+        if !is_set {
+            set.await?;
+        }
+        check(&lvol, &ch, 0, 4 * CLUSTER, generation).await?;
+    }
     Ok(())
 }

@@ -49,6 +49,10 @@ unsafe impl Send for RawBlob {}
 /// SPDK takes a blob for clean once it has begun to write it, so that a later sync of one that could not be written
 /// would do nothing, and report success. After an error the blob is made dirty again.
 ///
+/// One that is read-only has nothing to write, but for the calls that give it another parent or what it has of that: they
+/// write it themselves, and have SPDK take its metadata for writable meanwhile. A sync would end that too early: they
+/// would fail, and leave the blob without a device, which SPDK does not look for before it reads.
+///
 /// # Safety
 /// The blob is open until `then` runs.
 pub(in crate::blob) unsafe fn sync(
@@ -56,6 +60,10 @@ pub(in crate::blob) unsafe fn sync(
     blob: RawBlob,
     then: impl FnOnce(c_int) + 'static,
 ) {
+    // SAFETY: the blob is open, and this is its metadata thread.
+    if unsafe { sys::spdk_blob_is_read_only(blob.ptr.as_ptr()) } {
+        return then(0);
+    }
     let syncing = &store.metadata.writes.in_flight;
     syncing.set(syncing.get() + 1);
     let store = store.clone();
