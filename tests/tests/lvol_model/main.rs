@@ -16,6 +16,7 @@
 //! - A store that was renamed has its old name; a volume stays whose creation was dropped; a size is rounded down; a volume
 //!   that was closed counts as open.
 //! - The snapshot of a volume that depends on a bdev is not destroyed when that was closed just before.
+//! - A read-only volume does not get a new parent when another handle of it is closed meanwhile.
 #![allow(missing_docs)]
 
 mod case;
