@@ -190,6 +190,25 @@ impl<T: 'static> IoDevice<T> {
         self.get_channel()?.0.take().map_err(|fault| fault.at(at))
     }
 
+    /// The value of this channel; that of the channel which the current spdk_thread has of this device, if it is another one's.
+    ///
+    /// # Safety
+    /// The channel exists, and is one of the current spdk_thread.
+    #[cfg(feature = "blob")]
+    pub(crate) unsafe fn value_of(
+        &self,
+        channel: NonNull<sys::spdk_io_channel>,
+    ) -> Result<ChannelValue<T>> {
+        // SAFETY: passed on. A device stays where it is as long as it has a channel.
+        let device = unsafe { sys::spdk_io_channel_get_io_device(channel.as_ptr()) };
+        if device == self.device.as_ptr().cast() {
+            // SAFETY: it is one of this device, and was made by it.
+            return Ok(ChannelValue(unsafe { place(channel) }));
+        }
+        let own = self.get_channel()?;
+        Ok(ChannelValue(own.0.extra().place.clone()))
+    }
+
     fn open(&self) -> Result<Handle<ChannelObject<T>>, Fault> {
         running()?;
         // SAFETY: on the current spdk_thread, and the device is registered.
@@ -404,16 +423,6 @@ unsafe fn place<T: 'static>(channel: NonNull<sys::spdk_io_channel>) -> Rc<Place<
 /// The value of a channel, which this keeps from being dropped. It is dropped on the OS thread of the channel.
 #[cfg(feature = "blob")]
 pub(crate) struct ChannelValue<T: 'static>(Rc<Place<T>>);
-
-#[cfg(feature = "blob")]
-impl<T> ChannelValue<T> {
-    /// # Safety
-    /// The channel was made by [`IoDevice::raw_channel`] of this `T`, and was not put back.
-    pub(crate) unsafe fn of(channel: NonNull<sys::spdk_io_channel>) -> Self {
-        // SAFETY: passed on.
-        ChannelValue(unsafe { place(channel) })
-    }
-}
 
 #[cfg(feature = "blob")]
 impl<T> Deref for ChannelValue<T> {

@@ -244,6 +244,9 @@ impl<F: Future<Output = Result<(), Errno>>> Future for Running<F> {
 /// # Safety
 /// C calls a function of `dev`, which was made by [`new`] with this `D`, with this channel and these arguments; `io` uses
 /// the memory of the I/O in the future that it makes only.
+///
+/// The channel may be that of another device: SPDK 26.01 keeps what a blob had of its external snapshot when it is
+/// inflated, for whatever depends on one later and has its ID.
 unsafe fn begin<D: BlockDevice, F>(
     dev: *mut sys::spdk_bs_dev,
     channel: *mut sys::spdk_io_channel,
@@ -253,12 +256,13 @@ unsafe fn begin<D: BlockDevice, F>(
     F: Future<Output = Result<(), Errno>> + 'static,
 {
     guard("I/O on a device", || {
-        // SAFETY: as the caller says. The channel was made by `create_channel` of this device.
+        // SAFETY: as the caller says. A channel that C has exists, and is one of this spdk_thread.
         let (ending, device, channel) = unsafe {
-            let channel = NonNull::new(channel).map(|channel| ChannelValue::of(channel));
+            let channels = &(*dev.cast::<BsDev<D>>()).channels;
+            let channel = NonNull::new(channel).map(|channel| channels.value_of(channel));
             (Ending::new(args), device::<D>(dev).clone(), channel)
         };
-        let Some(channel) = channel else {
+        let Some(Ok(channel)) = channel else {
             return ending.end_later(Err(Errno::EIO));
         };
         let mut work = Box::pin(io(device, channel));

@@ -145,10 +145,6 @@ impl Blobstore {
     /// comes meanwhile waits. That of the metadata thread waits until its end, that of others until it has begun. One
     /// blob is copied after the other.
     ///
-    /// Of a blob that depends on an external snapshot, SPDK 26.01 keeps the channels of that on the I/O channels of the
-    /// store: if the blob depends on another one later, or a new blob with its ID does, it is read on these. Load the store
-    /// again before.
-    ///
     /// Wraps `spdk_bs_inflate_blob`.
     ///
     /// # Errors

@@ -347,3 +347,35 @@ async fn a_snapshot_is_deleted_at_once() -> spdk::Result<()> {
     assert_eq!(device.as_deref(), Some(&b"device"[..]));
     blob.close().await
 }
+
+/// Fails if a blob is read on the channel of a device that another one had with its ID, and that is of another type.
+#[spdk::test(bdevs(
+    bdev_malloc_create(name = "M", num_blocks = 16384, block_size = UNIT),
+    bdev_malloc_create(name = "Base", num_blocks = 384, block_size = UNIT),
+))]
+async fn the_id_of_an_inflated_blob() -> spdk::Result<()> {
+    let desc = Bdev::find("Base")?.open(true)?;
+    let mut buf = buffer(3 * CLUSTER)?;
+    pattern::fill(&mut buf, UNIT, 0, 2);
+    desc.write(&desc.get_io_channel()?, &buf, 0).await?;
+    let memory = base(3, 1).await?;
+    let find = move |id: &[u8]| match id {
+        b"memory" => ExternalSnapshot::new(memory.clone()),
+        _ => ExternalSnapshot::bdev("Base"),
+    };
+    let store = Blobstore::init("M", Some(&opts().external_snapshots(find))).await?;
+    let ch = store.alloc_io_channel()?;
+    let mut ids = Vec::new();
+    for (id, generation) in [(&b"memory"[..], 1), (b"bdev", 2), (b"memory", 1)] {
+        let blob = new_blob(&store, &depending(id, 3)).await?;
+        check(&blob, &ch, 0, 3 * CLUSTER, generation).await?;
+        store.inflate_blob(blob.id()).await?;
+        check(&blob, &ch, 0, 3 * CLUSTER, generation).await?;
+        ids.push(blob.id());
+        blob.close().await?;
+        store.delete_blob(ids[0]).await?;
+    }
+    assert!(ids.iter().all(|id| *id == ids[0]), "{ids:?}");
+    drop(ch);
+    within("the unload", store.unload()).await
+}

@@ -31,10 +31,6 @@ impl Planner<'_> {
             false => then,
         };
         let invalid = Returns::Errno(Errno::EINVAL);
-        if blob.external.is_some() && matches!(call, OnOpen::Inflate | OnOpen::Decouple) {
-            // SPDK 26.01 keeps the channels of the bdev, for what gets this ID of a blob, or another bdev, later.
-            return None;
-        }
         let plan = match call {
             OnOpen::Close | OnOpen::Drop => {
                 self.after.store.close(open);
@@ -279,6 +275,9 @@ impl Planner<'_> {
     fn decouple(&mut self, name: Name) -> Returns {
         let store = &mut self.after.store;
         let blob = store.blob(name);
+        if blob.external.is_some() {
+            return or_no_space(&store.inflate(name));
+        }
         let parent = blob
             .parent
             .filter(|parent| blob.size() <= store.blob(*parent).size());

@@ -128,10 +128,6 @@ impl Lvol {
     ///
     /// I/O on the store waits for it as for [`Blobstore::inflate_blob`](crate::blob::Blobstore::inflate_blob).
     ///
-    /// Of a volume that depends on a bdev, SPDK 26.01 keeps the channels of that on the I/O channels of the store: if the
-    /// volume depends on another bdev later, or a new one that gets the ID of its blob, it is read on these, and so it reads
-    /// the old bdev, or fails with `EIO`. Load the store again before.
-    ///
     /// Wraps `spdk_lvol_inflate`.
     ///
     /// # Errors
