@@ -34,7 +34,7 @@ impl Waiters {
     }
 
     /// Whether none of them waits, or goes on.
-    #[cfg(feature = "nvme")]
+    #[allow(dead_code, reason = "only NVMe asks")]
     #[inline]
     pub(crate) fn is_quiet(&self) -> bool {
         self.count.get() == 0 && !self.is_firsts.get()
