@@ -245,8 +245,8 @@ impl<F: Future<Output = Result<(), Errno>>> Future for Running<F> {
 /// C calls a function of `dev`, which was made by [`new`] with this `D`, with this channel and these arguments; `io` uses
 /// the memory of the I/O in the future that it makes only.
 ///
-/// The channel may be that of another device: SPDK 26.01 keeps what a blob had of its external snapshot when it is
-/// inflated, for whatever depends on one later and has its ID.
+/// The channel may be that of another device: SPDK 26.01 keeps those that other spdk_threads than that of the metadata have
+/// of a blob's external snapshot, when the blob is inflated, for whatever depends on one later and has its ID.
 unsafe fn begin<D: BlockDevice, F>(
     dev: *mut sys::spdk_bs_dev,
     channel: *mut sys::spdk_io_channel,
