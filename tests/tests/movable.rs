@@ -161,7 +161,7 @@ async fn ends() -> spdk::Result<()> {
         // It is told to move, and may not have done so yet.
         match round % 3 {
             0 => thread.set_cores(&there).await?,
-            1 => assert!(poll_once(pin!(thread.set_cores(&there))).is_pending()),
+            1 => _ = poll_once(pin!(thread.set_cores(&there))),
             _ => {}
         }
         match round / 3 % 4 {
@@ -178,7 +178,7 @@ async fn ends() -> spdk::Result<()> {
                 if way == 2 {
                     within("the end", end).await;
                 } else {
-                    assert!(poll_once(end.as_mut()).is_pending());
+                    let _ = poll_once(end.as_mut()); // which may be the end already, on a slow machine
                 }
             }
         }
