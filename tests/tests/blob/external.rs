@@ -349,7 +349,7 @@ async fn a_snapshot_is_deleted_at_once() -> spdk::Result<()> {
 }
 
 /// Fails if a blob is read on the channel of a device that another one had with its ID, and that is of another type.
-#[spdk::test(bdevs(
+#[spdk::test(cores = "0x3", bdevs(
     bdev_malloc_create(name = "M", num_blocks = 16384, block_size = UNIT),
     bdev_malloc_create(name = "Base", num_blocks = 384, block_size = UNIT),
 ))]
@@ -365,7 +365,7 @@ async fn the_id_of_an_inflated_blob() -> spdk::Result<()> {
     };
     let store = Blobstore::init("M", Some(&opts().external_snapshots(find))).await?;
     // SPDK keeps no channels of the metadata thread, which has copied the clusters.
-    let away = ThreadHandle::on_core("away", 0).await?;
+    let away = ThreadHandle::on_core("away", 1).await?;
     let there = store.clone();
     let reads = away.call_async(async move || {
         let ch = there.alloc_io_channel()?;
