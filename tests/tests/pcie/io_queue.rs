@@ -4,7 +4,7 @@ use spdk::nvme::NvmeNamespace;
 use spdk::task::yield_now;
 use spdk::{ErrorKind, Gone, IoQueue};
 use spdk_tests::kind;
-use spdk_tests::machine::{Drive, Plug, slot, slow_down};
+use spdk_tests::machine::{Drive, slot, slow_down};
 use spdk_tests::poll_once;
 use spdk_tests::wait::within;
 
@@ -101,33 +101,4 @@ async fn reset_under_io() {
     drive.qpair = qpair.expect("it has queue pairs");
     drive.verify(0, 512, 1).await;
     drive.close().await;
-}
-
-/// Fails if a command hangs when its device is pulled out.
-#[spdk::test(no_huge = false, no_pci = false, mem_size_mb = 128, deadline = 120)]
-async fn pulled_out_under_io() {
-    let plug = Plug::new(0).await;
-    slow_down("hot0", 0);
-    let trid = plug.insert().await;
-    let drive = Drive::at(&trid, 1).await;
-    drive.write(0, 512, 1).await.expect("it writes");
-    slow_down("hot0", 1);
-    let mut queue = queue(&drive);
-    for at in 0..DEPTH {
-        queue.read_blocks(drive.buffer(BLOCKS as u32), BLOCKS * at, BLOCKS, at);
-    }
-    yield_now().await; // a poll hands them over
-    plug.pull();
-    plug.gone().await;
-    let mut failed = 0;
-    while let Some(done) = within("a read", queue.next()).await {
-        failed += u32::from(done.result.is_err());
-    }
-    assert!(failed > 20, "only {failed} of them were in flight");
-    queue.read_blocks(drive.buffer(1), 0, 1, 0);
-    let done = queue.next().await.expect("a refused command");
-    assert!(done.result.is_err());
-    drop((queue, drive.ns, drive.qpair));
-    let detached = within("the end", drive.controller.detach()).await;
-    detached.expect("it is of this spdk_thread");
 }
