@@ -56,7 +56,7 @@ pub trait End<D: Device>: 'static {
 /// # Safety
 ///
 /// The function of [`Device::on_done`] calls [`End::end`], and nothing else that can run the user's code.
-/// [`Device::start`] is ready with what a queue must know: whether C will call back.
+/// [`Device::start`] succeeds if C calls back, once, and fails if it never does.
 pub unsafe trait Device: Sized + 'static {
     /// The callback that C is given.
     type OnDone: Copy;
@@ -99,7 +99,8 @@ pub unsafe trait Device: Sized + 'static {
     /// Checks how many blocks an I/O has, and the length of its buffer in bytes, if it has one.
     fn measure(&self, place: Self::Place, blocks: u64, len: Option<u64>) -> Result<(), Fault>;
 
-    /// Submits an I/O. If it succeeds, the callback comes once, maybe inside of this; else never.
+    /// Submits an I/O. If it succeeds, the callback comes once, maybe inside of this, after which `self` may be gone; else
+    /// never.
     ///
     /// # Safety
     /// On the spdk_thread of the device, with the place of a check of now or of [`Device::waited`]. The device counts as in

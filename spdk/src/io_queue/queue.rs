@@ -103,6 +103,9 @@ impl<T: 'static, D: Device> Queue<T, D> {
     }
 
     /// Hands a slot to C, which has it or gives it back in `in_flight`.
+    ///
+    /// If C has taken it, nothing of the slot or the queue is used afterwards: the callback may have come inside of the
+    /// call, and the task that it resumed may have let the queue go.
     #[expect(clippy::too_many_arguments, reason = "those of the C function")]
     #[inline(always)]
     pub(super) fn start(
@@ -201,6 +204,10 @@ impl<T: 'static, D: Device> Queue<T, D> {
     unsafe fn done(raw: D::Raw, arg: *mut c_void) {
         // SAFETY: the context is a slot of a queue with it in flight.
         let (slot, queue) = unsafe { Slot::<T, D>::of(arg) };
+        debug_assert!(
+            queue.device.is_here(),
+            "C called back on another spdk_thread"
+        );
         // SAFETY: the callback owns what C tells it, and frees it, once, after reading it and before the device can go.
         unsafe {
             if let Some(fault) = D::fault(raw) {
