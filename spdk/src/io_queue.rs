@@ -58,7 +58,8 @@ use slots::{Ended, Slots};
 ///
 /// An I/O that cannot be submitted ends with its error, like one that the device fails: as a
 /// completion, for the next [`IoQueue::next`] or [`IoQueue::ended`]. `-ENOMEM` waits for a free `spdk_bdev_io`, or a free
-/// request of the queue pair, and submits again.
+/// request of the queue pair, and submits again. [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument) ends one
+/// whose buffer has not the size of its blocks.
 ///
 /// # Cancellation
 ///
@@ -160,8 +161,9 @@ impl<T: 'static, D: IoTarget> IoQueue<T, D> {
         io.submit::<{ Kind::WriteZeroes as u8 }>(offset_blocks, num_blocks);
     }
 
-    /// Tells the device that `num_blocks` blocks at block `offset_blocks` are not needed any more; a namespace by a command for
-    /// the management of datasets.
+    /// Tells the device that `num_blocks` blocks at block `offset_blocks` are not needed any more.
+    ///
+    /// To a namespace it is a Dataset Management command, for whose range SPDK allocates DMA memory.
     #[doc(alias = "spdk_bdev_unmap_blocks")]
     #[doc(alias = "spdk_nvme_ns_cmd_dataset_management")]
     #[inline]
@@ -170,7 +172,9 @@ impl<T: 'static, D: IoTarget> IoQueue<T, D> {
         io.submit::<{ Kind::Unmap as u8 }>(offset_blocks, num_blocks);
     }
 
-    /// Makes `num_blocks` blocks at block `offset_blocks` durable; those of a namespace all together.
+    /// Makes `num_blocks` blocks at block `offset_blocks` durable.
+    ///
+    /// A namespace makes all of its blocks durable, whatever the range.
     #[doc(alias = "spdk_bdev_flush_blocks")]
     #[doc(alias = "spdk_nvme_ns_cmd_flush")]
     #[inline]

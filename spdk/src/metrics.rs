@@ -13,7 +13,7 @@
 //! | `spdk_bdev_queue_depth` | gauge | `bdev` | I/Os in flight |
 //! | `spdk_thread_busy_seconds_total` | counter | `thread`, `id` | the time in polls that did something |
 //! | `spdk_thread_idle_seconds_total` | counter | `thread`, `id` | the time in polls that had nothing to do |
-//! | `spdk_thread_retries_total` | counter | `thread`, `id` | I/Os that have waited for a free `spdk_bdev_io` |
+//! | `spdk_thread_retries_total` | counter | `thread`, `id` | I/Os that have waited for a free `spdk_bdev_io`, or a request of their queue |
 //! | `spdk_thread_tasks` | gauge | `thread`, `id` | tasks that have not ended |
 //!
 //! `op` is `read`, `write`, `unmap` or `copy`. `status` is SPDK's name of a kind of error, such as
@@ -88,8 +88,8 @@ pub struct ThreadMetrics {
     pub id: u64,
     /// The time that it has spent in polls, busy and idle.
     pub stats: ThreadStats,
-    /// How often an I/O of this crate found no free `spdk_bdev_io` and has waited for one (`-ENOMEM`). The
-    /// caller sees no more of it than the time.
+    /// How often an I/O of this crate found no free `spdk_bdev_io`, or no request of its queue pair or channel, and has
+    /// waited for one (`-ENOMEM`). The caller sees no more of it than the time.
     pub retries: u64,
     /// How many tasks of this crate it has, running or waiting.
     pub tasks: usize,

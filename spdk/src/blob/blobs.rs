@@ -105,6 +105,9 @@ impl Blobstore {
     /// what it had beyond that, or not be opened any more; and what lies beyond the end of the snapshot may be read from
     /// the parent of that. [`Blobstore::inflate_blob`] first, for the clone, helps.
     ///
+    /// It waits until every spdk_thread with a channel of the store was polled: what a clone that was closed before has
+    /// of an external snapshot is given back there first.
+    ///
     /// Wraps `spdk_bs_delete_blob`.
     ///
     /// # Errors

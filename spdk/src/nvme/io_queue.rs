@@ -46,7 +46,14 @@ impl<T: 'static> IoQueue<T, NvmeNamespace> {
     /// # }
     /// ```
     ///
-    /// A queue pair that goes, as by a reset of the controller, is gone for the queue too.
+    /// Offsets and lengths are in blocks of [`NvmeNamespace::sector_size`] bytes, from block 0. A command has fewer than 2^32
+    /// of them, and one that writes zeroes at most 65,536: others end with `InvalidArgument`, or `EINVAL`. Namespaces that keep
+    /// metadata apart from the data take no reads and writes of it.
+    ///
+    /// It wraps `spdk_nvme_ns_cmd_read`, `spdk_nvme_ns_cmd_write`, `spdk_nvme_ns_cmd_write_zeroes`,
+    /// `spdk_nvme_ns_cmd_dataset_management` and `spdk_nvme_ns_cmd_flush`. A queue pair that goes, as by a reset of the
+    /// controller, is gone for the queue too: its commands end with the status of an abort, and others with
+    /// [`ErrorKind::Gone`](crate::ErrorKind::Gone). [`NvmeQpair::close`] waits until the queue is dropped.
     ///
     /// # Errors
     ///

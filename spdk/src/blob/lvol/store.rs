@@ -377,7 +377,8 @@ impl LvolStore {
 
     /// Destroys the volume of this name, which is not open.
     ///
-    /// It waits for calls that copy or resize volumes of the store. [`Lvol::destroy`] does it for a volume that is open.
+    /// It waits for calls that copy or resize volumes of the store, and until every spdk_thread with a channel of that was
+    /// polled. [`Lvol::destroy`] does it for a volume that is open.
     ///
     /// A snapshot with one clone gives that what it has. With SPDK 26.01 that goes wrong if the clone was resized since: it
     /// may have the size of the snapshot when the store is loaded the next time, and lose what it had beyond that, or not
