@@ -1,4 +1,10 @@
 //! An `IoQueue` of commands to a namespace.
+//!
+//! Each of these faults was put into the crate, and these tests failed:
+//!
+//! - A buffer is measured once, whatever size its blocks have next: `blocks_grow`.
+//! - A namespace is not looked at again: `blocks_grow`, `another_namespace_takes_its_place`.
+//! - Commands do not count on their queue pair: `more_than_the_queue_pair_has`.
 
 use std::cell::Cell;
 use std::rc::Rc;

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::{join_all, join3};
 use spdk::nvme::{NvmeController, NvmeCtrlrOpts, NvmeEvent, TransportId};
-use spdk::{Errno, Error, ErrorKind, Events, Gone};
+use spdk::{Errno, Error, ErrorKind, Events, Gone, IoQueue};
 use spdk_tests::kind;
 use spdk_tests::machine::{Drive, Plug, slot, slow_down};
 use spdk_tests::pattern;
@@ -134,6 +134,10 @@ async fn pulled_out_under_io() {
         }
     }
     assert!(reads.len() > 20, "{}", reads.len());
+    let mut queue = IoQueue::of_namespace(&drive.ns, &drive.qpair).expect("it is attached");
+    for at in 0..32 {
+        queue.read_blocks(drive.buffer(8), 8 * at, 8, ());
+    }
     let mut log = spdk::DmaBuf::alloc(512, 512).expect("DMA memory");
     plug.pull();
     plug.gone().await;
@@ -158,6 +162,18 @@ async fn pulled_out_under_io() {
         }
     }
     assert!(aborted > 20, "only {aborted} of them were in flight");
+    let mut failed = 0;
+    while let Some(done) = within("a read of the queue", queue.next()).await {
+        failed += u32::from(done.result.is_err());
+    }
+    assert!(
+        failed > 10,
+        "only {failed} of those of the queue were in flight"
+    );
+    queue.read_blocks(drive.buffer(8), 0, 8, ());
+    let done = queue.next().await.expect("a refused command");
+    assert!(done.result.is_err());
+    drop(queue);
     assert!(pulled.elapsed() < ENOUGH, "{:?}", pulled.elapsed());
     removal(&mut events).await;
     assert!(drive.controller.has_failed());
