@@ -66,7 +66,6 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let built = program::build()?;
     let folder = built.target.join("e2e-pcie");
     let files = Files::create(&folder)?;
-    disks::create(&files.disks)?;
     // One at a time: they share the controllers.
     let mut work = format!("{TESTS} --test-threads=1");
     for argument in &options.arguments {
@@ -87,9 +86,20 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         kernel: &kernel.image,
         files: &files,
     };
-    let end = watch::run(&machine, WHOLE, |bytes| {
-        let mut out = std::io::stdout().lock();
-        out.write_all(bytes).and_then(|()| out.flush())
+    let once = || {
+        disks::create(&files.disks)?;
+        watch::run(&machine, WHOLE, |bytes| {
+            let mut out = std::io::stdout().lock();
+            out.write_all(bytes).and_then(|()| out.flush())
+        })
+    };
+    let end = once().or_else(|error| match error.is::<watch::Crashed>() {
+        // QEMU 7.2 does so once in a while, when a device is pulled out.
+        true => {
+            eprintln!("{error:#}\nThis says nothing of the tests: once more, from the start.");
+            once()
+        }
+        false => Err(error),
     });
     if options.keep {
         eprintln!("The files of the machine are in {}.", folder.display());

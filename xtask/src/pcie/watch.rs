@@ -4,9 +4,10 @@
 //! The machine writes lines to its third serial port: `ready` when its tests begin, `exit N` when they have ended,
 //! and commands for QEMU's monitor, each of which is answered by a line.
 
+use std::fmt;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::os::unix::process::CommandExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Child, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -14,6 +15,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use nix::sys::signal::Signal;
 use rustix::process::Pid;
 use serde_json::{Value, json};
 
@@ -27,8 +29,28 @@ pub(super) const BOOT: Duration = Duration::from_secs(180);
 const SILENCE: Duration = Duration::from_secs(200);
 /// How long QEMU may take to connect to us.
 const START: Duration = Duration::from_secs(30);
+/// How long QEMU may take to end after its ports were closed.
+const MOMENT: Duration = Duration::from_secs(5);
+/// How it ends by a fault of its own.
+const CRASHES: [Signal; 5] = [
+    Signal::SIGSEGV,
+    Signal::SIGABRT,
+    Signal::SIGBUS,
+    Signal::SIGILL,
+    Signal::SIGFPE,
+];
 /// How long the machine may take to turn itself off.
 const END: Duration = Duration::from_secs(30);
+
+/// QEMU has ended by this signal, as none of what runs in the machine may have it end.
+#[derive(Debug)]
+pub(super) struct Crashed(Signal);
+
+impl fmt::Display for Crashed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "QEMU itself has crashed ({})", self.0)
+    }
+}
 
 /// What the machine has done.
 enum Event {
@@ -38,7 +60,8 @@ enum Event {
     Closed,
 }
 
-/// Runs the machine, for as long as all of it may take, and hands over its output.
+/// Runs the machine, for as long as all of it may take, and hands over its output. If that is not to blame, the error is
+/// that QEMU has [`Crashed`].
 pub(super) fn run(
     machine: &Machine<'_>,
     whole: Duration,
@@ -77,7 +100,11 @@ pub(super) fn run(
         output: &mut output,
         tail: Vec::new(),
     };
-    watch.until_the_end(&events, whole)
+    let end = watch.until_the_end(&events, whole);
+    end.map_err(|error| match running.crash() {
+        Some(crash) => error.context(crash),
+        None => error,
+    })
 }
 
 /// QEMU, which ends with this.
@@ -130,6 +157,21 @@ impl<'a> Running<'a> {
     fn has_ended(&mut self) -> Result<bool> {
         let status = self.child.try_wait().context("cannot wait for QEMU")?;
         Ok(status.is_some())
+    }
+
+    /// Whether it has crashed.
+    fn crash(&mut self) -> Option<Crashed> {
+        let started = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().ok()? {
+                let signal = Signal::try_from(status.signal()?).ok()?;
+                return CRASHES.contains(&signal).then_some(Crashed(signal));
+            }
+            if started.elapsed() > MOMENT {
+                return None;
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
     }
 
     /// An error, with what QEMU said.
