@@ -73,6 +73,20 @@ pub fn slow_down(disk: &str, per_second: u32) {
     assert!(answer.get("return").is_some(), "{answer}");
 }
 
+/// Waits until QEMU has taken every command that was handed to a controller: its main loop, which takes them, goes round
+/// for this.
+///
+/// It frees the queue under those that it has not taken when the controller is disabled, and crashes (7.2). So a test
+/// that resets a controller has commands in flight, and lets none be handed over while it resets.
+///
+/// # Panics
+///
+/// If this is not the machine.
+pub fn settle() {
+    let answer = ask(&json!({"execute": "query-status"}));
+    assert!(answer.get("return").is_some(), "{answer}");
+}
+
 /// A controller that can be plugged in and pulled out. It is pulled out when this is dropped.
 #[derive(Debug)]
 pub struct Plug {

@@ -4,7 +4,7 @@ use spdk::nvme::NvmeNamespace;
 use spdk::task::yield_now;
 use spdk::{ErrorKind, Gone, IoQueue};
 use spdk_tests::kind;
-use spdk_tests::machine::{Drive, slot, slow_down};
+use spdk_tests::machine::{Drive, settle, slot, slow_down};
 use spdk_tests::poll_once;
 use spdk_tests::wait::within;
 
@@ -73,6 +73,7 @@ async fn reset_under_io() {
     }
     yield_now().await; // a poll hands them over
     drop(dropped);
+    settle();
     let mut reset = Box::pin(drive.controller.reset());
     assert!(poll_once(reset.as_mut()).is_pending());
     slow_down("slow", 0);

@@ -1,15 +1,15 @@
 //! Queue pairs of one controller on two cores.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
 use futures_util::future::{join, join_all};
 use spdk::nvme::{NvmeNamespace, NvmeQpair, NvmeRemote};
 use spdk::task::yield_now;
 use spdk::{DmaBuf, ErrorKind, Gone, Result, ThreadHandle};
-use spdk_tests::machine::{Drive, slot};
+use spdk_tests::machine::{Drive, settle, slot, slow_down};
 use spdk_tests::wait::{PATIENCE, within};
-use spdk_tests::{kind, pattern, until};
+use spdk_tests::{kind, pattern, poll_once, until};
 
 const DEPTH: u64 = 16;
 
@@ -68,6 +68,32 @@ async fn again(remote: &NvmeRemote) -> NvmeQpair {
     }
 }
 
+/// The same number of reads, once each is in flight.
+async fn reads(
+    ns: &NvmeNamespace,
+    qpair: &NvmeQpair,
+    first: u64,
+    in_flight: impl FnOnce(),
+) -> Vec<Result<()>> {
+    let read = async |lba| {
+        let size = 8 * ns.sector_size() as usize;
+        let mut buf = DmaBuf::alloc(size, 4096).expect("DMA memory");
+        ns.read(qpair, &mut buf, lba, 8).await
+    };
+    let mut all = Box::pin(join_all((0..DEPTH).map(|place| read(first + 8 * place))));
+    assert!(poll_once(all.as_mut()).is_pending());
+    in_flight();
+    all.await
+}
+
+fn assert_cut(ends: &[Result<()>]) {
+    assert!(
+        ends.iter().all(|end| end.is_ok() || is_cut(end)),
+        "{ends:?}"
+    );
+    assert!(ends.iter().any(is_cut), "none was in flight");
+}
+
 /// Fails if a reset touches a queue pair of another core, or waits for it for ever.
 #[spdk::test(
     cores = "0x3",
@@ -77,43 +103,47 @@ async fn again(remote: &NvmeRemote) -> NvmeQpair {
     deadline = 120
 )]
 async fn reset_under_io() {
-    let mut drive = Drive::open(slot::PLAIN).await;
+    const RESETS: usize = 3;
+    slow_down("slow", 0);
+    let mut drive = Drive::open(slot::SLOW).await;
     let away = ThreadHandle::on_core("away", 1)
         .await
         .expect("an spdk_thread");
     let remote = drive.controller.remote();
-    let (seen, done) = <(Arc<AtomicUsize>, Arc<AtomicBool>)>::default();
-    let (mark, is_done) = (seen.clone(), done.clone());
+    // In how many resets it is slow, and has reads there in flight.
+    let (slow, in_flight) = <(Arc<AtomicUsize>, Arc<AtomicUsize>)>::default();
+    let (is_slow, mark) = (slow.clone(), in_flight.clone());
     let there = away.call_async(async move || {
         let ns = remote.namespace(1).await.expect("it is connected");
         let ns = ns.expect("it is active");
         let mut qpair = again(&remote).await;
-        while !is_done.load(SeqCst) {
-            let ends = rounds(&ns, &qpair, 8 * DEPTH, 1).await;
-            assert!(
-                ends.iter().all(|end| end.is_ok() || is_cut(end)),
-                "{ends:?}"
-            );
-            if ends.iter().any(Result::is_err) {
-                qpair = again(&remote).await;
-            }
-            mark.fetch_add(1, SeqCst);
+        for reset in 1..=RESETS {
+            until("a slow disk", || is_slow.load(SeqCst) == reset).await;
+            let ends = reads(&ns, &qpair, 8 * DEPTH, || mark.store(reset, SeqCst)).await;
+            assert_cut(&ends);
+            qpair = again(&remote).await;
         }
+        let ends = rounds(&ns, &qpair, 8 * DEPTH, 1).await;
+        assert!(ends.iter().all(Result::is_ok), "{ends:?}");
     });
     let here = async {
-        for _ in 0..3 {
-            let before = seen.load(SeqCst);
-            until("I/O there", || seen.load(SeqCst) > before + 1).await;
-            let io = rounds(&drive.ns, &drive.qpair, 0, 1);
-            let (ends, reset) = within("a reset", join(io, drive.controller.reset())).await;
+        for reset in 1..=RESETS {
+            slow_down("slow", 1);
+            slow.store(reset, SeqCst);
+            until("reads there", || in_flight.load(SeqCst) == reset).await;
+            let io = reads(&drive.ns, &drive.qpair, 0, || {});
+            let reset = async {
+                settle();
+                let mut reset = Box::pin(drive.controller.reset());
+                let _ = poll_once(reset.as_mut());
+                slow_down("slow", 0);
+                reset.await
+            };
+            let (ends, reset) = within("a reset", join(io, reset)).await;
             reset.expect("it is there");
-            assert!(
-                ends.iter().all(|end| end.is_ok() || is_cut(end)),
-                "{ends:?}"
-            );
+            assert_cut(&ends);
             drive.qpair = again(&drive.controller.remote()).await;
         }
-        done.store(true, SeqCst);
     };
     let (there, ()) = join(there, here).await;
     there.expect("no panic");

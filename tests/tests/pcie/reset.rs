@@ -7,7 +7,7 @@
 use futures_util::future::{join, join_all};
 use spdk::{ErrorKind, Gone};
 use spdk_tests::kind;
-use spdk_tests::machine::{Drive, slot, slow_down};
+use spdk_tests::machine::{Drive, settle, slot, slow_down};
 use spdk_tests::poll_once;
 use spdk_tests::wait::within;
 
@@ -34,6 +34,7 @@ async fn under_io() {
         let admin = drive.controller.get_log_page(2, u32::MAX, &mut log, 0);
         let (reset, (ends, _)) = {
             let all = join(join_all(reads), admin);
+            settle();
             let mut reset = Box::pin(drive.controller.reset());
             let _ = poll_once(reset.as_mut());
             // What QEMU has of them it ends before it is reset.
