@@ -59,6 +59,7 @@ mod firmware;
 mod format;
 mod hotplug;
 mod io_queue;
+mod line;
 mod link;
 mod manage;
 mod namespace;
@@ -72,6 +73,7 @@ mod remote;
 mod sanitize;
 mod seats;
 mod sgl;
+mod silence;
 mod transport_id;
 mod view;
 

@@ -89,6 +89,11 @@ impl Link {
     /// Connects it again, after what was there has gone.
     pub async fn renew(&mut self) {
         self.controller.reset().await.expect("the target runs");
+        self.replace().await;
+    }
+
+    /// Has another queue pair for the one whose connection is gone.
+    pub async fn replace(&mut self) {
         let qpair = self.controller.alloc_io_qpair(None).await;
         self.qpair = qpair.expect("the target has queue pairs");
     }

@@ -173,9 +173,14 @@ impl Target {
             let disk = json!({"name": name, "num_blocks": 1024, "block_size": block_size});
             self.rpc("bdev_malloc_create", disk);
         }
+        self.show(&name);
+    }
+
+    /// Has namespace 1 be another bdev.
+    pub fn show(&self, bdev: &str) {
         let nqn = NvmfTarget::NQN;
         self.rpc("nvmf_subsystem_remove_ns", json!({"nqn": nqn, "nsid": 1}));
-        let ns = json!({"nsid": 1, "bdev_name": name});
+        let ns = json!({"nsid": 1, "bdev_name": bdev});
         self.rpc(
             "nvmf_subsystem_add_ns",
             json!({"nqn": nqn, "namespace": ns}),

@@ -18,7 +18,6 @@
 mod connect;
 mod detach;
 mod reset;
-mod silence;
 mod up;
 
 use std::cell::{Cell, OnceCell, RefCell};
@@ -34,6 +33,7 @@ use super::link::Link;
 use super::poller::{Drive, Step};
 use super::qpair_group;
 use super::seats::{Seats, Status};
+use super::silence::Silence;
 use super::transport_id::{TransportId, TransportType};
 use super::view::Side;
 use crate::dhchap::Key;
@@ -48,7 +48,6 @@ pub(super) use connect::connect;
 use connect::Connecting;
 use detach::Leaving;
 use reset::Resets;
-use silence::Silence;
 
 /// How often the admin queue is looked at when nobody waits for it: for keep-alive, and for what the
 /// controller tells by itself.

@@ -25,6 +25,11 @@ use crate::{Errno, sys};
 /// its connection breaks, its commands end with an error, and others are refused with `ENXIO`: another one
 /// takes its place, if the controller has not failed. After a reset of the controller it is gone.
 ///
+/// Over a network, a connection on which nothing is answered for twice
+/// [`NvmeCtrlrOpts::keep_alive_timeout_ms`](super::NvmeCtrlrOpts::keep_alive_timeout_ms) is broken. A command may take
+/// longer: when none has ended for half of that, a flush of a namespace that there is not is sent beside
+/// those in flight, which the controller refuses at once. Only on a full queue there is no place for it.
+///
 /// # Thread
 ///
 /// `!Send` and `!Sync`: it belongs to the spdk_thread that allocated it, which is that of its controller, or another one
@@ -310,6 +315,11 @@ macro_rules! queue {
 
             fn will_wait(&self) {
                 self.extra().member.has_waiter();
+            }
+
+            #[inline]
+            fn has_begun(&self) {
+                self.extra().member.has_begun();
             }
         }
     )*};

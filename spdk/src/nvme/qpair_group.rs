@@ -15,20 +15,22 @@
 #![allow(unsafe_code)] // Owns poll groups, and the queue pairs in them.
 
 use std::cell::{Cell, OnceCell, RefCell};
-use std::ffi::c_void;
+use std::ffi::{c_int, c_void};
 use std::ptr::{self, NonNull};
 use std::rc::{Rc, Weak};
 
 use super::controller::NvmeControllerObject;
-use super::poller::{Drive, Step, drive};
+use super::line::Line;
+use super::poller::{Drive, Step, drive, turn_began};
 use super::qpair::NvmeQpairObject;
 use super::transport_id::TransportType;
 use super::view::{self, Side};
 use crate::error::{Fault, Gone};
 use crate::handle::{Hold, WeakHandle};
 use crate::local::Local;
+use crate::nvme_cmd::NvmeCmd;
 use crate::waiters::Waiters;
-use crate::{Errno, panic, sys};
+use crate::{Errno, PollStatus, panic, sys, ticks};
 
 /// As many reads of 4 KiB as SPDK's buffer of a TCP connection has room for: when a poll ends so many commands, there
 /// may be more.
@@ -37,6 +39,11 @@ const MANY: i64 = 8;
 const DEEP: i64 = 24;
 /// As many PDUs as SPDK sends at once.
 const SENT_AT_ONCE: i64 = 64;
+
+/// How often it is looked whether queue pairs over a network are answered, in microseconds.
+const LISTEN_PERIOD: u64 = 100_000;
+/// An ID that no namespace has: the greatest but that of all namespaces.
+const NO_NAMESPACE: u32 = u32::MAX - 1;
 
 thread_local! {
     /// Those of this OS thread.
@@ -49,6 +56,8 @@ pub(super) struct Group {
     /// Null until it is made.
     ptr: Cell<*mut sys::spdk_nvme_poll_group>,
     members: RefCell<Vec<Rc<Member>>>,
+    /// Looks whether members are answered; null while there was none of a network.
+    listener: Cell<*mut sys::spdk_poller>,
     /// Whether something is to be done beside polling.
     is_called: Cell<bool>,
     /// Whether a member has been one of a TCP connection.
@@ -77,6 +86,8 @@ pub(super) struct Member {
     ctrlr: Cell<Option<Hold<NvmeControllerObject>>>,
     group: Weak<Group>,
     handle: OnceCell<WeakHandle<NvmeQpairObject>>,
+    /// Whether it is answered, over a network.
+    line: Option<Line>,
     state: Cell<State>,
     /// Whether SPDK has said that it is disconnected.
     is_disconnected: Cell<bool>,
@@ -131,6 +142,7 @@ impl Group {
             local,
             ptr: Cell::new(ptr::null_mut()),
             members: RefCell::default(),
+            listener: Cell::new(ptr::null_mut()),
             is_called: Cell::new(false),
             has_tcp: Cell::new(false),
             gathers: Cell::new(false),
@@ -218,10 +230,29 @@ impl Group {
         }
     }
 
+    /// Has its members of a network listened to from now on.
+    fn listen(&self) -> Result<(), Fault> {
+        if !self.listener.get().is_null() {
+            return Ok(());
+        }
+        let ctx = ptr::from_ref(self).cast_mut().cast();
+        let name = c"spdk-rs nvme connections".as_ptr();
+        // SAFETY: on its spdk_thread; the name is copied. It is unregistered before the group is freed, when that is destroyed.
+        let listener =
+            unsafe { sys::spdk_poller_register_named(Some(on_listen), ctx, LISTEN_PERIOD, name) };
+        self.listener.set(listener);
+        match listener.is_null() {
+            true => Err(Fault::errno(Errno::ENOMEM)),
+            false => Ok(()),
+        }
+    }
+
     fn destroy(&self) -> bool {
         // SAFETY: no queue pair is in it, and it is not polled; destroyed once, unless it is busy.
         let is_gone = unsafe { sys::spdk_nvme_poll_group_destroy(self.ptr.get()) } == 0;
         if is_gone {
+            // SAFETY: on its spdk_thread, and once; null is none.
+            unsafe { sys::spdk_poller_unregister(&mut self.listener.replace(ptr::null_mut())) };
             GROUPS.with_borrow_mut(|groups| {
                 groups.retain(|group| !ptr::eq(group.as_ptr(), self));
             });
@@ -230,6 +261,30 @@ impl Group {
         }
         is_gone
     }
+}
+
+/// Gives up members that are not answered.
+unsafe extern "C" fn on_listen(ctx: *mut c_void) -> c_int {
+    panic::guard("poller of NVMe connections", || {
+        // SAFETY: the group exists until the poller is unregistered.
+        let group = unsafe { &*ctx.cast::<Group>().cast_const() };
+        let now = turn_began();
+        for member in group.members.borrow().iter() {
+            member.listen(now);
+        }
+        PollStatus::Idle.code()
+    })
+}
+
+/// The controller has refused the command that asks for a sign of life, or it ends with its queue pair.
+unsafe extern "C" fn on_sign(ctx: *mut c_void, _: *const sys::spdk_nvme_cpl) {
+    panic::guard("sign of life of an NVMe controller", || {
+        // SAFETY: the context is that of `Member::ask`, and this runs once for each command.
+        let member = unsafe { Rc::from_raw(ctx.cast::<Member>().cast_const()) };
+        if let Some(line) = &member.line {
+            line.has_answered();
+        }
+    });
 }
 
 /// SPDK has disconnected a queue pair, and says so in each poll.
@@ -263,20 +318,28 @@ impl Member {
             // A group that was made for it goes without it.
             group.is_called.set(true);
             crate::op::status(rc)?;
-            let trid = ctrlr.extra().side().trid();
-            if trid.transport() == TransportType::Tcp {
-                group.has_tcp.set(true);
-            }
+            let transport = ctrlr.extra().side().trid().transport();
+            group
+                .has_tcp
+                .set(group.has_tcp.get() || transport == TransportType::Tcp);
+            let line = match transport {
+                TransportType::Pcie | TransportType::VfioUser => None,
+                _ => {
+                    group.listen()?;
+                    let hz = ticks::ticks_hz().map_err(|_| Fault::not_initialised())?;
+                    Some(Line::new(hz / 1000))
+                }
+            };
             // SAFETY: both exist, and the queue pair is not connected.
             let rc =
                 unsafe { sys::spdk_nvme_ctrlr_connect_io_qpair(ctrlr.as_ptr(), qpair.as_ptr()) };
             match rc {
-                0 => Ok(group),
+                0 => Ok((group, line)),
                 _ => Err(Fault::not_connected()),
             }
         });
-        let group = match added {
-            Ok(group) => group,
+        let (group, line) = match added {
+            Ok(added) => added,
             Err(fault) => {
                 // SAFETY: it has no command, and is used no more.
                 unsafe { sys::spdk_nvme_ctrlr_free_io_qpair(qpair.as_ptr()) };
@@ -291,6 +354,7 @@ impl Member {
             ctrlr: Cell::new(Some(ctrlr)),
             group: Rc::downgrade(&group),
             handle: OnceCell::new(),
+            line,
             state: Cell::new(State::Connecting),
             is_disconnected: Cell::new(false),
             is_given_up: Cell::new(false),
@@ -322,6 +386,7 @@ impl Member {
                 // SAFETY: it is not freed yet.
                 if unsafe { sys::spdk_nvme_qpair_is_connected(self.qpair.as_ptr()) } {
                     self.state.set(State::Up);
+                    self.expect_answers();
                     self.answer(true);
                 }
                 true
@@ -360,6 +425,60 @@ impl Member {
         }
         let is_going = is_reset || self.side.has_let_go() || self.side.is_recalled();
         again || self.waiters.count() > 0 || (is_going && self.state.get() != State::Gone)
+    }
+
+    fn expect_answers(&self) {
+        if let (Some(line), Some(ctrlr)) = (&self.line, NonNull::new(self.ctrlr_ptr)) {
+            // SAFETY: it stays attached until the queue pair is freed.
+            unsafe { line.begin(ctrlr) };
+        }
+    }
+
+    /// SPDK has got a command.
+    #[inline]
+    pub(super) fn has_begun(&self) {
+        if let Some(line) = &self.line {
+            line.has_begun();
+        }
+    }
+
+    /// Gives it up if the controller answers nothing on it.
+    fn listen(self: &Rc<Self>, now: u64) {
+        let (Some(line), true) = (&self.line, self.is_connected()) else {
+            return;
+        };
+        let handle = self.handle.get().and_then(WeakHandle::upgrade);
+        let commands = handle.map_or(0, |handle| handle.operations());
+        let in_flight = commands.saturating_sub(self.waiters.count());
+        if line.is_dead(in_flight, now, || self.ask()) {
+            let trid = self.side.trid();
+            tracing::warn!(controller = %trid, "nothing is answered on a queue pair: it is disconnected");
+            self.is_given_up.set(true);
+            self.call();
+        }
+    }
+
+    /// Asks for a sign of life, unless the queue is full.
+    #[cold]
+    fn ask(self: &Rc<Self>) -> bool {
+        let cmd = NvmeCmd {
+            nsid: NO_NAMESPACE,
+            ..NvmeCmd::new(sys::SPDK_NVME_OPC_FLUSH.0 as u8)
+        };
+        let mut cmd = cmd.to_c();
+        let ctx = Rc::into_raw(self.clone());
+        // SAFETY: the queue pair is not freed yet, and the controller is attached until then. The command is copied, and has no
+        // data. Of the callback's context it has a reference, unless this fails.
+        let rc = unsafe {
+            let (ctrlr, qpair, arg) = (self.ctrlr_ptr, self.qpair.as_ptr(), ctx.cast_mut().cast());
+            let (cmd, buf) = (&raw mut cmd, ptr::null_mut());
+            sys::spdk_nvme_ctrlr_cmd_io_raw(ctrlr, qpair, cmd, buf, 0, Some(on_sign), arg)
+        };
+        if rc != 0 {
+            // SAFETY: SPDK did not take it.
+            drop(unsafe { Rc::from_raw(ctx) });
+        }
+        rc == 0
     }
 
     /// Ends what the controller had, which it has let go. The handle is shut.
@@ -468,7 +587,7 @@ impl Member {
 
     /// Whether commands reach the controller.
     pub(super) fn is_connected(&self) -> bool {
-        self.state.get() == State::Up && !self.is_disconnected.get()
+        self.state.get() == State::Up && !self.is_disconnected.get() && !self.is_given_up.get()
     }
 
     /// The controller, which is attached until the queue pair is freed.

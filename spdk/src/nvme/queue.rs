@@ -24,6 +24,10 @@ pub trait Queue {
 
     /// A command is about to wait.
     fn will_wait(&self) {}
+
+    /// SPDK has got a command.
+    #[inline]
+    fn has_begun(&self) {}
 }
 
 /// What a command is about.
@@ -56,7 +60,10 @@ pub fn submit(
         },
     };
     match call() {
-        0 => Submitted::Pending,
+        0 => {
+            queue.has_begun();
+            Submitted::Pending
+        }
         rc => not_submitted(queue, again, rc),
     }
 }

@@ -16,6 +16,8 @@ const COMMAND: u8 = 4;
 const RESPONSE: u8 = 5;
 const DATA_TO_TARGET: u8 = 6;
 const DATA_TO_HOST: u8 = 7;
+/// The flag of a PDU whose header has a digest behind it.
+const HEADER_DIGEST: u8 = 1;
 /// Where the fields of a command begin, behind the header that all PDUs have.
 const FIELDS: usize = 8;
 
@@ -121,13 +123,15 @@ struct Seen {
     sockets: Vec<(TcpStream, TcpStream)>,
     spoil: Option<Spoil>,
     stands_still: bool,
+    /// A connection that stands still alone.
+    still: Option<usize>,
 }
 
 /// Goes on when nothing is to stand still any more, and spoils what is to be spoiled.
-fn pass(pdu: &mut [u8], seen: &Mutex<Seen>) {
+fn pass(pdu: &mut [u8], connection: usize, seen: &Mutex<Seen>) {
     loop {
         let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
-        if !seen.stands_still {
+        if !seen.stands_still && seen.still != Some(connection) {
             if let Some(at) = seen.spoil.and_then(|spoil| spoil.at(pdu)) {
                 seen.spoil = None;
                 pdu[at] ^= 0x10;
@@ -208,6 +212,11 @@ impl Proxy {
         self.lock().stands_still = stands_still;
     }
 
+    /// Forwards nothing of one connection from now on.
+    pub fn hold_up(&self, connection: usize) {
+        self.lock().still = Some(connection);
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, Seen> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -232,13 +241,13 @@ fn link(host: TcpStream, target: TcpStream, seen: &Arc<Mutex<Seen>>, decide: &Ar
     let shared = seen.clone();
     std::thread::spawn(move || {
         while let Some(mut pdu) = read_pdu(&mut from_target) {
-            pass(&mut pdu, &shared);
+            pass(&mut pdu, connection, &shared);
             let mut back = back.lock().unwrap_or_else(PoisonError::into_inner);
             if back.write_all(&pdu).is_err() {
                 break;
             }
         }
-        pass(&mut [], &shared);
+        pass(&mut [], connection, &shared);
         let back = back.lock().unwrap_or_else(PoisonError::into_inner);
         let _ = back.shutdown(Shutdown::Both);
     });
@@ -247,7 +256,7 @@ fn link(host: TcpStream, target: TcpStream, seen: &Arc<Mutex<Seen>>, decide: &Ar
     std::thread::spawn(move || {
         let mut is_admin = false;
         while let Some(mut pdu) = read_pdu(&mut host) {
-            pass(&mut pdu, &seen);
+            pass(&mut pdu, connection, &seen);
             let lock = || seen.lock().unwrap_or_else(PoisonError::into_inner);
             let mut fate = Fate::Forward;
             if pdu[0] == IC_REQ {
@@ -291,7 +300,7 @@ fn link(host: TcpStream, target: TcpStream, seen: &Arc<Mutex<Seen>>, decide: &Ar
                 break;
             }
         }
-        pass(&mut [], &seen);
+        pass(&mut [], connection, &seen);
         let _ = target.shutdown(Shutdown::Both);
     });
 }
@@ -304,6 +313,10 @@ fn response(command: &[u8], dwords: u64, (sct, sc): (u8, u8)) -> Vec<u8> {
     pdu[20..22].copy_from_slice(&command[10..12]); // the ID of the command
     let status = (u16::from(sct) << 8 | u16::from(sc)) << 1;
     pdu[22..24].copy_from_slice(&status.to_le_bytes());
+    if command[1] & HEADER_DIGEST != 0 {
+        (pdu[1], pdu[4]) = (HEADER_DIGEST, 28);
+        pdu.extend(crc32c::crc32c(&pdu).to_le_bytes());
+    }
     pdu
 }
 

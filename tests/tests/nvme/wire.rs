@@ -3,6 +3,8 @@
 //! These faults would make these tests fail:
 //!
 //! - The silence of a controller is not counted: `a_connection_stands_still`.
+//! - The silence of a queue pair is not counted: `a_queue_stands_still`, `headers_with_digests`.
+//! - The controller is not asked for a sign of life: `a_slow_command_is_waited_for`.
 //! - The options for digests are not passed on: `data_with_digests`, `headers_with_digests`.
 
 use std::rc::Rc;
@@ -10,8 +12,8 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use serde_json::json;
-use spdk::ErrorKind;
-use spdk::nvme::{NvmeController, NvmeCtrlrOpts, NvmeEvent, NvmeTimeouts};
+use spdk::nvme::{NvmeController, NvmeCtrlrOpts};
+use spdk::{DmaBuf, ErrorKind};
 use spdk_tests::nvme::{Link, beside_target};
 use spdk_tests::nvmf::disk::{Bystanders, SPAN_BLOCKS, assert_is, buffer, filled, submit};
 use spdk_tests::nvmf::proxy::{Command, Fate, Proxy, Spoil};
@@ -80,7 +82,7 @@ fn with_digests<F: Future<Output = ()> + 'static>(
     body: impl FnOnce(Rc<Proxy>, Link) -> F + 'static,
 ) {
     beside_target(move |target| {
-        let proxy = Rc::new(Proxy::start(&target, |_| Fate::Forward));
+        let proxy = Rc::new(Proxy::start(&target, short_life));
         let trid = proxy.trid(&target);
         async move {
             let opts = NvmeCtrlrOpts::new().header_digest(header).data_digest(data);
@@ -139,54 +141,94 @@ fn data_with_digests() {
     });
 }
 
-/// A header that is wrong ends the connection: nobody knows what it was. SPDK then waits for the commands in flight,
-/// which nobody answers, until they take too long.
+/// Reads at eight places, and what becomes of it.
+async fn read_all(link: &Link, spoil: impl FnOnce()) -> Vec<(DmaBuf, spdk::Result<()>)> {
+    let mut bufs: Vec<_> = (0..8).map(|_| buffer()).collect();
+    let reads = bufs.iter_mut().zip(0..);
+    let mut reads: Vec<_> = reads
+        .map(|(buf, at)| Box::pin(link.read(buf, at)))
+        .collect();
+    spoil();
+    reads.iter_mut().for_each(submit);
+    let start = Instant::now();
+    let ends = within("the reads", join_all(reads)).await;
+    assert!(start.elapsed() < SOON);
+    bufs.into_iter().zip(ends).collect()
+}
+
+fn assert_cut(ends: &[(DmaBuf, spdk::Result<()>)]) {
+    let failed: Vec<_> = ends.iter().filter(|(_, end)| end.is_err()).collect();
+    assert!(!failed.is_empty(), "nothing was seen");
+    for (_, end) in failed {
+        let told = matches!(kind(end), Some(ErrorKind::Device { status, .. })
+            if status.is_aborted());
+        assert!(told, "{end:?}");
+    }
+}
+
+/// A header that is wrong ends the connection: nobody knows what it was. SPDK reads no more then, and waits for the commands
+/// in flight, which nobody answers.
 #[spdk::test(no_app, deadline = 60)]
 fn headers_with_digests() {
     // Not of data: SPDK 26.01's target computes those beside, and crashes if the connection is gone by then.
     with_digests(true, false, async |proxy, mut link| {
-        let (io, admin) = (Duration::from_millis(500), Duration::from_secs(60));
-        let timeouts = Some(NvmeTimeouts { io, admin });
-        link.controller.set_timeouts(timeouts).expect("it is here");
-        let mut events = link.controller.events().expect("it is here");
         for spoil in [Spoil::HeaderToHost, Spoil::HeaderToTarget] {
-            let mut bufs: Vec<_> = (0..8).map(|_| buffer()).collect();
-            let reads = bufs.iter_mut().zip(0..);
-            let mut reads: Vec<_> = reads
-                .map(|(buf, at)| Box::pin(link.read(buf, at)))
-                .collect();
-            proxy.spoil(spoil);
-            reads.iter_mut().for_each(submit);
-            let reads = async {
-                let end = async {
-                    while let Some(event) = events.next().await {
-                        if matches!(event, NvmeEvent::TimedOut { .. }) {
-                            return link.controller.reset().await;
-                        }
-                    }
-                    Ok(())
-                };
-                futures_util::future::join(join_all(reads), end).await
-            };
-            let (ends, reset) = within("the reads", reads).await;
-            reset.expect("the target runs");
+            let ends = read_all(&link, || proxy.spoil(spoil)).await;
             assert!(proxy.has_spoiled());
-            let failed: Vec<_> = ends.iter().filter(|end| end.is_err()).collect();
-            assert!(!failed.is_empty(), "{spoil:?} was not seen");
-            for end in failed {
-                let told = matches!(kind(end), Some(ErrorKind::Device { .. }));
-                assert!(told, "{spoil:?}: {end:?}");
-            }
+            assert_cut(&ends);
             // What was read was right.
-            for ((buf, end), span) in bufs.iter().zip(&ends).zip(0..) {
+            for ((buf, end), span) in ends.iter().zip(0..) {
                 if end.is_ok() {
                     assert_is(buf, span, 1);
                 }
             }
-            link.renew().await;
+            assert!(!link.qpair.is_connected());
+            link.replace().await;
             link.verify(0..8, 1).await;
         }
         link.close().await;
+    });
+}
+
+/// The connection of the admin queue goes on, so keep-alive does not notice.
+#[spdk::test(no_app, deadline = 60)]
+fn a_queue_stands_still() {
+    with_digests(false, false, async |proxy, mut link| {
+        let ends = read_all(&link, || proxy.hold_up(1)).await;
+        assert_cut(&ends);
+        assert!(ends.iter().all(|(_, end)| end.is_err()));
+        assert!(!link.controller.has_failed());
+        link.replace().await;
+        link.verify(0..8, 1).await;
+        link.close().await;
+    });
+}
+
+/// A command that takes longer than a silence may last, and nothing beside it: the controller is asked, and answers.
+#[spdk::test(no_app, deadline = 60)]
+fn a_slow_command_is_waited_for() {
+    const LATENCY: Duration = Duration::from_secs(3);
+    beside_target(|target| {
+        let proxy = Proxy::start(&target, short_life);
+        let disk = json!({"name": "base", "num_blocks": 1024, "block_size": BLOCK_SIZE});
+        target.rpc("bdev_malloc_create", disk);
+        let delay = json!({"base_bdev_name": "base", "name": "slow",
+            "avg_read_latency": LATENCY.as_micros(), "p99_read_latency": LATENCY.as_micros(),
+            "avg_write_latency": 1, "p99_write_latency": 1});
+        target.rpc("bdev_delay_create", delay);
+        target.show("slow");
+        let trid = proxy.trid(&target);
+        async move {
+            let link = Link::at(&trid, &NvmeCtrlrOpts::new()).await;
+            let start = Instant::now();
+            let read = link.read(&mut buffer(), 0).await;
+            read.expect("it takes its time");
+            assert!(start.elapsed() >= LATENCY);
+            let asked = |command: &Command| !command.is_admin && command.nsid() == u32::MAX - 1;
+            assert!(proxy.commands().iter().any(asked));
+            link.close().await;
+            Bystanders::new()
+        }
     });
 }
 

@@ -1,4 +1,4 @@
-//! How long a controller has answered nothing.
+//! How long a controller has answered nothing, or nothing on a queue pair.
 //!
 //! SPDK sends a keep-alive twice in the time that the two have agreed on, and does not look at the answers.
 #![allow(unsafe_code)] // Reads the options of a controller.
@@ -34,6 +34,11 @@ impl Silence {
             0 => u64::MAX,
             ms => ticks_per_ms * u64::from(ms) * 2,
         });
+    }
+
+    /// Whether it is half as long as it may be.
+    pub(super) fn is_long(&self) -> bool {
+        self.so_far.get() > self.longest.get() / 2
     }
 
     /// Whether it is too long. `last` and `now` are the looks at the controller's answers.
