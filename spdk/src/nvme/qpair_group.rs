@@ -396,11 +396,11 @@ impl Member {
                 false
             }
             (State::Up, false) => must_go,
-            (State::Leaving, true) => {
+            (State::Leaving, true) if self.may_be_freed() => {
                 self.free();
                 false
             }
-            (State::Leaving, false) => true,
+            (State::Leaving, _) => true,
             (State::Down | State::Gone, _) => false,
         };
         if self.waiters.count() > 0 {
@@ -492,6 +492,12 @@ impl Member {
         // SAFETY: it is disconnected, and freed once. Its handle is shut, and what waited was refused, so nobody hands
         // it to C any more. Commands end inside the call; this is no completion of one.
         unsafe { sys::spdk_nvme_ctrlr_free_io_qpair(self.qpair.as_ptr()) };
+    }
+
+    /// Whether nothing of the controller's has it any more. While one of PCI Express stops for a reset, SPDK frees a queue
+    /// pair without waiting for the commands that connect it, which end when it has stopped.
+    fn may_be_freed(&self) -> bool {
+        !self.side.is_local() || !self.side.is_resetting() || self.side.has_let_go()
     }
 
     /// Has the admin commands that connect it end, if the controller does none any more: SPDK frees a queue pair of a device

@@ -5,6 +5,7 @@
 //! - What a controller has in flight is ended by the disconnect of its queue pair alone: `under_io`.
 
 use futures_util::future::{join, join_all};
+use spdk::task::yield_now;
 use spdk::{ErrorKind, Gone};
 use spdk_tests::kind;
 use spdk_tests::machine::{Drive, settle, slot, slow_down};
@@ -67,6 +68,45 @@ async fn under_io() {
         let qpair = drive.controller.alloc_io_qpair(None).await;
         drive.qpair = qpair.expect("it has queue pairs");
         drive.verify(0, 512, 1).await;
+    }
+    drive.close().await;
+}
+
+/// Queue pairs that are being connected when the controller is reset, and given up before or meanwhile.
+#[spdk::test(no_huge = false, no_pci = false, mem_size_mb = 128, deadline = 120)]
+async fn while_connecting() {
+    let mut drive = Drive::open(slot::PLAIN).await;
+    for round in 0..24 {
+        let controller = &drive.controller;
+        let mut connects: Vec<_> = (0..4)
+            .map(|_| Some(Box::pin(controller.alloc_io_qpair(None))))
+            .collect();
+        for connect in connects.iter_mut().flatten() {
+            let _ = poll_once(connect.as_mut());
+        }
+        for _ in 0..round / 8 {
+            yield_now().await;
+        }
+        if round % 2 == 0 {
+            connects[0] = None;
+        }
+        let mut reset = Box::pin(controller.reset());
+        let _ = poll_once(reset.as_mut());
+        for _ in 0..round % 8 {
+            yield_now().await;
+        }
+        connects[1] = None;
+        let ends = join_all(connects.into_iter().flatten());
+        let (reset, ends) = within("the reset and the connects", join(reset, ends)).await;
+        reset.expect("it is there");
+        for end in ends {
+            let told = matches!(kind(&end), None | Some(ErrorKind::NotConnected { .. }));
+            assert!(told, "{end:?}");
+        }
+        let qpair = drive.controller.alloc_io_qpair(None).await;
+        drive.qpair = qpair.expect("it has queue pairs");
+        drive.write(0, 8, round).await.expect("it writes");
+        drive.verify(0, 8, round).await;
     }
     drive.close().await;
 }
