@@ -215,7 +215,7 @@ impl Blobstore {
     /// How many clusters are free.
     ///
     /// After a crash in the middle of making or deleting a snapshot, SPDK counts clusters twice that a blob and its
-    /// snapshot had both, until the store is loaded once more.
+    /// snapshot had both, until the store is loaded once more. Its number can be less than 0 then, which is told as 0.
     ///
     /// # Errors
     ///
@@ -223,8 +223,16 @@ impl Blobstore {
     #[doc(alias = "spdk_bs_free_cluster_count")]
     pub fn free_clusters(&self) -> Result<u64> {
         let _part = self.entered("spdk_bs_free_cluster_count")?;
-        // SAFETY: the store is loaded. It reads a number.
-        Ok(unsafe { sys::spdk_bs_free_cluster_count(self.0.as_ptr()) })
+        let bs = self.0.as_ptr();
+        // SAFETY: the store is loaded. They read numbers.
+        let (free, total) = unsafe {
+            (
+                sys::spdk_bs_free_cluster_count(bs),
+                sys::spdk_bs_total_data_cluster_count(bs),
+            )
+        };
+        // Below 0 it goes on with the greatest number.
+        Ok(if free > total { 0 } else { free })
     }
 
     /// How many clusters blobs can have altogether.

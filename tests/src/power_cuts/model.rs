@@ -264,7 +264,7 @@ impl Model {
             return Err("the free clusters did not add up".to_owned());
         }
         let used = found.used();
-        if found.total != found.free + used {
+        if found.free.checked_add(used) != Some(found.total) {
             let Found { total, free, .. } = found;
             return Err(format!(
                 "{free} of {total} clusters are free, and {used} in blobs"

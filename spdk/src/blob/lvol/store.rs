@@ -474,7 +474,7 @@ impl LvolStore {
         self.volumes().identity().uuid
     }
 
-    /// How many clusters are free.
+    /// How many clusters are free; see [`Blobstore::free_clusters`](crate::blob::Blobstore::free_clusters).
     ///
     /// # Errors
     ///
