@@ -147,5 +147,6 @@ impl Drop for Worker {
         // Of no effect on one that has ended.
         let _ = self.child.kill();
         let _ = self.child.wait();
+        spdk::__testing::remove_leftovers(self.child.id());
     }
 }

@@ -5,7 +5,7 @@ use std::fs;
 /// Removes the files of a process that has ended: SPDK keeps its trace buffer in shared memory for a
 /// look after a crash, 3 MB a process, and DPDK an empty folder. Hundreds of tests would fill the
 /// memory with them.
-pub(crate) fn remove(pid: u32) {
+pub fn remove(pid: u32) {
     let trace = format!("_trace.pid{pid}");
     let entries = fs::read_dir("/dev/shm").into_iter().flatten().flatten();
     for entry in entries {

@@ -21,8 +21,7 @@ mod process;
 pub use config::{Call, Value, config};
 #[cfg(feature = "nvme")]
 pub(crate) use cores::another as another_core;
-#[cfg(feature = "nvme")]
-pub(crate) use leftovers::remove as remove_leftovers;
+pub use leftovers::remove as remove_leftovers;
 #[cfg(feature = "nvme")]
 pub(crate) use process::dies_with_us;
 
