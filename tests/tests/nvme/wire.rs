@@ -5,6 +5,7 @@
 //! - The silence of a controller is not counted: `a_connection_stands_still`.
 //! - The silence of a queue pair is not counted: `a_queue_stands_still`, `headers_with_digests`.
 //! - The controller is not asked for a sign of life: `a_slow_command_is_waited_for`.
+//! - Only a controller that was asked is given up: `a_full_queue_stands_still`.
 //! - The options for digests are not passed on: `data_with_digests`, `headers_with_digests`.
 
 use std::rc::Rc;
@@ -12,8 +13,8 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use serde_json::json;
-use spdk::nvme::{NvmeController, NvmeCtrlrOpts};
-use spdk::{DmaBuf, ErrorKind};
+use spdk::nvme::{NvmeController, NvmeCtrlrOpts, NvmeQpairOpts};
+use spdk::{DmaBuf, Errno, Error, ErrorKind};
 use spdk_tests::nvme::{Link, beside_target};
 use spdk_tests::nvmf::disk::{Bystanders, SPAN_BLOCKS, assert_is, buffer, filled, submit};
 use spdk_tests::nvmf::proxy::{Command, Fate, Proxy, Spoil};
@@ -210,11 +211,17 @@ fn a_queue_stands_still() {
 /// There is no place to ask for a sign of life, and commands wait.
 #[spdk::test(no_app, deadline = 60)]
 fn a_full_queue_stands_still() {
-    let opts = NvmeCtrlrOpts::new().io_queue_requests(4);
-    behind_proxy(opts, async |proxy, mut link| {
-        let ends = read_all(&link, || proxy.hold_up(1)).await;
-        assert_cut(&ends);
-        assert!(ends.iter().all(|(_, end)| end.is_err()));
+    behind_proxy(NvmeCtrlrOpts::new(), async |proxy, mut link| {
+        let small = NvmeQpairOpts::new().io_queue_size(5).io_queue_requests(4);
+        let qpair = link.controller.alloc_io_qpair(Some(&small)).await;
+        link.qpair = qpair.expect("the target has queue pairs");
+        let ends = read_all(&link, || proxy.hold_up(2)).await;
+        let (in_flight, waiting) = ends.split_at(4);
+        assert_cut(in_flight);
+        for (_, end) in waiting {
+            let errno = end.as_ref().err().and_then(Error::errno);
+            assert_eq!(errno, Some(Errno::ENXIO), "{end:?}");
+        }
         link.replace().await;
         link.verify(0..8, 1).await;
         link.close().await;
