@@ -119,7 +119,8 @@ options! {
     high_priority_weight: u8,
     /// After how many milliseconds without a sign of life the controller gives this host up; 0 for never. The
     /// controller may choose a longer time. SPDK sends the signs, and the controller answers each: one that answers
-    /// nothing for twice that time has failed, as if its connection had broken.
+    /// nothing for twice that time has failed, as if its connection had broken. The connection of a queue pair is given as
+    /// much; see [`NvmeQpair`](super::NvmeQpair).
     keep_alive_timeout_ms: u32,
     /// How often the transport retries what it could not send. RDMA only.
     transport_retry_count: u8,

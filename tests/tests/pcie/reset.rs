@@ -73,6 +73,9 @@ async fn under_io() {
 }
 
 /// Queue pairs that are being connected when the controller is reset, and given up before or meanwhile.
+///
+/// Fails if one of them hangs, or the reset does. It does not fail if one is freed before the commands that connect it have
+/// ended, as long as the controller stops at once, which QEMU's do.
 #[spdk::test(no_huge = false, no_pci = false, mem_size_mb = 128, deadline = 120)]
 async fn while_connecting() {
     let mut drive = Drive::open(slot::PLAIN).await;

@@ -94,7 +94,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         })
     };
     let end = once().or_else(|error| match error.is::<watch::Crashed>() {
-        // QEMU 7.2 does so once in a while, when a device is pulled out.
+        // QEMU 7.2 does so when it takes a command while a controller is disabled.
         true => {
             eprintln!("{error:#}\nThis says nothing of the tests: once more, from the start.");
             once()
