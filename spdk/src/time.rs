@@ -1,8 +1,9 @@
 //! Timers of spdk_threads: no OS timer, no OS thread and no system call is behind them.
 //!
 //! An spdk_thread has one poller of SPDK for all its timers, and none while no timer waits. Times are
-//! exact to a microsecond and the length of a poll: a timer is never early, and late by what else the
-//! spdk_thread does. Thousands of them cost what an ordered map of them costs.
+//! those of [`Instant`]: a timer is never early, and late by what else the spdk_thread does, and by some
+//! 25 microseconds where SPDK has to guess the rate of the CPU's clock. Thousands of timers cost what an
+//! ordered map of them costs.
 //!
 //! ```no_run
 //! # use spdk::{BdevDesc, DmaBuf, ErrorKind, IoChannel};
@@ -41,7 +42,6 @@ use futures_core::Stream;
 
 use crate::error::{At, ErrorKind, Fault, Gone, Result};
 use crate::local::Local;
-use crate::ticks::{ticks, ticks_hz};
 use crate::timers::Key;
 
 /// Ready after a time, counted from this call.
@@ -53,11 +53,7 @@ use crate::timers::Key;
 /// [`ErrorKind::NoThread`] without a current spdk_thread, [`ErrorKind::Gone`] if its spdk_thread ends
 /// first, [`ErrorKind::Errno`] with `ENOMEM` if SPDK has no memory for a poller.
 pub fn sleep(time: Duration) -> Sleep {
-    Sleep {
-        from: ticks(),
-        time,
-        timer: Timer::default(),
-    }
+    sleep_until(Instant::now() + time.min(FOREVER))
 }
 
 /// Ready at this instant, or in the next poll of the spdk_thread if it has passed.
@@ -66,15 +62,17 @@ pub fn sleep(time: Duration) -> Sleep {
 ///
 /// As for [`sleep`].
 pub fn sleep_until(instant: Instant) -> Sleep {
-    sleep(instant.saturating_duration_since(Instant::now()))
+    Sleep {
+        deadline: instant,
+        timer: Timer::default(),
+    }
 }
 
 /// The future of [`sleep`] and [`sleep_until`].
 #[derive(Debug)]
 #[must_use = "futures do nothing unless they are awaited"]
 pub struct Sleep {
-    from: u64,
-    time: Duration,
+    deadline: Instant,
     timer: Timer,
 }
 
@@ -83,7 +81,7 @@ impl Future for Sleep {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         const CALL: &str = "time::sleep";
-        let deadline = self.from.saturating_add(in_ticks(self.time));
+        let deadline = self.deadline;
         let end = ready!(self.timer.wait(deadline, cx.waker()));
         Poll::Ready(end.map_err(|fault| fault.at(At::free(CALL))))
     }
@@ -137,10 +135,10 @@ pub fn interval(period: Duration) -> Result<Interval> {
         let fault = Fault::invalid("a period of zero; `task::yield_now` waits for the next turn");
         return Err(fault.at(At::free(CALL)));
     }
-    let period = in_ticks(period).max(1);
+    let period = period.min(FOREVER);
     Ok(Interval {
         period,
-        next: ticks().saturating_add(period),
+        next: Instant::now() + period,
         timer: Timer::default(),
     })
 }
@@ -149,8 +147,8 @@ pub fn interval(period: Duration) -> Result<Interval> {
 #[derive(Debug)]
 #[must_use = "a stream does nothing unless it is polled"]
 pub struct Interval {
-    period: u64,
-    next: u64,
+    period: Duration,
+    next: Instant,
     timer: Timer,
 }
 
@@ -171,26 +169,21 @@ impl Stream for Interval {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<u64>> {
         let next = self.next;
-        if ticks() >= next && Local::current().is_ok() {
+        if Instant::now() >= next && Local::current().is_ok() {
             self.timer.disarm(); // a late reader
         } else if ready!(self.timer.wait(next, cx.waker())).is_err() {
             return Poll::Ready(None);
         }
-        let passed = ticks().saturating_sub(next) / self.period + 1;
-        self.next = next.saturating_add(passed.saturating_mul(self.period));
-        Poll::Ready(Some(passed))
+        let late = Instant::now().saturating_duration_since(next).as_nanos();
+        let period = self.period.as_nanos();
+        let passed = late / period + 1;
+        self.next = next + Duration::from_nanos((passed * period) as u64);
+        Poll::Ready(Some(passed as u64))
     }
 }
 
-/// A time in ticks. Without an environment it does not matter: there is no spdk_thread either.
-fn in_ticks(time: Duration) -> u64 {
-    let hz = ticks_hz().unwrap_or(1);
-    let ticks = time
-        .as_nanos()
-        .saturating_mul(hz.into())
-        .div_ceil(1_000_000_000);
-    u64::try_from(ticks).unwrap_or(u64::MAX)
-}
+/// Longer than a machine runs, and no instant overflows by it.
+const FOREVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
 /// A place among the timers of an spdk_thread, while it is armed.
 #[derive(Default)]
@@ -200,9 +193,9 @@ struct Timer {
 
 impl Timer {
     /// Ready when the deadline has come.
-    fn wait(&mut self, deadline: u64, waker: &Waker) -> Poll<Result<(), Fault>> {
+    fn wait(&mut self, deadline: Instant, waker: &Waker) -> Poll<Result<(), Fault>> {
         if let Some((local, key)) = &self.armed {
-            if ticks() < deadline && local.timers().renew(*key, waker) {
+            if local.timers().renew(*key, waker) {
                 return Poll::Pending;
             }
             let has_ended = local.timers().is_closed();

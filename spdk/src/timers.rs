@@ -4,6 +4,10 @@
 //! The poller stays when that timer goes, until it is due, so that a timeout for each I/O registers none.
 //! Without a timer there is none after that. SPDK frees a periodic poller when it is due, not when it is
 //! unregistered, so ours is due soon: else each short timer beside a long one would leave one behind.
+//!
+//! Deadlines are in the system's time, which is the user's. SPDK's clock may be off by a quarter of a
+//! percent, where the CPU does not tell its rate: a poller that is early for that finds no timer due, and
+//! waits for the rest.
 #![allow(unsafe_code)] // Registers a poller whose context is the `Local` that has the timers.
 
 use std::cell::{Cell, RefCell};
@@ -12,16 +16,16 @@ use std::ffi::{c_int, c_void};
 use std::ptr;
 use std::rc::Rc;
 use std::task::Waker;
+use std::time::{Duration, Instant};
 
 use crate::error::{Fault, Gone};
 use crate::local::{Local, run_caught};
-use crate::ticks::ticks;
 use crate::{Errno, interrupt, panic, sys};
 
-/// A timer: its deadline in ticks first.
+/// A timer: its deadline first.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) struct Key {
-    deadline: u64,
+    deadline: Instant,
     number: u64,
 }
 
@@ -30,10 +34,9 @@ pub(crate) struct Timers {
     next: Cell<u64>,
     /// Null for none.
     poller: Cell<*mut sys::spdk_poller>,
-    /// In microseconds.
-    period: Cell<u64>,
-    /// When it is due, in ticks; `u64::MAX` for never.
-    due: Cell<u64>,
+    period: Cell<Duration>,
+    /// When it is due.
+    due: Cell<Option<Instant>>,
     is_closed: Cell<bool>,
 }
 
@@ -43,8 +46,8 @@ impl Default for Timers {
             waiting: RefCell::default(),
             next: Cell::new(0),
             poller: Cell::new(ptr::null_mut()),
-            period: Cell::new(0),
-            due: Cell::new(u64::MAX),
+            period: Cell::new(Duration::ZERO),
+            due: Cell::new(None),
             is_closed: Cell::new(false),
         }
     }
@@ -53,11 +56,16 @@ impl Default for Timers {
 // No user code runs while `waiting` is borrowed: neither the wake nor the drop of a waker.
 impl Timers {
     /// Wakes `waker` at the deadline. `local` has these timers, and is the current spdk_thread.
-    pub(crate) fn arm(&self, local: &Rc<Local>, deadline: u64, waker: Waker) -> Result<Key, Fault> {
+    pub(crate) fn arm(
+        &self,
+        local: &Rc<Local>,
+        deadline: Instant,
+        waker: Waker,
+    ) -> Result<Key, Fault> {
         if self.is_closed.get() {
             return Err(Fault::gone(Gone::ThreadEnded));
         }
-        if deadline < self.due.get() {
+        if self.due.get().is_none_or(|due| deadline < due) {
             self.poll_at(local, deadline)?;
         }
         let number = self.next.get();
@@ -104,46 +112,49 @@ impl Timers {
     }
 
     /// Has the poller run at the deadline or before. On the spdk_thread.
-    fn poll_at(&self, local: &Rc<Local>, deadline: u64) -> Result<(), Fault> {
-        let now = ticks();
-        let period = period_until(deadline, now);
-        if period != LONG || self.period.get() != LONG || self.poller.get().is_null() {
+    fn poll_at(&self, local: &Rc<Local>, deadline: Instant) -> Result<(), Fault> {
+        let now = Instant::now();
+        let longest = longest();
+        // 0 would mean each poll.
+        let left = deadline.saturating_duration_since(now).max(MICROSECOND);
+        let period = left.min(longest);
+        if period != longest || self.period.get() != longest || self.poller.get().is_null() {
             let arg = Rc::as_ptr(local).cast_mut().cast();
+            let microseconds = period.as_nanos().div_ceil(1000) as u64;
+            let name = c"spdk-rs timers".as_ptr();
             // SAFETY: on the current spdk_thread. The context lives until the poller is unregistered,
             // which `close` does: the executor's poller has a counted reference to it until after that.
-            let poller = unsafe {
-                sys::spdk_poller_register_named(Some(run), arg, period, c"spdk-rs timers".as_ptr())
-            };
+            let poller =
+                unsafe { sys::spdk_poller_register_named(Some(run), arg, microseconds, name) };
             if poller.is_null() {
                 // The one that is there runs again, if there is one; the next timer tries again.
-                self.due.set(u64::MAX);
+                self.due.set(None);
                 return Err(Fault::errno(Errno::ENOMEM));
             }
             self.forget_poller();
             self.poller.set(poller);
             self.period.set(period);
         }
-        self.due
-            .set(deadline.min(now.saturating_add(in_ticks(period))));
+        self.due.set(Some(deadline.min(now + period)));
         Ok(())
     }
 
     fn forget_poller(&self) {
         let mut poller = self.poller.replace(ptr::null_mut());
-        self.due.set(u64::MAX);
+        self.due.set(None);
         // SAFETY: null, or registered in `poll_at` on this spdk_thread, which is current; that is allowed
         // inside of the poller too.
         unsafe { sys::spdk_poller_unregister(&mut poller) };
     }
 
-    fn take_due(&self, now: u64) -> Option<Waker> {
+    fn take_due(&self, now: Instant) -> Option<Waker> {
         let mut waiting = self.waiting.borrow_mut();
         let first = waiting.first_entry()?;
         (first.key().deadline <= now).then(|| first.remove())
     }
 
     fn run(&self, local: &Rc<Local>) -> bool {
-        let now = ticks();
+        let now = Instant::now();
         let mut busy = false;
         while let Some(waker) = self.take_due(now) {
             busy = true;
@@ -158,30 +169,15 @@ impl Timers {
     }
 }
 
-/// The longest period of the poller, in microseconds.
-const LONG: u64 = 10_000;
+const MICROSECOND: Duration = Duration::from_micros(1);
 
-/// The same where SPDK frees a poller at once, and where each run of it is a wake of the CPU.
-const LONG_IN_INTERRUPT_MODE: u64 = 3600 * 1_000_000;
-
-fn hz() -> u128 {
-    // SAFETY: it reads a number. An spdk_thread exists, so the environment has measured it.
-    u128::from(unsafe { sys::spdk_get_ticks_hz() }).max(1)
-}
-
-fn in_ticks(microseconds: u64) -> u64 {
-    (u128::from(microseconds) * hz() / 1_000_000) as u64
-}
-
-/// Until a time in ticks, in microseconds, and at least 1: 0 would mean each poll.
-fn period_until(deadline: u64, now: u64) -> u64 {
-    let left = u128::from(deadline.saturating_sub(now));
-    let longest = match interrupt::is_enabled() {
-        true => LONG_IN_INTERRUPT_MODE,
-        false => LONG,
-    };
-    let period = (left * 1_000_000).div_ceil(hz()).min(longest.into());
-    (period as u64).max(1)
+/// The longest period of the poller. In interrupt mode SPDK frees a poller at once, and each run of it is
+/// a wake of the CPU.
+fn longest() -> Duration {
+    match interrupt::is_enabled() {
+        true => Duration::from_secs(3600),
+        false => Duration::from_millis(10),
+    }
 }
 
 unsafe extern "C" fn run(arg: *mut c_void) -> c_int {
