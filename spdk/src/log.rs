@@ -27,6 +27,7 @@
 //! that nothing of SPDK can be used by accident.
 #![allow(unsafe_code)] // Formats the arguments of a C log callback, and reads SPDK's list of flags.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::ptr;
@@ -231,6 +232,28 @@ pub(crate) fn reason(otherwise: &str) -> String {
     }
 }
 
+thread_local! {
+    /// A function of SPDK whose messages are no news.
+    static MUTED: Cell<Option<&'static CStr>> = const { Cell::new(None) };
+}
+
+/// Drops what a function of SPDK logs in a call.
+#[cfg(feature = "nvme")]
+pub(crate) fn without<R>(function: &'static CStr, call: impl FnOnce() -> R) -> R {
+    let before = MUTED.replace(Some(function));
+    let result = call();
+    MUTED.set(before);
+    result
+}
+
+/// # Safety
+/// `function` is null or a C string.
+unsafe fn is_muted(function: *const c_char) -> bool {
+    // SAFETY: as the caller says.
+    let is = |muted| !function.is_null() && unsafe { CStr::from_ptr(function) } == muted;
+    MUTED.get().is_some_and(is)
+}
+
 fn errors() -> std::sync::MutexGuard<'static, VecDeque<String>> {
     ERRORS.lock().unwrap_or_else(|e| e.into_inner())
 }
@@ -301,7 +324,8 @@ unsafe extern "C" fn on_log(
     panic::guard("spdk_log_cb", || {
         let level = LogLevel::from_c(sys::spdk_log_level(level));
         let is_wanted = level <= self::level() && is_wanted(level);
-        if !is_wanted && level != LogLevel::Error {
+        // SAFETY: SPDK passes the name of its function.
+        if (!is_wanted && level != LogLevel::Error) || unsafe { is_muted(function) } {
             return;
         }
         // SAFETY: SPDK passes what belongs together.

@@ -61,6 +61,7 @@ mod hotplug;
 mod io_queue;
 mod line;
 mod link;
+mod lone;
 mod manage;
 mod namespace;
 mod poller;

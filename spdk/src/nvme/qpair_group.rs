@@ -21,6 +21,7 @@ use std::rc::{Rc, Weak};
 
 use super::controller::NvmeControllerObject;
 use super::line::Line;
+use super::lone::Lone;
 use super::poller::{Drive, Step, drive, turn_began};
 use super::qpair::NvmeQpairObject;
 use super::transport_id::TransportType;
@@ -56,6 +57,8 @@ pub(super) struct Group {
     /// Null until it is made.
     ptr: Cell<*mut sys::spdk_nvme_poll_group>,
     members: RefCell<Vec<Rc<Member>>>,
+    /// The member that SPDK's group does not have.
+    lone: RefCell<Option<Rc<Member>>>,
     /// Looks whether members are answered; null while there was none of a network.
     listener: Cell<*mut sys::spdk_poller>,
     /// Whether something is to be done beside polling.
@@ -85,6 +88,8 @@ pub(super) struct Member {
     /// Keeps the controller attached until the queue pair is freed.
     ctrlr: Cell<Option<Hold<NvmeControllerObject>>>,
     group: Weak<Group>,
+    /// Of the one that is polled by itself.
+    lone: Option<Lone>,
     handle: OnceCell<WeakHandle<NvmeQpairObject>>,
     /// Whether it is answered, over a network.
     line: Option<Line>,
@@ -142,6 +147,7 @@ impl Group {
             local,
             ptr: Cell::new(ptr::null_mut()),
             members: RefCell::default(),
+            lone: RefCell::default(),
             listener: Cell::new(ptr::null_mut()),
             is_called: Cell::new(false),
             has_tcp: Cell::new(false),
@@ -178,6 +184,9 @@ impl Group {
         let mut members = self.members.borrow_mut();
         members.retain(|member| member.state.get() != State::Gone);
         drop(members);
+        let mut lone = self.lone.borrow_mut();
+        lone.take_if(|member| member.state.get() == State::Gone);
+        drop(lone);
         view::attend();
         if is_called {
             self.is_called.set(true);
@@ -221,7 +230,9 @@ impl Group {
                 let group = self.ptr.get();
                 sys::spdk_nvme_poll_group_process_completions(group, 0, Some(on_disconnected))
             };
-            all += ended.max(0);
+            let lone = self.lone.borrow().clone();
+            let ended = ended.max(0) + lone.map_or(0, |member| member.poll());
+            all += ended;
             is_last |= ended == 0 || all >= SENT_AT_ONCE || self.is_called.get();
             if is_last {
                 return all;
@@ -312,16 +323,18 @@ impl Member {
         ctrlr: Hold<NvmeControllerObject>,
     ) -> Result<(Rc<Member>, oneshot::AsyncReceiver<bool>), Fault> {
         let group = Group::current();
+        let transport = ctrlr.extra().side().trid().transport();
+        let is_tcp = transport == TransportType::Tcp;
         let added = group.and_then(|group| {
-            // SAFETY: both exist, and the queue pair is in no group.
-            let rc = unsafe { sys::spdk_nvme_poll_group_add(group.ptr.get(), qpair.as_ptr()) };
             // A group that was made for it goes without it.
             group.is_called.set(true);
-            crate::op::status(rc)?;
-            let transport = ctrlr.extra().side().trid().transport();
-            group
-                .has_tcp
-                .set(group.has_tcp.get() || transport == TransportType::Tcp);
+            let lone = (is_tcp && group.lone.borrow().is_none()).then(Lone::default);
+            if lone.is_none() {
+                // SAFETY: both exist, and the queue pair is in no group.
+                let rc = unsafe { sys::spdk_nvme_poll_group_add(group.ptr.get(), qpair.as_ptr()) };
+                crate::op::status(rc)?;
+            }
+            group.has_tcp.set(group.has_tcp.get() || is_tcp);
             let line = match transport {
                 TransportType::Pcie | TransportType::VfioUser => None,
                 _ => {
@@ -334,11 +347,11 @@ impl Member {
             let rc =
                 unsafe { sys::spdk_nvme_ctrlr_connect_io_qpair(ctrlr.as_ptr(), qpair.as_ptr()) };
             match rc {
-                0 => Ok((group, line)),
+                0 => Ok((group, lone, line)),
                 _ => Err(Fault::not_connected()),
             }
         });
-        let (group, line) = match added {
+        let (group, lone, line) = match added {
             Ok(added) => added,
             Err(fault) => {
                 // SAFETY: it has no command, and is used no more.
@@ -353,6 +366,7 @@ impl Member {
             ctrlr_ptr: ctrlr.as_ptr(),
             ctrlr: Cell::new(Some(ctrlr)),
             group: Rc::downgrade(&group),
+            lone,
             handle: OnceCell::new(),
             line,
             state: Cell::new(State::Connecting),
@@ -363,6 +377,9 @@ impl Member {
             leaver: Cell::new(None),
             waiters: Waiters::default(),
         });
+        if member.lone.is_some() {
+            group.lone.replace(Some(member.clone()));
+        }
         group.members.borrow_mut().push(member.clone());
         Ok((member, rx))
     }
@@ -374,7 +391,12 @@ impl Member {
         let is_up = !self.is_disconnected.get();
         if is_up && (must_go || self.state.get() == State::Leaving) {
             // SAFETY: it is not freed yet. What it has in flight ends inside the call, or in the next polls.
-            unsafe { sys::spdk_nvme_ctrlr_disconnect_io_qpair(self.qpair.as_ptr()) };
+            unsafe {
+                match &self.lone {
+                    Some(lone) => lone.cut(self.qpair),
+                    None => sys::spdk_nvme_ctrlr_disconnect_io_qpair(self.qpair.as_ptr()),
+                }
+            }
         }
         let again = match (self.state.get(), self.is_disconnected.get()) {
             (State::Connecting, true) => {
@@ -447,15 +469,35 @@ impl Member {
         let (Some(line), true) = (&self.line, self.is_connected()) else {
             return;
         };
-        let handle = self.handle.get().and_then(WeakHandle::upgrade);
-        let commands = handle.map_or(0, |handle| handle.operations());
-        let in_flight = commands.saturating_sub(self.waiters.count());
+        let in_flight = self.in_flight().unwrap_or(0);
         if line.is_dead(in_flight, now, || self.ask()) {
             let trid = self.side.trid();
             tracing::warn!(controller = %trid, "nothing is answered on a queue pair: it is disconnected");
             self.is_given_up.set(true);
             self.call();
         }
+    }
+
+    /// How many commands SPDK has; `None` before and after it has a handle.
+    #[inline]
+    fn in_flight(&self) -> Option<usize> {
+        let handle = self.handle.get().and_then(WeakHandle::upgrade)?;
+        Some(handle.operations().saturating_sub(self.waiters.count()))
+    }
+
+    /// Polls the one that SPDK's group does not have. Returns how many commands have ended.
+    #[inline]
+    fn poll(&self) -> i64 {
+        let (Some(lone), false) = (&self.lone, self.is_disconnected.get()) else {
+            return 0;
+        };
+        // SAFETY: it is freed when it is disconnected, on its spdk_thread, which this is.
+        let found = unsafe { lone.poll(self.qpair, self.in_flight(), SENT_AT_ONCE as u32) };
+        if found.is_disconnected {
+            self.is_disconnected.set(true);
+            self.call();
+        }
+        found.ended.into()
     }
 
     /// Asks for a sign of life, unless the queue is full.

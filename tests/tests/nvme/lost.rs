@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 use spdk::{Errno, ErrorKind};
 use spdk_tests::nvme::{Link, beside_target};
-use spdk_tests::nvmf::disk::{Bystanders, buffer, submit};
+use spdk_tests::nvmf::disk::{Bystanders, SPAN_BLOCKS, buffer, submit};
 use spdk_tests::{kind, until};
 
 const DEPTH: u64 = 32;
@@ -22,11 +22,16 @@ fn killed() {
     beside_target(|target| async move {
         let link = Link::to(&target).await;
         link.prepare(0..DEPTH, 1).await;
+        // The first one is polled by itself, and the other one in a group.
+        let second = link.controller.alloc_io_qpair(None).await;
+        let second = second.expect("the target has queue pairs");
         target.stop();
-        let mut bufs: Vec<_> = (0..2 * DEPTH).map(|_| buffer()).collect();
+        let mut bufs: Vec<_> = (0..4 * DEPTH).map(|_| buffer()).collect();
         let mut reads = Vec::new();
         for (buf, at) in bufs.iter_mut().zip(0..) {
-            let mut read = Box::pin(link.read(buf, at % DEPTH));
+            let qpair = if at % 4 < 2 { &link.qpair } else { &second };
+            let (lba, count) = (at % DEPTH * SPAN_BLOCKS, SPAN_BLOCKS as u32);
+            let mut read = Box::pin(link.ns.read(qpair, buf, lba, count));
             submit(&mut read);
             if at % 2 == 0 {
                 reads.push(read);
@@ -41,10 +46,14 @@ fn killed() {
             assert!(told, "{end:?}");
         }
         assert!(start.elapsed() < SOON, "{:?}", start.elapsed());
-        let refused = link.read(&mut buffer(), 0).await;
-        let errno = refused.as_ref().err().and_then(spdk::Error::errno);
-        assert_eq!(errno, Some(Errno::ENXIO), "{refused:?}");
-        assert!(!link.qpair.is_connected());
+        for qpair in [&link.qpair, &second] {
+            let count = SPAN_BLOCKS as u32;
+            let refused = link.ns.read(qpair, &mut buffer(), 0, count).await;
+            let errno = refused.as_ref().err().and_then(spdk::Error::errno);
+            assert_eq!(errno, Some(Errno::ENXIO), "{refused:?}");
+            assert!(!qpair.is_connected());
+        }
+        second.close().await.expect("it is of this spdk_thread");
         let controller = &link.controller;
         until("the controller to fail", || controller.has_failed()).await;
         let another = controller.alloc_io_qpair(None).await;

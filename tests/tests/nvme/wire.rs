@@ -198,9 +198,31 @@ fn headers_with_digests() {
 #[spdk::test(no_app, deadline = 60)]
 fn a_queue_stands_still() {
     behind_proxy(NvmeCtrlrOpts::new(), async |proxy, mut link| {
-        let ends = read_all(&link, || proxy.hold_up(1)).await;
-        assert_cut(&ends);
-        assert!(ends.iter().all(|(_, end)| end.is_err()));
+        // One that is polled by itself, and one in a group.
+        for connection in [1, 2] {
+            let ends = read_all(&link, || proxy.hold_up(connection)).await;
+            assert_cut(&ends);
+            assert!(ends.iter().all(|(_, end)| end.is_err()));
+            assert!(!link.controller.has_failed());
+            link.replace().await;
+            link.verify(0..8, 1).await;
+        }
+        link.close().await;
+    });
+}
+
+/// Nothing is in flight, so nothing has to end.
+#[spdk::test(no_app, deadline = 30)]
+fn an_idle_queue_is_cut() {
+    behind_proxy(NvmeCtrlrOpts::new(), async |proxy, mut link| {
+        let second = link.controller.alloc_io_qpair(None).await;
+        let second = second.expect("the target has queue pairs");
+        for (qpair, connection) in [(&link.qpair, 1), (&second, 2)] {
+            assert!(qpair.is_connected());
+            proxy.cut(connection);
+            until("the end to be noticed", || !qpair.is_connected()).await;
+        }
+        second.close().await.expect("it is of this spdk_thread");
         assert!(!link.controller.has_failed());
         link.replace().await;
         link.verify(0..8, 1).await;
