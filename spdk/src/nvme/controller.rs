@@ -279,7 +279,9 @@ impl NvmeController {
     /// Allocates and connects a queue pair for I/O; without `opts`, with the options of the controller.
     ///
     /// A poller of this spdk_thread polls it. A task with much to do has one of its own, or shares one: a
-    /// queue pair takes commands of any number of tasks.
+    /// queue pair takes commands of any number of tasks. Over TCP, what has few of them in flight is fastest on
+    /// the first queue pair of an spdk_thread: the kernel is asked for its data at once, and for those of the
+    /// others after it was asked which of them have received any.
     ///
     /// Wraps `spdk_nvme_ctrlr_alloc_io_qpair`, `spdk_nvme_poll_group_add` and
     /// `spdk_nvme_ctrlr_connect_io_qpair`.
