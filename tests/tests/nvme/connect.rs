@@ -5,6 +5,7 @@
 //! - A controller that nobody waits for is not dropped: `connect_abandoned`.
 //! - A controller of somebody else is taken: `the_same_controller_twice`.
 //! - A queue pair of any controller is taken: `queue_pair_of_another_controller`.
+//! - What SPDK logs of a closed queue pair is passed on: `what_is_closed_is_no_error`.
 
 use std::time::{Duration, Instant};
 
@@ -12,7 +13,7 @@ use spdk::ErrorKind;
 use spdk::nvme::{Arbitration, NvmeController, NvmeCtrlrOpts, NvmeQpairOpts, TransportId};
 use spdk_tests::nvme::{Link, beside_target};
 use spdk_tests::nvmf::disk::{Bystanders, buffer};
-use spdk_tests::nvmf::{BLOCK_SIZE, BLOCKS, free_port};
+use spdk_tests::nvmf::{BLOCK_SIZE, BLOCKS, free_port, log};
 use spdk_tests::wait::{PATIENCE, after};
 use spdk_tests::{kind, poll_once};
 
@@ -84,6 +85,20 @@ fn the_same_controller_twice() {
         Link::to(&target).await.close().await;
         Bystanders::new()
     });
+}
+
+/// One that is polled by itself, and one in a group. Without a group SPDK flushes a connection that is closed.
+#[spdk::test(no_app, deadline = 30)]
+fn what_is_closed_is_no_error() {
+    beside_target(|target| async move {
+        let link = Link::to(&target).await;
+        let second = link.controller.alloc_io_qpair(None).await;
+        let second = second.expect("the target has queue pairs");
+        second.close().await.expect("it is of this spdk_thread");
+        link.close().await;
+        Bystanders::new()
+    });
+    assert!(!log::has(&["ERROR"]));
 }
 
 #[spdk::test(no_app, deadline = 30)]
