@@ -24,11 +24,17 @@ pub async fn until(what: &str, mut condition: impl FnMut() -> bool) {
     }
 }
 
-/// How much time may have passed as SPDK's clock tells: where the CPU does not tell its rate, DPDK takes
-/// it to be a multiple of 10 MHz.
+/// How much time may have passed as SPDK's clock tells: the system's may go slower by a little. Where the CPU does not
+/// tell its rate, DPDK takes it to be a multiple of 10 MHz.
+///
+/// # Panics
+///
+/// Before SPDK runs.
 pub fn spent(start: Instant) -> Duration {
+    const ROUNDED: u64 = 5_000_000;
     let spent = start.elapsed();
-    spent + spent / 200
+    let hz = spdk::ticks_hz().expect("SPDK runs");
+    spent + (spent / 500).max(spent.mul_f64(ROUNDED as f64 / hz as f64))
 }
 
 /// Ready after a time.
