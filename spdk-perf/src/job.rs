@@ -168,10 +168,10 @@ impl Job {
         self.goes_on()
     }
 
-    /// Counts an I/O that was submitted at `since` and completed at `end`, in ticks.
+    /// Counts so many I/Os that were submitted at `since` and completed at `end`, in ticks.
     #[inline]
-    pub(crate) fn completed(&self, since: u64, end: u64) {
-        self.latency.record(end - since);
+    pub(crate) fn completed(&self, since: u64, end: u64, count: u64) {
+        self.latency.record(end - since, count);
     }
 
     /// Tells whoever looks on that this many more have ended.

@@ -19,7 +19,7 @@ const LONGEST: u64 = (1 << 44) - 1;
 /// Counts latencies in ticks, in buckets as fine as those of an HDR histogram.
 ///
 /// A job counts millions per second, so this is the part of [`Histogram::record`] that has to be done
-/// at once: it finds the bucket and adds one. [`Latencies::histogram`] does the rest.
+/// at once: it finds the bucket and adds to it. [`Latencies::histogram`] does the rest.
 pub(crate) struct Latencies(Box<[Cell<u64>; BUCKETS]>);
 
 impl Latencies {
@@ -32,9 +32,9 @@ impl Latencies {
     }
 
     #[inline]
-    pub(crate) fn record(&self, ticks: u64) {
-        let count = &self.0[bucket(ticks)];
-        count.set(count.get() + 1);
+    pub(crate) fn record(&self, ticks: u64, count: u64) {
+        let all = &self.0[bucket(ticks)];
+        all.set(all.get() + count);
     }
 
     pub(crate) fn clear(&self) {
@@ -109,10 +109,10 @@ mod tests {
     #[test]
     fn every_latency_is_counted() {
         let latencies = Latencies::new();
-        latencies.record(7);
+        latencies.record(7, 1);
         latencies.clear();
         for ticks in [0, 5, 5, 100_000, i64::MAX as u64 - 1] {
-            latencies.record(ticks);
+            latencies.record(ticks, 1);
         }
         let histogram = latencies.histogram();
         assert_eq!((histogram.len(), histogram.min()), (5, 0));

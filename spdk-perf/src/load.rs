@@ -16,6 +16,8 @@ use crate::workload::Workload;
 /// What a job has its I/Os of. Their tags know when each was submitted, if nothing else does.
 trait Target: IoTarget + Sized {
     type Tag: Copy + 'static;
+    /// Whether those that end together were mostly submitted together, as far as the clock tells.
+    const IN_BATCHES: bool;
     /// Of an I/O that is submitted now.
     fn tag() -> Self::Tag;
     /// When one was submitted that has ended, in ticks. The next one is at `now`.
@@ -25,6 +27,7 @@ trait Target: IoTarget + Sized {
 /// The bdev layer notes when it gets an I/O.
 impl Target for BdevDesc {
     type Tag = ();
+    const IN_BATCHES: bool = false;
 
     fn tag() {}
 
@@ -37,6 +40,7 @@ impl Target for BdevDesc {
 /// SPDK's driver does not, so the next one begins when the last one has ended.
 impl Target for NvmeNamespace {
     type Tag = u64;
+    const IN_BATCHES: bool = true;
 
     fn tag() -> u64 {
         spdk::ticks()
@@ -161,6 +165,7 @@ fn follow_each<D: Target>(
     let now = spdk::ticks();
     let goes_on = job.goes_on_at(now);
     let mut ended = 0;
+    let (mut batch, mut since) = (0, now);
     let result = loop {
         let Some(mut io) = queue.pop() else {
             break Ok(());
@@ -181,8 +186,18 @@ fn follow_each<D: Target>(
             job.left(now);
         }
         // After the next one was submitted: the CPU does both at the same time.
-        job.completed(submitted, now);
+        if !D::IN_BATCHES {
+            job.completed(submitted, now, 1);
+        } else if submitted == since {
+            batch += 1;
+        } else {
+            job.completed(since, now, batch);
+            (batch, since) = (1, submitted);
+        }
     };
+    if D::IN_BATCHES {
+        job.completed(since, now, batch);
+    }
     job.counted(ended);
     result
 }

@@ -90,11 +90,11 @@ async fn write_and_read(
     device.write(written, first, blocks).await?;
     let written_at = spdk::ticks();
     job.goes_on_at(written_at);
-    job.completed(since, written_at);
+    job.completed(since, written_at, 1);
     device.read(read, first, blocks).await?;
     let end = spdk::ticks();
     job.goes_on_at(end);
-    job.completed(written_at, end);
+    job.completed(written_at, end, 1);
     job.counted(2);
     job.left(end);
     Ok(())

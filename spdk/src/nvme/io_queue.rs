@@ -2,14 +2,14 @@
 #![allow(unsafe_code)] // Calls the C functions of commands.
 
 use std::cell::Cell;
-use std::ffi::c_void;
+use std::ffi::{c_int, c_void};
 use std::ptr::NonNull;
 
 use super::commands::{DsmAttributes, DsmRange};
 use super::completion;
 use super::namespace::{NvmeNamespace, Shape};
 use super::qpair::{NvmeQpair, NvmeQpairObject};
-use super::queue::{Subject as QueueSubject, submit};
+use super::queue::{Subject as QueueSubject, is_open, submit, submitted};
 use super::seats::Gate;
 use crate::error::{At, Describe, Fault, Result};
 use crate::handle::{Handle, Subject};
@@ -76,6 +76,8 @@ impl<T: 'static> IoQueue<T, NvmeNamespace> {
     }
 }
 
+type OnDone = unsafe extern "C" fn(*mut c_void, *const sys::spdk_nvme_cpl);
+
 /// A namespace, through a queue pair.
 pub struct NamespaceDevice {
     qpair: Handle<NvmeQpairObject>,
@@ -94,6 +96,75 @@ impl NamespaceDevice {
         // SAFETY: the queue pair has just been seen, so it keeps the controller attached, and the namespace is there.
         self.shape.set(unsafe { Shape::of(self.ptr.as_ptr()) });
         self.changes.set(changes);
+    }
+
+    /// Calls the C function of a command.
+    ///
+    /// # Safety
+    /// As for [`Device::start`].
+    #[inline(always)]
+    unsafe fn call(
+        &self,
+        kind: Kind,
+        data: *mut c_void,
+        offset: u64,
+        blocks: u64,
+        done: OnDone,
+        arg: *mut c_void,
+    ) -> c_int {
+        let (ns, qpair) = (self.ptr.as_ptr(), self.qpair.as_ptr());
+        let count = blocks as u32; // as it was measured
+        let done = Some(done);
+        // SAFETY: the queue pair is there until the callback, since it counts as in use, and keeps the controller attached;
+        // a reset waits for it, so the namespace stays where it is. The caller keeps `data`.
+        unsafe {
+            match kind {
+                Kind::Read => {
+                    sys::spdk_nvme_ns_cmd_read(ns, qpair, data, offset, count, done, arg, 0)
+                }
+                Kind::Write => {
+                    sys::spdk_nvme_ns_cmd_write(ns, qpair, data, offset, count, done, arg, 0)
+                }
+                Kind::WriteZeroes => {
+                    sys::spdk_nvme_ns_cmd_write_zeroes(ns, qpair, offset, count, done, arg, 0)
+                }
+                Kind::Unmap => {
+                    let range = DsmRange {
+                        attributes: 0,
+                        length: count,
+                        starting_lba: offset,
+                    };
+                    let (ty, range) = (DsmAttributes::DEALLOCATE, range.to_c());
+                    // It copies the range.
+                    sys::spdk_nvme_ns_cmd_dataset_management(ns, qpair, ty, &range, 1, done, arg)
+                }
+                Kind::Flush => sys::spdk_nvme_ns_cmd_flush(ns, qpair, done, arg),
+            }
+        }
+    }
+
+    /// Submits a command that may have to wait for others, or that needs what it is about to be kept as it is.
+    ///
+    /// # Safety
+    /// As for [`Device::start`].
+    #[expect(clippy::too_many_arguments, reason = "those of the C function")]
+    #[inline(never)]
+    unsafe fn start_in_turn(
+        &self,
+        command: &Command<'_>,
+        kind: Kind,
+        data: *mut c_void,
+        offset: u64,
+        blocks: u64,
+        done: OnDone,
+        arg: *mut c_void,
+    ) -> Result<(), Refusal> {
+        // SAFETY: passed on.
+        let call = || unsafe { self.call(kind, data, offset, blocks, done, arg) };
+        match submit(&self.qpair, command, call) {
+            Submitted::Pending => Ok(()),
+            other => Err(refusal(&other)),
+        }
     }
 }
 
@@ -126,7 +197,7 @@ unsafe extern "C" fn on_done<E: End<NamespaceDevice>>(
 
 // SAFETY: `on_done` is as it has to be; a command that `submit` calls pending calls back once, else never.
 unsafe impl Device for NamespaceDevice {
-    type OnDone = unsafe extern "C" fn(*mut c_void, *const sys::spdk_nvme_cpl);
+    type OnDone = OnDone;
     type Raw = *const sys::spdk_nvme_cpl;
     type Place = Shape;
     type Shape = Shape;
@@ -209,40 +280,17 @@ unsafe impl Device for NamespaceDevice {
         done: Self::OnDone,
         arg: *mut c_void,
     ) -> Result<(), Refusal> {
-        let (ns, qpair) = (self.ptr.as_ptr(), self.qpair.as_ptr());
-        let count = blocks as u32; // as it was measured
-        let done: sys::spdk_nvme_cmd_cb = Some(done);
         let command = Command {
             device: self,
             shape: place,
         };
-        // SAFETY: the queue pair is there until the callback, since it counts as in use, and keeps the controller attached;
-        // a reset waits for it, so the namespace stays where it is. The caller keeps `data`.
-        let call = move || unsafe {
-            match kind {
-                Kind::Read => {
-                    sys::spdk_nvme_ns_cmd_read(ns, qpair, data, offset, count, done, arg, 0)
-                }
-                Kind::Write => {
-                    sys::spdk_nvme_ns_cmd_write(ns, qpair, data, offset, count, done, arg, 0)
-                }
-                Kind::WriteZeroes => {
-                    sys::spdk_nvme_ns_cmd_write_zeroes(ns, qpair, offset, count, done, arg, 0)
-                }
-                Kind::Unmap => {
-                    let range = DsmRange {
-                        attributes: 0,
-                        length: count,
-                        starting_lba: offset,
-                    };
-                    let (ty, range) = (DsmAttributes::DEALLOCATE, range.to_c());
-                    // It copies the range.
-                    sys::spdk_nvme_ns_cmd_dataset_management(ns, qpair, ty, &range, 1, done, arg)
-                }
-                Kind::Flush => sys::spdk_nvme_ns_cmd_flush(ns, qpair, done, arg),
-            }
-        };
-        match submit(&self.qpair, &command, call) {
+        if !is_open(&self.qpair, &command) {
+            // SAFETY: passed on.
+            return unsafe { self.start_in_turn(&command, kind, data, offset, blocks, done, arg) };
+        }
+        // SAFETY: passed on.
+        let rc = unsafe { self.call(kind, data, offset, blocks, done, arg) };
+        match submitted(&self.qpair, false, rc) {
             Submitted::Pending => Ok(()),
             other => Err(refusal(&other)),
         }

@@ -52,14 +52,26 @@ pub fn submit(
     subject: &impl Subject,
     call: impl FnOnce() -> c_int,
 ) -> Submitted {
-    let (again, _passed) = match queue.waiters().is_quiet() && subject.gate().is_none() {
+    let (again, _passed) = match is_open(queue, subject) {
         true => (false, None),
         false => match may_begin(queue, subject) {
             Ok(so) => so,
             Err(said) => return said,
         },
     };
-    match call() {
+    submitted(queue, again, call())
+}
+
+/// Whether a command may begin at once, and nothing of it has to be kept as it is.
+#[inline(always)]
+pub(super) fn is_open(queue: &impl Queue, subject: &impl Subject) -> bool {
+    queue.waiters().is_quiet() && subject.gate().is_none()
+}
+
+/// What `rc` says of a command, which has waited or not.
+#[inline(always)]
+pub(super) fn submitted(queue: &impl Queue, again: bool, rc: c_int) -> Submitted {
+    match rc {
         0 => {
             queue.has_begun();
             Submitted::Pending

@@ -53,10 +53,23 @@ const DEVICES: [&str; 19] = [
     "pcie-root-port,id=port2,chassis=3,slot=3,addr=12.0",
 ];
 
+/// How many of them a machine has in which something is measured: the controller `plain`, with a disk that does nothing. So what
+/// is seen is what a program does, and not how the host of the machine reads a file.
+const MEASURED: usize = 2;
+const NO_DISK: &str = "null-co,node-name=plain,size=67108864,read-zeroes=off";
+
 /// A machine that is off.
 pub(super) struct Machine<'a> {
     pub(super) kernel: &'a Path,
     pub(super) files: &'a Files,
+    pub(super) purpose: Purpose,
+}
+
+/// What a machine is for, which says what it has.
+#[derive(Clone, Copy)]
+pub(super) enum Purpose {
+    Tests,
+    Measurement,
 }
 
 /// Where QEMU connects to, with somebody listening.
@@ -92,13 +105,22 @@ impl Machine<'_> {
         }
         qemu.args(["-chardev", &client("monitor", &sockets.monitor)]);
         qemu.args(["-mon", "chardev=monitor,mode=control"]);
-        for name in THROTTLED {
-            qemu.args(["-object", &format!("throttle-group,id={name}")]);
-        }
-        for (name, _) in DISKS {
-            self.disk(&mut qemu, name);
-        }
-        for device in DEVICES {
+        let devices: &[_] = match self.purpose {
+            Purpose::Tests => {
+                for name in THROTTLED {
+                    qemu.args(["-object", &format!("throttle-group,id={name}")]);
+                }
+                for (name, _) in DISKS {
+                    self.disk(&mut qemu, name);
+                }
+                &DEVICES
+            }
+            Purpose::Measurement => {
+                qemu.args(["-blockdev", NO_DISK]);
+                &DEVICES[..MEASURED]
+            }
+        };
+        for device in devices {
             qemu.args(["-device", device]);
         }
         qemu

@@ -19,7 +19,7 @@ use crate::interrupt;
 use crate::setup::{self, Kernel};
 use crate::ui::{self, Step};
 use guest::quoted;
-use machine::Machine;
+use machine::{Machine, Purpose};
 
 /// Where the test program is.
 const TESTS: &str = "/pcie";
@@ -85,6 +85,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let machine = Machine {
         kernel: &kernel.image,
         files: &files,
+        purpose: Purpose::Tests,
     };
     let once = || {
         disks::create(&files.disks)?;
@@ -121,7 +122,6 @@ pub(crate) fn run_all(
     tick: &mut dyn FnMut(),
 ) -> Result<Vec<String>> {
     let files = Files::create(folder)?;
-    disks::create(&files.disks)?;
     // What a program says of its failure stands where its output would.
     let mut work = format!(
         "run() {{ echo '{BEGINS}'; \"$@\" 2> /tmp/errors || {{ cat /tmp/errors; exit 1; }}; }}"
@@ -134,6 +134,7 @@ pub(crate) fn run_all(
     let machine = Machine {
         kernel: &kernel.image,
         files: &files,
+        purpose: Purpose::Measurement,
     };
     let (mut said, mut begun) = (Vec::new(), 0);
     let whole = watch::BOOT + ONE * u32::try_from(commands.len()).unwrap_or(u32::MAX);
