@@ -52,6 +52,7 @@ mod bs_dev;
 mod callbacks;
 mod calls;
 mod copies;
+mod deletion;
 mod device;
 mod domain;
 mod dump;

@@ -1,19 +1,18 @@
 //! The blobs of a store: makes, opens and deletes them, and says which one is found first.
 #![allow(unsafe_code)] // Calls what is at home on the metadata thread, there.
 
-use std::ffi::{c_int, c_void};
+use std::ffi::c_int;
 use std::ptr::NonNull;
-use std::sync::Arc;
 
 use super::blobstore::Blobstore;
 use super::callbacks::BlobOpWithHandleComplete;
 use super::calls::{called, context};
-use super::copies::when_closed;
+use super::deletion::delete;
 use super::handle::{Blob, raw_id};
 use super::id::BlobId;
 use super::options::{BlobOpts, CBlobOpts};
 use super::remote::{Part, StoreHold, metadata};
-use super::store::{RawBlob, Store, Use};
+use super::store::{RawBlob, Use};
 use crate::error::{At, Fault, Result};
 use crate::generated::blob::{BlobOpWithIdComplete, BlobOpenOpts};
 use crate::local::{Caller, Local};
@@ -100,10 +99,9 @@ impl Blobstore {
 
     /// Deletes a blob.
     ///
-    /// A snapshot with one clone gives that what it has. With SPDK 26.01 that goes wrong if the clone has got another size
-    /// since: one with an extent table may have the size of the snapshot when the store is loaded the next time, and lose
-    /// what it had beyond that, or not be opened any more; and what lies beyond the end of the snapshot may be read from
-    /// the parent of that. [`Blobstore::inflate_blob`] first, for the clone, helps.
+    /// A snapshot with one clone gives that what it has. One whose clone has got another size since is refused:
+    /// with SPDK 26.01 the clone may have the size of the snapshot then, or not be opened any more, and what lies beyond the
+    /// end of the snapshot may be read from the parent of that. [`Blobstore::inflate_blob`] first, for the clone, helps.
     ///
     /// It waits until every spdk_thread with a channel of the store was polled: what a clone that was closed before has
     /// of an external snapshot is given back there first.
@@ -112,7 +110,7 @@ impl Blobstore {
     ///
     /// # Errors
     ///
-    /// `EBUSY`: it is open, or has more than one clone. And those of [`Blobstore::open_blob`].
+    /// `EBUSY`: it is open, or has more than one clone. `ENOTSUP`: its one clone has another size. And those of [`Blobstore::open_blob`].
     ///
     /// # Cancellation, thread
     ///
@@ -250,24 +248,4 @@ fn delete_in_background(part: Use, id: BlobId) {
             store.send(move || delete(part));
         }
     }
-}
-
-/// Has SPDK delete a blob; what comes after it waits until that has begun.
-///
-/// # Safety
-/// The store is loaded until the callback, which comes once, and this is its metadata thread.
-unsafe fn delete(
-    store: &Arc<Store>,
-    id: BlobId,
-    done: sys::spdk_blob_op_complete,
-    arg: *mut c_void,
-) {
-    let (target, alone) = (store.clone(), store.alone());
-    let delete = move || {
-        // SAFETY: passed on.
-        unsafe { sys::spdk_bs_delete_blob(target.as_ptr(), id.get(), done, arg) };
-        drop(alone);
-    };
-    // SAFETY: passed on.
-    unsafe { when_closed(store.clone(), delete) };
 }

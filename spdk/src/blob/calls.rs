@@ -24,6 +24,27 @@ pub(super) unsafe extern "C" fn called(arg: *mut c_void, rc: c_int) {
     });
 }
 
+type ThenWith<T> = Box<dyn FnOnce(*mut T, c_int)>;
+
+/// The context of [`called_with`].
+pub(super) fn context_with<T>(then: impl FnOnce(*mut T, c_int) + 'static) -> *mut c_void {
+    let then: ThenWith<T> = Box::new(then);
+    Box::into_raw(Box::new(then)).cast()
+}
+
+/// Ends a call that reports a `T`, whose context was made for that type.
+pub(super) unsafe extern "C" fn called_with<T: 'static>(
+    arg: *mut c_void,
+    object: *mut T,
+    rc: c_int,
+) {
+    guard("callback of a blobstore", || {
+        // SAFETY: made by `context_with`, for the one callback of one call that reports a `T`.
+        let then = unsafe { Box::from_raw(arg.cast::<ThenWith<T>>()) };
+        then(object, rc);
+    });
+}
+
 /// In the next turn of the metadata thread, which is current.
 pub(super) fn later(f: impl FnOnce() + 'static) {
     if let Some(local) = Local::here() {

@@ -3,7 +3,6 @@
 //! An lvol store is a blobstore with a blob for each volume, so it is a [`Store`](super::store::Store) here, with
 //! [`Volumes`](volumes::Volumes), and a volume is a [`Blob`](super::handle::Blob) that closes it.
 
-mod calls;
 mod copies;
 mod esnap;
 mod handle;

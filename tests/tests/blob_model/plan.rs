@@ -277,6 +277,11 @@ impl Planner<'_> {
         let mut dropped = Vec::new();
         let returns = if clones.len() > 1 {
             Returns::Errno(Errno::EBUSY)
+        } else if clones
+            .iter()
+            .any(|clone| before.blob(*clone).size() != before.blob(name).size())
+        {
+            Returns::Errno(Errno::ENOTSUP)
         } else {
             self.after.delete(name);
             if clones.iter().any(|clone| self.is_harmed(name, *clone)) {
@@ -300,16 +305,13 @@ impl Planner<'_> {
     fn is_harmed(&self, snapshot: Name, clone: Name) -> bool {
         let (before, blob) = (self.before, self.before.blob(clone));
         let snapshot = before.blob(snapshot);
-        // The clone takes the extent page of the snapshot as it is: when it is loaded the next time, its size is that of
-        // the snapshot, or it has clusters that are free.
-        let other_pages = blob.has_table && blob.size() != snapshot.size();
         // The clone, whose parent was set, gets clusters that it has no extent page for.
         let no_pages = blob.has_table != snapshot.has_table;
         // What the snapshot had no room for is read from the parent of that from then on.
         let reads_else = before.all_content(clone) != self.after.all_content(clone);
         // See `settled`.
         let is_soon = blob.read_only == ReadOnly::Soon;
-        other_pages || no_pages || reads_else || is_soon
+        no_pages || reads_else || is_soon
     }
 
     fn snapshot(mut self, number: u8, xattr: Option<Size>) -> Option<Plan> {

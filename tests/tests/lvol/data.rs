@@ -9,6 +9,30 @@ use spdk_tests::{Device, pattern};
 
 use crate::{BYTES, CLUSTER, UNIT, assert_errno, check, file, init, names, new_file, thin, write};
 
+/// Fails if a snapshot is destroyed whose clone has got another size, which harms that; or if it cannot be when the clone
+/// depends on it no more.
+#[spdk::test(bdevs(bdev_malloc_create(name = "M", num_blocks = 32768, block_size = UNIT)))]
+async fn a_clone_of_another_size_is_not_merged() -> spdk::Result<()> {
+    let store = init("M").await?;
+    let ch = store.alloc_io_channel()?;
+    let lvol = store.create_lvol("lvol", 3 * BYTES, None).await?;
+    write(&lvol, &ch, 0, 3 * CLUSTER, 1).await?;
+    let snapshot = lvol.create_snapshot("snapshot").await?;
+    lvol.resize(5 * BYTES).await?;
+    assert_errno(snapshot.destroy().await, Errno::ENOTSUP);
+    assert_errno(store.destroy_lvol("snapshot").await, Errno::ENOTSUP);
+    assert_eq!(names(&store).await?, ["lvol", "snapshot"]);
+    lvol.inflate().await?;
+    store.destroy_lvol("snapshot").await?;
+    drop((lvol, ch));
+    store.unload().await?;
+    let store = LvolStore::load("M").await?;
+    let lvol = store.open_lvol("lvol").await?;
+    assert_eq!(lvol.size()?, 5 * BYTES);
+    let ch = store.alloc_io_channel()?;
+    check(&lvol, &ch, 0, 3 * CLUSTER, 1).await
+}
+
 /// Fails if a store or its volumes are other ones after they were loaded again.
 #[spdk::test(bdevs(bdev_malloc_create(name = "M", num_blocks = 16384, block_size = UNIT)))]
 async fn what_a_store_keeps() -> spdk::Result<()> {

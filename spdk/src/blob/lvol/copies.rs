@@ -6,14 +6,13 @@ use std::future::Future;
 use std::sync::Arc;
 
 use super::super::blobstore::Blobstore;
-use super::super::calls::{Then, called, context};
+use super::super::calls::{Then, called, called_with, context, context_with};
 use super::super::copies::copy_clusters;
 use super::super::device::{self, Device};
 use super::super::handle::{Blob, BlobObject, report};
 use super::super::remote::{StoreHold, metadata};
 use super::super::shallow_copy::{Progress, ShallowCopy, on_progress};
 use super::super::snapshots::{is_covered_by, set_parent};
-use super::calls::{called_with, context_with};
 use super::esnap::Esnap;
 use super::handle::{Lvol, NewLvol};
 use super::options::checked;

@@ -325,6 +325,7 @@ impl Lvol {
     ///
     /// - `EBUSY`: it is open elsewhere, or has more than one clone, and is closed only; or I/O is in flight on it, by this
     ///   handle, and it is destroyed in the background when that has ended.
+    /// - `ENOTSUP`: its one clone has another size, and it is closed only.
     /// - `EIO`: the device did not write what was not synced, and it is closed only; or as for [`LvolStore::destroy_lvol`].
     /// - [`ErrorKind::WrongThread`](crate::ErrorKind::WrongThread) on another spdk_thread than the one that
     ///   opened it, and [`ErrorKind::Gone`](crate::ErrorKind::Gone) when the device was removed. It is only dropped

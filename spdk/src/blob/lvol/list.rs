@@ -6,9 +6,8 @@ use std::ptr;
 use std::sync::Arc;
 
 use super::super::BlobId;
-use super::super::calls::later;
+use super::super::calls::{called_with, context_with, later};
 use super::super::store::Store;
-use super::calls::{called_with, context_with};
 use super::esnap;
 use crate::error::Fault;
 use crate::op::status;

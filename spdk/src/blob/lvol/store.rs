@@ -7,11 +7,10 @@ use std::sync::Arc;
 
 use super::super::BlobClearMethod;
 use super::super::blobstore::Blobstore;
-use super::super::calls::{called, context};
+use super::super::calls::{called, called_with, context, context_with};
 use super::super::handle::report;
 use super::super::remote::{Returned, StoreHold, metadata};
 use super::super::store::{Ending, Store};
-use super::calls::{called_with, context_with};
 use super::esnap::Esnap;
 use super::handle::{Lvol, NewLvol};
 use super::list::{self, LvolInfo};
@@ -380,10 +379,9 @@ impl LvolStore {
     /// It waits for calls that copy or resize volumes of the store, and until every spdk_thread with a channel of that was
     /// polled. [`Lvol::destroy`] does it for a volume that is open.
     ///
-    /// A snapshot with one clone gives that what it has. With SPDK 26.01 that goes wrong if the clone was resized since: it
-    /// may have the size of the snapshot when the store is loaded the next time, and lose what it had beyond that, or not
-    /// be opened any more; and what lies beyond the end of the snapshot may be read from the parent of that.
-    /// [`Lvol::inflate`] first, for the clone, helps.
+    /// A snapshot with one clone gives that what it has. One whose clone has got another size since is refused, since SPDK 26.01
+    /// would harm the clone; see [`Blobstore::delete_blob`](crate::blob::Blobstore::delete_blob). [`Lvol::inflate`] first,
+    /// for the clone, helps.
     ///
     /// Wraps `spdk_lvol_destroy`.
     ///
@@ -391,6 +389,7 @@ impl LvolStore {
     ///
     /// - `ENOENT`: the store has no volume of this name.
     /// - `EBUSY`: it is open, or has more than one clone, or the device failed when it was closed.
+    /// - `ENOTSUP`: its one clone has another size.
     /// - `EIO`, or another errno: the device failed. Then SPDK does not know the volume any more, but it is there again,
     ///   with its clusters, when the store is loaded the next time.
     /// - Those of [`LvolStore::open_lvol`] about the store.

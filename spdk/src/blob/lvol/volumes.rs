@@ -11,10 +11,10 @@ use std::ffi::{CStr, CString, c_int};
 use std::ptr::{self, NonNull};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::super::calls::{Then, called, context, later};
+use super::super::calls::{Then, called, called_with, context, context_with, later};
 use super::super::copies::when_closed;
+use super::super::deletion;
 use super::super::store::{self, Alone, Ending, RawBlob, Store, Use, end_close};
-use super::calls::{called_with, context_with};
 use super::{layout, list, mute};
 use crate::error::Fault;
 use crate::op::status;
@@ -423,16 +423,31 @@ unsafe fn destroy_now(
     if of(store).handles(lvol) > of_caller {
         return then(-libc::EBUSY);
     }
-    let lock = lock(store);
-    let ended = context(move |rc| {
+    let (lock, alone) = (lock(store), store.alone());
+    let ended = move |rc| {
         then(rc);
         drop(lock);
-    });
-    // SAFETY: passed on; nobody else opens or destroys it, or uses its blob. It calls back once; if it is open, or has
-    // clones, it does nothing else, and otherwise it frees the volume whether its blob was deleted or not.
-    let destroy = move || unsafe { sys::spdk_lvol_destroy(lvol.as_ptr(), Some(called), ended) };
-    // SAFETY: passed on.
-    unsafe { when_all_closed(store.clone(), destroy) };
+    };
+    let target = store.clone();
+    let looked = move |rc| {
+        if rc != 0 {
+            drop(alone);
+            return ended(rc);
+        }
+        let destroy = move || {
+            // SAFETY: passed on; nobody else opens or destroys it, or uses its blob. It calls back once; if it is open, or
+            // has clones, it does nothing else, and otherwise it frees the volume whether its blob was deleted or not.
+            unsafe { sys::spdk_lvol_destroy(lvol.as_ptr(), Some(called), context(ended)) };
+            drop(alone);
+        };
+        // SAFETY: passed on.
+        unsafe { when_all_closed(target, destroy) };
+    };
+    // SAFETY: passed on. Of an ID that is none there is no snapshot.
+    unsafe {
+        let id = layout::volume(lvol).blob_id;
+        deletion::look(store.clone(), id, looked);
+    }
 }
 
 /// Runs `then`, later, when no blob of a volume that was closed is open any more.

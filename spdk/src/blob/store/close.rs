@@ -33,13 +33,15 @@ fn close_in_turn(part: Use, blob: RawBlob, then: impl FnOnce(c_int) + 'static) {
         store
             .metadata
             .turns
-            .wait(move || close_now(part, blob, then));
+            .wait(move || close_at_once(part, blob, then));
     } else {
-        close_now(part, blob, then);
+        close_at_once(part, blob, then);
     }
 }
 
-fn close_now(part: Use, blob: RawBlob, then: impl FnOnce(c_int) + 'static) {
+/// The same out of turn, on the metadata thread: for who has the store [alone](super::Store::alone), for whose end the
+/// others wait.
+pub(in crate::blob) fn close_at_once(part: Use, blob: RawBlob, then: impl FnOnce(c_int) + 'static) {
     part.store().metadata.turns.begin_close();
     if let Some(volumes) = part.store().volumes() {
         volumes.closes(blob.volume);

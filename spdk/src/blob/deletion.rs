@@ -1,0 +1,109 @@
+//! Deletes blobs.
+#![allow(unsafe_code)] // Opens blobs on the metadata thread, and calls what deletes them.
+
+use std::ffi::{c_int, c_void};
+use std::ptr::{self, NonNull};
+use std::sync::Arc;
+
+use super::calls::{called, called_with, context, context_with};
+use super::copies::when_closed;
+use super::id::BlobId;
+use super::store::{RawBlob, Store, close_at_once};
+use crate::sys;
+
+/// Has SPDK delete a blob; what comes after it waits until that has begun.
+///
+/// # Safety
+/// The store is loaded until the callback, which comes once, and this is its metadata thread.
+pub(super) unsafe fn delete(
+    store: &Arc<Store>,
+    id: BlobId,
+    done: sys::spdk_blob_op_complete,
+    arg: *mut c_void,
+) {
+    let (target, alone) = (store.clone(), store.alone());
+    let delete = move || {
+        // SAFETY: passed on.
+        unsafe { sys::spdk_bs_delete_blob(target.as_ptr(), id.get(), done, arg) };
+        drop(alone);
+    };
+    let target = store.clone();
+    let looked = move |rc| match (rc, done) {
+        // SAFETY: passed on.
+        (0, _) => unsafe { when_closed(target, delete) },
+        // SAFETY: passed on; it is not deleted, so that this is the one call.
+        (rc, Some(done)) => unsafe { done(arg, rc) },
+        (_, None) => {}
+    };
+    // SAFETY: passed on.
+    unsafe { look(store.clone(), id.get(), looked) };
+}
+
+/// Looks whether SPDK can delete a blob: `then` gets `-ENOTSUP` for a snapshot whose one clone has another size, the errno of
+/// one of both that cannot be opened, which SPDK would give too, else 0.
+///
+/// SPDK gives the clone what the snapshot has as if both were of one size. It takes a page of the extent table with as many
+/// clusters as the snapshot has, so that the clone has another size when it is opened next, or cannot be; and a clone that
+/// is larger has zeroes beyond the end of the snapshot, but not of the snapshot's parent.
+///
+/// # Safety
+/// The store is loaded until `then` runs, and this is its metadata thread. Nothing else of it begins meanwhile.
+pub(super) unsafe fn look(
+    store: Arc<Store>,
+    snapshot: sys::spdk_blob_id,
+    then: impl FnOnce(c_int) + 'static,
+) {
+    let (mut clone, mut count) = (0, 1);
+    // SAFETY: passed on; there is a place for one, and it fails if there are more.
+    let rc = unsafe {
+        sys::spdk_blob_get_clones(
+            store.as_ptr(),
+            snapshot,
+            ptr::from_mut(&mut clone),
+            &mut count,
+        )
+    };
+    if rc != 0 || count != 1 {
+        return then(0);
+    }
+    let target = store.clone();
+    let of_clone = move |of_clone| {
+        let of_snapshot = move |of_snapshot| match (of_clone, of_snapshot) {
+            (Err(rc), _) | (_, Err(rc)) => then(rc),
+            (Ok(one), Ok(other)) if one != other => then(-libc::ENOTSUP),
+            _ => then(0),
+        };
+        // SAFETY: passed on.
+        unsafe { count_clusters(target, snapshot, of_snapshot) };
+    };
+    // SAFETY: passed on.
+    unsafe { count_clusters(store, clone, of_clone) };
+}
+
+/// How many clusters a blob has, or why it cannot be opened, as a negative errno.
+///
+/// # Safety
+/// As for [`look`].
+unsafe fn count_clusters(
+    store: Arc<Store>,
+    id: sys::spdk_blob_id,
+    then: impl FnOnce(Result<u64, c_int>) + 'static,
+) {
+    let bs = store.as_ptr();
+    let opened = context_with(move |blob, rc| {
+        let blob = match NonNull::new(blob) {
+            Some(blob) if rc == 0 => blob,
+            _ => return then(Err(rc)),
+        };
+        let Ok(part) = store.enter() else {
+            // SAFETY: it was opened by the call, and nobody uses it.
+            unsafe { sys::spdk_blob_close(blob.as_ptr(), Some(called), context(|_| ())) };
+            return then(Err(-libc::ENODEV));
+        };
+        // SAFETY: the blob is open, and this is its metadata thread.
+        let count = unsafe { sys::spdk_blob_get_num_clusters(blob.as_ptr()) };
+        close_at_once(part, RawBlob::new(blob), move |_| then(Ok(count)));
+    });
+    // SAFETY: passed on; it calls back once.
+    unsafe { sys::spdk_bs_open_blob(bs, id, Some(called_with), opened) };
+}
