@@ -111,9 +111,11 @@ mod tests {
         let latencies = Latencies::new();
         latencies.record(7, 1);
         latencies.clear();
-        for ticks in [0, 5, 5, 100_000, i64::MAX as u64 - 1] {
+        latencies.record(5, 2);
+        for ticks in [0, 100_000, i64::MAX as u64 - 1] {
             latencies.record(ticks, 1);
         }
+        latencies.record(7, 0);
         let histogram = latencies.histogram();
         assert_eq!((histogram.len(), histogram.min()), (5, 0));
         assert_eq!(histogram.value_at_quantile(0.5), 5);

@@ -110,7 +110,8 @@ impl Blobstore {
     ///
     /// # Errors
     ///
-    /// `EBUSY`: it is open, or has more than one clone. `ENOTSUP`: its one clone has another size. And those of [`Blobstore::open_blob`].
+    /// `EBUSY`: it is open, or has more than one clone. `ENOTSUP`: its one clone has another size. And those of
+    /// [`Blobstore::open_blob`], also about that clone.
     ///
     /// # Cancellation, thread
     ///

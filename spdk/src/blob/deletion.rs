@@ -2,12 +2,14 @@
 #![allow(unsafe_code)] // Opens blobs on the metadata thread, and calls what deletes them.
 
 use std::ffi::{c_int, c_void};
-use std::ptr::{self, NonNull};
+use std::ptr::NonNull;
 use std::sync::Arc;
 
 use super::calls::{called, called_with, context, context_with};
 use super::copies::when_closed;
+use super::handle::report;
 use super::id::BlobId;
+use super::snapshots::clones;
 use super::store::{RawBlob, Store, close_at_once};
 use crate::sys;
 
@@ -28,15 +30,13 @@ pub(super) unsafe fn delete(
         drop(alone);
     };
     let target = store.clone();
-    let looked = move |rc| match (rc, done) {
+    let looked = move |rc| match rc {
         // SAFETY: passed on.
-        (0, _) => unsafe { when_closed(target, delete) },
-        // SAFETY: passed on; it is not deleted, so that this is the one call.
-        (rc, Some(done)) => unsafe { done(arg, rc) },
-        (_, None) => {}
+        0 => unsafe { when_closed(target, delete) },
+        rc => report(done, arg, rc),
     };
     // SAFETY: passed on.
-    unsafe { look(store.clone(), id.get(), looked) };
+    unsafe { look(store.clone(), id, looked) };
 }
 
 /// Looks whether SPDK can delete a blob: `then` gets `-ENOTSUP` for a snapshot whose one clone has another size, the errno of
@@ -48,24 +48,12 @@ pub(super) unsafe fn delete(
 ///
 /// # Safety
 /// The store is loaded until `then` runs, and this is its metadata thread. Nothing else of it begins meanwhile.
-pub(super) unsafe fn look(
-    store: Arc<Store>,
-    snapshot: sys::spdk_blob_id,
-    then: impl FnOnce(c_int) + 'static,
-) {
-    let (mut clone, mut count) = (0, 1);
-    // SAFETY: passed on; there is a place for one, and it fails if there are more.
-    let rc = unsafe {
-        sys::spdk_blob_get_clones(
-            store.as_ptr(),
-            snapshot,
-            ptr::from_mut(&mut clone),
-            &mut count,
-        )
-    };
-    if rc != 0 || count != 1 {
+pub(super) unsafe fn look(store: Arc<Store>, snapshot: BlobId, then: impl FnOnce(c_int) + 'static) {
+    // SAFETY: passed on.
+    let clones = unsafe { clones(store.as_ptr(), snapshot) };
+    let Ok(&[clone]) = clones.as_deref() else {
         return then(0);
-    }
+    };
     let target = store.clone();
     let of_clone = move |of_clone| {
         let of_snapshot = move |of_snapshot| match (of_clone, of_snapshot) {
@@ -86,7 +74,7 @@ pub(super) unsafe fn look(
 /// As for [`look`].
 unsafe fn count_clusters(
     store: Arc<Store>,
-    id: sys::spdk_blob_id,
+    id: BlobId,
     then: impl FnOnce(Result<u64, c_int>) + 'static,
 ) {
     let bs = store.as_ptr();
@@ -105,5 +93,5 @@ unsafe fn count_clusters(
         close_at_once(part, RawBlob::new(blob), move |_| then(Ok(count)));
     });
     // SAFETY: passed on; it calls back once.
-    unsafe { sys::spdk_bs_open_blob(bs, id, Some(called_with), opened) };
+    unsafe { sys::spdk_bs_open_blob(bs, id.get(), Some(called_with), opened) };
 }

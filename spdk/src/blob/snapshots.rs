@@ -294,7 +294,7 @@ pub(super) unsafe fn set_parent(
 
 /// # Safety
 /// The store is loaded, and this is its metadata thread.
-unsafe fn clones(
+pub(super) unsafe fn clones(
     bs: *mut sys::spdk_blob_store,
     id: BlobId,
 ) -> std::result::Result<Vec<BlobId>, Fault> {

@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::super::calls::{Then, called, called_with, context, context_with, later};
 use super::super::copies::when_closed;
 use super::super::deletion;
+use super::super::id::BlobId;
 use super::super::store::{self, Alone, Ending, RawBlob, Store, Use, end_close};
 use super::{layout, list, mute};
 use crate::error::Fault;
@@ -445,7 +446,7 @@ unsafe fn destroy_now(
     };
     // SAFETY: passed on. Of an ID that is none there is no snapshot.
     unsafe {
-        let id = layout::volume(lvol).blob_id;
+        let id = BlobId::new(layout::volume(lvol).blob_id);
         deletion::look(store.clone(), id, looked);
     }
 }
