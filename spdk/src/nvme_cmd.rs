@@ -54,6 +54,7 @@ impl NvmeCmd {
         }
     }
 
+    #[inline]
     pub(crate) fn to_c(self) -> sys::spdk_nvme_cmd {
         const _: () = assert!(size_of::<sys::spdk_nvme_cmd>() == 64);
         let mut dwords = [0_u32; 16];

@@ -17,6 +17,7 @@ use crate::io_queue::device::{Device, End, GoOn, Kind, Refusal};
 use crate::io_queue::sealed::Sealed;
 use crate::iovecs::check_len;
 use crate::local::{Home, begin};
+use crate::nvme_cmd::NvmeCmd;
 use crate::op::Submitted;
 use crate::waiters::Waiters;
 use crate::{IoQueue, IoTarget, sys};
@@ -51,7 +52,8 @@ impl<T: 'static> IoQueue<T, NvmeNamespace> {
     /// metadata apart from the data take no reads and writes of it.
     ///
     /// It wraps `spdk_nvme_ns_cmd_read`, `spdk_nvme_ns_cmd_write`, `spdk_nvme_ns_cmd_write_zeroes`,
-    /// `spdk_nvme_ns_cmd_dataset_management` and `spdk_nvme_ns_cmd_flush`. A queue pair that goes, as by a reset of the
+    /// `spdk_nvme_ns_cmd_dataset_management` and `spdk_nvme_ns_cmd_flush`. A read or write that is one command, whatever SPDK
+    /// would look at, is passed by `spdk_nvme_ctrlr_cmd_io_raw`, which costs less; errors call it by the first names. A queue pair that goes, as by a reset of the
     /// controller, is gone for the queue too: its commands end with the status of an abort, and others with
     /// [`ErrorKind::Gone`](crate::ErrorKind::Gone). [`NvmeQpair::close`] waits until the queue is dropped.
     ///
@@ -67,7 +69,10 @@ impl<T: 'static> IoQueue<T, NvmeNamespace> {
             Ok(IoQueue::on(NamespaceDevice {
                 qpair: qpair.handle().clone(),
                 ptr,
+                // SAFETY: the namespace was just looked up, on a controller that the queue pair keeps attached.
+                ctrlr: unsafe { sys::spdk_nvme_ns_get_ctrlr(ptr.as_ptr()) },
                 shape: Cell::default(),
+                whole: Cell::default(),
                 changes: Cell::new(u64::MAX),
                 ns,
             }))
@@ -84,17 +89,63 @@ pub struct NamespaceDevice {
     /// Where it is: a reset, after which it may be elsewhere, waits until no queue pair takes commands any more, and they
     /// are gone then.
     ptr: NonNull<sys::spdk_nvme_ns>,
+    /// That of the queue pair.
+    ctrlr: *mut sys::spdk_nvme_ctrlr,
     /// As of this many changes.
     shape: Cell<Shape>,
+    whole: Cell<Whole>,
     changes: Cell<u64>,
     ns: NvmeNamespace,
+}
+
+/// The most blocks that a command has.
+const MOST: u32 = 1 << 16;
+
+/// Which reads and writes are one command each: neither split by SPDK, nor with metadata.
+#[derive(Clone, Copy, Default)]
+struct Whole {
+    nsid: u32,
+    /// What a block has.
+    bytes: u32,
+    /// How many blocks one has at most; 0 if SPDK has to look at each.
+    blocks: u32,
+}
+
+impl Whole {
+    /// # Safety
+    /// The controller of the namespace is attached.
+    unsafe fn of(ns: *mut sys::spdk_nvme_ns) -> Self {
+        // SAFETY: passed on. A namespace that is not active has blocks of size 0.
+        unsafe {
+            let bytes = sys::spdk_nvme_ns_get_sector_size(ns);
+            let is_plain = sys::spdk_nvme_ns_get_md_size(ns) == 0
+                && sys::spdk_nvme_ns_get_optimal_io_boundary(ns) == 0;
+            let most = match is_plain {
+                true => sys::spdk_nvme_ns_get_max_io_xfer_size(ns),
+                false => 0,
+            };
+            Whole {
+                nsid: sys::spdk_nvme_ns_get_id(ns),
+                bytes,
+                blocks: most.checked_div(bytes).unwrap_or(0).min(MOST),
+            }
+        }
+    }
+
+    #[inline]
+    fn has(self, blocks: u64) -> bool {
+        (1..=u64::from(self.blocks)).contains(&blocks)
+    }
 }
 
 impl NamespaceDevice {
     #[cold]
     fn look(&self, changes: u64) {
         // SAFETY: the queue pair has just been seen, so it keeps the controller attached, and the namespace is there.
-        self.shape.set(unsafe { Shape::of(self.ptr.as_ptr()) });
+        unsafe {
+            self.shape.set(Shape::of(self.ptr.as_ptr()));
+            self.whole.set(Whole::of(self.ptr.as_ptr()));
+        }
         self.changes.set(changes);
     }
 
@@ -115,6 +166,31 @@ impl NamespaceDevice {
         let (ns, qpair) = (self.ptr.as_ptr(), self.qpair.as_ptr());
         let count = blocks as u32; // as it was measured
         let done = Some(done);
+        let whole = self.whole.get();
+        if let Some(opcode) = opcode(kind)
+            && whole.has(blocks)
+        {
+            let cmd = NvmeCmd {
+                nsid: whole.nsid,
+                cdw10: offset as u32,
+                cdw11: (offset >> 32) as u32,
+                cdw12: count - 1,
+                ..NvmeCmd::new(opcode)
+            };
+            let (mut cmd, len) = (cmd.to_c(), count * whole.bytes);
+            // SAFETY: as below. It copies the command, and `data` is as long as the blocks.
+            return unsafe {
+                sys::spdk_nvme_ctrlr_cmd_io_raw(
+                    self.ctrlr,
+                    qpair,
+                    &raw mut cmd,
+                    data,
+                    len,
+                    done,
+                    arg,
+                )
+            };
+        }
         // SAFETY: the queue pair is there until the callback, since it counts as in use, and keeps the controller attached;
         // a reset waits for it, so the namespace stays where it is. The caller keeps `data`.
         unsafe {
@@ -165,6 +241,16 @@ impl NamespaceDevice {
             Submitted::Pending => Ok(()),
             other => Err(refusal(&other)),
         }
+    }
+}
+
+/// The opcode of a read or a write.
+#[inline]
+fn opcode(kind: Kind) -> Option<u8> {
+    match kind {
+        Kind::Read => Some(sys::SPDK_NVME_OPC_READ.0 as u8),
+        Kind::Write => Some(sys::SPDK_NVME_OPC_WRITE.0 as u8),
+        Kind::WriteZeroes | Kind::Unmap | Kind::Flush => None,
     }
 }
 

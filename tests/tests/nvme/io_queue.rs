@@ -4,6 +4,7 @@
 //!
 //! - A buffer is measured once, whatever size its blocks have next: `blocks_grow`.
 //! - A namespace is not looked at again: `blocks_grow`, `another_namespace_takes_its_place`.
+//! - All commands are passed on whole: `what_is_too_large_is_split`.
 //! - Commands do not count on their queue pair: `more_than_the_queue_pair_has`.
 
 use std::cell::Cell;
@@ -18,7 +19,9 @@ use spdk::{DmaBuf, Errno, ErrorKind, Gone, IoQueue, Result};
 use spdk_tests::kind;
 use spdk_tests::nvme::{Far, Link, beside_target, beside_target_in};
 use spdk_tests::nvmf::Target;
-use spdk_tests::nvmf::disk::{Bystanders, SPAN_BLOCKS, assert_is, buffer, fill, filled, submit};
+use spdk_tests::nvmf::disk::{
+    Bystanders, SPAN, SPAN_BLOCKS, assert_is, buffer, fill, filled, submit,
+};
 use spdk_tests::wait::{PATIENCE, until, within};
 
 use crate::remote::{Marks, app, with_another};
@@ -90,6 +93,35 @@ fn what_is_written_is_read() {
             }
         }
         link.verify(0..SPANS, 3).await;
+        drop(queue);
+        link.close().await;
+        Bystanders::new()
+    });
+}
+
+/// Fails if a command is passed on whole that is more than the controller takes at once.
+#[spdk::test(no_app, deadline = 30)]
+fn what_is_too_large_is_split() {
+    beside_target(|target| async move {
+        let link = Link::to(&target).await;
+        let most = link.ns.max_io_xfer_size().expect("it is active");
+        let most = u64::from(most) / SPAN as u64;
+        assert!(most > 0 && 3 * most < SPANS);
+        let mut queue = queue(&link);
+        for (spans, generation) in [(most, 1), (most + 1, 2), (3 * most, 3)] {
+            let mut buf = DmaBuf::alloc(spans as usize * SPAN, 4096).expect("DMA memory");
+            fill(&mut buf, 0, generation);
+            queue.write_blocks(buf, 0, spans * SPAN_BLOCKS, ());
+            let mut done = queue.next().await.expect("the write");
+            done.result.expect("the target runs");
+            link.verify(0..spans, generation).await;
+            let mut buf = done.buf.take().expect("its buffer");
+            buf.fill(0xee);
+            queue.read_blocks(buf, 0, spans * SPAN_BLOCKS, ());
+            let done = queue.next().await.expect("the read");
+            done.result.expect("the target runs");
+            assert_is(&done.buf.expect("its buffer"), 0, generation);
+        }
         drop(queue);
         link.close().await;
         Bystanders::new()
