@@ -11,7 +11,8 @@ use crate::workload::Workload;
 /// Measures bdevs and NVMe controllers with SPDK: how many I/Os per second they do, and how long one takes.
 ///
 /// Every core of the mask runs a job on every bdev, or on every namespace of every controller, and each job
-/// keeps `--queue-depth` I/Os in flight. All workloads but `read` and `randread` overwrite data.
+/// keeps `--queue-depth` I/Os in flight. The jobs on the same one have equal parts of it. All workloads but
+/// `read` and `randread` overwrite data.
 ///
 /// It drives the bdevs of a configuration, or NVMe controllers without the bdev layer, named by
 /// `--transport-id`; both, if bdevs are named too. Local NVMe needs `--hardware`.

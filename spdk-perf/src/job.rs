@@ -1,6 +1,7 @@
 //! A job: one bdev, or one namespace, on one core.
 
 use std::cell::Cell;
+use std::ops::Range;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -57,6 +58,8 @@ pub(crate) struct Job {
     pub(crate) device: Device,
     pub(crate) spec: Spec,
     run: Arc<Run>,
+    /// The places that it goes to.
+    pub(crate) part: Range<u64>,
     /// The next place of a sequential workload.
     next: Cell<u64>,
     /// When `turn` has something to do.
@@ -108,10 +111,11 @@ async fn run_one(job: Start, controller: Option<&NvmeController>) -> Result<(), 
     let Ok(run) = gate.go.await else {
         return Ok(()); // another job could not begin, and tells why
     };
-    let (share, shares) = spec.share;
+    let part = spec.part();
     let job = Rc::new(Job {
         device,
-        next: Cell::new(spec.places / u64::from(shares) * u64::from(share)),
+        next: Cell::new(part.start),
+        part,
         mark: Cell::new(run.begin),
         started: Cell::new(0),
         begin: Cell::new(None),
@@ -154,8 +158,10 @@ impl Job {
     pub(crate) fn next_place(&self) -> u64 {
         let place = self.next.get();
         let next = place + 1;
-        self.next
-            .set(if next == self.spec.places { 0 } else { next });
+        self.next.set(match next == self.part.end {
+            true => self.part.start,
+            false => next,
+        });
         place
     }
 

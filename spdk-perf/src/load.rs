@@ -66,10 +66,13 @@ pub(crate) fn spawn(job: &Rc<Job>) -> spdk::Result<JoinHandle<()>> {
 
 fn spawn_on<D: Target>(job: &Rc<Job>, queue: IoQueue<D::Tag, D>) -> spdk::Result<JoinHandle<()>> {
     let mut rng = Rng::with_seed(mix(job.spec.seed, 0));
-    let (places, blocks) = (job.spec.places, job.spec.blocks);
+    let blocks = job.spec.blocks;
     if job.spec.workload.is_random() {
         let mut at = rng.fork();
-        spawn_at(job, queue, rng, move |_| below(places, &mut at) * blocks)
+        let (first, places) = (job.part.start, job.part.end - job.part.start);
+        spawn_at(job, queue, rng, move |_| {
+            (first + below(places, &mut at)) * blocks
+        })
     } else {
         spawn_at(job, queue, rng, move |job| job.next_place() * blocks)
     }

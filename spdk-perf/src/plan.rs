@@ -1,5 +1,7 @@
 //! What is to be done, checked against the bdevs and the controllers that exist.
 
+use std::ops::Range;
+
 use spdk::nvme::TransportId;
 use spdk::{Bdev, Errno};
 
@@ -37,6 +39,20 @@ pub(crate) struct Spec {
     pub(crate) share: (u32, u32),
     pub(crate) seed: u64,
     pub(crate) continue_on_failure: bool,
+}
+
+impl Spec {
+    /// The places of this job.
+    pub(crate) fn part(&self) -> Range<u64> {
+        part(self.places, self.share)
+    }
+}
+
+/// The places of a job, of which each on the same bdev has as many. Where there are fewer places than jobs, some have the same.
+fn part(places: u64, (share, shares): (u32, u32)) -> Range<u64> {
+    let at = |share: u32| places * u64::from(share) / u64::from(shares);
+    let (start, end) = (at(share), at(share + 1));
+    start..end.max(start + 1)
 }
 
 /// What the command line alone tells.
@@ -194,4 +210,19 @@ pub(crate) fn mix(seed: u64, number: u64) -> u64 {
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     z ^ (z >> 31)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::part;
+
+    #[test]
+    fn the_parts_are_the_whole() {
+        for (places, shares) in [(16, 1), (16, 2), (17, 3), (2, 2)] {
+            let parts = (0..shares).flat_map(|share| part(places, (share, shares)));
+            assert!(parts.eq(0..places), "{places} places, {shares} jobs");
+        }
+        let parts: Vec<_> = (0..3).map(|share| part(2, (share, 3))).collect();
+        assert_eq!(parts, [0..1, 0..1, 1..2]);
+    }
 }

@@ -130,6 +130,28 @@ fn every_core_has_a_job() {
     }
 }
 
+/// Fails if the cores do their I/O in the same part of a bdev.
+#[test]
+fn every_core_has_a_part() {
+    let cores = cores();
+    if cores.len() < 2 {
+        eprintln!("skipped: it needs two cores");
+        return;
+    }
+    let list = format!("[{},{}]", cores[0], cores[1]);
+    for seed in ["1", "2", "3", "4", "5"] {
+        let options = ["-m", &list, "-q", "1", "-w", "randread", "--seed", seed];
+        let broken = inject("EE_Malloc0", "read", "failure", 1 << 30);
+        let calls = [malloc("Malloc0"), error("Malloc0"), broken];
+        let options = [&options[..], &["--continue-on-failure", "-t", "1"]].concat();
+        let mut first = failures(&Run::new(&calls, &options).output().words());
+        first.sort_unstable();
+        let half = 16 << 20 >> 9 >> 1;
+        let is_apart = matches!(first[..], [one, other] if one < half && other >= half);
+        assert!(is_apart, "seed {seed}: {first:?}");
+    }
+}
+
 #[test]
 fn without_json_it_is_a_table() {
     let bdevs = [malloc("Malloc0"), malloc("Malloc1")];
@@ -151,10 +173,14 @@ fn first_failure(io_type: &str, options: &[&str]) -> Option<u64> {
     let broken = inject("EE_Malloc0", io_type, "failure", 1);
     let calls = [malloc("Malloc0"), error("Malloc0"), broken];
     let finished = Run::new(&calls, &[&["-q", "1"], options].concat()).output();
-    let words = finished.words();
-    let failed = words.split("blocks at block ").nth(1)?;
-    let digits = failed.split(|c: char| !c.is_ascii_digit()).next()?;
-    digits.parse().ok()
+    failures(&finished.words()).first().copied()
+}
+
+/// Where the I/Os were to go whose failure is told, in blocks.
+fn failures(words: &str) -> Vec<u64> {
+    let told = words.split("blocks at block ").skip(1);
+    let digits = told.filter_map(|at| at.split(|c: char| !c.is_ascii_digit()).next());
+    digits.filter_map(|digits| digits.parse().ok()).collect()
 }
 
 #[test]

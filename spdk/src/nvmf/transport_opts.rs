@@ -118,7 +118,7 @@ transport_opts! {
         max_aq_depth: u32;
         /// How many buffers all poll groups share.
         num_shared_buffers: u32;
-        /// How many of them each poll group keeps for itself.
+        /// How many of them each poll group keeps for itself. `u32::MAX`: an equal part of three quarters of them.
         buf_cache_size: u32;
         /// Whether the target makes and takes away the protection information, of which the hosts then see nothing.
         dif_insert_or_strip: bool;
