@@ -52,9 +52,10 @@ impl<T: 'static> IoQueue<T, NvmeNamespace> {
     /// metadata apart from the data take no reads and writes of it.
     ///
     /// It wraps `spdk_nvme_ns_cmd_read`, `spdk_nvme_ns_cmd_write`, `spdk_nvme_ns_cmd_write_zeroes`,
-    /// `spdk_nvme_ns_cmd_dataset_management` and `spdk_nvme_ns_cmd_flush`. A read or write that is one command, whatever SPDK
-    /// would look at, is passed by `spdk_nvme_ctrlr_cmd_io_raw`, which costs less; errors call it by the first names. A queue pair that goes, as by a reset of the
-    /// controller, is gone for the queue too: its commands end with the status of an abort, and others with
+    /// `spdk_nvme_ns_cmd_dataset_management` and `spdk_nvme_ns_cmd_flush`. A read or write that is one command, of a namespace
+    /// without metadata, is given to SPDK as it is, by `spdk_nvme_ctrlr_cmd_io_raw`, which costs less; errors name the first
+    /// functions all the same. A queue pair that goes, as by a reset of the controller, is gone for the queue too: its
+    /// commands end with the status of an abort, and others with
     /// [`ErrorKind::Gone`](crate::ErrorKind::Gone). [`NvmeQpair::close`] waits until the queue is dropped.
     ///
     /// # Errors
@@ -132,9 +133,10 @@ impl Whole {
         }
     }
 
+    /// Whether one that was measured by `place` is among them. It may have waited meanwhile, and its blocks may be others.
     #[inline]
-    fn has(self, blocks: u64) -> bool {
-        (1..=u64::from(self.blocks)).contains(&blocks)
+    fn has(self, place: Shape, blocks: u64) -> bool {
+        place.is_plain(self.bytes) && (1..=u64::from(self.blocks)).contains(&blocks)
     }
 }
 
@@ -153,9 +155,11 @@ impl NamespaceDevice {
     ///
     /// # Safety
     /// As for [`Device::start`].
+    #[expect(clippy::too_many_arguments, reason = "those of the C function")]
     #[inline(always)]
     unsafe fn call(
         &self,
+        place: Shape,
         kind: Kind,
         data: *mut c_void,
         offset: u64,
@@ -168,7 +172,7 @@ impl NamespaceDevice {
         let done = Some(done);
         let whole = self.whole.get();
         if let Some(opcode) = opcode(kind)
-            && whole.has(blocks)
+            && whole.has(place, blocks)
         {
             let cmd = NvmeCmd {
                 nsid: whole.nsid,
@@ -178,7 +182,7 @@ impl NamespaceDevice {
                 ..NvmeCmd::new(opcode)
             };
             let (mut cmd, len) = (cmd.to_c(), count * whole.bytes);
-            // SAFETY: as below. It copies the command, and `data` is as long as the blocks.
+            // SAFETY: as for the other functions below. It copies the command; `len` is what `data` was measured to have.
             return unsafe {
                 sys::spdk_nvme_ctrlr_cmd_io_raw(
                     self.ctrlr,
@@ -236,7 +240,7 @@ impl NamespaceDevice {
         arg: *mut c_void,
     ) -> Result<(), Refusal> {
         // SAFETY: passed on.
-        let call = || unsafe { self.call(kind, data, offset, blocks, done, arg) };
+        let call = || unsafe { self.call(command.shape, kind, data, offset, blocks, done, arg) };
         match submit(&self.qpair, command, call) {
             Submitted::Pending => Ok(()),
             other => Err(refusal(&other)),
@@ -375,7 +379,7 @@ unsafe impl Device for NamespaceDevice {
             return unsafe { self.start_in_turn(&command, kind, data, offset, blocks, done, arg) };
         }
         // SAFETY: passed on.
-        let rc = unsafe { self.call(kind, data, offset, blocks, done, arg) };
+        let rc = unsafe { self.call(place, kind, data, offset, blocks, done, arg) };
         match submitted(&self.qpair, false, rc) {
             Submitted::Pending => Ok(()),
             other => Err(refusal(&other)),

@@ -294,6 +294,12 @@ impl Shape {
         }
     }
 
+    /// Whether a block has so many bytes in a buffer, and there is nothing of it elsewhere.
+    #[inline]
+    pub(super) fn is_plain(self, bytes: u32) -> bool {
+        self.block == bytes && !self.has_md_apart()
+    }
+
     #[inline]
     fn has_md_apart(self) -> bool {
         self.md_apart != 0
