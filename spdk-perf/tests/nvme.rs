@@ -5,7 +5,7 @@ mod common;
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 
-use common::{Run, cores, number};
+use common::{Run, cores, number, two_cores};
 use serde_json::{Value, json};
 use spdk_tests::nvmf::Target;
 
@@ -111,11 +111,7 @@ fn all_that_a_place_has() {
 
 #[test]
 fn every_core_has_a_job() {
-    let cores = cores();
-    if cores.len() < 2 {
-        eprintln!("skipped: it needs two cores");
-        return;
-    }
+    let Some(cores) = two_cores() else { return };
     let target = Target::start();
     let list = format!("[{},{}]", cores[0], cores[1]);
     let place = format!("{} ns:1", discovery(&target));

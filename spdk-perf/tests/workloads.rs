@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Run, cores, error, inject, malloc, null, number};
+use common::{Run, error, inject, malloc, null, number, two_cores};
 use serde_json::json;
 
 #[test]
@@ -105,11 +105,7 @@ fn only_the_named_bdevs_are_used() {
 
 #[test]
 fn every_core_has_a_job() {
-    let cores = cores();
-    if cores.len() < 2 {
-        eprintln!("skipped: it needs two cores");
-        return;
-    }
+    let Some(cores) = two_cores() else { return };
     let list = format!("[{},{}]", cores[0], cores[1]);
     // In 16 MiB the slots have one place each: two on the same would see each other's data.
     for workload in ["randread", "verify"] {
@@ -133,11 +129,7 @@ fn every_core_has_a_job() {
 /// Fails if the cores do their I/O in the same part of a bdev.
 #[test]
 fn every_core_has_a_part() {
-    let cores = cores();
-    if cores.len() < 2 {
-        eprintln!("skipped: it needs two cores");
-        return;
-    }
+    let Some(cores) = two_cores() else { return };
     let list = format!("[{},{}]", cores[0], cores[1]);
     for seed in ["1", "2", "3", "4", "5"] {
         let options = ["-m", &list, "-q", "1", "-w", "randread", "--seed", seed];
@@ -146,7 +138,7 @@ fn every_core_has_a_part() {
         let options = [&options[..], &["--continue-on-failure", "-t", "1"]].concat();
         let mut first = failures(&Run::new(&calls, &options).output().words());
         first.sort_unstable();
-        let half = 16 << 20 >> 9 >> 1;
+        let half = (16 << 20) / 512 / 2; // of `malloc`, in blocks
         let is_apart = matches!(first[..], [one, other] if one < half && other >= half);
         assert!(is_apart, "seed {seed}: {first:?}");
     }

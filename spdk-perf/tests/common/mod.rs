@@ -45,6 +45,17 @@ pub(crate) fn cores() -> Vec<usize> {
         .collect()
 }
 
+/// Two of them; tells that a test is skipped if there is one.
+pub(crate) fn two_cores() -> Option<[usize; 2]> {
+    match cores()[..] {
+        [one, other, ..] => Some([one, other]),
+        _ => {
+            eprintln!("skipped: it needs two cores");
+            None
+        }
+    }
+}
+
 /// One run of the program.
 pub(crate) struct Run {
     pub(crate) command: Command,
