@@ -45,6 +45,33 @@ const LOOK: Duration = Duration::from_millis(10);
 const ANSWER: Duration = Duration::from_secs(5);
 /// How often another port is tried: another process can take it before the target does.
 const TRIES: u32 = 3;
+/// Ports below those that Linux gives to connections by itself, which would take the port of a target that is about to
+/// start, or to come back.
+const PORTS: std::ops::Range<u32> = 20_000..32_768;
+/// How many ports a process has before it gets to those of the process that was started next.
+const PORTS_EACH: u32 = 16;
+
+/// A TCP port of 127.0.0.1 that nobody listens on: another one each time, and another one than a test that runs beside
+/// this one is given.
+///
+/// # Errors
+///
+/// What the system says, where none is free.
+pub fn free_port() -> io::Result<u16> {
+    static GIVEN: AtomicU32 = AtomicU32::new(0);
+    let count = PORTS.end - PORTS.start;
+    let first = std::process::id().wrapping_mul(PORTS_EACH);
+    let mut refused = None;
+    for _ in PORTS {
+        let next = first.wrapping_add(GIVEN.fetch_add(1, Relaxed)) % count;
+        let port = (PORTS.start + next) as u16;
+        match TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
+            Ok(_) => return Ok(port),
+            Err(error) => refused = Some(error),
+        }
+    }
+    Err(refused.unwrap_or_else(|| io::ErrorKind::AddrInUse.into()))
+}
 
 /// An NVMe-oF target over TCP in a child process, with a port of 127.0.0.1 of its own.
 ///
@@ -85,8 +112,7 @@ impl NvmfTarget {
     pub fn start() -> io::Result<Self> {
         let mut tried = 1;
         loop {
-            let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
-            match Self::start_on(port.port()) {
+            match Self::start_on(free_port()?) {
                 Err(error) if error.kind() == io::ErrorKind::Other && tried < TRIES => tried += 1,
                 done => return done,
             }

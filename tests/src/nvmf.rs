@@ -13,7 +13,6 @@ pub mod proxy;
 
 use std::fs;
 use std::io::{ErrorKind, Read, Write};
-use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -287,8 +286,7 @@ pub fn rpc(socket: &Path, method: &str, params: Value) -> Result<Value, String> 
 
 /// A port that nobody listens on right now.
 pub fn free_port() -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port of 127.0.0.1");
-    listener.local_addr().expect("a bound address").port()
+    spdk::testing::free_port().expect("a port of 127.0.0.1")
 }
 
 /// Has the child be killed when the thread that starts it ends.

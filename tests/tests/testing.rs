@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use spdk::DmaBuf;
 use spdk::nvme::{NvmeController, TransportId};
-use spdk::testing::NvmfTarget;
+use spdk::testing::{NvmfTarget, free_port};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -81,6 +81,22 @@ fn a_target_is_ready_and_gone() {
     assert!(target.log().contains("Listening"), "{}", target.log());
     drop(target);
     assert!(!runs(pid) && !place.exists() && is_free(&trid));
+}
+
+/// Fails if a port that a test is given can be another one's, or a connection's, which Linux gives those from 32,768 on.
+#[test]
+fn a_port_is_nobody_elses() {
+    let given = [(); 3].map(|()| free_port().expect("there are free ones"));
+    assert!(given.iter().all(|port| *port < 32_768), "{given:?}");
+    let [first, second, third] = given;
+    assert!(
+        first != second && second != third && first != third,
+        "{given:?}"
+    );
+    let taken = third + 1;
+    let listener = TcpListener::bind(("127.0.0.1", taken)).expect("the next one is free, too");
+    assert_ne!(free_port().expect("there are free ones"), taken);
+    drop(listener);
 }
 
 /// Fails if a target that was killed cannot come back where it was.

@@ -1,7 +1,5 @@
 //! What hosts are told of a target, and of others.
 
-use std::net::SocketAddr;
-
 use spdk::nvmf::{
     NvmfAddress, NvmfDiscoveryFilter, NvmfReferral, NvmfSubsystemOpts, NvmfTarget, NvmfTargetOpts,
     serve, set_discovery_filter,
@@ -87,10 +85,11 @@ async fn discovery_tells_what_it_should() -> spdk::Result<()> {
     server.close().await
 }
 
-/// An address with a port that is even or odd. The kernel has a liking for one of them.
+/// An address with a port that is even or odd.
 fn address_of(parity: u16) -> NvmfAddress {
-    let at = address().socket_addr();
-    SocketAddr::new(at.ip(), at.port() & !1 | parity).into()
+    let mut free = std::iter::repeat_with(address);
+    free.find(|at| at.socket_addr().port() % 2 == parity)
+        .expect("the next port")
 }
 
 /// The port and the name of a subsystem, and whether hosts need a secure channel.
