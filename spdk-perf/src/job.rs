@@ -223,6 +223,20 @@ impl Job {
         }
     }
 
+    /// An I/O that was submitted then was the last one in its place; 0 for one that does not count.
+    #[cold]
+    pub(crate) fn last(&self, submitted: u64) {
+        if submitted < self.run.end {
+            let now = spdk::ticks();
+            if submitted != 0 {
+                self.completed(submitted, now, 1);
+            }
+            self.left(now);
+        } else {
+            self.left(submitted);
+        }
+    }
+
     /// One of those in flight was the last of its kind, and completed at `end`.
     pub(crate) fn left(&self, end: u64) {
         self.end.set(self.end.get().max(Some(end)));

@@ -123,8 +123,8 @@ pub(crate) struct Executor {
     ready: RefCell<VecDeque<TaskRef>>,
     /// How often the queue has had its turn.
     turn: Cell<u64>,
-    /// Whether code of the user runs: a task, or what the spdk_thread's turn runs beside.
-    entered: Cell<bool>,
+    /// What runs of the user's code: a task, or what the spdk_thread's turn runs beside; null if nothing does.
+    entered: Cell<*const ()>,
     /// Who waits until one task is left.
     last: Cell<Option<Waker>>,
 }
@@ -141,7 +141,7 @@ impl Executor {
             is_closed: Cell::new(false),
             ready: RefCell::default(),
             turn: Cell::new(0),
-            entered: Cell::new(false),
+            entered: Cell::new(ptr::null()),
             last: Cell::new(None),
         }
     }
@@ -201,12 +201,32 @@ impl Executor {
     /// runs already.
     #[inline]
     pub(crate) fn enter(&self) -> bool {
-        !self.entered.replace(true)
+        self.enter_for(ptr::dangling())
+    }
+
+    /// The same for what is at this address.
+    #[inline]
+    pub(crate) fn enter_for(&self, whom: *const ()) -> bool {
+        let is_free = self.entered.get().is_null();
+        if is_free {
+            self.entered.set(whom);
+        }
+        is_free
+    }
+
+    /// As if it was entered for another one.
+    pub(crate) fn change_entered(&self, whom: *const ()) -> *const () {
+        self.entered.replace(whom)
+    }
+
+    /// Whether it was entered for that.
+    pub(crate) fn is_entered_for(&self, whom: *const ()) -> bool {
+        self.entered.get() == whom
     }
 
     #[inline]
     pub(crate) fn leave(&self) {
-        self.entered.set(false);
+        self.entered.set(ptr::null());
     }
 
     /// Polls the tasks that are ready now; those that become ready meanwhile wait for the next call.

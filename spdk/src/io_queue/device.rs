@@ -1,6 +1,7 @@
 //! What the I/Os of an [`IoQueue`](super::IoQueue) go to: a bdev, or another device that has the same kinds of I/O.
 #![allow(unsafe_code)] // Calls the C functions of bdevs.
 
+use std::cell::Cell;
 use std::ffi::c_void;
 use std::ptr;
 
@@ -84,11 +85,17 @@ pub unsafe trait Device: Sized + 'static {
     /// Whether that is the current one.
     fn is_here(&self) -> bool;
 
-    /// An I/O begins: the first one, or one more.
-    fn begin_use(&self, is_first: bool);
+    /// From now on I/Os are in flight, until [`Device::end_use`].
+    fn begin_use(&self) {}
 
-    /// The end of what [`Device::begin_use`] began: that of the last one, or of one of several.
-    fn end_use(&self, is_last: bool);
+    /// No I/O is in flight any more.
+    fn end_use(&self) {}
+
+    /// An I/O begins.
+    fn one_more(&self) {}
+
+    /// An I/O that has begun does not count any more.
+    fn one_less(&self) {}
 
     /// Looks whether I/Os may be submitted here and now.
     fn check(&self) -> Result<Self::Place, Fault>;
@@ -142,11 +149,23 @@ pub unsafe trait Device: Sized + 'static {
     /// Within the callback, before [`Device::free`].
     unsafe fn fault(raw: Self::Raw) -> Option<Fault>;
 
-    /// Gives back what the callback owns. Returns when the I/O was submitted, if that is known.
+    /// What [`Device::call`] tells a callback: nothing has ended, and nothing is to be freed.
+    fn nothing() -> Self::Raw;
+
+    /// Whether it is that.
+    fn is_nothing(raw: Self::Raw) -> bool;
+
+    /// Calls a callback with [`Device::nothing`].
+    ///
+    /// # Safety
+    /// It expects that, with this context.
+    unsafe fn call(done: Self::OnDone, arg: *mut c_void);
+
+    /// Gives back what the callback owns. Notes when the I/O was submitted, if that is known.
     ///
     /// # Safety
     /// Within the callback, once.
-    unsafe fn free(raw: Self::Raw) -> u64;
+    unsafe fn free(raw: Self::Raw, submitted: &Cell<u64>);
 }
 
 /// A bdev, through a channel of it.
@@ -226,20 +245,16 @@ unsafe impl Device for BdevDevice {
         self.channel.local().is_current()
     }
 
-    #[inline(always)]
-    fn begin_use(&self, is_first: bool) {
-        if is_first {
-            self.desc.begin_use();
-            self.channel.begin_use();
-        }
+    #[inline]
+    fn begin_use(&self) {
+        self.desc.begin_use();
+        self.channel.begin_use();
     }
 
-    #[inline(always)]
-    fn end_use(&self, is_last: bool) {
-        if is_last {
-            self.desc.end_use();
-            self.channel.end_use();
-        }
+    #[inline]
+    fn end_use(&self) {
+        self.desc.end_use();
+        self.channel.end_use();
     }
 
     #[inline(always)]
@@ -313,12 +328,27 @@ unsafe impl Device for BdevDevice {
     }
 
     #[inline(always)]
-    unsafe fn free((bdev_io, _): Self::Raw) -> u64 {
+    fn nothing() -> Self::Raw {
+        (ptr::null_mut(), true)
+    }
+
+    #[inline(always)]
+    fn is_nothing((bdev_io, _): Self::Raw) -> bool {
+        bdev_io.is_null()
+    }
+
+    unsafe fn call(done: Self::OnDone, arg: *mut c_void) {
+        let (bdev_io, success) = Self::nothing();
+        // SAFETY: passed on.
+        unsafe { done(bdev_io, success, arg) }
+    }
+
+    #[inline(always)]
+    unsafe fn free((bdev_io, _): Self::Raw, submitted: &Cell<u64>) {
         // SAFETY: the callback owns `bdev_io`, and this is once.
         unsafe {
-            let submitted = sys::spdk_bdev_io_get_submit_tsc(bdev_io);
+            submitted.set(sys::spdk_bdev_io_get_submit_tsc(bdev_io));
             sys::spdk_bdev_free_io(bdev_io);
-            submitted
         }
     }
 }

@@ -12,7 +12,8 @@ use std::ptr::{self, NonNull};
 use std::task::{Context, Poll, Waker};
 
 use super::device::{Device, End, Kind, Refusal};
-use super::slot::{List, Slot};
+use super::each::Head;
+use super::slot::{List, Ring, Slot};
 use super::slots::Ended;
 use crate::buf::DmaBuf;
 use crate::error::{At, Fault};
@@ -26,22 +27,28 @@ use crate::span::Watch;
 pub(super) const BURST: u32 = 1024;
 
 /// So many completions are handed to the task at once: their memory is still in the CPU's first cache.
-const BATCH: u32 = 32;
+pub(super) const BATCH: u32 = 32;
 
 // The first cache line has what every I/O of a bdev needs.
 #[repr(C, align(64))]
 pub(super) struct Queue<T, D: Device> {
     pub(super) device: D,
-    /// How many slots C has, and those in `again`.
-    pub(super) in_flight: Cell<u32>,
-    /// How many have ended since the task went on in a callback.
-    pub(super) batch: Cell<u32>,
-    /// How many of those that were in flight when a round of completions began are still: a device that
-    /// completes all it has ends the round with the last of them.
-    pub(super) older: Cell<u32>,
+    pub(super) ended: Ring<T, D>,
+    /// How many I/Os were started, modulo 2^32. Those that have not ended are with C, or in `again`.
+    pub(super) started: Cell<u32>,
+    /// How many have ended when the task goes on in a callback, since a batch is full,
+    pub(super) batch_end: Cell<u32>,
+    /// or since all have that were in flight when a round of completions began: a device that completes all it has ends
+    /// the round with the last of them.
+    pub(super) round_end: Cell<u32>,
     /// How often the task may find completions before it has to let others run.
     pub(super) burst: Cell<u32>,
-    pub(super) ended: List<T, D>,
+    /// How many slots it has.
+    pub(super) slots: Cell<u32>,
+    /// What is called for each I/O that has ended; null if that is nothing.
+    pub(super) each: Cell<*const Head>,
+    /// The callback of an I/O that is not watched.
+    pub(super) on_done: Cell<D::OnDone>,
     /// Whether its `Slots` exist.
     pub(super) owned: Cell<bool>,
     /// The task to resume, or to wake.
@@ -57,7 +64,7 @@ pub(super) struct Queue<T, D: Device> {
 }
 
 /// The callback of an I/O, and that of one that is watched.
-struct Plain<T, D>(PhantomData<(T, D)>);
+pub(super) struct Plain<T, D>(PhantomData<(T, D)>);
 struct Watched<T, D>(PhantomData<(T, D)>);
 
 impl<T: 'static, D: Device> Queue<T, D> {
@@ -92,14 +99,24 @@ impl<T: 'static, D: Device> Queue<T, D> {
         At::new(D::name(slot.kind.get()), self.device.subject()).blocks(offset, blocks)
     }
 
-    /// The callback for an I/O that begins: one that is watched has another.
+    /// Whether an I/O that begins is watched.
     #[inline(always)]
-    pub(super) fn callback(&self, slot: &Slot<T, D>) -> D::OnDone {
-        if let Some(watch) = Watch::open(&|| self.at(slot)) {
-            slot.watch.set(Some(watch));
-            return D::on_done::<Watched<T, D>>();
+    pub(super) fn watch(&self, slot: &Slot<T, D>) -> bool {
+        let watch = Watch::open(&|| self.at(slot));
+        let is_watched = watch.is_some();
+        if is_watched {
+            slot.watch.set(watch);
         }
-        D::on_done::<Plain<T, D>>()
+        is_watched
+    }
+
+    /// The callback of an I/O: one that is watched has another.
+    #[inline(always)]
+    pub(super) fn callback(&self, is_watched: bool) -> D::OnDone {
+        match is_watched {
+            true => D::on_done::<Watched<T, D>>(),
+            false => self.on_done.get(),
+        }
     }
 
     /// Hands a slot to C, which has it or gives it back in `in_flight`.
@@ -134,10 +151,7 @@ impl<T: 'static, D: Device> Queue<T, D> {
     fn start_again(&self, slot: &Slot<T, D>) {
         let (offset, blocks) = (slot.offset.get(), slot.blocks.get());
         let watch = slot.watch.take();
-        let done = match watch {
-            Some(_) => D::on_done::<Watched<T, D>>(),
-            None => D::on_done::<Plain<T, D>>(),
-        };
+        let done = self.callback(watch.is_some());
         slot.watch.set(watch);
         let (kind, data) = (slot.kind.get(), slot.data.get());
         // SAFETY: `wait` has made it, and nobody else uses it.
@@ -185,7 +199,9 @@ impl<T: 'static, D: Device> Queue<T, D> {
     unsafe extern "C" fn go_on(arg: *mut c_void) {
         guard("end of a wait", || {
             // SAFETY: the context of the wait is a slot of a queue with it in flight.
-            let (slot, queue) = unsafe { Slot::<T, D>::of(arg) };
+            let slot = unsafe { Slot::<T, D>::of(arg) };
+            // SAFETY: as above.
+            let queue = unsafe { slot.queue() };
             if queue.owned.get() {
                 queue.start_again(slot);
             } else {
@@ -201,41 +217,38 @@ impl<T: 'static, D: Device> Queue<T, D> {
     /// # Safety
     /// As for [`End::end`].
     #[inline(always)]
-    unsafe fn done(raw: D::Raw, arg: *mut c_void) {
-        // SAFETY: the context is a slot of a queue with it in flight.
-        let (slot, queue) = unsafe { Slot::<T, D>::of(arg) };
+    pub(super) unsafe fn done(raw: D::Raw, arg: *mut c_void) {
+        // SAFETY: the context is a slot of a queue with it in flight. The callback owns what C tells it, and frees it, once,
+        // after reading it and before the device can go.
+        let (slot, queue) = unsafe {
+            let slot = Slot::<T, D>::of(arg);
+            if let Some(fault) = D::fault(raw) {
+                slot.queue().fail(slot, fault);
+            }
+            D::free(raw, &slot.submitted);
+            (slot, slot.queue())
+        };
         debug_assert!(
             queue.device.is_here(),
             "C called back on another spdk_thread"
         );
-        // SAFETY: the callback owns what C tells it, and frees it, once, after reading it and before the device can go.
-        unsafe {
-            if let Some(fault) = D::fault(raw) {
-                queue.fail(slot, fault);
-            }
-            slot.submitted.set(D::free(raw));
-        }
-        let in_flight = queue.one_less();
         if !queue.owned.get() {
+            queue.one_less();
             // SAFETY: C has given the slot back, and it was counted until here.
             return unsafe { Queue::discard(slot.queue, slot) };
         }
-        let is_first = queue.ended.push(slot);
-        let batch = queue.batch.get() + 1;
-        let older = match queue.older.get() {
-            0 => in_flight,
-            older => older - 1,
-        };
-        queue.older.set(older);
-        if batch == BATCH || older == 0 {
+        let (before, is_first) = (queue.ended.ended.get(), queue.ended.is_empty());
+        queue.has_ended(slot);
+        let (started, ended) = (queue.started.get(), queue.ended.ended.get());
+        if before == queue.round_end.get() {
+            queue.round_end.set(started);
+        }
+        if ended == queue.batch_end.get() || ended == queue.round_end.get() {
             // The task goes on here, as C code does.
-            queue.batch.set(0);
+            queue.batch_end.set(ended.wrapping_add(BATCH));
             queue.resume();
-        } else {
-            queue.batch.set(batch);
-            if is_first {
-                queue.wake();
-            }
+        } else if is_first {
+            queue.wake();
         }
     }
 
@@ -248,8 +261,8 @@ impl<T: 'static, D: Device> Queue<T, D> {
         // SAFETY: it exists until the `free` below.
         let queue = unsafe { this.as_ref() };
         let watch = slot.watch.take();
-        let parts = Ended { queue, slot }.into_parts();
-        if queue.in_flight.get() == 0 {
+        let parts = Ended::of(slot).into_parts();
+        if queue.in_flight() == 0 {
             // SAFETY: the owner has gone, and C has nothing of the queue. Nobody uses `queue` after.
             unsafe { Queue::free(this) };
         }
@@ -279,32 +292,81 @@ impl<T: 'static, D: Device> Queue<T, D> {
     pub(super) fn take_refused(&self) {
         while let Some(slot) = self.refused.pop() {
             self.ended.push(slot);
+            self.started.set(self.started.get().wrapping_add(1));
         }
+        self.begin_round();
+    }
+
+    /// What has ended was not counted one by one.
+    fn begin_round(&self) {
+        let ended = self.ended.ended.get();
+        self.batch_end.set(ended.wrapping_add(BATCH));
+        self.round_end.set(ended);
     }
 
     /// What the user gave those that have ended is dropped.
     pub(super) fn drop_ended(&self) {
         self.take_refused();
         while let Some(slot) = self.ended.pop() {
-            drop(Ended { queue: self, slot });
+            drop(Ended::of(slot));
         }
     }
 
     /// Counts an I/O. While any is in flight, the device counts as busy.
     #[inline(always)]
     pub(super) fn one_more(&self) {
-        let in_flight = self.in_flight.get();
-        self.device.begin_use(in_flight == 0);
-        self.in_flight.set(in_flight + 1);
+        self.device.one_more();
+        self.count();
     }
 
-    /// The end of what `one_more` began; returns how many are left.
+    /// The same, for one that the device does not count.
     #[inline(always)]
-    pub(super) fn one_less(&self) -> u32 {
-        let left = self.in_flight.get() - 1;
-        self.in_flight.set(left);
-        self.device.end_use(left == 0);
-        left
+    pub(super) fn count(&self) {
+        let started = self.started.get();
+        if started == self.ended.ended.get() {
+            self.device.begin_use();
+        }
+        self.started.set(started.wrapping_add(1));
+    }
+
+    /// The end of what `one_more` began, for one that gets among those that have ended.
+    #[inline(always)]
+    pub(super) fn has_ended(&self, slot: &Slot<T, D>) {
+        self.device.one_less();
+        self.keep(slot);
+    }
+
+    /// The same, for one that the device does not count.
+    #[inline(always)]
+    pub(super) fn keep(&self, slot: &Slot<T, D>) {
+        self.ended.push(slot);
+        if self.in_flight() == 0 {
+            self.device.end_use();
+        }
+    }
+
+    /// The end of what `one_more` began, for one that does not get among those that have ended.
+    pub(super) fn one_less(&self) {
+        self.device.one_less();
+        self.begin_round();
+        self.uncount();
+    }
+
+    /// The end of what `count` began. Returns whether it was the last one in flight.
+    #[inline(always)]
+    pub(super) fn uncount(&self) -> bool {
+        self.started.set(self.started.get().wrapping_sub(1));
+        let is_last = self.in_flight() == 0;
+        if is_last {
+            self.device.end_use();
+        }
+        is_last
+    }
+
+    /// How many slots C has, and those in `again`.
+    #[inline(always)]
+    pub(super) fn in_flight(&self) -> u32 {
+        self.started.get().wrapping_sub(self.ended.ended.get())
     }
 
     #[inline(never)]
@@ -329,7 +391,7 @@ impl<T: 'static, D: Device> Queue<T, D> {
     #[inline(always)]
     pub(super) fn wait_for(&self, cx: &mut Context<'_>) -> Poll<bool> {
         self.burst.set(BURST);
-        if self.in_flight.get() == 0 {
+        if self.in_flight() == 0 {
             return Poll::Ready(false);
         }
         let task = TaskRef::of(cx.waker());
@@ -358,8 +420,8 @@ impl<T: 'static, D: Device> Queue<T, D> {
                 self.start_again(slot);
             }
         }
-        let lists = [&self.ended, &self.refused, &self.again];
-        if lists.iter().any(|list| list.first.get().is_some()) {
+        let lists = [&self.refused, &self.again];
+        if !self.ended.is_empty() || lists.iter().any(|list| list.first.get().is_some()) {
             cx.waker().wake_by_ref();
         }
         Poll::Pending
@@ -371,15 +433,6 @@ impl<T: 'static, D: Device> Queue<T, D> {
         self.burst.set(BURST);
         cx.waker().wake_by_ref();
         Poll::Pending
-    }
-
-    /// It cannot be submitted. The caller has the user's queue, so nobody lets it go.
-    #[cold]
-    pub(super) fn refuse_at_once(&self, slot: &Slot<T, D>, fault: Fault) {
-        if let Some(watch) = slot.watch.take() {
-            watch.end(Some(&fault));
-        }
-        self.refuse(slot, fault);
     }
 
     /// It has not been submitted, and ends.
@@ -423,9 +476,9 @@ impl<T: 'static, D: Device> End<D> for Watched<T, D> {
             // SAFETY: as for `done`, which gets all of it next. What the span's end runs is the user's, which can let the
             // queue go, but the slot counts as in flight.
             unsafe {
-                let (slot, queue) = Slot::<T, D>::of(arg);
+                let slot = Slot::<T, D>::of(arg);
                 if let Some(watch) = slot.watch.take() {
-                    if !queue.owned.get() {
+                    if !slot.queue().owned.get() {
                         watch.abandoned();
                     }
                     watch.end(D::fault(raw).as_ref());

@@ -8,10 +8,11 @@ use std::ptr::{self, NonNull};
 use std::task::{Context, Poll};
 
 use super::device::{Device, Kind};
-use super::queue::{BURST, Queue};
-use super::slot::{List, Slot};
+use super::each;
+use super::queue::{BATCH, BURST, Plain, Queue};
+use super::slot::{List, Ring, Slot};
 use crate::buf::DmaBuf;
-use crate::error::Error;
+use crate::error::{Error, Fault};
 
 /// The user's side of a [`Queue`].
 pub(super) struct Slots<T: 'static, D: Device>(NonNull<Queue<T, D>>, PhantomData<T>);
@@ -20,11 +21,14 @@ impl<T: 'static, D: Device> Slots<T, D> {
     pub(super) fn new(device: D) -> Self {
         let queue = Box::new(Queue {
             device,
+            ended: Ring::new(),
+            started: Cell::new(0),
+            batch_end: Cell::new(BATCH),
+            round_end: Cell::new(0),
             burst: Cell::new(BURST),
-            batch: Cell::new(0),
-            older: Cell::new(0),
-            in_flight: Cell::new(0),
-            ended: List::new(),
+            slots: Cell::new(0),
+            each: Cell::new(ptr::null()),
+            on_done: Cell::new(D::on_done::<Plain<T, D>>()),
             free: Cell::new(None),
             task: Cell::new(None),
             owned: Cell::new(true),
@@ -36,14 +40,14 @@ impl<T: 'static, D: Device> Slots<T, D> {
     }
 
     #[inline(always)]
-    fn queue(&self) -> &Queue<T, D> {
+    pub(super) fn queue(&self) -> &Queue<T, D> {
         // SAFETY: it is freed after `owned` was cleared, which the drop does. Only `&Queue` is made.
         unsafe { self.0.as_ref() }
     }
 
     pub(super) fn len(&self) -> usize {
         let queue = self.queue();
-        queue.in_flight.get() as usize + queue.ended.len() + queue.refused.len()
+        queue.in_flight() as usize + queue.ended.len() + queue.refused.len()
     }
 
     /// A slot for a new I/O.
@@ -52,7 +56,7 @@ impl<T: 'static, D: Device> Slots<T, D> {
         let queue = self.queue();
         let slot = match queue.free.get() {
             Some(slot) => slot,
-            None => Slot::new(self.0),
+            None => self.new_slot(),
         };
         // SAFETY: slots are freed with their queue, which `self` keeps. This one was free: nobody else
         // has it, and there is nothing in it to drop.
@@ -62,8 +66,16 @@ impl<T: 'static, D: Device> Slots<T, D> {
             slot.buf.get().write(buf);
             slot.data.set(ptr::null_mut());
             (*slot.tag.get()).write(tag);
-            Ended { queue, slot }
+            Ended::of(slot)
         }
+    }
+
+    #[cold]
+    fn new_slot(&self) -> NonNull<Slot<T, D>> {
+        let queue = self.queue();
+        queue.slots.set(queue.slots.get() + 1);
+        queue.ended.reserve(queue.slots.get() as usize);
+        Slot::new(self.0)
     }
 
     /// What has ended, without waiting.
@@ -71,7 +83,7 @@ impl<T: 'static, D: Device> Slots<T, D> {
     pub(super) fn pop(&mut self) -> Option<Ended<'_, T, D>> {
         let queue = self.queue();
         let slot = queue.ended.pop()?;
-        Some(Ended { queue, slot })
+        Some(Ended::of(slot))
     }
 
     /// Waits until something has ended, or nothing is in flight. Returns whether there is anything.
@@ -81,7 +93,7 @@ impl<T: 'static, D: Device> Slots<T, D> {
         if queue.refused.first.get().is_some() {
             queue.take_refused();
         }
-        if queue.ended.first.get().is_none() {
+        if queue.ended.is_empty() {
             return queue.wait_for(cx);
         }
         match queue.burst.get() {
@@ -98,14 +110,14 @@ impl<T: 'static, D: Device> Drop for Slots<T, D> {
     fn drop(&mut self) {
         let queue = self.queue();
         let waker = queue.waker.take();
+        each::forget(queue);
         // One for this call: what is dropped below is the user's, and I/Os may end in it.
         queue.one_more();
         queue.owned.set(false);
         while let Some(slot) = queue.again.pop() {
             // SPDK does not have it, so it ends here.
-            queue.one_less();
             let watch = slot.watch.take();
-            queue.ended.push(slot);
+            queue.has_ended(slot);
             if let Some(watch) = watch {
                 watch.abandoned();
                 watch.end_unsubmitted();
@@ -126,7 +138,8 @@ impl<T: 'static, D: Device> Drop for Left<T, D> {
         // SAFETY: it exists as long as an I/O counts, and one does until `one_less`.
         let queue = unsafe { self.0.as_ref() };
         queue.drop_ended();
-        if queue.one_less() == 0 {
+        queue.one_less();
+        if queue.in_flight() == 0 {
             // SAFETY: its owner has gone, and C has nothing of it.
             unsafe { Queue::free(self.0) };
         }
@@ -135,11 +148,32 @@ impl<T: 'static, D: Device> Drop for Left<T, D> {
 
 /// A slot that C does not have, with what the user gave it. Dropped, it is free.
 pub(super) struct Ended<'a, T: 'static, D: Device> {
-    pub(super) queue: &'a Queue<T, D>,
-    pub(super) slot: &'a Slot<T, D>,
+    slot: &'a Slot<T, D>,
+    /// Set when it is submitted, if it has counted as in flight until then.
+    again: Option<&'a Cell<bool>>,
 }
 
 impl<'a, T: 'static, D: Device> Ended<'a, T, D> {
+    /// Of a slot that does not count as in flight, for as long as its queue exists.
+    #[inline(always)]
+    pub(super) fn of(slot: &'a Slot<T, D>) -> Self {
+        let again = None;
+        Ended { slot, again }
+    }
+
+    /// The same of one that counts. `again` tells whether it still does after that has gone.
+    #[inline(always)]
+    pub(super) fn counting(slot: &'a Slot<T, D>, again: &'a Cell<bool>) -> Self {
+        let again = Some(again);
+        Ended { slot, again }
+    }
+
+    #[inline(always)]
+    fn queue(&self) -> &'a Queue<T, D> {
+        // SAFETY: a slot that is borrowed is one of a queue that exists.
+        unsafe { self.slot.queue() }
+    }
+
     #[inline]
     pub(super) fn tag(&self) -> &T {
         // SAFETY: initialised, since the slot is not free; nobody else has it.
@@ -168,6 +202,8 @@ impl<'a, T: 'static, D: Device> Ended<'a, T, D> {
 
     #[inline]
     pub(super) fn take_error(&mut self) -> Option<Error> {
+        // Without a store where there is none.
+        self.error()?;
         // SAFETY: as for `buf`.
         unsafe { (*self.slot.error.get()).take() }
     }
@@ -194,7 +230,7 @@ impl<'a, T: 'static, D: Device> Ended<'a, T, D> {
                 (*slot.error.get()).take(),
             )
         };
-        self.queue.give_back(slot);
+        self.queue().give_back(slot);
         mem::forget(self);
         parts
     }
@@ -205,7 +241,7 @@ impl<'a, T: 'static, D: Device> Ended<'a, T, D> {
     #[inline(always)]
     pub(super) fn submit<const KIND: u8>(mut self, offset: u64, blocks: u64) {
         let kind = const { Kind::ALL[KIND as usize] };
-        let Ended { queue, slot } = self;
+        let (queue, slot, again) = (self.queue(), self.slot, self.again);
         let is_like_last =
             slot.kind.get() == kind && slot.blocks.get() == blocks && !slot.data.get().is_null();
         slot.offset.set(offset);
@@ -218,25 +254,44 @@ impl<'a, T: 'static, D: Device> Ended<'a, T, D> {
             slot.data.set(ptr::null_mut());
         }
         // Before anything is checked: the begin of a span is the user's code.
-        let done = queue.callback(slot);
+        let is_watched = queue.watch(slot);
         let ready = queue.device.check().and_then(|place| {
             let shape = D::shape(place);
             if is_like_last && slot.shape.get() == shape {
                 return Ok((place, slot.data.get()));
             }
             let data = queue.ready(place, kind, self.buf(), blocks)?;
+            slot.data.set(data);
             slot.shape.set(shape);
             Ok((place, data))
         });
-        // C gets it, or a list.
+        let (place, data) = match ready {
+            Ok(ready) => ready,
+            Err(fault) => return self.refuse(fault),
+        };
+        // C gets it.
         mem::forget(self);
-        match ready {
-            Ok((place, data)) => {
-                slot.data.set(data);
-                queue.one_more();
-                queue.start(slot, place, kind, data, offset, blocks, done);
+        match again {
+            Some(again) => {
+                queue.device.one_more();
+                again.set(true);
             }
-            Err(fault) => queue.refuse_at_once(slot, fault),
+            None => queue.one_more(),
+        }
+        let done = queue.callback(is_watched);
+        queue.start(slot, place, kind, data, offset, blocks, done);
+    }
+
+    #[cold]
+    fn refuse(self, fault: Fault) {
+        let (queue, slot) = (self.queue(), self.slot);
+        if let Some(watch) = slot.watch.take() {
+            watch.end(Some(&fault));
+        }
+        // The owner may have gone in its closure, or in the span that ended.
+        if queue.owned.get() {
+            mem::forget(self);
+            queue.refuse(slot, fault);
         }
     }
 }
@@ -253,6 +308,6 @@ impl<T: 'static, D: Device> Drop for Ended<'_, T, D> {
                 (*slot.error.get()).take(),
             )
         };
-        self.queue.give_back(slot);
+        self.queue().give_back(slot);
     }
 }

@@ -85,6 +85,48 @@ impl Home {
     }
 }
 
+impl Home {
+    /// Claims the spdk_thread for code of the user's until [`Home::leave`]; `false` if such code runs already, or is to run
+    /// no more since the spdk_thread ends.
+    ///
+    /// # Safety
+    /// As for [`Home::resume`], or its spdk_thread has not ended.
+    #[inline(always)]
+    pub(crate) unsafe fn enter_for(&self, whom: *const ()) -> bool {
+        // SAFETY: as in `resume`.
+        let local = unsafe { &*self.0 };
+        !local.is_ending.get() && local.executor.enter_for(whom)
+    }
+
+    /// Has another one run until this is called again with what it returns.
+    ///
+    /// # Safety
+    /// Its spdk_thread has not ended.
+    pub(crate) unsafe fn change_entered(&self, whom: *const ()) -> *const () {
+        // SAFETY: passed on.
+        unsafe { &*self.0 }.executor.change_entered(whom)
+    }
+
+    /// Whether that is what runs.
+    ///
+    /// # Safety
+    /// Its spdk_thread has not ended.
+    pub(crate) unsafe fn is_entered_for(&self, whom: *const ()) -> bool {
+        // SAFETY: passed on.
+        unsafe { &*self.0 }.executor.is_entered_for(whom)
+    }
+
+    /// Ends what [`Home::enter_for`] began.
+    ///
+    /// # Safety
+    /// As for that.
+    #[inline(always)]
+    pub(crate) unsafe fn leave(&self) {
+        // SAFETY: as in `resume`.
+        unsafe { &*self.0 }.leave();
+    }
+}
+
 /// Counts an operation that holds no object of its spdk_thread, so that the thread waits for it.
 #[doc(hidden)]
 pub struct Here(Rc<Local>);

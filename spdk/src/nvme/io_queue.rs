@@ -3,7 +3,7 @@
 
 use std::cell::Cell;
 use std::ffi::{c_int, c_void};
-use std::ptr::NonNull;
+use std::ptr::{self, NonNull};
 
 use super::commands::{DsmAttributes, DsmRange};
 use super::completion;
@@ -323,12 +323,12 @@ unsafe impl Device for NamespaceDevice {
 
     // Each counts: a command that finds the queue pair full waits if there is another one.
     #[inline(always)]
-    fn begin_use(&self, _: bool) {
+    fn one_more(&self) {
         self.qpair.begin_use();
     }
 
     #[inline(always)]
-    fn end_use(&self, _: bool) {
+    fn one_less(&self) {
         self.qpair.end_use();
     }
 
@@ -409,8 +409,23 @@ unsafe impl Device for NamespaceDevice {
     }
 
     #[inline(always)]
-    unsafe fn free(_: Self::Raw) -> u64 {
-        0 // SPDK does not note when
+    fn nothing() -> Self::Raw {
+        ptr::null()
+    }
+
+    #[inline(always)]
+    fn is_nothing(cpl: Self::Raw) -> bool {
+        cpl.is_null()
+    }
+
+    unsafe fn call(done: OnDone, arg: *mut c_void) {
+        // SAFETY: passed on.
+        unsafe { done(arg, Self::nothing()) }
+    }
+
+    #[inline(always)]
+    unsafe fn free(_: Self::Raw, _: &Cell<u64>) {
+        // The completion is SPDK's, which does not note when.
     }
 }
 

@@ -7,6 +7,7 @@ use super::*;
 enum Style {
     Next,
     InPlace,
+    Each,
 }
 
 /// Keeps a queue full for ever, with an I/O at this block; what it fails with is no end.
@@ -23,6 +24,18 @@ async fn forever(
     }
     loop {
         match style {
+            Style::Each => {
+                let (ends, gauge) = (ends.clone(), gauge.clone());
+                let each = move |mut io: spdk::EndedIo<'_, Share>| {
+                    ends.set(ends.get() + 1);
+                    let _ = io.take_result();
+                    if gauge.polled(io.tag_mut()) {
+                        io.read_blocks(block, 1);
+                    }
+                };
+                queue.for_each_ended(each).await;
+                return Ok(());
+            }
             Style::Next => {
                 let mut done = queue.next().await.expect("it is full");
                 ends.set(ends.get() + 1);
@@ -81,6 +94,7 @@ async fn starves_nobody(style: Style, depth: usize, block: u64) -> spdk::Result<
 #[spdk::test(bdevs(bdev_null_create(name = "Null0", num_blocks = 1024, block_size = BLOCK)))]
 async fn a_full_queue_starves_nobody() -> spdk::Result<()> {
     starves_nobody(Style::InPlace, 4096, 0).await?;
+    starves_nobody(Style::Each, 4096, 0).await?;
     starves_nobody(Style::Next, 512, 0).await
 }
 
@@ -88,6 +102,7 @@ async fn a_full_queue_starves_nobody() -> spdk::Result<()> {
 #[spdk::test(bdevs(bdev_null_create(name = "Null0", num_blocks = 1024, block_size = BLOCK)))]
 async fn a_queue_whose_ios_are_refused_starves_nobody() -> spdk::Result<()> {
     const TURNS: u64 = 20;
+    starves_nobody(Style::Each, 1, 1024).await?;
     let turns = Turns::start()?;
     let task = spawn_local(async {
         let device = Device::open("Null0")?;
@@ -123,6 +138,17 @@ async fn rounds(device: &Device, first: u64, style: Style) -> spdk::Result<u64> 
         *generation <= ROUNDS
     };
     match style {
+        Style::Each => {
+            let each = move |mut io: spdk::EndedIo<'_, (u64, u64)>| {
+                assert!(io.take_result().is_ok());
+                let mut tag = *io.tag();
+                if next(io.buf().as_mut().expect("its buffer"), &mut tag) {
+                    *io.tag_mut() = tag;
+                    io.write_blocks(tag.0, 1);
+                }
+            };
+            queue.for_each_ended(each).await;
+        }
         Style::Next => {
             while let Some(mut done) = queue.next().await {
                 done.result?;
@@ -152,7 +178,7 @@ async fn rounds(device: &Device, first: u64, style: Style) -> spdk::Result<u64> 
 #[spdk::test(bdevs(bdev_malloc_create(name = "Malloc0", num_blocks = 1024, block_size = BLOCK)))]
 async fn wakers_of_other_executors_are_woken() -> spdk::Result<()> {
     let device = Device::open("Malloc0")?;
-    let styles = [Style::Next, Style::InPlace, Style::Next, Style::InPlace];
+    let styles = [Style::Next, Style::InPlace, Style::Each, Style::Next];
     let all = styles.into_iter().zip(0..);
     let mut all: FuturesUnordered<_> = all
         .map(|(style, number)| rounds(&device, number * 16, style))
@@ -160,13 +186,15 @@ async fn wakers_of_other_executors_are_woken() -> spdk::Result<()> {
     while let Some(done) = all.next().await {
         done?;
     }
-    let (one, two) = futures_util::join!(
+    let (one, two, three) = futures_util::join!(
         rounds(&device, 64, Style::Next),
         rounds(&device, 80, Style::InPlace),
+        rounds(&device, 96, Style::Each),
     );
     one?;
+    three?;
     let generation = two?;
-    let mut buf = device.buffer(96)?;
+    let mut buf = device.buffer(112)?;
     device.desc.read(&device.ch, &mut buf, 0).await?;
     pattern::assert_is(&buf, BLOCK, 0, generation);
     Ok(())

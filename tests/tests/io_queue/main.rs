@@ -15,6 +15,7 @@
 
 mod data;
 mod dropped;
+mod each;
 mod errors;
 mod fairness;
 mod in_flight;
@@ -24,16 +25,17 @@ mod shutdown;
 mod thread;
 
 use std::cell::{Cell, RefCell};
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
+use futures_util::FutureExt;
 use futures_util::stream::{FuturesUnordered, Stream, StreamExt};
 use serde_json::json;
 use spdk::{Bdev, DmaBuf, Done, Errno, Error, ErrorKind, Gone, IoQueue, spawn_local, ticks};
