@@ -42,25 +42,34 @@ impl Target for BdevDesc {
         mut next: impl FnMut(&Job, EndedIo<'_, u64, Self>) + 'static,
     ) {
         let follow = move |mut io: EndedIo<'_, u64, Self>| {
-            let submitted = io.submitted();
+            let submitted = match io.submitted() {
+                0 => spdk::ticks(), // it was refused
+                submitted => submitted,
+            };
             let before = mem::replace(io.tag_mut(), submitted);
             let mut goes_on = job.goes_on_at(submitted);
-            if before != 0 {
-                job.completed(before, submitted, 1);
-            }
             if let Some(error) = io.error() {
                 job.failed(error);
                 let _ = io.take_result();
                 *io.tag_mut() = 0;
                 goes_on &= job.goes_on();
             }
-            if submitted.wrapping_sub(before) > SLOW {
+            // As is one that has none before it.
+            let is_slow = submitted.wrapping_sub(before) > SLOW;
+            if is_slow {
+                if before != 0 {
+                    job.completed(before, submitted, 1);
+                }
                 goes_on &= job.goes_on_at(spdk::ticks());
             }
             if goes_on {
                 next(&job, io);
             } else {
                 job.last(*io.tag());
+            }
+            // After the next one was submitted: the CPU does both at the same time.
+            if !is_slow {
+                job.completed(before, submitted, 1);
             }
             job.counted(1);
         };

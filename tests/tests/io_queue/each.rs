@@ -9,7 +9,7 @@ async fn for_each(
     mut each: impl FnMut(spdk::EndedIo<'_, u64>) + 'static,
 ) {
     match is_first {
-        true => queue.for_each_ended(move |io| each(io)).await,
+        true => queue.for_each_ended(each).await,
         false => {
             let mut count = 0_u64;
             let each = move |io: spdk::EndedIo<'_, u64>| {

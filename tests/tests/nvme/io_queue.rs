@@ -75,7 +75,7 @@ async fn pass(queue: &mut Queue<u64>, is_write: bool, generation: u64) {
         }
         next += 1;
     };
-    if generation % 2 == 0 {
+    if generation.is_multiple_of(2) {
         queue.for_each_ended(each).await;
     } else {
         while queue.ended().await {
