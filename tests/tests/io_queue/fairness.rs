@@ -317,6 +317,34 @@ async fn what_has_ended_is_kept_until_it_is_taken() -> spdk::Result<()> {
     Ok(())
 }
 
+/// Fails if what has ended is lost, or changes its order, when the queue gets larger.
+#[spdk::test(bdevs(bdev_malloc_create(name = "Malloc0", num_blocks = 1024, block_size = BLOCK)))]
+async fn what_has_ended_stays_in_order_in_a_growing_queue() -> spdk::Result<()> {
+    let device = Device::open("Malloc0")?;
+    let mut queue = IoQueue::new(&device.ch)?;
+    let (mut submitted, mut taken) = (0, 0);
+    for more in 1..20 {
+        for _ in 0..more {
+            queue.read_blocks(device.buffer(1)?, 0, 1, submitted);
+            submitted += 1;
+        }
+        let mut read = device.buffer(1)?;
+        device.desc.read_blocks(&device.ch, &mut read, 0, 1).await?;
+        // Most stay where they are.
+        for _ in 0..more / 2 {
+            let io = queue.pop().expect("all have ended");
+            assert_eq!(*io.tag(), taken);
+            taken += 1;
+        }
+    }
+    while let Some(done) = queue.next().await {
+        assert_eq!(done.tag, taken);
+        taken += 1;
+    }
+    assert_eq!(taken, submitted);
+    Ok(())
+}
+
 test_with_slow_writes! {
 /// Fails if the waker of another executor is kept when a task waits in its place.
 the_waker_of_who_waited_before_is_let_go {
