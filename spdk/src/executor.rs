@@ -113,6 +113,9 @@ unsafe fn wake_place(place: *const ()) {
     local::wake(TaskRef(unsafe { &*place.cast() }));
 }
 
+/// For whom an executor is entered that is not told.
+pub(crate) const NOBODY: *const () = ptr::dangling();
+
 pub(crate) struct Executor {
     index: u32,
     /// By their number; none once it was closed.
@@ -201,10 +204,10 @@ impl Executor {
     /// runs already.
     #[inline]
     pub(crate) fn enter(&self) -> bool {
-        self.enter_for(ptr::dangling())
+        self.enter_for(NOBODY)
     }
 
-    /// The same for what is at this address.
+    /// The same for what is at this address, which `entered` tells.
     #[inline]
     pub(crate) fn enter_for(&self, whom: *const ()) -> bool {
         let is_free = self.entered.get().is_null();
@@ -214,14 +217,9 @@ impl Executor {
         is_free
     }
 
-    /// As if it was entered for another one.
-    pub(crate) fn change_entered(&self, whom: *const ()) -> *const () {
-        self.entered.replace(whom)
-    }
-
-    /// Whether it was entered for that.
-    pub(crate) fn is_entered_for(&self, whom: *const ()) -> bool {
-        self.entered.get() == whom
+    /// For whom it was entered: null if it was not, or [`NOBODY`].
+    pub(crate) fn entered(&self) -> &Cell<*const ()> {
+        &self.entered
     }
 
     #[inline]

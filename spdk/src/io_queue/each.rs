@@ -15,6 +15,7 @@ use super::device::{Device, End};
 use super::queue::{Plain, Queue};
 use super::slot::Slot;
 use super::slots::{Ended, Slots};
+use crate::executor::NOBODY;
 use crate::local::{Home, run_caught};
 use crate::panic::guard;
 
@@ -25,6 +26,8 @@ pub(super) struct Head {
     home: Home,
     /// Whether its future exists. While the closure runs, it is left to the end of that.
     wanted: Cell<bool>,
+    /// For whom the spdk_thread was claimed when a poll of its future began to call it: what that is runs, too.
+    outer: Cell<*const ()>,
     /// What it has panicked with.
     panic: Cell<Option<Box<dyn Any + Send>>>,
 }
@@ -114,12 +117,13 @@ where
             if let Err(payload) = result {
                 panicked(head, queue, payload);
             }
-            // SAFETY: as when it was entered.
-            unsafe { head.home.leave() };
-            if !head.wanted.get() {
+            let home = match head.wanted.get() {
+                true => head.home,
                 // SAFETY: its future has left it to this.
-                run_caught("drop of a closure", || unsafe { free(call) });
-            }
+                false => unsafe { free_after(call) },
+            };
+            // SAFETY: as when it was entered.
+            unsafe { home.leave() };
             // Nothing of the queue is used if C has the I/O again: it may have ended, and the queue be gone. Else it
             // counts, and the queue is still there, though its owner may have gone.
             if !again.get() && queue.uncount() {
@@ -128,6 +132,19 @@ where
             }
         });
     }
+}
+
+/// The end of a closure whose future has gone while it ran.
+///
+/// # Safety
+/// As for [`free`].
+#[cold]
+unsafe fn free_after<F>(call: NonNull<Call<F>>) -> Home {
+    // SAFETY: it exists until the `free` below.
+    let home = unsafe { (*call.as_ptr()).head.home };
+    // SAFETY: passed on.
+    run_caught("drop of a closure", || unsafe { free(call) });
+    home
 }
 
 /// # Safety
@@ -194,6 +211,7 @@ impl<'a, T: 'static, D: Device, F> ForEach<'a, T, D, F> {
             of: TypeId::of::<F>(),
             home: slots.queue().device.home(),
             wanted: Cell::new(true),
+            outer: Cell::new(ptr::null()),
             panic: Cell::new(None),
         };
         let run = UnsafeCell::new(run);
@@ -206,18 +224,27 @@ impl<'a, T: 'static, D: Device, F> ForEach<'a, T, D, F> {
         unsafe { &(*self.call.as_ptr()).head }
     }
 
-    /// Whether the closure runs now.
+    /// Whether the closure runs now, or something that it has called does.
     fn is_running(&self) -> bool {
         // SAFETY: the queue keeps its device, which keeps its spdk_thread.
-        unsafe { self.head().home.is_entered_for(self.call.as_ptr().cast()) }
+        let mut whom = unsafe { self.head().home.entered() }.get();
+        while !whom.is_null() && whom != NOBODY {
+            if whom == self.call.as_ptr().cast_const().cast() {
+                return true;
+            }
+            // SAFETY: only `Each::end` claims it for somebody: for a head, which exists until its closure has returned.
+            whom = unsafe { &*whom.cast::<Head>() }.outer.get();
+        }
+        false
     }
 
     /// Calls the closure for what has ended by now.
     fn take_ended(&self) {
         let queue = self.slots.queue();
-        let home = &self.head().home;
-        // SAFETY: as in `is_running`. The task that runs this does nothing else meanwhile.
-        let before = unsafe { home.change_entered(ptr::null()) };
+        // SAFETY: as in `is_running`.
+        let entered = unsafe { self.head().home.entered() };
+        // Whoever has claimed it does nothing else meanwhile.
+        self.head().outer.set(entered.replace(ptr::null()));
         for _ in 0..queue.ended.len() {
             if let Some(slot) = queue.ended.pop() {
                 // As in a callback, it counts until the closure has returned.
@@ -229,8 +256,7 @@ impl<'a, T: 'static, D: Device, F> ForEach<'a, T, D, F> {
                 break; // it has panicked
             }
         }
-        // SAFETY: as above.
-        unsafe { home.change_entered(before) };
+        entered.set(self.head().outer.replace(ptr::null()));
     }
 }
 

@@ -1,6 +1,7 @@
 //! The spdk_thread that is current, for calls and operations.
 #![allow(unsafe_code)] // Asks SPDK for it, and keeps its `Local` without a count.
 
+use std::cell::Cell;
 use std::ffi::CStr;
 use std::marker::PhantomData;
 use std::rc::Rc;
@@ -53,6 +54,7 @@ pub fn begin<T>(start: impl FnOnce(Caller<'_>) -> Result<T, Fault>) -> Result<T,
 }
 
 /// The spdk_thread of an operation in flight, without a count.
+#[derive(Clone, Copy)]
 pub struct Home(*const Local);
 
 impl Home {
@@ -98,22 +100,13 @@ impl Home {
         !local.is_ending.get() && local.executor.enter_for(whom)
     }
 
-    /// Has another one run until this is called again with what it returns.
+    /// For whom it is claimed; null if it is not, or [`NOBODY`](crate::executor::NOBODY).
     ///
     /// # Safety
     /// Its spdk_thread has not ended.
-    pub(crate) unsafe fn change_entered(&self, whom: *const ()) -> *const () {
+    pub(crate) unsafe fn entered(&self) -> &Cell<*const ()> {
         // SAFETY: passed on.
-        unsafe { &*self.0 }.executor.change_entered(whom)
-    }
-
-    /// Whether that is what runs.
-    ///
-    /// # Safety
-    /// Its spdk_thread has not ended.
-    pub(crate) unsafe fn is_entered_for(&self, whom: *const ()) -> bool {
-        // SAFETY: passed on.
-        unsafe { &*self.0 }.executor.is_entered_for(whom)
+        unsafe { &*self.0 }.executor.entered()
     }
 
     /// Ends what [`Home::enter_for`] began.

@@ -283,6 +283,67 @@ async fn the_closure_polls_itself_and_forgets() -> spdk::Result<()> {
     Ok(())
 }
 
+/// Fails if a closure is called inside of itself by the poll of another queue's future, which calls a closure that polls
+/// the first one's.
+#[spdk::test(bdevs(bdev_malloc_create(name = "Malloc0", num_blocks = 1024, block_size = BLOCK)))]
+async fn closures_poll_each_other() -> spdk::Result<()> {
+    let device = Device::open("Malloc0")?;
+    let both = [Own::default(), Own::default()];
+    let calls = [(); 2].map(|()| Rc::new(Cell::new(0_u64)));
+    let nested = Rc::new(Cell::new(0_u64));
+    for index in 0..2 {
+        let mut queue = IoQueue::new(&device.ch)?;
+        for number in 0..4 {
+            queue.read_blocks(device.buffer(1)?, number, 1, number);
+        }
+        let (other, count, deep) = (
+            both[1 - index].clone(),
+            calls[index].clone(),
+            nested.clone(),
+        );
+        let is_inside = Rc::new(Cell::new(false));
+        let future = async move {
+            let each = move |io: spdk::EndedIo<'_, u64>| {
+                assert!(!is_inside.replace(true), "inside of itself");
+                count.set(count.get() + 1);
+                match count.get() {
+                    // Refused, so it is for the next poll, which is that of the other closure.
+                    1..1000 if count.get() % 4 == 0 => io.read_blocks(0, 7),
+                    1..1000 => io.read_blocks(0, 1),
+                    _ => drop(io),
+                }
+                // Not there while it is polled.
+                if let Some(mut future) = other.take() {
+                    let before = count.get();
+                    let _ = poll_once(future.as_mut());
+                    deep.set(deep.get() + u64::from(count.get() == before));
+                    other.replace(Some(future));
+                }
+                is_inside.set(false);
+            };
+            queue.for_each_ended(each).await;
+        };
+        both[index].replace(Some(Box::pin(future)));
+    }
+    let [one, two] = both;
+    // Polled by their own closures with another waker: looked at in each turn.
+    let all = async {
+        while calls.iter().any(|count| count.get() < 1000) {
+            for future in [&one, &two] {
+                let polled = future.take().map(|mut future| {
+                    let _ = poll_once(future.as_mut());
+                    future
+                });
+                future.replace(polled);
+            }
+            pass(1).await;
+        }
+    };
+    all.await;
+    assert!(nested.get() > 0);
+    Ok(())
+}
+
 /// Fails if an I/O that waits for a free `spdk_bdev_io` is lost.
 #[spdk::test(bdevs(
     bdev_set_options(bdev_io_pool_size = POOL, bdev_io_cache_size = 1),
