@@ -157,11 +157,7 @@ impl Job {
     /// The place of the next I/O of a sequential workload.
     pub(crate) fn next_place(&self) -> u64 {
         let place = self.next.get();
-        let next = place + 1;
-        self.next.set(match next == self.part.end {
-            true => self.part.start,
-            false => next,
-        });
+        self.next.set(after(place, &self.part));
         place
     }
 
@@ -260,5 +256,28 @@ impl Drop for Job {
             errors: self.errors.get(),
             mismatches: self.mismatches.get(),
         });
+    }
+}
+
+/// The place after one of a part, which turns back at its end.
+fn after(place: u64, part: &Range<u64>) -> u64 {
+    match place + 1 == part.end {
+        true => part.start,
+        false => place + 1,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_is_gone_through_again_and_again() {
+        let part = 5..8;
+        let places: Vec<_> =
+            std::iter::successors(Some(part.start), |place| Some(after(*place, &part)))
+                .take(7)
+                .collect();
+        assert_eq!(places, [5, 6, 7, 5, 6, 7, 5]);
     }
 }

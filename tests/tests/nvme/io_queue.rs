@@ -166,14 +166,20 @@ fn without_buffers() {
     });
 }
 
+/// A link whose queue pair has room for four commands.
+async fn small_link(target: &Target) -> Link {
+    let mut link = Link::to(target).await;
+    let small = NvmeQpairOpts::new().io_queue_size(5).io_queue_requests(4);
+    let qpair = link.controller.alloc_io_qpair(Some(&small)).await;
+    link.qpair = qpair.expect("the target has queue pairs");
+    link
+}
+
 /// Fails if a command that is submitted in the callback of another one, which has left no room, waits for ever.
 #[spdk::test(no_app, deadline = 30)]
 fn each_goes_on_in_a_full_queue_pair() {
     beside_target(|target| async move {
-        let mut link = Link::to(&target).await;
-        let small = NvmeQpairOpts::new().io_queue_size(5).io_queue_requests(4);
-        let qpair = link.controller.alloc_io_qpair(Some(&small)).await;
-        link.qpair = qpair.expect("the target has queue pairs");
+        let link = small_link(&target).await;
         for depth in [1, DEPTH] {
             let mut queue = queue(&link);
             for span in 0..depth {
@@ -204,10 +210,7 @@ fn each_goes_on_in_a_full_queue_pair() {
 #[spdk::test(no_app, deadline = 30)]
 fn more_than_the_queue_pair_has() {
     beside_target(|target| async move {
-        let mut link = Link::to(&target).await;
-        let small = NvmeQpairOpts::new().io_queue_size(5).io_queue_requests(4);
-        let qpair = link.controller.alloc_io_qpair(Some(&small)).await;
-        link.qpair = qpair.expect("the target has queue pairs");
+        let link = small_link(&target).await;
         target.stop();
         let mut kept = queue(&link);
         let mut dropped = queue(&link);
