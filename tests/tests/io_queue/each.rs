@@ -1,4 +1,15 @@
 //! Closures that are called for each I/O.
+//!
+//! Each of these faults was put into the queue, and these tests failed:
+//!
+//! - The type of the closure is not compared: `another_closure_has_what_the_first_has_left`.
+//! - An I/O that is not submitted again goes on counting: all.
+//! - It is called while other code of the user's runs, or when its spdk_thread ends: `what_is_forgotten_does_no_harm`,
+//!   `the_closure_polls_itself`.
+//! - It is not known to run: `the_closure_polls_itself`; or not under another one: `closures_poll_each_other`.
+//! - Its panic does not stop it: `the_closure_panics`.
+//! - Its memory goes while it runs: `the_closure_lets_all_go`.
+//! - The queue points to it after its future was dropped: most, under AddressSanitizer.
 
 use super::*;
 
