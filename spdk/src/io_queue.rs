@@ -259,9 +259,20 @@ impl<T: 'static, D: IoTarget> IoQueue<T, D> {
     /// # }
     /// ```
     ///
-    /// A panic of `each` is one of this future. `each` belongs to the future, and is dropped with it; after that, what
-    /// ends is kept for the next `for_each_ended`, [`IoQueue::ended`] or [`IoQueue::next`]. A future that is forgotten
-    /// (`std::mem::forget`) goes on calling.
+    /// A panic of `each` is one of this future.
+    ///
+    /// # Cancellation
+    ///
+    /// `each` is dropped with the future. The I/Os stay in flight, and what ends is kept for the next `for_each_ended`,
+    /// [`IoQueue::ended`] or [`IoQueue::next`]. A future that is forgotten (`std::mem::forget`) goes on calling, until the
+    /// queue is dropped or the spdk_thread ends.
+    ///
+    /// # Thread
+    ///
+    /// `each` runs on the spdk_thread of the queue, and keeps it from all else meanwhile; polled on another one, it runs
+    /// there for what has ended, and what it submits ends with [`ErrorKind::WrongThread`](crate::ErrorKind::WrongThread).
+    #[doc(alias = "spdk_bdev_io_completion_cb")]
+    #[doc(alias = "spdk_nvme_cmd_cb")]
     #[inline]
     pub fn for_each_ended<F>(&mut self, mut each: F) -> impl Future<Output = ()>
     where

@@ -117,6 +117,13 @@ where
             if let Err(payload) = result {
                 panicked(head, queue, payload);
             }
+            // Nothing of the queue is used if C has the I/O again: it may have ended, and the queue be gone. Else it
+            // counts, and the queue is still there, though its owner may have gone.
+            if !again.get() && queue.uncount() {
+                // SAFETY: passed on.
+                unsafe { is_over(slot.queue) };
+            }
+            // All above may run code of the user's, which may let the future go.
             let home = match head.wanted.get() {
                 true => head.home,
                 // SAFETY: its future has left it to this.
@@ -124,12 +131,6 @@ where
             };
             // SAFETY: as when it was entered.
             unsafe { home.leave() };
-            // Nothing of the queue is used if C has the I/O again: it may have ended, and the queue be gone. Else it
-            // counts, and the queue is still there, though its owner may have gone.
-            if !again.get() && queue.uncount() {
-                // SAFETY: passed on.
-                unsafe { is_over(slot.queue) };
-            }
         });
     }
 }
@@ -137,11 +138,14 @@ where
 /// The end of a closure whose future has gone while it ran.
 ///
 /// # Safety
-/// As for [`free`].
+/// As for [`free`], and its spdk_thread is claimed for it.
 #[cold]
 unsafe fn free_after<F>(call: NonNull<Call<F>>) -> Home {
     // SAFETY: it exists until the `free` below.
     let home = unsafe { (*call.as_ptr()).head.home };
+    // What is dropped is the user's, and is not to find a head that goes.
+    // SAFETY: this is a callback on its spdk_thread.
+    unsafe { home.entered() }.set(NOBODY);
     // SAFETY: passed on.
     run_caught("drop of a closure", || unsafe { free(call) });
     home

@@ -9,6 +9,7 @@
 //! - It is not known to run: `the_closure_polls_itself`; or not under another one: `closures_poll_each_other`.
 //! - Its panic does not stop it: `the_closure_panics`.
 //! - Its memory goes while it runs: `the_closure_lets_all_go`.
+//! - It is seen too early that its future has gone, before that is woken: `the_waker_lets_all_go`.
 //! - The queue points to it after its future was dropped: most, under AddressSanitizer.
 
 use super::*;
@@ -310,6 +311,59 @@ async fn what_is_forgotten_does_no_harm() -> spdk::Result<()> {
             false => mem::forget(queue),
         }
     }
+    Ok(())
+}
+
+thread_local! {
+    /// What [`LetsGo`] lets go, once it is told to.
+    static OWN: Own = Own::default();
+    static LETS_GO: Cell<bool> = const { Cell::new(false) };
+}
+
+/// A waker that lets the future go that it was made for.
+struct LetsGo;
+
+impl Wake for LetsGo {
+    fn wake(self: Arc<Self>) {
+        if LETS_GO.get() {
+            drop(OWN.with(|own| own.take()));
+        }
+    }
+}
+
+/// Fails if a closure stays for ever whose future goes as it is woken for the last I/O, which is in the callback.
+#[spdk::test(bdevs(bdev_malloc_create(name = "Malloc0", num_blocks = 1024, block_size = BLOCK)))]
+async fn the_waker_lets_all_go() -> spdk::Result<()> {
+    let device = Device::open("Malloc0")?;
+    let (drops, calls) = (Drops::default(), Rc::new(Cell::new(0)));
+    let (kept, count) = (drops.tag(), calls.clone());
+    let mut queue = IoQueue::new(&device.ch)?;
+    queue.read_blocks(device.buffer(1)?, 0, 1, ());
+    let future = async move {
+        let each = move |io: spdk::EndedIo<'_, ()>| {
+            let _kept = &kept;
+            count.set(count.get() + 1);
+            match count.get() {
+                1 => io.read_blocks(0, 1),
+                _ => LETS_GO.set(true),
+            }
+        };
+        queue.for_each_ended(each).await;
+    };
+    let mut future: Pin<Box<dyn Future<Output = ()>>> = Box::pin(future);
+    let waker = Waker::from(Arc::new(LetsGo));
+    let mut cx = Context::from_waker(&waker);
+    loop {
+        assert!(future.as_mut().poll(&mut cx).is_pending());
+        if calls.get() == 1 {
+            break; // the next call is in a callback
+        }
+        pass(1).await;
+    }
+    OWN.with(|own| own.replace(Some(future)));
+    until("the closure to go", || drops.count() == 1).await;
+    assert!(OWN.with(|own| own.borrow().is_none()));
+    assert_eq!(calls.get(), 2);
     Ok(())
 }
 
