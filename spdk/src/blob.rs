@@ -60,6 +60,7 @@ mod external;
 mod handle;
 mod id;
 mod io;
+mod io_queue;
 mod iter;
 mod load;
 pub(crate) mod lvol;

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use futures_util::join;
 use spdk::blob::{BlobOpts, Blobstore};
-use spdk::{DmaBuf, Error, IoQueue, spawn_local};
+use spdk::{DmaBuf, Error, IoQueue, IoTarget, spawn_local};
 use spdk_tests::nvme::{Link, beside_target};
 use spdk_tests::nvmf::BLOCK_SIZE;
 use spdk_tests::nvmf::disk::{Bystanders, buffer};
@@ -57,6 +57,27 @@ async fn allocations(mut io: impl AsyncFnMut() -> spdk::Result<()>) -> spdk::Res
     Ok(ALLOCATIONS.load(Relaxed) - before)
 }
 
+/// The same of the I/Os of a queue, which are reads and writes of one block in turn.
+async fn allocations_of<D: IoTarget>(queue: &mut IoQueue<u64, D>) -> u64 {
+    let (mut ended, mut before) = (0, None);
+    while ended < 20_000 {
+        assert!(queue.ended().await);
+        while let Some(mut io) = queue.pop() {
+            io.take_result().expect("the device works");
+            ended += 1;
+            let block = *io.tag();
+            match ended % 2 {
+                0 => io.read_blocks(block, 1),
+                _ => io.write_blocks(block, 1),
+            }
+        }
+        if ended >= 2_000 {
+            before.get_or_insert_with(|| ALLOCATIONS.load(Relaxed));
+        }
+    }
+    ALLOCATIONS.load(Relaxed) - before.unwrap_or_default()
+}
+
 /// The same of commands on a queue pair of an NVMe controller.
 #[spdk::test(no_app, deadline = 60)]
 fn an_nvme_command_allocates_nothing() {
@@ -79,23 +100,7 @@ fn an_nvme_command_allocates_nothing() {
         for lba in 0..32 {
             queue.write_blocks(block(), lba, 1, lba);
         }
-        let (mut ended, mut before) = (0, None);
-        while ended < 20_000 {
-            assert!(queue.ended().await);
-            while let Some(mut io) = queue.pop() {
-                io.take_result().expect("the target runs");
-                ended += 1;
-                let lba = *io.tag();
-                match ended % 2 {
-                    0 => io.read_blocks(lba, 1),
-                    _ => io.write_blocks(lba, 1),
-                }
-            }
-            if ended >= 2_000 {
-                before.get_or_insert_with(|| ALLOCATIONS.load(Relaxed));
-            }
-        }
-        assert_eq!(Some(ALLOCATIONS.load(Relaxed)), before);
+        assert_eq!(allocations_of(&mut queue).await, 0);
         drop(queue);
         link.close().await;
         Bystanders::new()
@@ -209,7 +214,15 @@ async fn an_io_on_a_blob_allocates_nothing() -> spdk::Result<()> {
     blob.write(&ch, &buf, 0).await?;
     blob.read(&ch, &mut other, 0).await?;
     pattern::assert_is(&other, BLOCK, 0, 1);
-    drop((blob, ch));
+    let mut queue = IoQueue::of_blob(&blob, &ch)?;
+    for unit in 0..32 {
+        queue.write_blocks(buffer(1)?, unit, 1, unit);
+    }
+    assert_eq!(allocations_of(&mut queue).await, 0);
+    while let Some(done) = queue.next().await {
+        done.result?;
+    }
+    drop((queue, blob, ch));
     store.unload().await
 }
 

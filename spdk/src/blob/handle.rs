@@ -170,6 +170,11 @@ impl Blob {
         &self.0.extra().store
     }
 
+    /// The same open blob, which both keep open.
+    pub(super) fn share(&self) -> Self {
+        Blob(self.0.clone())
+    }
+
     pub(super) fn handle_of(&self) -> &Handle<BlobObject> {
         &self.0
     }

@@ -122,17 +122,89 @@ impl Requests {
         self.go_on_later();
     }
 
+    /// Those that wait, while an owner of the channel keeps it.
+    pub(super) fn waiters(&self) -> &Waiters {
+        &self.waiters
+    }
+
     fn set_limit(&self) {
         let is_shut = self.is_held.get() || self.is_taken.get() || self.waiters.count() != 0;
         self.limit.set(if is_shut { 0 } else { self.most });
     }
 
-    /// Looks closer whether one may begin. Returns whether it has waited, and is the first of those; or nothing if it is
-    /// to wait now.
+    /// Whether one may begin, without a further look.
+    #[inline(always)]
+    fn has_room(&self) -> bool {
+        self.in_flight.get() < self.limit.get()
+    }
+
+    /// Whether one that counts already might begin.
+    #[inline(always)]
+    pub(super) fn has_had_room(&self) -> bool {
+        self.in_flight.get() <= self.limit.get()
+    }
+
+    /// Counts one.
+    #[inline(always)]
+    pub(super) fn one_more(&self) {
+        self.in_flight.set(self.in_flight.get() + 1);
+    }
+
+    /// The end of [`Requests::one_more`].
+    #[inline(always)]
+    pub(super) fn one_less(&self) {
+        self.in_flight.set(self.in_flight.get() - 1);
+    }
+
+    /// The same for one that is not in flight any more without having ended for SPDK just now: others may wait for that.
+    pub(super) fn is_over(self: &Rc<Self>) {
+        self.one_less();
+        if self.limit.get() == 0 {
+            self.go_on_later();
+        }
+    }
+
+    /// The same for one that waits. When nothing is in flight, nothing that ends would let it go on.
+    pub(super) fn one_waits(self: &Rc<Self>) {
+        self.one_less();
+        if self.in_flight.get() == 0 && !self.is_held.get() {
+            self.go_on_later();
+        }
+    }
+
+    /// Whether there is more to the end of one than that: if not, it has been done, or has failed.
+    #[inline(always)]
+    pub(super) fn has_more_to_do(&self, rc: c_int) -> bool {
+        rc == -libc::ENOMEM || self.limit.get() == 0
+    }
+
+    /// Lets others begin after one that has ended. If SPDK had no request for a part of it, and it was not alone, it does not
+    /// end, but `wait`s until it is. Returns whether it does.
     #[cold]
-    fn may_begin(&self, request: &Request) -> Option<bool> {
+    pub(super) fn go_on_after(
+        self: &Rc<Self>,
+        rc: c_int,
+        was_alone: bool,
+        wait: impl FnOnce(&Waiters),
+    ) -> bool {
+        if was_alone {
+            self.is_taken.set(false);
+        }
+        let waits = rc == -libc::ENOMEM && !was_alone;
+        if waits {
+            wait(&self.waiters);
+        }
+        self.set_limit();
+        self.go_on_later();
+        waits
+    }
+
+    /// One begins if it may, and which may want to be the only one in flight. Returns whether it has waited, and is the first
+    /// of those; or nothing if it does not begin, but is to wait now.
+    #[cold]
+    pub(super) fn begin_in_turn(&self, is_alone: bool) -> Option<bool> {
         let again = self.waiters.take_turn();
-        let (others, is_alone) = (self.in_flight.get(), request.has(ALONE));
+        let others = self.in_flight.get();
         let has_to_wait = (!again && self.waiters.count() != 0)
             || others >= self.most
             || self.is_held.get()
@@ -144,6 +216,7 @@ impl Requests {
         }
         self.is_taken.set(is_alone);
         self.set_limit();
+        self.one_more();
         Some(again)
     }
 
@@ -217,7 +290,7 @@ impl Request {
     }
 
     #[inline]
-    fn requests(&self) -> &Rc<Requests> {
+    pub(super) fn requests(&self) -> &Rc<Requests> {
         // SAFETY: the promise of `new`; nothing takes them away.
         unsafe { self.hold.extra().requests.as_ref().unwrap_unchecked() }
     }
@@ -262,22 +335,18 @@ impl Request {
     unsafe fn waits<K: Complete<c_int>>(&self, rc: c_int) -> bool {
         let requests = self.requests();
         let was_alone = self.has(ALONE);
-        if was_alone {
-            requests.is_taken.set(false);
-        }
         if rc == -libc::ENOMEM && self.has(IN_CALL) {
+            if was_alone {
+                requests.is_taken.set(false);
+            }
             self.set(REFUSED);
             return true;
         }
-        let waits = rc == -libc::ENOMEM && !was_alone;
-        if waits {
+        requests.go_on_after(rc, was_alone, |waiters| {
             self.set(ALONE);
             // SAFETY: this is the operation's context, which C has done with; and the channel keeps the waiters.
-            unsafe { K::wait(self.context(), &requests.waiters) };
-        }
-        requests.set_limit();
-        requests.go_on_later();
-        waits
+            unsafe { K::wait(self.context(), waiters) };
+        })
     }
 }
 
@@ -294,13 +363,14 @@ pub fn submit(
 ) -> Submitted {
     let requests = request.requests();
     let mut again = false;
-    if requests.in_flight.get() >= requests.limit.get() {
-        match requests.may_begin(request) {
+    if requests.has_room() {
+        requests.one_more();
+    } else {
+        match requests.begin_in_turn(request.has(ALONE)) {
             Some(has_waited) => again = has_waited,
             None => return Submitted::Full(&raw const requests.waiters),
         }
     }
-    requests.in_flight.set(requests.in_flight.get() + 1);
     request.begin(arg);
     call(done, ptr::from_ref(request).cast_mut().cast());
     match request.end_call() {
@@ -343,9 +413,9 @@ impl<K: Complete<c_int>> Complete<c_int> for Io<K> {
         // SAFETY: `submit` gave C the address of a request, which the operation keeps until it has ended.
         let request = unsafe { &*arg.cast::<Request>().cast_const() };
         let requests = request.requests();
-        requests.in_flight.set(requests.in_flight.get() - 1);
+        requests.one_less();
         // SAFETY: the operation ends here.
-        if (rc == -libc::ENOMEM || requests.limit.get() == 0) && unsafe { request.waits::<K>(rc) } {
+        if requests.has_more_to_do(rc) && unsafe { request.waits::<K>(rc) } {
             return;
         }
         // SAFETY: `submit` got this context for the operation, which ends here.

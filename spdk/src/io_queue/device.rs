@@ -5,6 +5,7 @@ use std::cell::Cell;
 use std::ffi::c_void;
 use std::ptr;
 
+use super::slot::Slot;
 use crate::bdev::BdevDescObject;
 use crate::bdev_io;
 use crate::channel::IoChannelObject;
@@ -12,7 +13,7 @@ use crate::errno::Errno;
 use crate::error::{Describe, Fault};
 use crate::handle::Handle;
 use crate::iovecs::check_len;
-use crate::local::{Home, begin};
+use crate::local::{Caller, Home};
 use crate::sys;
 
 /// What an I/O does.
@@ -47,9 +48,36 @@ pub(crate) type GoOn = unsafe extern "C" fn(*mut c_void);
 
 /// What an I/O goes on with when it has ended.
 pub trait End<D: Device>: 'static {
+    /// That of its queue.
+    #[doc(hidden)]
+    type Tag: 'static;
+
     /// # Safety
     /// As the callback of an I/O that was given this context: once, and with what C tells there.
     unsafe fn end(raw: D::Raw, arg: *mut c_void);
+
+    /// What the I/O went to.
+    ///
+    /// # Safety
+    /// As for [`End::end`], and the reference is not used after that.
+    #[inline(always)]
+    unsafe fn device<'a>(arg: *mut c_void) -> &'a D {
+        // SAFETY: passed on.
+        &unsafe { Slot::<Self::Tag, D>::of(arg).queue() }.device
+    }
+
+    /// Instead of ending, the I/O waits for room, and is submitted again there.
+    ///
+    /// # Safety
+    /// As for [`End::end`].
+    #[cold]
+    unsafe fn wait(arg: *mut c_void, place: D::Place) {
+        // SAFETY: passed on.
+        unsafe {
+            let slot = Slot::<Self::Tag, D>::of(arg);
+            slot.queue().wait(slot, place);
+        }
+    }
 }
 
 /// What the I/Os of a queue go to, with all that keeps it open. It belongs to an spdk_thread.
@@ -91,14 +119,14 @@ pub unsafe trait Device: Sized + 'static {
     /// No I/O is in flight any more.
     fn end_use(&self) {}
 
-    /// An I/O begins.
+    /// An I/O begins. One that goes on in its own callback counts until it is over.
     fn one_more(&self) {}
 
     /// An I/O that has begun does not count any more.
     fn one_less(&self) {}
 
     /// Looks whether I/Os may be submitted here and now.
-    fn check(&self) -> Result<Self::Place, Fault>;
+    fn check(&self, caller: Caller<'_>) -> Result<Self::Place, Fault>;
 
     /// What buffers are measured by there.
     fn shape(place: Self::Place) -> Self::Shape;
@@ -140,8 +168,8 @@ pub unsafe trait Device: Sized + 'static {
     /// The place of an I/O that has waited.
     ///
     /// # Safety
-    /// [`Device::wait`] had this entry.
-    unsafe fn waited(entry: *const Self::Wait) -> Self::Place;
+    /// [`Device::wait`] had this entry, and this is called once for it.
+    unsafe fn waited(&self, entry: *const Self::Wait) -> Self::Place;
 
     /// Why an I/O has failed.
     ///
@@ -258,8 +286,8 @@ unsafe impl Device for BdevDevice {
     }
 
     #[inline(always)]
-    fn check(&self) -> Result<(), Fault> {
-        begin(|caller| self.channel.get(caller)).map(|_| ())
+    fn check(&self, caller: Caller<'_>) -> Result<(), Fault> {
+        self.channel.get(caller).map(|_| ())
     }
 
     #[inline(always)]
@@ -319,7 +347,7 @@ unsafe impl Device for BdevDevice {
         }
     }
 
-    unsafe fn waited(_: *const Self::Wait) {}
+    unsafe fn waited(&self, _: *const Self::Wait) {}
 
     #[inline(always)]
     unsafe fn fault((bdev_io, success): Self::Raw) -> Option<Fault> {

@@ -70,7 +70,7 @@ where
         // SAFETY: the context is a slot of a queue with it in flight.
         let slot = unsafe { Slot::<T, D>::of(arg) };
         // SAFETY: as above.
-        unsafe { slot.queue() }.keep(slot);
+        unsafe { slot.queue() }.has_ended(slot);
     }
 }
 
@@ -80,6 +80,8 @@ where
     D: Device,
     F: FnMut(Ended<'_, T, D>) + 'static,
 {
+    type Tag = T;
+
     #[inline(always)]
     unsafe fn end(raw: D::Raw, arg: *mut c_void) {
         guard("completion callback", || {
@@ -107,7 +109,6 @@ where
                     }
                     D::free(raw, &slot.submitted);
                 }
-                queue.device.one_less();
             }
             let again = Cell::new(false);
             let result = catch_unwind(AssertUnwindSafe(|| {
@@ -115,11 +116,12 @@ where
                 unsafe { (*run.get())(Ended::counting(slot, &again)) }
             }));
             if let Err(payload) = result {
-                panicked(head, queue, payload);
+                panicked(head, slot, payload);
             }
             // Nothing of the queue is used if C has the I/O again: it may have ended, and the queue be gone. Else it
             // counts, and the queue is still there, though its owner may have gone.
-            if !again.get() && queue.uncount() {
+            // SAFETY: as above.
+            if !again.get() && unsafe { slot.queue() }.one_less() {
                 // SAFETY: passed on.
                 unsafe { is_over(slot.queue) };
             }
@@ -160,8 +162,10 @@ unsafe fn free<F>(call: NonNull<Call<F>>) {
 }
 
 #[cold]
-fn panicked<T: 'static, D: Device>(head: &Head, queue: &Queue<T, D>, payload: Box<dyn Any + Send>) {
+fn panicked<T: 'static, D: Device>(head: &Head, slot: &Slot<T, D>, payload: Box<dyn Any + Send>) {
     if head.wanted.get() {
+        // SAFETY: the future exists, which has the queue.
+        let queue = unsafe { slot.queue() };
         head.panic.set(Some(payload));
         // It is not called again.
         stop(queue);
@@ -252,7 +256,7 @@ impl<'a, T: 'static, D: Device, F> ForEach<'a, T, D, F> {
         for _ in 0..queue.ended.len() {
             if let Some(slot) = queue.ended.pop() {
                 // As in a callback, it counts until the closure has returned.
-                queue.count();
+                queue.one_more();
                 // SAFETY: this is the callback of this closure, with a slot of the queue that counts.
                 unsafe { D::call(queue.on_done.get(), ptr::from_ref(slot).cast_mut().cast()) };
             }

@@ -123,19 +123,10 @@ impl<T: 'static, D: Device> Queue<T, D> {
     ///
     /// If C has taken it, nothing of the slot or the queue is used afterwards: the callback may have come inside of the
     /// call, and the task that it resumed may have let the queue go.
-    #[expect(clippy::too_many_arguments, reason = "those of the C function")]
     #[inline(always)]
-    pub(super) fn start(
-        &self,
-        slot: &Slot<T, D>,
-        place: D::Place,
-        kind: Kind,
-        data: *mut c_void,
-        offset: u64,
-        blocks: u64,
-        done: D::OnDone,
-    ) {
-        let arg = ptr::from_ref(slot).cast_mut().cast();
+    pub(super) fn start(&self, slot: &Slot<T, D>, place: D::Place, kind: Kind, done: D::OnDone) {
+        let (offset, blocks) = (slot.offset.get(), slot.blocks.get());
+        let (data, arg) = (slot.data.get(), ptr::from_ref(slot).cast_mut().cast());
         // SAFETY: the queue keeps the device, on its spdk_thread, until the callback; so does the slot its buffer, which
         // was measured. `place` is of a check just now, or of one since when the I/O waits.
         let result = unsafe {
@@ -148,15 +139,11 @@ impl<T: 'static, D: Device> Queue<T, D> {
     }
 
     #[cold]
-    fn start_again(&self, slot: &Slot<T, D>) {
-        let (offset, blocks) = (slot.offset.get(), slot.blocks.get());
+    fn start_again(&self, slot: &Slot<T, D>, place: D::Place) {
         let watch = slot.watch.take();
         let done = self.callback(watch.is_some());
         slot.watch.set(watch);
-        let (kind, data) = (slot.kind.get(), slot.data.get());
-        // SAFETY: `wait` has made it, and nobody else uses it.
-        let place = unsafe { D::waited(slot.wait.get().cast()) };
-        self.start(slot, place, kind, data, offset, blocks, done);
+        self.start(slot, place, slot.kind.get(), done);
     }
 
     #[cold]
@@ -177,7 +164,7 @@ impl<T: 'static, D: Device> Queue<T, D> {
     }
 
     /// Waits until the device has room.
-    fn wait(&self, slot: &Slot<T, D>, place: D::Place) {
+    pub(super) fn wait(&self, slot: &Slot<T, D>, place: D::Place) {
         count_retry();
         if let Some(watch) = slot.watch.take() {
             watch.retried();
@@ -202,8 +189,10 @@ impl<T: 'static, D: Device> Queue<T, D> {
             let slot = unsafe { Slot::<T, D>::of(arg) };
             // SAFETY: as above.
             let queue = unsafe { slot.queue() };
+            // SAFETY: `wait` has had its entry, and nobody else uses it.
+            let place = unsafe { queue.device.waited(slot.wait.get().cast()) };
             if queue.owned.get() {
-                queue.start_again(slot);
+                queue.start_again(slot, place);
             } else {
                 queue.one_less();
                 // SAFETY: C has given the slot back, and it was counted until here.
@@ -316,12 +305,6 @@ impl<T: 'static, D: Device> Queue<T, D> {
     #[inline(always)]
     pub(super) fn one_more(&self) {
         self.device.one_more();
-        self.count();
-    }
-
-    /// The same, for one that the device does not count.
-    #[inline(always)]
-    pub(super) fn count(&self) {
         let started = self.started.get();
         if started == self.ended.ended.get() {
             self.device.begin_use();
@@ -333,28 +316,17 @@ impl<T: 'static, D: Device> Queue<T, D> {
     #[inline(always)]
     pub(super) fn has_ended(&self, slot: &Slot<T, D>) {
         self.device.one_less();
-        self.keep(slot);
-    }
-
-    /// The same, for one that the device does not count.
-    #[inline(always)]
-    pub(super) fn keep(&self, slot: &Slot<T, D>) {
         self.ended.push(slot);
         if self.in_flight() == 0 {
             self.device.end_use();
         }
     }
 
-    /// The end of what `one_more` began, for one that does not get among those that have ended.
-    pub(super) fn one_less(&self) {
+    /// The end of what `one_more` began, for one that does not get among those that have ended. Returns whether it was the
+    /// last one in flight.
+    pub(super) fn one_less(&self) -> bool {
         self.device.one_less();
         self.begin_round();
-        self.uncount();
-    }
-
-    /// The end of what `count` began. Returns whether it was the last one in flight.
-    #[inline(always)]
-    pub(super) fn uncount(&self) -> bool {
         self.started.set(self.started.get().wrapping_sub(1));
         let is_last = self.in_flight() == 0;
         if is_last {
@@ -417,7 +389,9 @@ impl<T: 'static, D: Device> Queue<T, D> {
                 // SAFETY: slots are freed with their queue, which the caller has.
                 let slot = unsafe { slot.as_ref() };
                 next = slot.next.get();
-                self.start_again(slot);
+                // SAFETY: `wait` has had its entry, and nobody else uses it.
+                let place = unsafe { self.device.waited(slot.wait.get().cast()) };
+                self.start_again(slot, place);
             }
         }
         let lists = [&self.refused, &self.again];
@@ -461,6 +435,8 @@ impl<T: 'static, D: Device> Queue<T, D> {
 }
 
 impl<T: 'static, D: Device> End<D> for Plain<T, D> {
+    type Tag = T;
+
     #[inline(always)]
     unsafe fn end(raw: D::Raw, arg: *mut c_void) {
         // SAFETY: passed on.
@@ -471,6 +447,8 @@ impl<T: 'static, D: Device> End<D> for Plain<T, D> {
 }
 
 impl<T: 'static, D: Device> End<D> for Watched<T, D> {
+    type Tag = T;
+
     unsafe fn end(raw: D::Raw, arg: *mut c_void) {
         guard("completion callback", || {
             // SAFETY: as for `done`, which gets all of it next. What the span's end runs is the user's, which can let the

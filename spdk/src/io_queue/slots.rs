@@ -3,7 +3,7 @@
 
 use std::cell::Cell;
 use std::marker::PhantomData;
-use std::mem;
+use std::mem::{self, ManuallyDrop};
 use std::ptr::{self, NonNull};
 use std::task::{Context, Poll};
 
@@ -13,6 +13,8 @@ use super::queue::{BATCH, BURST, Plain, Queue};
 use super::slot::{List, Ring, Slot};
 use crate::buf::DmaBuf;
 use crate::error::{Error, Fault};
+use crate::local::{Caller, begin};
+use crate::span;
 
 /// The user's side of a [`Queue`].
 pub(super) struct Slots<T: 'static, D: Device>(NonNull<Queue<T, D>>, PhantomData<T>);
@@ -208,12 +210,6 @@ impl<'a, T: 'static, D: Device> Ended<'a, T, D> {
         unsafe { (*self.slot.error.get()).take() }
     }
 
-    /// What ended it last time is none of the next time's.
-    #[cold]
-    fn forget_error(&mut self) {
-        drop(self.take_error());
-    }
-
     #[inline]
     pub(super) fn submitted(&self) -> u64 {
         self.slot.submitted.get()
@@ -238,48 +234,90 @@ impl<'a, T: 'static, D: Device> Ended<'a, T, D> {
     /// Submits it. If it is refused, it has ended.
     ///
     /// `KIND` is a constant, so that each kind is code of its own.
+    // For an I/O that is like the last one in its slot, this is part of the callback, where each store takes time: what is
+    // needed after a call is read again, so that no register is saved for it, and all else is a call that ends this.
     #[inline(always)]
-    pub(super) fn submit<const KIND: u8>(mut self, offset: u64, blocks: u64) {
+    pub(super) fn submit<const KIND: u8>(self, offset: u64, blocks: u64) {
         let kind = const { Kind::ALL[KIND as usize] };
-        let (queue, slot, again) = (self.queue(), self.slot, self.again);
-        let is_like_last =
-            slot.kind.get() == kind && slot.blocks.get() == blocks && !slot.data.get().is_null();
+        // No code of the user's runs until it is taken out or C gets it.
+        let this = ManuallyDrop::new(self);
+        let slot = this.slot;
         slot.offset.set(offset);
-        if self.error().is_some() {
-            self.forget_error();
+        let is_like_last = slot.kind.get() == kind
+            && slot.blocks.get() == blocks
+            && !slot.data.get().is_null()
+            && this.error().is_none();
+        if !is_like_last || span::are_wanted() {
+            return ManuallyDrop::into_inner(this).submit_apart(kind, blocks);
         }
-        if !is_like_last {
+        match begin(|caller| this.queue().device.check(caller)) {
+            Ok(place) if slot.shape.get() == D::shape(place) => {
+                this.one_more();
+                let queue = this.queue();
+                queue.start(slot, place, kind, queue.callback(false));
+            }
+            Ok(_) => ManuallyDrop::into_inner(this).submit_apart(kind, blocks),
+            Err(fault) => Ended::of(slot).refuse(fault),
+        }
+    }
+
+    /// Calls [`Ended::submit_anew`], and lends `again` to nobody, so that it needs no memory.
+    #[inline(always)]
+    fn submit_apart(self, kind: Kind, blocks: u64) {
+        let this = ManuallyDrop::new(self);
+        let Some(outer) = this.again else {
+            return ManuallyDrop::into_inner(this).submit_anew(kind, blocks);
+        };
+        let inner = Cell::new(false);
+        let _tell = Tell {
+            inner: &inner,
+            outer,
+        };
+        Ended::counting(this.slot, &inner).submit_anew(kind, blocks);
+    }
+
+    /// The same, whatever the last I/O was. Its offset is set.
+    #[inline(never)]
+    fn submit_anew(mut self, kind: Kind, blocks: u64) {
+        let (queue, slot) = (self.queue(), self.slot);
+        if slot.kind.get() != kind || slot.blocks.get() != blocks {
             slot.kind.set(kind);
             slot.blocks.set(blocks);
             slot.data.set(ptr::null_mut());
         }
+        drop(self.take_error());
         // Before anything is checked: the begin of a span is the user's code.
         let is_watched = queue.watch(slot);
-        let ready = queue.device.check().and_then(|place| {
-            let shape = D::shape(place);
-            if is_like_last && slot.shape.get() == shape {
-                return Ok((place, slot.data.get()));
+        match begin(|caller| self.make_ready(caller)) {
+            Ok(place) => {
+                let this = ManuallyDrop::new(self);
+                this.one_more();
+                queue.start(slot, place, kind, queue.callback(is_watched));
             }
-            let data = queue.ready(place, kind, self.buf(), blocks)?;
+            Err(fault) => self.refuse(fault),
+        }
+    }
+
+    /// Checks its device, and that its buffer is ready for it.
+    fn make_ready(&mut self, caller: Caller<'_>) -> Result<D::Place, Fault> {
+        let (queue, slot) = (self.queue(), self.slot);
+        let place = queue.device.check(caller)?;
+        let shape = D::shape(place);
+        if slot.data.get().is_null() || slot.shape.get() != shape {
+            let data = queue.ready(place, slot.kind.get(), self.buf(), slot.blocks.get())?;
             slot.data.set(data);
             slot.shape.set(shape);
-            Ok((place, data))
-        });
-        let (place, data) = match ready {
-            Ok(ready) => ready,
-            Err(fault) => return self.refuse(fault),
-        };
-        // C gets it.
-        mem::forget(self);
-        match again {
-            Some(again) => {
-                queue.device.one_more();
-                again.set(true);
-            }
-            None => queue.one_more(),
         }
-        let done = queue.callback(is_watched);
-        queue.start(slot, place, kind, data, offset, blocks, done);
+        Ok(place)
+    }
+
+    /// C gets it next.
+    #[inline(always)]
+    fn one_more(&self) {
+        match self.again {
+            Some(again) => again.set(true),
+            None => self.queue().one_more(),
+        }
     }
 
     #[cold]
@@ -292,6 +330,21 @@ impl<'a, T: 'static, D: Device> Ended<'a, T, D> {
         if queue.owned.get() {
             mem::forget(self);
             queue.refuse(slot, fault);
+        }
+    }
+}
+
+/// Tells one flag what became of another one, also if that ends with a panic.
+struct Tell<'a> {
+    inner: &'a Cell<bool>,
+    outer: &'a Cell<bool>,
+}
+
+impl Drop for Tell<'_> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        if self.inner.get() {
+            self.outer.set(true);
         }
     }
 }

@@ -16,7 +16,7 @@ use crate::handle::{Handle, Subject};
 use crate::io_queue::device::{Device, End, GoOn, Kind, Refusal};
 use crate::io_queue::sealed::Sealed;
 use crate::iovecs::check_len;
-use crate::local::{Home, begin};
+use crate::local::{Caller, Home, begin};
 use crate::nvme_cmd::NvmeCmd;
 use crate::op::Submitted;
 use crate::waiters::Waiters;
@@ -333,8 +333,8 @@ unsafe impl Device for NamespaceDevice {
     }
 
     #[inline(always)]
-    fn check(&self) -> Result<Shape, Fault> {
-        begin(|caller| self.qpair.get(caller))?;
+    fn check(&self, caller: Caller<'_>) -> Result<Shape, Fault> {
+        self.qpair.get(caller)?;
         let changes = self.ns.side().changes();
         if self.changes.get() != changes {
             self.look(changes);
@@ -397,7 +397,7 @@ unsafe impl Device for NamespaceDevice {
         true
     }
 
-    unsafe fn waited(entry: *const Shape) -> Shape {
+    unsafe fn waited(&self, entry: *const Shape) -> Shape {
         // SAFETY: `wait` has written it.
         unsafe { entry.read() }
     }

@@ -5,6 +5,7 @@ mod data;
 mod each_call;
 mod external;
 mod faults;
+mod io_queue;
 mod life;
 mod lost_writes;
 mod own_device;

@@ -264,14 +264,16 @@ pub(super) fn all() -> Vec<Case> {
         }
     }
     for workload in [Workload::Read, Workload::Write] {
-        let family = format!("blob-{}-4k", workload.key());
-        for depth in DEPTHS {
-            let io = Io {
-                workload,
-                ..read_4k(depth)
-            };
-            let (ours, theirs) = (Program::BlobTasks, Program::BlobLoop);
-            cases.push(Case::io(&family, (Bdev::Malloc, io), 1, ours, theirs));
+        for (suffix, ours) in [("", Program::BlobQueue), ("-tasks", Program::BlobTasks)] {
+            let family = format!("blob-{}-4k{suffix}", workload.key());
+            for depth in DEPTHS {
+                let io = Io {
+                    workload,
+                    ..read_4k(depth)
+                };
+                let io = (Bdev::Malloc, io);
+                cases.push(Case::io(&family, io, 1, ours, Program::BlobLoop));
+            }
         }
     }
     for (family, program) in [

@@ -26,6 +26,8 @@ pub(super) enum Program {
     PlainTasks,
     /// A `FuturesUnordered` of the operations in flight.
     PlainUnordered,
+    /// Completions that submit the next I/O, on a blob.
+    BlobQueue,
     /// One task for each operation in flight, on a blob.
     BlobTasks,
     /// Counts allocations.
@@ -62,6 +64,7 @@ impl Program {
             Program::SpdkPerf => "spdk-perf",
             Program::PlainTasks => "plain_tasks",
             Program::PlainUnordered => "plain_unordered",
+            Program::BlobQueue => "blob_queue",
             Program::BlobTasks => "blob_tasks",
             Program::Counts => "counts",
             Program::PingPong => "ping_pong",
