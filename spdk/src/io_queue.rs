@@ -60,13 +60,13 @@ use slots::{Ended, Slots};
 ///
 /// An I/O that cannot be submitted ends with its error, like one that the device fails: as a
 /// completion, for the next [`IoQueue::next`] or [`IoQueue::ended`]. `-ENOMEM` waits for a free `spdk_bdev_io`, or a free
-/// request of the queue pair, and submits again. [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument) ends one
+/// request of the queue pair or the blobstore's channel, and submits again. [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument) ends one
 /// whose buffer has not the size of its blocks.
 ///
 /// # Cancellation
 ///
 /// A queue that is dropped leaves its I/Os in flight. Their buffers and tags are dropped as each ends;
-/// the descriptor and the channel, or the queue pair, stay open underneath until the last one has.
+/// the descriptor and the channel, the queue pair, or the blob stay open underneath until the last one has.
 ///
 /// # Thread
 ///
@@ -74,7 +74,7 @@ use slots::{Ended, Slots};
 /// thread its I/Os end with [`ErrorKind::WrongThread`](crate::ErrorKind::WrongThread).
 pub struct IoQueue<T: 'static, D: IoTarget = BdevDesc>(Slots<T, D::Device>);
 
-/// What an [`IoQueue`] can have I/Os of: a bdev, or a namespace of an NVMe controller.
+/// What an [`IoQueue`] can have I/Os of: a bdev, a namespace of an NVMe controller, or a blob.
 ///
 /// It is for the types of this crate only.
 pub trait IoTarget: sealed::Sealed + 'static {
@@ -139,6 +139,7 @@ impl<T: 'static, D: IoTarget> IoQueue<T, D> {
     /// Reads `num_blocks` blocks at block `offset_blocks` into `buf`, which has exactly their size.
     #[doc(alias = "spdk_bdev_read_blocks")]
     #[doc(alias = "spdk_nvme_ns_cmd_read")]
+    #[doc(alias = "spdk_blob_io_read")]
     #[inline]
     pub fn read_blocks(&mut self, buf: DmaBuf, offset_blocks: u64, num_blocks: u64, tag: T) {
         let io = self.0.slot(Some(buf), tag);
@@ -148,6 +149,7 @@ impl<T: 'static, D: IoTarget> IoQueue<T, D> {
     /// Writes `num_blocks` blocks of `buf`, which has exactly their size, at block `offset_blocks`.
     #[doc(alias = "spdk_bdev_write_blocks")]
     #[doc(alias = "spdk_nvme_ns_cmd_write")]
+    #[doc(alias = "spdk_blob_io_write")]
     #[inline]
     pub fn write_blocks(&mut self, buf: DmaBuf, offset_blocks: u64, num_blocks: u64, tag: T) {
         let io = self.0.slot(Some(buf), tag);
@@ -157,6 +159,7 @@ impl<T: 'static, D: IoTarget> IoQueue<T, D> {
     /// Writes zeroes to `num_blocks` blocks at block `offset_blocks`.
     #[doc(alias = "spdk_bdev_write_zeroes_blocks")]
     #[doc(alias = "spdk_nvme_ns_cmd_write_zeroes")]
+    #[doc(alias = "spdk_blob_io_write_zeroes")]
     #[inline]
     pub fn write_zeroes_blocks(&mut self, offset_blocks: u64, num_blocks: u64, tag: T) {
         let io = self.0.slot(None, tag);
@@ -168,6 +171,7 @@ impl<T: 'static, D: IoTarget> IoQueue<T, D> {
     /// To a namespace it is a Dataset Management command, for whose range SPDK allocates DMA memory.
     #[doc(alias = "spdk_bdev_unmap_blocks")]
     #[doc(alias = "spdk_nvme_ns_cmd_dataset_management")]
+    #[doc(alias = "spdk_blob_io_unmap")]
     #[inline]
     pub fn unmap_blocks(&mut self, offset_blocks: u64, num_blocks: u64, tag: T) {
         let io = self.0.slot(None, tag);
@@ -176,7 +180,7 @@ impl<T: 'static, D: IoTarget> IoQueue<T, D> {
 
     /// Makes `num_blocks` blocks at block `offset_blocks` durable.
     ///
-    /// A namespace makes all of its blocks durable, whatever the range.
+    /// A namespace makes all of its blocks durable, whatever the range. A blob has nothing like it: it ends with `ENOTSUP`.
     #[doc(alias = "spdk_bdev_flush_blocks")]
     #[doc(alias = "spdk_nvme_ns_cmd_flush")]
     #[inline]
@@ -273,6 +277,7 @@ impl<T: 'static, D: IoTarget> IoQueue<T, D> {
     /// there for what has ended, and what it submits ends with [`ErrorKind::WrongThread`](crate::ErrorKind::WrongThread).
     #[doc(alias = "spdk_bdev_io_completion_cb")]
     #[doc(alias = "spdk_nvme_cmd_cb")]
+    #[doc(alias = "spdk_blob_op_complete")]
     #[inline]
     pub fn for_each_ended<F>(&mut self, mut each: F) -> impl Future<Output = ()>
     where

@@ -64,10 +64,6 @@ impl<T: 'static> IoQueue<T, Blob> {
     /// [`ErrorKind::WrongThread`](crate::ErrorKind::WrongThread) on another spdk_thread than the blob's and the channel's,
     /// [`ErrorKind::Gone`](crate::ErrorKind::Gone) when the device was removed, and
     /// [`ErrorKind::WrongChannel`](crate::ErrorKind::WrongChannel) for a channel of something else.
-    #[doc(alias = "spdk_blob_io_read")]
-    #[doc(alias = "spdk_blob_io_write")]
-    #[doc(alias = "spdk_blob_io_write_zeroes")]
-    #[doc(alias = "spdk_blob_io_unmap")]
     pub fn of_blob(blob: &Blob, channel: &IoChannel) -> Result<Self> {
         let queue = begin(|caller| {
             let c_blob = blob.handle().get(caller)?.as_ptr();

@@ -244,7 +244,7 @@ async fn closures_share_a_room_for_one() -> spdk::Result<()> {
             });
             within("the closures", all).await;
             let mut ended = 0;
-            let mut other = other.borrow_mut();
+            let mut other = other.replace(IoQueue::of_blob(&blob, &ch)?);
             while let Some(done) = within("the others", other.next()).await {
                 done.result?;
                 pattern::assert_is(&done.buf.expect("its buffer"), UNIT, 8 * done.tag, 1);
@@ -264,7 +264,7 @@ async fn closures_share_a_room_for_one() -> spdk::Result<()> {
         let mut queue = IoQueue::of_blob(&blob, &ch)?;
         queue.flush_blocks(0, 1, Submits(other.clone())); // it has ended
         drop(queue);
-        let mut other = other.borrow_mut();
+        let mut other = other.replace(IoQueue::of_blob(&blob, &ch)?);
         let done = within("what it submits", other.next()).await.expect("it");
         done.result?;
     }
