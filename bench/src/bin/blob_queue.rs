@@ -7,8 +7,9 @@ use std::process::ExitCode;
 use std::rc::Rc;
 
 use clap::Parser;
-use spdk::blob::{Blob, BlobOpts, Blobstore, BsOpts};
-use spdk::{DmaBuf, EndedIo, Error, IoChannel, IoQueue, Result};
+use spdk::blob::Blob;
+use spdk::{DmaBuf, EndedIo, Error, IoQueue, Result};
+use spdk_bench::blob::Whole;
 use spdk_bench::options::Options;
 use spdk_bench::report::{self, Counted};
 use spdk_bench::time;
@@ -22,22 +23,15 @@ fn main() -> ExitCode {
 }
 
 async fn run(options: Options) -> Result<Counted> {
-    let opts = BsOpts::new().max_channel_ops(options.queue_depth);
-    let store = Blobstore::init(&options.bdev, Some(&opts)).await?;
-    let opts = BlobOpts::new().num_clusters(store.free_clusters()?);
-    let id = store.create_blob(Some(&opts)).await?;
-    let blob = store.open_blob(id, None).await?;
-    let channel = store.alloc_io_channel()?;
-    write(&blob, &channel, store.cluster_size()).await?;
-
-    let workload = Workload::of(&options, blob.io_unit_size().into(), blob.size()?)?;
+    let whole = Whole::new(&options).await?;
+    let workload = whole.workload(&options)?;
     let state = Rc::new(State {
         workload,
         done: Cell::new(0),
         stop: Cell::new(false),
         failed: Cell::new(None),
     });
-    let mut queue = IoQueue::of_blob(&blob, &channel)?;
+    let mut queue = IoQueue::of_blob(&whole.blob, &whole.channel)?;
     for _ in 0..options.queue_depth {
         let buf = DmaBuf::alloc(state.workload.size, 4096)?;
         let blocks = state.workload.blocks;
@@ -82,13 +76,4 @@ impl State {
             Operation::Write(offset) => io.write_blocks(offset, self.workload.blocks),
         }
     }
-}
-
-/// Writes all of the blob.
-async fn write(blob: &Blob, channel: &IoChannel, cluster_size: u64) -> Result<()> {
-    let buf = DmaBuf::alloc(cluster_size as usize, 4096)?;
-    for offset in (0..blob.size()?).step_by(buf.len()) {
-        blob.write(channel, &buf, offset).await?;
-    }
-    Ok(())
 }

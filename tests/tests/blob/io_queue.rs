@@ -18,7 +18,7 @@ use spdk_tests::memory::Memory;
 use spdk_tests::wait::within;
 use spdk_tests::{kind, pattern, poll_once, rpc, until};
 
-use crate::{CLUSTER, UNIT, assert_errno, buffer, check, new_blob, of, opts, write};
+use crate::{CLUSTER, UNIT, assert_errno, buffer, check, last_of_chain, new_blob, of, opts, write};
 
 const BLOCKS: u64 = 16384;
 
@@ -277,15 +277,10 @@ async fn refused_in_the_middle() -> spdk::Result<()> {
     let memory = memory();
     let opts = opts().max_channel_ops(8).num_md_pages(512);
     let store = Blobstore::init_on(memory.clone(), Some(&opts)).await?;
-    let mut blob = new_blob(&store, &of(1)).await?;
+    let blob = new_blob(&store, &of(1)).await?;
     let ch = store.alloc_io_channel()?;
     write(&blob, &ch, 0, CLUSTER, 1).await?;
-    let xattrs = Xattrs::new();
-    for _ in 0..60 {
-        let snapshot = store.create_snapshot(blob.id(), &xattrs).await?;
-        let clone = store.create_clone(snapshot, &xattrs).await?;
-        blob = store.open_blob(clone, None).await?;
-    }
+    let blob = last_of_chain(&store, blob, 60).await?;
     memory.delay(3);
     let before = retries().await?;
     read_again(&blob, &ch, 1, 40).await?;

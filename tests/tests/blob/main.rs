@@ -14,7 +14,7 @@ mod threads;
 
 use std::fs::File;
 
-use spdk::blob::{Blob, BlobOpts, Blobstore, BsOpts};
+use spdk::blob::{Blob, BlobOpts, Blobstore, BsOpts, Xattrs};
 use spdk::{DmaBuf, IoChannel};
 use spdk_tests::{assert_errno, pattern, rpc};
 
@@ -48,6 +48,17 @@ async fn new_blob(store: &Blobstore, opts: &BlobOpts) -> spdk::Result<Blob> {
     store
         .open_blob(store.create_blob(Some(opts)).await?, None)
         .await
+}
+
+/// The clone of a snapshot of a clone, and so on.
+async fn last_of_chain(store: &Blobstore, mut blob: Blob, length: usize) -> spdk::Result<Blob> {
+    let xattrs = Xattrs::new();
+    for _ in 0..length {
+        let snapshot = store.create_snapshot(blob.id(), &xattrs).await?;
+        let clone = store.create_clone(snapshot, &xattrs).await?;
+        blob = store.open_blob(clone, None).await?;
+    }
+    Ok(blob)
 }
 
 fn buffer(units: u64) -> spdk::Result<DmaBuf> {
