@@ -182,7 +182,12 @@ impl Local {
 
     /// The `Local` of the current spdk_thread, if Rust has run on it.
     pub(crate) fn here() -> Option<Rc<Local>> {
-        Self::known(current_thread()).ok().flatten()
+        Self::of(current_thread())
+    }
+
+    /// The `Local` of an spdk_thread of this OS thread, if Rust has run on it.
+    pub(crate) fn of(thread: *mut sys::spdk_thread) -> Option<Rc<Local>> {
+        Self::known(thread).ok().flatten()
     }
 
     /// The `Local` of an spdk_thread, if it has one on this OS thread.

@@ -294,7 +294,7 @@ unsafe impl Device for BlobDevice {
         if kind == Kind::Flush {
             return Err(Refusal::Errno(Errno::ENOTSUP));
         }
-        if !self.requests.has_had_room() {
+        if place.is_alone || !self.requests.has_had_room() {
             // SAFETY: passed on.
             return unsafe { self.start_in_turn(place, kind, data, offset, units, done, arg) };
         }

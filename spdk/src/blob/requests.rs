@@ -238,13 +238,15 @@ impl Requests {
         }
     }
 
-    /// Lets the waiting ones go on in the next turn of the spdk_thread. Not here and now: SPDK may take back what an I/O
-    /// had when its callback returns.
+    /// Lets the waiting ones go on in the next turn of their spdk_thread. Not here and now: SPDK may take back what an I/O
+    /// had when its callback returns, and a queue may go on another spdk_thread of this OS thread.
     fn go_on_later(self: &Rc<Self>) {
         if self.waiters.count() == 0 || self.will_go_on.get() {
             return;
         }
-        if let Some(local) = Local::here() {
+        // SAFETY: those that wait keep the channel.
+        let home = unsafe { sys::spdk_io_channel_get_thread(self.channel.as_ptr()) };
+        if let Some(local) = Local::of(home) {
             self.will_go_on.set(true);
             let this = self.clone();
             local.defer(Box::new(move || {

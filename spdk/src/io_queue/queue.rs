@@ -189,6 +189,7 @@ impl<T: 'static, D: Device> Queue<T, D> {
             let slot = unsafe { Slot::<T, D>::of(arg) };
             // SAFETY: as above.
             let queue = unsafe { slot.queue() };
+            debug_assert!(queue.device.is_here(), "what waits goes on at home");
             // SAFETY: `wait` has had its entry, and nobody else uses it.
             let place = unsafe { queue.device.waited(slot.wait.get().cast()) };
             if queue.owned.get() {

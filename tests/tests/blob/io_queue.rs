@@ -6,6 +6,7 @@
 //! - What is submitted in the last closure waits for an end that has been, or for one that does not come:
 //!   `closures_share_a_room_for_one`.
 //! - One that is refused in the middle of its work has failed: `refused_in_the_middle`.
+//! - What waits goes on wherever a queue goes: `dropped_elsewhere`.
 //! - It does not count as a use of the blob: `the_device_is_removed`.
 
 use std::cell::{Cell, RefCell};
@@ -13,10 +14,11 @@ use std::rc::Rc;
 
 use serde_json::json;
 use spdk::blob::{Blob, BlobOpts, Blobstore, Xattrs};
+use spdk::task::yield_now;
 use spdk::{Errno, ErrorKind, Gone, IoChannel, IoQueue, spawn_local};
 use spdk_tests::memory::Memory;
 use spdk_tests::wait::within;
-use spdk_tests::{kind, pattern, poll_once, rpc, until};
+use spdk_tests::{kind, pattern, poll_once, rpc, second, until};
 
 use crate::{CLUSTER, UNIT, assert_errno, buffer, check, last_of_chain, new_blob, of, opts, write};
 
@@ -267,6 +269,41 @@ async fn closures_share_a_room_for_one() -> spdk::Result<()> {
         let mut other = other.replace(IoQueue::of_blob(&blob, &ch)?);
         let done = within("what it submits", other.next()).await.expect("it");
         done.result?;
+    }
+    Ok(())
+}
+
+thread_local! {
+    static IDLE: RefCell<Option<IoQueue<u64, Blob>>> = const { RefCell::new(None) };
+}
+
+/// Fails if what waits goes on on another spdk_thread of the OS thread, where a queue of the channel goes.
+#[spdk::test]
+async fn dropped_elsewhere() -> spdk::Result<()> {
+    let memory = memory();
+    let store = Blobstore::init_on(memory.clone(), Some(&opts().max_channel_ops(1))).await?;
+    let blob = new_blob(&store, &of(1)).await?;
+    let ch = store.alloc_io_channel()?;
+    write(&blob, &ch, 0, CLUSTER, 1).await?;
+    let second = second::spdk_thread("second").await;
+    IDLE.set(Some(IoQueue::of_blob(&blob, &ch)?));
+    memory.hold(true);
+    let mut queue = IoQueue::of_blob(&blob, &ch)?;
+    for place in 0..4 {
+        queue.read_blocks(buffer(8)?, 8 * place, 8, place);
+    }
+    let elsewhere = second.spawn(|| async {
+        drop(IDLE.take());
+        // What that has left to do comes first.
+        yield_now().await;
+        yield_now().await;
+    });
+    within("the drop", elsewhere).await?;
+    memory.hold(false);
+    for _ in 0..4 {
+        let done = within("a read", queue.next()).await.expect("one more");
+        done.result?;
+        pattern::assert_is(&done.buf.expect("its buffer"), UNIT, 8 * done.tag, 1);
     }
     Ok(())
 }
