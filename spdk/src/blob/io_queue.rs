@@ -112,7 +112,7 @@ unsafe extern "C" fn on_done<E: End<BlobDevice>>(arg: *mut c_void, mut rc: c_int
     let arg = arg.map_addr(|addr| addr & !ALONE);
     // SAFETY: C calls back for the I/O of this context, or `call` does.
     unsafe {
-        if rc != NOTHING && E::device(arg).requests.has_more_to_do(rc) {
+        if rc != 0 || E::device(arg).requests.limit() == 0 {
             rc = go_on::<E>(arg, rc, was_alone);
             if rc == WAITS {
                 return;
@@ -122,7 +122,7 @@ unsafe extern "C" fn on_done<E: End<BlobDevice>>(arg: *mut c_void, mut rc: c_int
     }
 }
 
-/// Lets others go on. Returns what has ended it, or [`WAITS`].
+/// Lets others go on, if any wait. Returns what has ended it, or [`WAITS`].
 ///
 /// # Safety
 /// As for [`End::end`].
@@ -131,6 +131,9 @@ unsafe extern "C" fn on_done<E: End<BlobDevice>>(arg: *mut c_void, mut rc: c_int
 unsafe fn go_on<E: End<BlobDevice>>(arg: *mut c_void, rc: c_int, was_alone: bool) -> c_int {
     // SAFETY: passed on.
     let requests = unsafe { &E::device(arg).requests };
+    if rc == NOTHING || !requests.has_more_to_do(rc) {
+        return rc;
+    }
     let alone = Turn { is_alone: true };
     // SAFETY: passed on.
     match requests.go_on_after(rc, was_alone, |_| unsafe { E::wait(arg, alone) }) {

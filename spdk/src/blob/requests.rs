@@ -172,6 +172,12 @@ impl Requests {
         }
     }
 
+    /// Whether others wait, or one is alone: 0 if so.
+    #[inline(always)]
+    pub(super) fn limit(&self) -> usize {
+        self.limit.get()
+    }
+
     /// Whether there is more to the end of one than that: if not, it has been done, or has failed.
     #[inline(always)]
     pub(super) fn has_more_to_do(&self, rc: c_int) -> bool {

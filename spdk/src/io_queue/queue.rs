@@ -426,6 +426,8 @@ impl<T: 'static, D: Device> Queue<T, D> {
         let at = self.at(slot);
         // SAFETY: the slot is on its way into the list of those that have ended: nobody else has it.
         unsafe { *slot.error.get() = Some(fault.at(at)) };
+        // One that has failed is like no other, so that only one look is needed for both.
+        slot.data.set(ptr::null_mut());
     }
 
     #[inline(always)]

@@ -243,10 +243,8 @@ impl<'a, T: 'static, D: Device> Ended<'a, T, D> {
         let this = ManuallyDrop::new(self);
         let slot = this.slot;
         slot.offset.set(offset);
-        let is_like_last = slot.kind.get() == kind
-            && slot.blocks.get() == blocks
-            && !slot.data.get().is_null()
-            && this.error().is_none();
+        let is_like_last =
+            slot.kind.get() == kind && slot.blocks.get() == blocks && !slot.data.get().is_null();
         if !is_like_last || span::are_wanted() {
             return ManuallyDrop::into_inner(this).submit_apart(kind, blocks);
         }
