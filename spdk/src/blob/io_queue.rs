@@ -15,6 +15,7 @@ use crate::io_queue::sealed::Sealed;
 use crate::iovecs::check_len;
 use crate::local::{Caller, Home, begin};
 use crate::op::status;
+use crate::panic::guard;
 use crate::{Errno, IoQueue, IoTarget, sys};
 
 impl Sealed for Blob {}
@@ -64,6 +65,14 @@ impl<T: 'static> IoQueue<T, Blob> {
     /// [`ErrorKind::WrongThread`](crate::ErrorKind::WrongThread) on another spdk_thread than the blob's and the channel's,
     /// [`ErrorKind::Gone`](crate::ErrorKind::Gone) when the device was removed, and
     /// [`ErrorKind::WrongChannel`](crate::ErrorKind::WrongChannel) for a channel of something else.
+    ///
+    /// An I/O ends with `EINVAL` beyond the end of the blob, `EPERM` if it writes to one that is read only, `ENOSPC` if a thin
+    /// one needs a cluster and the store has none, and `ENOMEM` if SPDK has not enough requests for it even with nothing else
+    /// in flight; and with the errors of the device.
+    ///
+    /// # Cancellation, thread
+    ///
+    /// As for [`IoQueue`]. Blob and channel stay open underneath until the last I/O of a queue that was dropped has ended.
     pub fn of_blob(blob: &Blob, channel: &IoChannel) -> Result<Self> {
         let queue = begin(|caller| {
             let c_blob = blob.handle().get(caller)?.as_ptr();
@@ -129,17 +138,19 @@ unsafe extern "C" fn on_done<E: End<BlobDevice>>(arg: *mut c_void, mut rc: c_int
 #[cold]
 #[inline(never)]
 unsafe fn go_on<E: End<BlobDevice>>(arg: *mut c_void, rc: c_int, was_alone: bool) -> c_int {
-    // SAFETY: passed on.
-    let requests = unsafe { &E::device(arg).requests };
-    if rc == NOTHING || !requests.has_more_to_do(rc) {
-        return rc;
-    }
-    let alone = Turn { is_alone: true };
-    // SAFETY: passed on.
-    match requests.go_on_after(rc, was_alone, |_| unsafe { E::wait(arg, alone) }) {
-        true => WAITS,
-        false => rc,
-    }
+    guard("completion callback", || {
+        // SAFETY: passed on.
+        let requests = unsafe { &E::device(arg).requests };
+        if rc == NOTHING || !requests.has_more_to_do(rc) {
+            return rc;
+        }
+        let alone = Turn { is_alone: true };
+        // SAFETY: passed on.
+        match requests.go_on_after(rc, was_alone, |_| unsafe { E::wait(arg, alone) }) {
+            true => WAITS,
+            false => rc,
+        }
+    })
 }
 
 impl BlobDevice {
