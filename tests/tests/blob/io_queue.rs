@@ -6,6 +6,7 @@
 //! - What is submitted in the last closure waits for an end that has been, or for one that does not come:
 //!   `closures_share_a_room_for_one`.
 //! - One that is refused in the middle of its work has failed: `refused_in_the_middle`.
+//! - One that was tried alone is not told apart: `refused_for_good`.
 //! - What waits goes on wherever a queue goes: `dropped_elsewhere`.
 //! - It does not count as a use of the blob: `the_device_is_removed`.
 
@@ -13,7 +14,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use serde_json::json;
-use spdk::blob::{Blob, BlobOpts, Blobstore, Xattrs};
+use spdk::blob::{Blob, BlobId, BlobOpts, Blobstore, Xattrs};
 use spdk::task::yield_now;
 use spdk::{Errno, ErrorKind, Gone, IoChannel, IoQueue, spawn_local};
 use spdk_tests::memory::Memory;
@@ -329,6 +330,49 @@ async fn refused_in_the_middle() -> spdk::Result<()> {
     reads?;
     inflated?;
     read_again(&blob, &ch, 1, 40).await
+}
+
+/// Fails if an I/O that SPDK has not enough requests for at all waits for ever, or holds up the others.
+#[spdk::test(deadline = 120)]
+async fn refused_for_good() -> spdk::Result<()> {
+    let memory = memory();
+    let opts = opts().max_channel_ops(1).num_md_pages(1024);
+    let store = Blobstore::init_on(memory.clone(), Some(&opts)).await?;
+    let blob = new_blob(&store, &of(1)).await?;
+    let ch = store.alloc_io_channel()?;
+    write(&blob, &ch, 0, CLUSTER, 1).await?;
+    // Each takes a request for the next one.
+    let last = last_of_chain(&store, blob, 280).await?;
+    let snapshot = store
+        .open_blob(first_of_chain(&store, &last).await?, None)
+        .await?;
+    let (mut deep, mut plain) = (
+        IoQueue::of_blob(&last, &ch)?,
+        IoQueue::of_blob(&snapshot, &ch)?,
+    );
+    for place in 0..4 {
+        deep.read_blocks(buffer(8)?, 8 * place, 8, place);
+        plain.read_blocks(buffer(8)?, 8 * place, 8, place);
+    }
+    for _ in 0..4 {
+        refusal(&mut deep, "ENOMEM").await;
+        let done = within("a read", plain.next()).await.expect("one more");
+        done.result?;
+        pattern::assert_is(&done.buf.expect("its buffer"), UNIT, 8 * done.tag, 1);
+    }
+    Ok(())
+}
+
+/// The snapshot that all others come from.
+async fn first_of_chain(store: &Blobstore, last: &Blob) -> spdk::Result<BlobId> {
+    let mut id = last.id();
+    loop {
+        let blob = store.open_blob(id, None).await?;
+        match blob.info().await?.parent {
+            Some(parent) => id = parent,
+            None => return Ok(id),
+        }
+    }
 }
 
 /// Fails if a blob or its channel goes while a queue has it, or I/Os that nobody waits for any more touch what is not theirs.
