@@ -117,7 +117,7 @@ impl<C: Callback> Done<C> {
         f: impl FnOnce(C::Fn, *mut c_void) + 'static,
     ) -> Submitted {
         if store.is_home() {
-            store.in_turn(move || f(self.here, arg));
+            store.in_order(move || f(self.here, arg));
             return Submitted::Pending;
         }
         let home = match Local::current() {

@@ -11,6 +11,8 @@ mod metadata;
 mod turns;
 
 use std::ptr::NonNull;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::copies::Copies;
@@ -46,6 +48,8 @@ pub(super) struct Store {
     /// If it is the blobstore of an lvol store.
     volumes: Option<Volumes>,
     state: Mutex<State>,
+    /// How many messages of it the metadata thread has not run yet.
+    on_their_way: AtomicUsize,
     metadata: Metadata,
 }
 
@@ -115,6 +119,7 @@ impl Store {
             copies: Copies::default(),
             volumes,
             state: Mutex::default(),
+            on_their_way: AtomicUsize::new(0),
             metadata: Metadata::default(),
         });
         store.anchor(&local);
@@ -186,9 +191,19 @@ impl Store {
     }
 
     /// A message to the metadata thread, which runs as long as the sender has a [`Use`].
-    pub(super) fn send(&self, f: impl FnOnce() + Send + 'static) {
-        let sent = self.home.send(f);
+    pub(super) fn send(self: &Arc<Self>, f: impl FnOnce() + Send + 'static) {
+        let store = self.clone();
+        self.on_their_way.fetch_add(1, Relaxed);
+        let sent = self.home.send(move || {
+            store.on_their_way.fetch_sub(1, Relaxed);
+            f();
+        });
         debug_assert!(sent, "a metadata thread ended before its blobstores");
+    }
+
+    /// Whether there are messages. Those are seen that were sent before something that the caller knows of.
+    fn has_messages(&self) -> bool {
+        self.on_their_way.load(Relaxed) != 0
     }
 
     /// Uses it, unless it is gone.

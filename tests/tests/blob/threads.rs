@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::time::{Duration, Instant};
 
 use futures_util::future::{join, join_all};
 use spdk::blob::{BlobId, Blobstore, Xattrs};
 use spdk::task::yield_now;
-use spdk::{Errno, ErrorKind, SpdkApp, SpdkThread, ThreadHandle, spawn_on};
-use spdk_tests::kind;
+use spdk::{Errno, ErrorKind, SpdkApp, SpdkThread, ThreadHandle, spawn_local, spawn_on};
 use spdk_tests::wait::within;
+use spdk_tests::{kind, until};
 
 use crate::{CLUSTER, UNIT, assert_errno, check, new_blob, of, opts, write};
 
@@ -72,6 +73,50 @@ async fn two_cores() -> spdk::Result<()> {
     assert_eq!(store.free_clusters()?, free);
     // The last handle goes on the other core.
     spawn_on(1, move || async move { store.unload().await }).await?
+}
+
+/// Fails if a call of the metadata thread begins before it has had the message of a drop that it knows of. Its writes are slow,
+/// so that closing takes its time.
+#[spdk::test(cores = "0x3", bdevs(
+    bdev_malloc_create(name = "M", num_blocks = 65536, block_size = UNIT),
+    bdev_delay_create(name = "Slow", base_bdev_name = "M", avg_read_latency = 0, p99_read_latency = 0,
+        avg_write_latency = 50_000, p99_write_latency = 50_000),
+))]
+async fn dropped_elsewhere_just_before() -> spdk::Result<()> {
+    let store = Blobstore::init("Slow", Some(&opts())).await?;
+    let free = store.free_clusters()?;
+    let id = store.create_blob(Some(&of(2))).await?;
+    let [is_open, drops, is_dropped] = [(); 3].map(|()| Arc::new(AtomicBool::new(false)));
+    let user = spawn_local(spawn_on(1, {
+        let (store, is_open) = (store.clone(), is_open.clone());
+        let (drops, is_dropped) = (drops.clone(), is_dropped.clone());
+        move || async move {
+            let blob = store.open_blob(id, None).await?;
+            blob.set_xattr("not", b"synced").await?;
+            is_open.store(true, SeqCst);
+            while !drops.load(SeqCst) {
+                yield_now().await;
+            }
+            drop(blob);
+            is_dropped.store(true, SeqCst);
+            Ok::<_, spdk::Error>(())
+        }
+    }))?;
+    until("it is open", || is_open.load(SeqCst)).await;
+    // From here on to the first poll of the call no message is run.
+    drops.store(true, SeqCst);
+    let start = Instant::now();
+    while !is_dropped.load(SeqCst) {
+        assert!(
+            start.elapsed() < Duration::from_secs(30),
+            "it is not dropped"
+        );
+        std::hint::spin_loop();
+    }
+    store.delete_blob(id).await?;
+    user.await???;
+    assert_eq!(store.free_clusters()?, free);
+    store.unload().await
 }
 
 /// Fails if a blob is inflated while an unmap of another spdk_thread, which began before, takes its clusters away.

@@ -14,6 +14,7 @@ use spdk_tests::model::store::{Open, Unit};
 use spdk_tests::model::{CLUSTER, UNIT, threads};
 
 use crate::plan::{Call, GROWTH};
+use crate::queue::{self, Io};
 use crate::steps::{Form, Type};
 
 /// The bdevs that blobs are copied to.
@@ -138,6 +139,9 @@ impl Desk {
             Call::WriteZeroes(open, range, form) => {
                 let (blob, Range { first, units }) = (self.blob(open)?, range);
                 match byte(range, form) {
+                    _ if form.is_queue() => {
+                        self.queue(&blob, range, form, Io::WriteZeroes).await?;
+                    }
                     None => {
                         blob.write_zeroes_io_units(&self.channel, first, units)
                             .await?
@@ -151,6 +155,7 @@ impl Desk {
             Call::Unmap(open, range, form) => {
                 let (blob, Range { first, units }) = (self.blob(open)?, range);
                 match byte(range, form) {
+                    _ if form.is_queue() => self.queue(&blob, range, form, Io::Unmap).await?,
                     None => blob.unmap_io_units(&self.channel, first, units).await?,
                     Some(at) => blob.unmap(&self.channel, at, units * UNIT as u64).await?,
                 }
@@ -241,6 +246,9 @@ impl Desk {
                 }
                 bufs.iter().flat_map(|buf| buf.to_vec()).collect()
             }
+            Form::Queue(_) | Form::Closures(_) => {
+                return self.queue(blob, range, form, Io::Read(expected)).await;
+            }
         };
         compare(&bytes, first, expected).map_err(Failure::Wrong)
     }
@@ -273,8 +281,22 @@ impl Desk {
                     Some(at) => blob.writev(channel, &bufs, at).await?,
                 }
             }
+            Form::Queue(_) | Form::Closures(_) => {
+                self.queue(blob, range, form, Io::Write(value)).await?;
+            }
         }
         Ok(())
+    }
+
+    async fn queue(
+        &self,
+        blob: &Blob,
+        range: Range,
+        form: Form,
+        io: Io<'_>,
+    ) -> Result<(), Failure> {
+        let parts = queue::parts(range, form, blob.num_io_units()?);
+        queue::perform(blob, &self.channel, parts, form, io).await
     }
 
     /// What an open blob tells; and what is wrong, if it does not read like this.

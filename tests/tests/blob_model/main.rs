@@ -20,6 +20,7 @@
 mod case;
 mod desk;
 mod plan;
+mod queue;
 mod steps;
 
 use case::{BLOCKS, Ground};

@@ -5,9 +5,10 @@ use spdk::blob::{BlobId, Xattrs};
 use spdk_tests::model::CLUSTER;
 use spdk_tests::model::case::{Range, pick};
 use spdk_tests::model::check::Returns;
-use spdk_tests::model::store::{Blob, Model, Name, Open, ReadOnly, TARGETS, Unit, ZEROES};
+use spdk_tests::model::store::{Blob, Model, Name, NoSpace, Open, ReadOnly, TARGETS, Unit, ZEROES};
 
 use crate::desk;
+use crate::queue::parts;
 use crate::steps::{Form, Kind, Op, Shape, Size, Step, Type};
 
 /// How many blobs a sequence has at most: so that there is always room for metadata. SPDK 26.01 calls a sync a success that
@@ -106,6 +107,8 @@ struct Planner<'a> {
     before: &'a Model,
     after: Model,
     thread: u8,
+    /// What is there when some of its parts are done.
+    between: Vec<Model>,
 }
 
 /// A call, its result, and how it looks as code.
@@ -117,6 +120,7 @@ pub(crate) fn plan(model: &Model, step: &Step, device: Kind) -> Option<Plan> {
         before: model,
         after: model.clone(),
         thread: step.thread,
+        between: Vec::new(),
     };
     match step.op {
         Op::Create(shape) => planner.create(shape),
@@ -163,7 +167,8 @@ pub(crate) fn plan(model: &Model, step: &Step, device: Kind) -> Option<Plan> {
 impl Planner<'_> {
     /// The call changes nothing but what was said, whether it is dropped or not.
     fn plan(self, (call, returns, text): Planned, about: Option<Name>) -> Plan {
-        let dropped = vec![self.after.clone()];
+        let mut dropped = self.between;
+        dropped.push(self.after.clone());
         Plan {
             thread: self.thread,
             call,
@@ -277,10 +282,12 @@ impl Planner<'_> {
         let mut dropped = Vec::new();
         let returns = if clones.len() > 1 {
             Returns::Errno(Errno::EBUSY)
-        } else if clones
+        } else if let Some(clone) = clones
             .iter()
-            .any(|clone| before.blob(*clone).size() != before.blob(name).size())
+            .find(|clone| before.blob(**clone).size() != before.blob(name).size())
         {
+            // It was opened for a look, and closing syncs it.
+            self.after.sync(*clone);
             Returns::Errno(Errno::ENOTSUP)
         } else {
             self.after.delete(name);
@@ -513,6 +520,23 @@ impl Planner<'_> {
         )
     }
 
+    /// What is there when this was done to each of these; of those that fail, the others are done all the same.
+    fn each_part(
+        &mut self,
+        parts: Vec<Range>,
+        mut change: impl FnMut(&mut Model, Range) -> Result<(), NoSpace>,
+    ) -> Result<(), NoSpace> {
+        let mut result = Ok(());
+        let several = parts.len() > 1;
+        for part in parts {
+            if several {
+                self.between.push(self.after.clone());
+            }
+            result = result.and(change(&mut self.after, part));
+        }
+        result
+    }
+
     /// A call on an open blob.
     fn on_open(mut self, op: &Op, open: Open, name: Name) -> Option<Plan> {
         let blob = self.before.blob(name).clone();
@@ -538,7 +562,7 @@ impl Planner<'_> {
             Err(_) => Returns::Errno(Errno::ENOSPC),
         };
         let of = |call: &str| format!("o{open}.{call}");
-        let parts = |range: Range, form: Form| {
+        let place = |range: Range, form: Form| {
             format!("io units {}+{}, {form:?}", range.first, range.units)
         };
         let planned = match *op {
@@ -576,7 +600,7 @@ impl Planner<'_> {
                     true => (Returns::Ok, self.before.content(name, range)),
                     false => (Returns::Errno(Errno::EINVAL), Vec::new()),
                 };
-                let text = of(&format!("read({})", parts(range, form)));
+                let text = of(&format!("read({})", place(range, form)));
                 (Call::Read(open, range, form, content), returns, text)
             }
             Op::Write { range, form, .. } => {
@@ -586,9 +610,11 @@ impl Planner<'_> {
                 let value = self.after.generation();
                 let mut returns = writes(range);
                 if returns == Returns::Ok {
-                    returns = full(self.after.write(name, range, value));
+                    returns = full(self.each_part(parts(range, form, size), |model, part| {
+                        model.write(name, part, value)
+                    }));
                 }
-                let text = of(&format!("write({}, {value})", parts(range, form)));
+                let text = of(&format!("write({}, {value})", place(range, form)));
                 (Call::Write(open, range, form, value), returns, text)
             }
             Op::WriteZeroes { range, form, .. } => {
@@ -597,20 +623,25 @@ impl Planner<'_> {
                 }
                 let mut returns = writes(range);
                 if returns == Returns::Ok {
-                    returns = full(self.after.write(name, range, ZEROES));
+                    returns = full(self.each_part(parts(range, form, size), |model, part| {
+                        model.write(name, part, ZEROES)
+                    }));
                 }
-                let text = of(&format!("write_zeroes({})", parts(range, form)));
+                let text = of(&format!("write_zeroes({})", place(range, form)));
                 (Call::WriteZeroes(open, range, form), returns, text)
             }
             Op::Unmap { range, form, .. } => {
                 if is_soon {
                     return None;
                 }
-                let returns = writes(range);
+                let mut returns = writes(range);
                 if returns == Returns::Ok {
-                    self.after.unmap(name, range);
+                    returns = full(self.each_part(parts(range, form, size), |model, part| {
+                        model.unmap(name, part);
+                        Ok(())
+                    }));
                 }
-                let text = of(&format!("unmap({})", parts(range, form)));
+                let text = of(&format!("unmap({})", place(range, form)));
                 (Call::Unmap(open, range, form), returns, text)
             }
             Op::Misaligned { range, .. } => {

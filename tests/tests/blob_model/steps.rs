@@ -155,6 +155,16 @@ pub(crate) enum Form {
     /// With so many buffers.
     VectorUnits(u8),
     VectorBytes(u8),
+    /// An `IoQueue`, whose I/Os have so many io units at most and are in flight at once.
+    Queue(u8),
+    /// The same, but its closures submit most of them.
+    Closures(u8),
+}
+
+impl Form {
+    pub(crate) fn is_queue(self) -> bool {
+        matches!(self, Form::Queue(_) | Form::Closures(_))
+    }
 }
 
 /// How large the value of an attribute is.
@@ -212,7 +222,14 @@ fn form() -> impl Strategy<Value = Form> {
         Just(Form::Bytes),
         (2..5u8).prop_map(Form::VectorUnits),
         (2..5u8).prop_map(Form::VectorBytes),
+        most().prop_map(Form::Queue),
+        most().prop_map(Form::Closures),
     ]
+}
+
+/// How many io units an I/O of a queue has at most: a cluster's, or a few.
+fn most() -> impl Strategy<Value = u8> {
+    prop_oneof![Just(CLUSTER as u8), 5..CLUSTER as u8]
 }
 
 fn io() -> impl Strategy<Value = Op> {

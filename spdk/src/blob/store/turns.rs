@@ -1,11 +1,13 @@
 //! Whose turn it is on the metadata thread.
 //!
 //! Closing a blob may write, so what comes after a close waits for it: a blob that was dropped can be deleted.
+#![allow(unsafe_code)] // Sends what is not `Send` from an spdk_thread to itself.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use super::super::remote::Carry;
 use super::Store;
 
 #[derive(Default)]
@@ -62,6 +64,18 @@ impl Store {
             0 if !turns.are_awaited() => f(),
             _ => turns.wait(f),
         }
+    }
+
+    /// The same for a call of the metadata thread itself, which comes after what others have sent before: it may know of a
+    /// blob that was dropped there without having had the message yet.
+    pub(in crate::blob) fn in_order(self: &Arc<Self>, f: impl FnOnce() + 'static) {
+        if !self.has_messages() {
+            return self.in_turn(f);
+        }
+        // SAFETY: it goes from this spdk_thread to this one.
+        let f = unsafe { Carry::new(f) };
+        let store = self.clone();
+        self.send(move || store.in_turn(f.take()));
     }
 
     /// Has what comes from now on, but for closes, wait until the end of what begins now, in turn.
