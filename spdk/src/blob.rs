@@ -72,6 +72,7 @@ mod shallow_copy;
 mod snapshots;
 mod store;
 mod store_channel;
+mod tree;
 mod users;
 mod xattrs;
 
@@ -85,6 +86,7 @@ pub use iter::Blobs;
 pub use options::{BlobOpts, BsOpts, BsType};
 pub(crate) use requests::Requests;
 pub use shallow_copy::ShallowCopy;
+pub use tree::SnapshotTree;
 pub use xattrs::Xattrs;
 
 #[doc(hidden)]

@@ -1,7 +1,7 @@
 //! Snapshots and clones.
 
 use futures_util::future::join;
-use spdk::blob::{BlobOpts, Blobstore, Xattrs};
+use spdk::blob::{BlobOpts, Blobstore, SnapshotTree, Xattrs};
 use spdk::{Bdev, Errno, ErrorKind};
 use spdk_tests::{kind, pattern};
 
@@ -34,6 +34,9 @@ async fn a_tree() -> spdk::Result<()> {
     assert_eq!(store.clones(clone).await?, []);
     assert_eq!(store.parent(clone).await?, Some(snapshot));
     assert_eq!(store.parent(snapshot).await?, None);
+    let tree = store.snapshot_tree().await?;
+    assert_eq!(tree.blobs().count(), 3);
+    assert_eq!(tree.clones(snapshot), clones);
     let info = old.info().await?;
     assert!(
         info.is_snapshot && info.is_read_only && !info.is_clone,
@@ -131,6 +134,43 @@ async fn shallow_copy() -> spdk::Result<()> {
             1 | 2 | 5 => pattern::assert_is(&buf, UNIT, cluster * CLUSTER, 1),
             _ => pattern::assert_zero(&buf),
         }
+    }
+    Ok(())
+}
+
+/// Fails if the tree of a chain is told or printed as another one, by a store as it was or that was loaded again.
+#[spdk::test(bdevs(bdev_malloc_create(name = "M", num_blocks = 65536, block_size = UNIT)))]
+async fn a_tree_as_data() -> spdk::Result<()> {
+    let mut store = Blobstore::init("M", Some(&opts())).await?;
+    assert_eq!(store.snapshot_tree().await?, SnapshotTree::default());
+    let none = Xattrs::new();
+    let blob = store.create_blob(Some(&of(1))).await?;
+    let first = store.create_snapshot(blob, &none).await?;
+    let second = store.create_snapshot(blob, &none).await?;
+    let clone = store.create_clone(first, &none).await?;
+    let alone = store.create_blob(Some(&of(1))).await?;
+    for _ in 0..2 {
+        let tree = store.snapshot_tree().await?;
+        let mut all = [blob, first, second, clone, alone];
+        all.sort_unstable();
+        assert!(tree.blobs().eq(all), "{tree}");
+        assert!(tree.roots().eq([first.min(alone), first.max(alone)]));
+        assert!(tree.ancestors(blob).eq([second, first]));
+        assert_eq!(tree.clones(first), [second.min(clone), second.max(clone)]);
+        assert_eq!(
+            (tree.clones(second), tree.clones(blob)),
+            (&[blob][..], &[][..])
+        );
+        assert_eq!(
+            (tree.parent(second), tree.parent(alone)),
+            (Some(first), None)
+        );
+        assert_eq!(
+            tree.to_string(),
+            format!("{first}\n  {second}\n    {blob}\n  {clone}\n{alone}\n")
+        );
+        store.unload().await?;
+        store = Blobstore::load("M", None).await?;
     }
     Ok(())
 }
