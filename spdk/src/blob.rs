@@ -73,6 +73,7 @@ mod snapshots;
 mod store;
 mod store_channel;
 mod tree;
+mod unmap;
 mod users;
 mod xattrs;
 

@@ -217,17 +217,22 @@ impl Memory {
         }
     }
 
-    async fn write_bytes(&self, block: u64, bytes: &[u8]) -> Result<(), Errno> {
-        if self.lock().writes_through {
-            self.write_turn()?;
-            self.store(block, bytes);
+    /// Writes bytes, which are not read before it is time to.
+    async fn write_bytes(
+        &self,
+        block: u64,
+        bytes: impl FnOnce() -> Result<Vec<u8>, Errno>,
+    ) -> Result<(), Errno> {
+        let writes_through = self.lock().writes_through;
+        if !writes_through {
+            self.turn().await;
+        }
+        self.write_turn()?;
+        self.store(block, &bytes()?);
+        if writes_through {
             self.turn().await;
             self.flush();
-            return Ok(());
         }
-        self.turn().await;
-        self.write_turn()?;
-        self.store(block, bytes);
         Ok(())
     }
 
@@ -310,14 +315,17 @@ impl BlockDevice for Memory {
     }
 
     async fn write(&self, _: &Channel, block: u64, from: &WriteFrom) -> Result<(), Errno> {
-        let mut bytes = vec![0; from.len()];
-        from.copy_to(0, &mut bytes).map_err(|_| Errno::EIO)?;
-        self.write_bytes(block, &bytes).await
+        let bytes = || {
+            let mut bytes = vec![0; from.len()];
+            from.copy_to(0, &mut bytes).map_err(|_| Errno::EIO)?;
+            Ok(bytes)
+        };
+        self.write_bytes(block, bytes).await
     }
 
     async fn write_zeroes(&self, _: &Channel, block: u64, num_blocks: u64) -> Result<(), Errno> {
-        let bytes = vec![0; num_blocks as usize * self.0.block_size];
-        self.write_bytes(block, &bytes).await
+        let bytes = || Ok(vec![0; num_blocks as usize * self.0.block_size]);
+        self.write_bytes(block, bytes).await
     }
 
     async fn unmap(&self, channel: &Channel, block: u64, num_blocks: u64) -> Result<(), Errno> {

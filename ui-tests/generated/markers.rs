@@ -361,7 +361,6 @@ fn operations() {
     send_future(spdk::blob::Blob::write_io_units); //~ E0277 `Send`
     send_future(spdk::blob::Blob::read_io_units); //~ E0277 `Send`
     send_future(spdk::blob::Blob::writev_io_units); //~ E0277 `Send`
-    send_future(spdk::blob::Blob::unmap_io_units); //~ E0277 `Send`
     send_future(spdk::blob::Blob::write_zeroes_io_units); //~ E0277 `Send`
     send_future(spdk::nvme::NvmeController::get_log_page); //~ E0277 `Send`
     send_future(spdk::nvme::NvmeController::get_log_page_ext); //~ E0277 `Send`

@@ -3,10 +3,12 @@
 
 use std::cell::Cell;
 use std::ffi::{c_int, c_void};
+use std::ptr::NonNull;
 use std::rc::Rc;
 
 use super::handle::Blob;
 use super::requests::Requests;
+use super::unmap::gives_up;
 use crate::channel::{IoChannel, IoChannelObject};
 use crate::error::{At, Describe, Fault, Result};
 use crate::handle::{Handle, Subject};
@@ -57,8 +59,8 @@ impl<T: 'static> IoQueue<T, Blob> {
     /// Its blocks are io units, of [`Blob::io_unit_size`] bytes. A blob has no flush: one ends with `ENOTSUP`.
     ///
     /// It wraps `spdk_blob_io_read`, `spdk_blob_io_write`, `spdk_blob_io_write_zeroes` and `spdk_blob_io_unmap`. As every I/O on
-    /// a blob, those that the channel has no room for wait in order, also for those of others. [`Blob::close`] ends with
-    /// `EBUSY` while the queue exists.
+    /// a blob, those that the channel has no room for wait in order, also for those of others, and an unmap of whole clusters of a
+    /// thin blob is alone there ([`Blob::unmap_io_units`]). [`Blob::close`] ends with `EBUSY` while the queue exists.
     ///
     /// # Errors
     ///
@@ -182,6 +184,18 @@ impl BlobDevice {
                 Kind::Flush => unreachable!("it was refused"),
             }
         }
+    }
+
+    /// See [`gives_up`].
+    ///
+    /// # Safety
+    /// As for that.
+    #[cold]
+    unsafe fn gives_up(&self, offset: u64, units: u64) -> bool {
+        // SAFETY: passed on.
+        NonNull::new(self.c_blob).is_some_and(|blob| unsafe {
+            gives_up(blob, self.blob.units_per_cluster(), offset, units)
+        })
     }
 
     /// Begins one if it is its turn.
@@ -308,6 +322,11 @@ unsafe impl Device for BlobDevice {
         if kind == Kind::Flush {
             return Err(Refusal::Errno(Errno::ENOTSUP));
         }
+        let place = match kind {
+            // SAFETY: the blob is open while the device is in use.
+            Kind::Unmap if unsafe { self.gives_up(offset, units) } => Turn { is_alone: true },
+            _ => place,
+        };
         if place.is_alone || !self.requests.has_had_room() {
             // SAFETY: passed on.
             return unsafe { self.start_in_turn(place, kind, data, offset, units, done, arg) };

@@ -303,6 +303,11 @@ impl Request {
         unsafe { self.hold.extra().requests.as_ref().unwrap_unchecked() }
     }
 
+    /// It is to be the only one in flight on the channel. It was not submitted.
+    pub(super) fn be_alone(&self) {
+        self.set(ALONE);
+    }
+
     /// The context, once it was submitted.
     #[inline]
     fn context(&self) -> *mut c_void {
@@ -370,20 +375,42 @@ pub fn submit(
     call: impl FnOnce(sys::spdk_blob_op_complete, *mut c_void),
 ) -> Submitted {
     let requests = request.requests();
-    let mut again = false;
-    if requests.has_room() {
-        requests.one_more();
-    } else {
-        match requests.begin_in_turn(request.has(ALONE)) {
-            Some(has_waited) => again = has_waited,
-            None => return Submitted::Full(&raw const requests.waiters),
-        }
+    if !requests.has_room() {
+        return submit_in_turn(request, done, arg, call);
     }
+    requests.one_more();
+    submit_now(request, done, arg, call, false)
+}
+
+/// The same for one that may want to be alone.
+#[inline]
+pub(super) fn submit_in_turn(
+    request: &Request,
+    done: sys::spdk_blob_op_complete,
+    arg: *mut c_void,
+    call: impl FnOnce(sys::spdk_blob_op_complete, *mut c_void),
+) -> Submitted {
+    let requests = request.requests();
+    match requests.begin_in_turn(request.has(ALONE)) {
+        Some(again) => submit_now(request, done, arg, call, again),
+        None => Submitted::Full(&raw const requests.waiters),
+    }
+}
+
+/// Calls the C function. It counts already.
+#[inline(always)]
+fn submit_now(
+    request: &Request,
+    done: sys::spdk_blob_op_complete,
+    arg: *mut c_void,
+    call: impl FnOnce(sys::spdk_blob_op_complete, *mut c_void),
+    again: bool,
+) -> Submitted {
     request.begin(arg);
     call(done, ptr::from_ref(request).cast_mut().cast());
     match request.end_call() {
         false => Submitted::Pending,
-        true => requests.refused(again),
+        true => request.requests().refused(again),
     }
 }
 

@@ -1,7 +1,11 @@
 //! What is written is read, also after the store was unloaded.
 
-use spdk::blob::{BlobId, BlobOpts, Blobstore, BsType, Xattrs};
-use spdk::{Errno, ErrorKind};
+use std::ops::Range;
+
+use futures_util::future::try_join_all;
+use spdk::blob::{Blob, BlobId, BlobOpts, Blobstore, BsType, Xattrs};
+use spdk::{Errno, ErrorKind, IoChannel, IoQueue};
+use spdk_tests::memory::Memory;
 use spdk_tests::{kind, pattern};
 
 use crate::{
@@ -294,4 +298,74 @@ async fn read_only() -> spdk::Result<()> {
     assert_errno(blob.resize(2).await, Errno::EPERM);
     blob.sync().await?;
     check(&blob, &ch, 0, 8, 1).await
+}
+
+/// Fails if the metadata of a blob is lost that gives up a cluster while another one does on the same channel: SPDK writes
+/// both from one piece of memory.
+#[spdk::test]
+async fn clusters_are_given_up_beside_each_other() -> spdk::Result<()> {
+    const BLOBS: u64 = 8;
+    let memory = Memory::new(UNIT as u32, 65536);
+    let store = Blobstore::init_on(memory.clone(), Some(&opts())).await?;
+    let ch = store.alloc_io_channel()?;
+    let mut blobs = Vec::new();
+    for generation in 1..=BLOBS {
+        let blob = new_blob(&store, &of(3).thin_provision(true)).await?;
+        write(&blob, &ch, 0, 3 * CLUSTER, generation).await?;
+        blobs.push(blob);
+    }
+    let ids: Vec<_> = blobs.iter().map(Blob::id).collect();
+    let free = store.free_clusters()?;
+
+    memory.delay(3);
+    let unmaps = blobs
+        .iter()
+        .map(|blob| blob.unmap_io_units(&ch, 0, CLUSTER));
+    let unmapped = try_join_all(unmaps).await;
+    memory.delay(0);
+    unmapped?;
+    let store = are_there(store, &memory, (blobs, ch), &ids, 1..3).await?;
+    assert_eq!(store.free_clusters()?, free + BLOBS);
+
+    let ch = store.alloc_io_channel()?;
+    let opens = ids.iter().map(|id| store.open_blob(*id, None));
+    let blobs = try_join_all(opens).await?;
+    let queue = |blob| IoQueue::of_blob(blob, &ch);
+    let mut queues: Vec<_> = blobs.iter().map(queue).collect::<spdk::Result<_>>()?;
+    memory.delay(3);
+    for queue in &mut queues {
+        queue.unmap_blocks(CLUSTER - 8, CLUSTER + 8, ());
+    }
+    for queue in &mut queues {
+        queue.next().await.expect("it has one").result?;
+    }
+    memory.delay(0);
+    drop(queues);
+    let store = are_there(store, &memory, (blobs, ch), &ids, 2..3).await?;
+    assert_eq!(store.free_clusters()?, free + 2 * BLOBS);
+    Ok(())
+}
+
+/// Loads a store again, and looks whether its blobs have these clusters, each of its own generation.
+async fn are_there(
+    store: Blobstore,
+    memory: &Memory,
+    open: (Vec<Blob>, IoChannel),
+    ids: &[BlobId],
+    clusters: Range<u64>,
+) -> spdk::Result<Blobstore> {
+    drop(open);
+    store.unload().await?;
+    let opts = opts().force_recover(true);
+    let store = Blobstore::load_on(memory.clone(), Some(&opts)).await?;
+    let ch = store.alloc_io_channel()?;
+    for (id, generation) in ids.iter().zip(1..) {
+        let blob = store.open_blob(*id, None).await?;
+        let info = blob.info().await?;
+        assert_eq!(info.num_allocated_clusters, clusters.clone().count() as u64);
+        for cluster in clusters.clone() {
+            check(&blob, &ch, cluster * CLUSTER, CLUSTER, generation).await?;
+        }
+    }
+    Ok(store)
 }

@@ -1,15 +1,19 @@
 //! Stores that SPDK's `spdk_tgt` loads, and the reverse.
 
+use std::ops::Range;
 use std::path::Path;
 
 use serde_json::{Value, json};
-use spdk::Errno;
 use spdk::lvol::LvolStore;
-use spdk_tests::nvmf::core;
+use spdk::{Bdev, DmaBuf, Errno};
 use spdk_tests::nvmf::program::Program;
-use spdk_tests::{rpc, until};
+use spdk_tests::nvmf::{core, free_port};
+use spdk_tests::{pattern, rpc, until};
 
 use crate::{BYTES, CLUSTER, UNIT, assert_errno, check, file, names, new_file, opts, thin, write};
+
+/// What the target shares.
+const NQN: &str = "nqn.2026-11.io.spdk:lvol";
 
 /// `spdk_tgt`, whose bdevs are those of its RPC.
 struct Target {
@@ -97,6 +101,37 @@ async fn copied(target: &Target, volume: &str, clusters: u64) -> Vec<u8> {
     bytes
 }
 
+/// Has the target write what bdevs are there, which it shares over TCP meanwhile: so many clusters from one on.
+async fn written_by(target: &Target, clusters: Range<u64>, generation: u64) -> spdk::Result<()> {
+    let to = json!({
+        "trtype": "TCP", "adrfam": "IPv4", "traddr": "127.0.0.1", "trsvcid": free_port().to_string(),
+    });
+    let subsystem = json!({"nqn": NQN, "allow_any_host": true});
+    target.get("nvmf_create_subsystem", subsystem).await;
+    let namespace = json!({"nqn": NQN, "namespace": {"bdev_name": "theirs/lvol"}});
+    target.get("nvmf_subsystem_add_ns", namespace).await;
+    let listener = json!({"nqn": NQN, "listen_address": to});
+    target.get("nvmf_subsystem_add_listener", listener).await;
+
+    let mut host = to;
+    host["name"] = "Theirs".into();
+    host["subnqn"] = NQN.into();
+    spdk::rpc::call::<Value>("bdev_nvme_attach_controller", &host).await?;
+    let desc = Bdev::find("Theirsn1")?.open(true)?;
+    let channel = desc.get_io_channel()?;
+    let first = clusters.start * CLUSTER;
+    let bytes = (clusters.end - clusters.start) * BYTES;
+    let mut buf = DmaBuf::alloc(bytes as usize, 4096)?;
+    pattern::fill(&mut buf, UNIT, first, generation);
+    desc.write(&channel, &buf, first * UNIT as u64).await?;
+    drop((channel, desc));
+    spdk::rpc::call::<Value>("bdev_nvme_detach_controller", &json!({"name": "Theirs"})).await?;
+    target
+        .get("nvmf_delete_subsystem", json!({"nqn": NQN}))
+        .await;
+    Ok(())
+}
+
 /// Fails if `spdk_tgt` does not find in a store of ours what we wrote, or we not in it what it has changed.
 #[spdk::test(deadline = 120, bdevs(
     bdev_set_options(bdev_auto_examine = false),
@@ -148,7 +183,7 @@ async fn spdk_tgt_loads_our_store() -> spdk::Result<()> {
         assert_eq!(found["uuid"].as_str(), uuid.as_deref(), "{name}");
     }
     let bytes = copied(&target, "ours/snapshot", 3).await;
-    spdk_tests::pattern::assert_is(&bytes, UNIT, 0, 1);
+    pattern::assert_is(&bytes, UNIT, 0, 1);
 
     // What it changes is ours again.
     let rename = json!({"old_name": "ours/renamed", "new_name": "theirs"});
@@ -188,8 +223,12 @@ async fn we_load_a_store_of_spdk_tgt() -> spdk::Result<()> {
     target.get("bdev_lvol_create_lvstore", params).await;
     let params = json!({"lvs_name": "theirs", "lvol_name": "lvol", "size_in_mib": 1});
     let uuid = target.get("bdev_lvol_create", params).await;
+    let tcp = json!({"trtype": "TCP"});
+    target.get("nvmf_create_transport", tcp).await;
+    written_by(&target, 0..16, 3).await?;
     let params = json!({"lvol_name": "theirs/lvol", "snapshot_name": "snapshot"});
     target.get("bdev_lvol_snapshot", params).await;
+    written_by(&target, 5..7, 4).await?;
     target.stop().await;
 
     let aio = json!({"name": "A", "filename": file(), "block_size": UNIT});
@@ -200,6 +239,12 @@ async fn we_load_a_store_of_spdk_tgt() -> spdk::Result<()> {
     let lvol = store.open_lvol("lvol").await?;
     assert_eq!(lvol.uuid().map(text).as_deref(), uuid.as_str());
     let ch = store.alloc_io_channel()?;
+    check(&lvol, &ch, 0, 5 * CLUSTER, 3).await?;
+    check(&lvol, &ch, 5 * CLUSTER, 2 * CLUSTER, 4).await?;
+    check(&lvol, &ch, 7 * CLUSTER, 9 * CLUSTER, 3).await?;
+    let snapshot = store.open_lvol("snapshot").await?;
+    check(&snapshot, &ch, 0, 16 * CLUSTER, 3).await?;
+    snapshot.close().await?;
     write(&lvol, &ch, 0, 16 * CLUSTER, 1).await?;
     assert_errno(store.destroy_lvol("lvol").await, Errno::EBUSY);
     let ours = lvol.create_snapshot("ours").await?;
@@ -210,7 +255,7 @@ async fn we_load_a_store_of_spdk_tgt() -> spdk::Result<()> {
     let target = Target::start().await;
     target.load().await;
     let bytes = copied(&target, "theirs/ours", 16).await;
-    spdk_tests::pattern::assert_is(&bytes, UNIT, 0, 1);
+    pattern::assert_is(&bytes, UNIT, 0, 1);
     target.stop().await;
     let _ = std::fs::remove_file(file());
     Ok(())
