@@ -80,7 +80,7 @@ pub(crate) struct Args {
     #[arg(long)]
     pub(crate) json: bool,
 
-    /// What the random places and the data start from: the same seed makes the same choices
+    /// What the random places start from, and which I/Os read: the same seed makes the same choices
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u64,
 

@@ -1,7 +1,7 @@
 //! `spdk-perf`: how many I/Os per second a bdev or an NVMe controller does, and how long one takes.
 //!
-//! It is written as a user of the `spdk` crate would write it: a task takes what has ended from an
-//! `IoQueue`, and submits the next; for NVMe, each of many tasks waits for its command.
+//! It is written as a user of the `spdk` crate would write it: with an `IoQueue`, whose closure submits the next I/O of a bdev
+//! as one ends; for NVMe, a task takes the commands that have ended, and submits the next ones.
 #![forbid(unsafe_code)]
 
 mod args;

@@ -57,8 +57,35 @@ async fn allocations(mut io: impl AsyncFnMut() -> spdk::Result<()>) -> spdk::Res
     Ok(ALLOCATIONS.load(Relaxed) - before)
 }
 
-/// The same of the I/Os of a queue, which are reads and writes of one block in turn.
-async fn allocations_of<D: IoTarget>(queue: &mut IoQueue<u64, D>) -> u64 {
+/// The same of the I/Os of a queue, which are reads and writes of one block in turn: of a task that takes them, and of
+/// closures.
+async fn allocations_of<D: IoTarget>(queue: &mut IoQueue<u64, D>) -> [u64; 2] {
+    let by_task = allocations_by_task(queue).await;
+    let ended = Rc::new(Cell::new(0));
+    let before = Rc::new(Cell::new(0));
+    let after = Rc::new(Cell::new(0));
+    let (counts, begins, ends) = (ended.clone(), before.clone(), after.clone());
+    let all = queue.for_each_ended(move |mut io| {
+        io.take_result().expect("the device works");
+        counts.set(counts.get() + 1);
+        match counts.get() {
+            2_000 => begins.set(ALLOCATIONS.load(Relaxed)),
+            20_000 => ends.set(ALLOCATIONS.load(Relaxed)),
+            20_001.. => return,
+            _ => {}
+        }
+        let block = *io.tag();
+        match counts.get() % 2 {
+            0 => io.read_blocks(block, 1),
+            _ => io.write_blocks(block, 1),
+        }
+    });
+    all.await;
+    assert!(ended.get() > 20_000, "only {} have ended", ended.get());
+    [by_task, after.get() - before.get()]
+}
+
+async fn allocations_by_task<D: IoTarget>(queue: &mut IoQueue<u64, D>) -> u64 {
     let (mut ended, mut before) = (0, None);
     while ended < 20_000 {
         assert!(queue.ended().await);
@@ -100,7 +127,7 @@ fn an_nvme_command_allocates_nothing() {
         for lba in 0..32 {
             queue.write_blocks(block(), lba, 1, lba);
         }
-        assert_eq!(allocations_of(&mut queue).await, 0);
+        assert_eq!(allocations_of(&mut queue).await, [0, 0]);
         drop(queue);
         link.close().await;
         Bystanders::new()
@@ -218,7 +245,7 @@ async fn an_io_on_a_blob_allocates_nothing() -> spdk::Result<()> {
     for unit in 0..32 {
         queue.write_blocks(buffer(1)?, unit, 1, unit);
     }
-    assert_eq!(allocations_of(&mut queue).await, 0);
+    assert_eq!(allocations_of(&mut queue).await, [0, 0]);
     while let Some(done) = queue.next().await {
         done.result?;
     }
@@ -323,6 +350,7 @@ async fn an_io_queue_allocates_nothing() -> spdk::Result<()> {
             }
         }
         assert_eq!(now(), before, "{name}, in place: {in_place}");
+        assert_eq!(allocations_of(&mut queue).await, [0, 0], "{name}");
         // What was counted did work.
         while let Some(done) = queue.next().await {
             done.result?;

@@ -107,10 +107,12 @@ fn watched() {
     }
 }
 
-/// The same for two operations, and longer stories.
+/// The same for two operations, and longer stories, which takes a minute: in a nightly run.
 #[test]
-#[ignore = "takes a minute"]
 fn deep() {
+    if std::env::var_os("SPDK_TESTS_NIGHTLY").is_none_or(|value| value == "0") {
+        return;
+    }
     for (operations, events, nested) in [(1, 7, 1), (1, 5, 3), (2, 3, 2), (2, 5, 1)] {
         script::walk(Limits {
             operations,

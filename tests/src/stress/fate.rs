@@ -1,14 +1,16 @@
 //! The ways in which the futures of operations end, in time or before it.
 
+use std::cell::RefCell;
+use std::collections::{BTreeMap, VecDeque};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::time::Duration;
 
 use futures_util::future::{Either, join, join_all, select};
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use spdk::{ErrorKind, IoQueue, spawn_local};
+use spdk::{EndedIo, ErrorKind, IoQueue, spawn_local};
 
-use super::job::Job;
+use super::job::{Job, Ticket};
 use crate::random::Random;
 use crate::turns::pass;
 use crate::wait::timeout;
@@ -36,13 +38,16 @@ pub enum Fate {
     /// They go through an `IoQueue`, which is dropped when so many have ended. Those that it does not
     /// have run beside it.
     Queued(usize),
+    /// They go through an `IoQueue`, where the closure that is called at the end of one submits the next; the queue is
+    /// dropped after some turns. Others as above.
+    Called(u64),
 }
 
 impl Fate {
     /// Draws one.
     pub fn draw(dice: &mut Random) -> Fate {
         let turns = if dice.one_in(2) { 0 } else { dice.below(6) };
-        match dice.below(19) {
+        match dice.below(22) {
             0 => Fate::Unpolled,
             1..=3 => Fate::Dropped(turns),
             4 => Fate::TimedOut(Duration::from_micros(dice.below(2000))),
@@ -53,6 +58,8 @@ impl Fate {
             // All of them, or fewer.
             10 => Fate::Queued(usize::MAX),
             11..=12 => Fate::Queued(dice.below(4) as usize),
+            19 => Fate::Called(u64::MAX),
+            20..=21 => Fate::Called(turns),
             _ => Fate::Awaited,
         }
     }
@@ -61,7 +68,11 @@ impl Fate {
     pub fn abandons(self) -> bool {
         !matches!(
             self,
-            Fate::Awaited | Fate::Moved | Fate::Unpolled | Fate::Queued(usize::MAX)
+            Fate::Awaited
+                | Fate::Moved
+                | Fate::Unpolled
+                | Fate::Queued(usize::MAX)
+                | Fate::Called(u64::MAX)
         )
     }
 
@@ -80,6 +91,9 @@ impl Fate {
         }
         if let Fate::Queued(ends) = self {
             return queued(jobs, device, ends).await;
+        }
+        if let Fate::Called(turns) = self {
+            return called(jobs, device, turns).await;
         }
         let futures = jobs.iter_mut().map(|job| job.run(device));
         match self {
@@ -115,7 +129,7 @@ impl Fate {
                 let next = pin!(all.next());
                 let _ = poll_once(next);
             }
-            Fate::Aborted(_) | Fate::Queued(_) => unreachable!("returned above"),
+            Fate::Aborted(_) | Fate::Queued(_) | Fate::Called(_) => unreachable!("returned above"),
         }
         Ok(jobs.into_iter().map(Some).collect())
     }
@@ -155,7 +169,7 @@ async fn queued(
                 break;
             };
             if let Some(job) = jobs[done.tag.place].as_mut() {
-                job.dequeue(done);
+                job.dequeue(done.tag, done.buf, done.result);
             }
         }
         drop(queue);
@@ -166,6 +180,68 @@ async fn queued(
         jobs[place] = Some(job);
     }
     Ok(jobs)
+}
+
+/// What the closure of a queue works with.
+#[derive(Default)]
+struct Chain {
+    /// Those that were submitted, by their place.
+    begun: RefCell<BTreeMap<usize, Job>>,
+    next: RefCell<VecDeque<(usize, Job)>>,
+}
+
+impl Chain {
+    /// One has ended, and the next one begins in its place.
+    fn go_on(&self, mut io: EndedIo<'_, Ticket>) {
+        let (tag, buf, result) = (*io.tag(), io.buf().take(), io.take_result());
+        if let Some(job) = self.begun.borrow_mut().get_mut(&tag.place) {
+            job.dequeue(tag, buf, result);
+        }
+        if let Some((place, mut job)) = self.next.borrow_mut().pop_front() {
+            job.go_on(io, place);
+            self.begun.borrow_mut().insert(place, job);
+        }
+    }
+}
+
+async fn called(
+    jobs: Vec<Job>,
+    device: &Rc<Device>,
+    turns: u64,
+) -> Result<Vec<Option<Job>>, String> {
+    let text = |error: spdk::Error| error.to_string();
+    let count = jobs.len();
+    let mut queue = IoQueue::new(&device.ch).map_err(text)?;
+    let (chain, mut beside) = (Rc::new(Chain::default()), Vec::new());
+    for (place, mut job) in jobs.into_iter().enumerate() {
+        if !job.fits_a_queue() {
+            beside.push((place, job));
+        } else if chain.begun.borrow().is_empty() || job.twice {
+            job.enqueue(&mut queue, place).map_err(text)?;
+            chain.begun.borrow_mut().insert(place, job);
+        } else {
+            chain.next.borrow_mut().push_back((place, job));
+        }
+    }
+    let goes_on = chain.clone();
+    let in_queue = async {
+        let all = queue.for_each_ended(move |io| goes_on.go_on(io));
+        match turns {
+            u64::MAX => all.await,
+            turns => {
+                select(pin!(all), pin!(pass(turns))).await;
+            }
+        }
+        drop(queue);
+    };
+    let runs = join_all(beside.iter_mut().map(|(_, job)| job.run(device)));
+    join(in_queue, runs).await;
+    let mut left: Vec<_> = (0..count).map(|_| None).collect();
+    let all = chain.begun.take().into_iter().chain(chain.next.take());
+    for (place, job) in all.chain(beside) {
+        left[place] = Some(job);
+    }
+    Ok(left)
 }
 
 async fn aborted(

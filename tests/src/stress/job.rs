@@ -7,7 +7,7 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use spdk::{DmaBuf, Done, IoQueue};
+use spdk::{DmaBuf, EndedIo, IoQueue};
 
 use super::model::Content;
 use crate::{Device, poll_once};
@@ -139,12 +139,27 @@ impl Job {
         Ok(())
     }
 
+    /// Carries it out in a queue, in the place of an I/O that has ended.
+    pub fn go_on(&mut self, mut io: EndedIo<'_, Ticket>, place: usize) {
+        self.flight.begun.set(true);
+        let (first, count) = (self.range.start, self.range.end - self.range.start);
+        let counts = true;
+        (*io.tag_mut(), *io.buf()) = (Ticket { place, counts }, self.bufs.pop());
+        match self.what {
+            What::Read => io.read_blocks(first, count),
+            What::Write => io.write_blocks(first, count),
+            What::Zeroes => io.write_zeroes_blocks(first, count),
+            What::Unmap => io.unmap_blocks(first, count),
+            What::Flush => io.flush_blocks(first, count),
+            what => panic!("a queue has no {what:?}"),
+        }
+    }
+
     /// It has ended in its queue.
-    pub fn dequeue(&mut self, done: Done<Ticket>) {
-        if done.tag.counts {
-            self.bufs.extend(done.buf);
-            let told = done.result.map_err(|error| error.to_string());
-            *self.flight.end.borrow_mut() = Some(told);
+    pub fn dequeue(&mut self, tag: Ticket, buf: Option<DmaBuf>, result: spdk::Result<()>) {
+        if tag.counts {
+            self.bufs.extend(buf);
+            *self.flight.end.borrow_mut() = Some(result.map_err(|error| error.to_string()));
         }
     }
 

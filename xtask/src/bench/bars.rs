@@ -11,9 +11,12 @@ pub(super) struct Verdict {
     pub(super) bound: Bound,
     /// What was measured. Of the values of one group the best counts, and every group has to reach the bar.
     pub(super) groups: Vec<Vec<Value>>,
-    /// `None` if not all of it was measured.
+    /// `None` if not all of it was measured, or by too few pairs.
     pub(super) met: Option<bool>,
 }
+
+/// With fewer pairs of runs nothing is said of a bar.
+const PAIRS: usize = 5;
 
 /// A bar's value.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -53,6 +56,12 @@ impl Source {
         match self {
             Source::Rate(name) | Source::P99(name) | Source::Figure(name) => name,
         }
+    }
+
+    /// Whether there were enough pairs of runs for it, if it comes from any.
+    fn is_settled(self, report: &Report) -> bool {
+        let mut cases = report.cases.iter();
+        cases.all(|case| case.name != self.name() || case.pairs >= PAIRS)
     }
 
     fn value(self, report: &Report) -> Option<f64> {
@@ -239,10 +248,12 @@ fn verdict(bar: &Bar, report: &Report) -> Verdict {
             group.iter().map(value).collect()
         })
         .collect();
+    let mut sources = bar.groups.iter().copied().flatten();
+    let is_settled = sources.all(|source| source.is_settled(report));
     Verdict {
         what: bar.what.to_owned(),
         bound: bar.bound,
-        met: met(bar.bound, &groups),
+        met: met(bar.bound, &groups).filter(|_| is_settled),
         groups,
     }
 }

@@ -69,7 +69,8 @@ pub(crate) struct Options {
     #[arg(long, value_name = "FILE")]
     baseline: Option<PathBuf>,
 
-    /// Fail if a bar was not met, or something got slower than the baseline beyond the spread.
+    /// Fail if a bar was not met, or with --bars not measured whole, by five pairs or more, or if something got slower than
+    /// the baseline beyond the spread.
     #[arg(long)]
     check: bool,
 
@@ -133,7 +134,11 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     };
     save(&report, &output)?;
     match options.check {
-        true => check(&report, changes.as_deref().unwrap_or_default()),
+        true => check(
+            &report,
+            changes.as_deref().unwrap_or_default(),
+            options.bars,
+        ),
         false => Ok(()),
     }
 }
@@ -145,19 +150,18 @@ fn list(selection: &Selection) {
     }
 }
 
-/// Fails if a bar was missed, or something is worse than the baseline.
-fn check(report: &Report, changes: &[Change]) -> Result<()> {
-    let missed = report
-        .bars
-        .iter()
-        .filter(|verdict| verdict.met == Some(false));
-    let worse = changes.iter().filter(|change| change.worse);
-    match (missed.count(), worse.count()) {
-        (0, 0) => Ok(()),
-        (missed, worse) => {
-            bail!("{missed} bars were not met, and {worse} results are worse than the baseline")
-        }
+/// Fails if a bar was missed, or something is worse than the baseline; also if a bar was not measured whole, when that was to be
+/// (`all`).
+fn check(report: &Report, changes: &[Change], all: bool) -> Result<()> {
+    let count = |met| report.bars.iter().filter(|bar| bar.met == met).count();
+    let (missed, incomplete) = (count(Some(false)), if all { count(None) } else { 0 });
+    let worse = changes.iter().filter(|change| change.worse).count();
+    if (missed, incomplete, worse) == (0, 0, 0) {
+        return Ok(());
     }
+    bail!(
+        "{missed} bars were not met, {incomplete} not measured whole, and {worse} results are worse than the baseline"
+    )
 }
 
 /// Keeps the report for a later comparison, and draws the chart.
