@@ -15,6 +15,7 @@ pub mod chaos;
 pub mod fate;
 pub mod job;
 pub mod model;
+pub mod refusals;
 pub mod settings;
 pub mod shredder;
 pub mod worker;
@@ -98,6 +99,7 @@ async fn rounds(subject: Subject, seed: u64, board: Arc<Board>) -> Result<(), St
         shredder: Shredder::start(),
     });
     let threads = threads().await.map_err(text)?;
+    refusals::prepare().await?;
     let before = statistics(subject.bdev).await?;
     let block = Device::open(subject.bdev).map_err(text)?.block();
     let mut workers: Vec<Worker> = (0..WORKERS)

@@ -19,6 +19,8 @@
 //! - An abort does nothing: all of them.
 //! - A failed I/O of a queue reports success: `error`, `delay`, `nvme_over_tcp`, `malloc_on_two_cores`.
 //! - The buffers of a queue that is dropped with I/O in flight are not: all of them.
+//! - A channel of another device is let through, or a handle on another spdk_thread than its own, or a buffer of another size
+//!   than that of the range: `malloc`.
 #![allow(missing_docs)]
 
 use std::rc::Rc;

@@ -12,6 +12,7 @@ use super::canaries::Canaries;
 use super::fate::Fate;
 use super::job::{Counts, Flight, Job, What};
 use super::model::{Content, Region};
+use super::refusals;
 use super::shredder::Shredder;
 use crate::random::Random;
 use crate::{Device, pattern};
@@ -21,7 +22,7 @@ const LARGEST: u64 = 6;
 /// How many buffers are kept as an operation left them.
 const HOT: usize = 8;
 /// What a buffer has in it before a read.
-const JUNK: u8 = 0x5a;
+pub(super) const JUNK: u8 = 0x5a;
 
 /// What all workers share.
 #[derive(Debug)]
@@ -117,6 +118,12 @@ impl Worker {
                     opened
                 }
             };
+            if dice.one_in(6) {
+                let block = self.region.range().start;
+                self.say(format!("step {step}, a refusal"));
+                let refused = refusals::one(&mut dice.fork(step), &current, block).await;
+                refused.map_err(|wrong| format!("step {step}: {wrong}"))?;
+            }
             let mut fate = Fate::draw(&mut dice);
             if fate.abandons() {
                 abandoned += 1;
@@ -137,6 +144,7 @@ impl Worker {
             yield_now().await;
         }
         close(&mut random.fork(round.steps), device);
+        refusals::clear();
         self.hot.clear();
         canaries.check()
     }
