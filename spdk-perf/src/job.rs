@@ -10,7 +10,7 @@ use std::sync::mpsc::Sender;
 use futures_util::future::try_join_all;
 use hdrhistogram::Histogram;
 use spdk::nvme::NvmeController;
-use spdk::{Completion, CompletionSender, DmaBuf};
+use spdk::{Completion, CompletionSender, DmaBuf, SpdkThread, ThreadStats};
 
 use crate::device::{self, Device};
 use crate::latency::Latencies;
@@ -51,6 +51,8 @@ pub(crate) struct Outcome {
     pub(crate) latency: Histogram<u64>,
     pub(crate) errors: u64,
     pub(crate) mismatches: u64,
+    /// The part of the time in which the polls of its spdk_thread had something to do, if it has come to the measurement.
+    pub(crate) busy: Option<f64>,
 }
 
 /// A job that runs. When it goes, by whatever way, it hands over its outcome.
@@ -69,6 +71,9 @@ pub(crate) struct Job {
     /// When the measurement began; `None` during the warm-up.
     begin: Cell<Option<u64>>,
     end: Cell<Option<u64>>,
+    /// What its spdk_thread had done when it began.
+    before: Cell<ThreadStats>,
+    busy: Cell<Option<f64>>,
     latency: Latencies,
     errors: Cell<u64>,
     mismatches: Cell<u64>,
@@ -120,6 +125,8 @@ async fn run_one(job: Start, controller: Option<&NvmeController>) -> Result<(), 
         started: Cell::new(0),
         begin: Cell::new(None),
         end: Cell::new(None),
+        before: Cell::default(),
+        busy: Cell::new(None),
         latency: Latencies::new(),
         errors: Cell::new(0),
         mismatches: Cell::new(0),
@@ -190,8 +197,10 @@ impl Job {
     fn turn(&self) {
         if self.begin.get().is_some() {
             self.run.stop.store(true, Relaxed);
+            self.busy.set(busy(self.before.get(), stats()));
         } else {
             self.latency.clear();
+            self.before.set(stats());
             self.begin.set(Some(self.run.begin.max(self.started.get())));
             self.mark.set(self.run.end);
         }
@@ -246,6 +255,11 @@ impl Drop for Job {
             self.latency.clear();
             end
         });
+        // Another job may have come to the end first.
+        let still = self
+            .begin
+            .get()
+            .and_then(|_| busy(self.before.get(), stats()));
         // The other end waits for all of them.
         let _ = self.outcome.send(Outcome {
             name: self.spec.name.clone(),
@@ -255,8 +269,21 @@ impl Drop for Job {
             latency: self.latency.histogram(),
             errors: self.errors.get(),
             mismatches: self.mismatches.get(),
+            busy: self.busy.get().or(still),
         });
     }
+}
+
+/// What the current spdk_thread has done with its time.
+fn stats() -> ThreadStats {
+    SpdkThread::get_current().map_or_else(ThreadStats::default, |thread| thread.stats())
+}
+
+/// The part of the time between these in which there was something to do.
+fn busy(before: ThreadStats, after: ThreadStats) -> Option<f64> {
+    let busy = after.busy_ticks - before.busy_ticks;
+    let all = busy + after.idle_ticks - before.idle_ticks;
+    (all > 0).then(|| busy as f64 / all as f64)
 }
 
 /// The place after one of a part, which turns back at its end.

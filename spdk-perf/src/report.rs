@@ -25,6 +25,8 @@ pub(crate) struct Report {
     interrupted: bool,
     iops: f64,
     bytes_per_second: f64,
+    /// The mean of the jobs'.
+    busy: Option<f64>,
     latency_ns: Latency,
     jobs: Vec<JobReport>,
 }
@@ -38,6 +40,8 @@ struct JobReport {
     iops: f64,
     errors: u64,
     mismatches: u64,
+    /// The part of the time in which the polls of its core's spdk_thread had something to do, if it has come to the measurement.
+    busy: Option<f64>,
     latency_ns: Latency,
 }
 
@@ -92,6 +96,11 @@ fn rate(count: u64, seconds: f64) -> f64 {
     }
 }
 
+fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
+    let (count, sum) = values.fold((0, 0.0), |(count, sum), value| (count + 1, sum + value));
+    (count > 0).then(|| sum / f64::from(count))
+}
+
 impl Report {
     /// `hz` is the number of ticks in a second.
     pub(crate) fn new(args: &Args, mut outcomes: Vec<Outcome>, hz: u64, interrupted: bool) -> Self {
@@ -120,6 +129,7 @@ impl Report {
             interrupted,
             iops,
             bytes_per_second: iops * args.io_size as f64,
+            busy: mean(outcomes.iter().filter_map(|job| job.busy)),
             latency_ns: Latency::of(&latency, hz),
             jobs: outcomes
                 .into_iter()
@@ -138,6 +148,7 @@ impl JobReport {
             iops: rate(job.latency.len(), seconds),
             errors: job.errors,
             mismatches: job.mismatches,
+            busy: job.busy,
             latency_ns: Latency::of(&job.latency, hz),
             bdev: job.name,
             core: job.core,

@@ -3,7 +3,7 @@
 mod common;
 
 use common::{Run, error, inject, malloc, null, number, two_cores};
-use serde_json::json;
+use serde_json::{Value, json};
 
 #[test]
 fn every_workload_runs() {
@@ -198,4 +198,51 @@ fn the_mix_is_as_asked_for() {
     for io_type in ["read", "write"] {
         assert!(first_failure(io_type, &["-w", "randrw", "-M", "70"]).is_some());
     }
+    // All that are of one kind fail, so that they are counted.
+    for (io_type, mix, expected) in [
+        ("read", "30", 0.3),
+        ("write", "30", 0.7),
+        ("read", "75", 0.75),
+    ] {
+        let calls = [
+            malloc("Malloc0"),
+            error("Malloc0"),
+            inject("EE_Malloc0", io_type, "failure", 1_000_000_000),
+        ];
+        let options = [
+            "-T",
+            "EE_Malloc0",
+            "-w",
+            "randrw",
+            "-M",
+            mix,
+            "-q",
+            "8",
+            "-f",
+        ];
+        let report = Run::new(&calls, &options).output().report();
+        let (failed, done) = (number(&report["errors"]), number(&report["ios"]));
+        assert!(done > 1000.0, "{report}");
+        let share = failed / (failed + done);
+        assert!(
+            (share - expected).abs() < 0.05,
+            "{share} of {io_type}s: {report}"
+        );
+    }
+}
+
+/// Fails if a job says that it had nothing to do when it had, or the reverse.
+#[test]
+fn it_tells_how_busy_it_was() {
+    let busy = |calls: &[Value], bdev| {
+        let options = ["-T", bdev, "-w", "randread", "-q", "1"];
+        let report = Run::new(calls, &options).output().success();
+        assert_eq!(report["busy"], report["jobs"][0]["busy"]);
+        number(&report["busy"])
+    };
+    let delay = json!({"method": "bdev_delay_create", "params": {
+        "base_bdev_name": "Null0", "name": "Slow", "avg_read_latency": 1000, "p99_read_latency": 1000,
+        "avg_write_latency": 0, "p99_write_latency": 0}});
+    assert!(busy(&[null("Null0")], "Null0") > 0.9);
+    assert!(busy(&[null("Null0"), delay], "Slow") < 0.5);
 }

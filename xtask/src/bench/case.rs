@@ -228,9 +228,13 @@ pub(super) fn all() -> Vec<Case> {
         let io = (Bdev::Delay, read_4k(depth));
         let (ours, theirs) = (Program::SpdkPerf, Program::Bdevperf);
         cases.push(Case::io("delay-randread-4k", io, 1, ours, theirs));
-        // bdevperf does not tell how busy it was; these two do.
-        let (ours, theirs) = (Program::PlainTasks, Program::BdevLoop);
-        cases.push(Case::io("delay-randread-4k-loop", io, 1, ours, theirs));
+        // bdevperf does not tell how busy it was; these do.
+        for (family, ours) in [
+            ("delay-randread-4k-loop", Program::SpdkPerf),
+            ("delay-randread-4k-tasks", Program::PlainTasks),
+        ] {
+            cases.push(Case::io(family, io, 1, ours, Program::BdevLoop));
+        }
     }
     for bdev in [Bdev::Null, Bdev::Malloc] {
         let family = format!("{}-randread-4k-2cores", bdev.key());
@@ -262,6 +266,12 @@ pub(super) fn all() -> Vec<Case> {
             let io = (Bdev::Null, read_4k(depth));
             cases.push(Case::io(family, io, 1, ours, theirs));
         }
+    }
+    // What a task costs beside an I/O that does something.
+    for depth in DEPTHS {
+        let io = (Bdev::Malloc, read_4k(depth));
+        let (ours, theirs) = (Program::PlainTasks, Program::SpdkPerf);
+        cases.push(Case::io("malloc-randread-4k-tasks", io, 1, ours, theirs));
     }
     for workload in [Workload::Read, Workload::Write] {
         for (suffix, ours) in [("", Program::BlobQueue), ("-tasks", Program::BlobTasks)] {
