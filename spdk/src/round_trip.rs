@@ -8,13 +8,17 @@
 //! ```text
 //! Waiting <----> Registering             the future changes the waker
 //!    |                |
-//!    +----------------+----> Waking      the message has ended, and takes the waker
-//!                              |
+//!    |                +----> Waking      the message has ended meanwhile, and takes the waker if it can
+//!    |                         |
+//!    +-------------------------+
 //!                              v
 //!                             Done       the future frees
 //!
 //! Waiting, Waking ----------> Gone       the future was dropped: the message frees
 //! ```
+//!
+//! `Waiting` counts the changes of the waker: so the message can read that first, and find in one exchange that it was still
+//! the one to wake.
 //!
 //! Nothing of SPDK is in this file, so that a model checker can run it.
 #![allow(unsafe_code)] // The states above are what its `unsafe` code rests on.
@@ -22,26 +26,33 @@
 use std::any::Any;
 use std::cell::UnsafeCell;
 use std::future::Future;
-use std::mem::{self, ManuallyDrop};
+use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::ptr::{self, NonNull};
 use std::task::{Context, Poll, RawWakerVTable, Waker};
 
-use crate::atomic::AtomicU8;
-use crate::atomic::Ordering::{AcqRel, Acquire, Release};
+use crate::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+use crate::atomic::{AtomicPtr, AtomicU32};
 use crate::inbox::{Head, Message};
 
-/// The waker is the message's.
-const WAITING: u8 = 0;
+/// The waker is the message's. Above these bits is how often it was changed.
+const WAITING: u32 = 0;
 /// The waker is the future's, which changes it.
-const REGISTERING: u8 = 1;
+const REGISTERING: u32 = 1;
 /// The message has ended, and takes the waker.
-const WAKING: u8 = 2;
+const WAKING: u32 = 2;
 /// Everything is the future's.
-const DONE: u8 = 3;
+const DONE: u32 = 3;
 /// Everything is the message's.
-const GONE: u8 = 4;
+const GONE: u32 = 4;
+/// One more change.
+const CHANGED: u32 = 8;
+
+/// Which of these a state is.
+fn kind(state: u32) -> u32 {
+    state % CHANGED
+}
 
 /// What the closure did, if it ran.
 type Outcome<T> = Option<Result<T, Box<dyn Any + Send>>>;
@@ -50,10 +61,45 @@ type Outcome<T> = Option<Result<T, Box<dyn Any + Send>>>;
 #[repr(C)]
 struct Trip<F, T> {
     head: Head,
-    state: AtomicU8,
-    waker: UnsafeCell<ManuallyDrop<Waker>>,
+    state: AtomicU32,
+    waker: AtomicWaker,
     closure: UnsafeCell<ManuallyDrop<F>>,
     outcome: UnsafeCell<Outcome<T>>,
+}
+
+/// The parts of a waker, which are read while somebody may change them. What was read is one if nobody has.
+struct AtomicWaker {
+    data: AtomicPtr<()>,
+    vtable: AtomicPtr<RawWakerVTable>,
+}
+
+impl AtomicWaker {
+    fn new(waker: Waker) -> Self {
+        let waker = ManuallyDrop::new(waker);
+        AtomicWaker {
+            data: AtomicPtr::new(waker.data().cast_mut()),
+            vtable: AtomicPtr::new(ptr::from_ref(waker.vtable()).cast_mut()),
+        }
+    }
+
+    fn parts(&self) -> (*const (), *const RawWakerVTable) {
+        (self.data.load(Relaxed), self.vtable.load(Relaxed))
+    }
+
+    /// Forgets the one that is there.
+    fn set(&self, waker: Waker) {
+        let waker = ManuallyDrop::new(waker);
+        self.data.store(waker.data().cast_mut(), Relaxed);
+        let vtable = ptr::from_ref(waker.vtable());
+        self.vtable.store(vtable.cast_mut(), Relaxed);
+    }
+}
+
+/// # Safety
+/// They are those of a waker that the caller owns, and nobody uses else.
+unsafe fn waker((data, vtable): (*const (), *const RawWakerVTable)) -> Waker {
+    // SAFETY: passed on; a waker's table lives for ever.
+    unsafe { Waker::new(data, &*vtable) }
 }
 
 /// The future of what a closure returns; `None` if it has been dropped instead.
@@ -81,8 +127,8 @@ where
     let known = Some((waker.data(), waker.vtable()));
     let trip = NonNull::from(Box::leak(Box::new(Trip {
         head: Head::new(take::<F, T>),
-        state: AtomicU8::new(WAITING),
-        waker: UnsafeCell::new(ManuallyDrop::new(waker)),
+        state: AtomicU32::new(WAITING),
+        waker: AtomicWaker::new(waker),
         closure: UnsafeCell::new(ManuallyDrop::new(closure)),
         outcome: UnsafeCell::new(None),
     })));
@@ -116,16 +162,39 @@ unsafe fn take<F: FnOnce() -> T, T>(head: NonNull<Head>, run: bool) {
 impl<F, T> Drop for End<F, T> {
     fn drop(&mut self) {
         // SAFETY: the message has its share until it leaves the state `DONE`, or finds `GONE`.
-        let state = unsafe { &self.0.as_ref().state };
-        let waker = match state.swap(WAKING, AcqRel) {
+        let trip = unsafe { self.0.as_ref() };
+        let state = trip.state.load(Acquire);
+        // Before the exchange, after which the future may free it.
+        let parts = trip.waker.parts();
+        let is_waiting = kind(state) == WAITING;
+        if is_waiting
+            && trip
+                .state
+                .compare_exchange(state, DONE, AcqRel, Relaxed)
+                .is_ok()
+        {
+            // SAFETY: the waker was the message's from the look at the state on, else that would be another one.
+            return unsafe { waker(parts) }.wake();
+        }
+        self.end_late();
+    }
+}
+
+impl<F, T> End<F, T> {
+    /// The future has changed the waker meanwhile, or is doing so, or has gone.
+    #[cold]
+    fn end_late(&self) {
+        // SAFETY: as above.
+        let trip = unsafe { self.0.as_ref() };
+        let waker = match kind(trip.state.swap(WAKING, AcqRel)) {
             // SAFETY: the future has left, so everything is the message's.
             GONE => return drop(unsafe { free(self.0, true) }),
             // The future is about to leave another waker here, and finds that it is late.
             REGISTERING => None,
             // SAFETY: it is the message's in `WAITING`.
-            _ => Some(unsafe { self.0.as_ref().take_waker() }),
+            _ => Some(unsafe { waker(trip.waker.parts()) }),
         };
-        if state.swap(DONE, AcqRel) == GONE {
+        if trip.state.swap(DONE, AcqRel) == GONE {
             // SAFETY: as above; the waker was taken, here or by the future.
             return drop(unsafe { free(self.0, false) });
         }
@@ -133,15 +202,6 @@ impl<F, T> Drop for End<F, T> {
         if let Some(waker) = waker {
             waker.wake();
         }
-    }
-}
-
-impl<F, T> Trip<F, T> {
-    /// # Safety
-    /// It is the caller's, and it is there.
-    unsafe fn take_waker(&self) -> Waker {
-        // SAFETY: passed on.
-        unsafe { ManuallyDrop::take(&mut *self.waker.get()) }
     }
 }
 
@@ -153,7 +213,8 @@ unsafe fn free<F, T>(trip: NonNull<Trip<F, T>>, has_waker: bool) -> Outcome<T> {
     // SAFETY: made by `Box::leak` in `new`. The closure was taken.
     let trip = unsafe { *Box::from_raw(trip.as_ptr()) };
     if has_waker {
-        drop(ManuallyDrop::into_inner(trip.waker.into_inner()));
+        // SAFETY: passed on.
+        drop(unsafe { waker(trip.waker.parts()) });
     }
     trip.outcome.into_inner()
 }
@@ -171,11 +232,12 @@ impl<F, T> Future for RoundTrip<F, T> {
         let is_same = self.waker.is_some_and(|(data, vtable)| {
             data == cx.waker().data() && ptr::eq(vtable, cx.waker().vtable())
         });
-        if state == WAITING && !is_same {
-            state = trip.register(cx.waker());
-            self.waker = (state == WAITING).then(|| (cx.waker().data(), cx.waker().vtable()));
+        if kind(state) == WAITING && !is_same {
+            state = trip.register(state, cx.waker());
+            let is_known = kind(state) == WAITING;
+            self.waker = is_known.then(|| (cx.waker().data(), cx.waker().vtable()));
         }
-        match state {
+        match kind(state) {
             DONE => {
                 self.trip = None;
                 // SAFETY: in `DONE` everything is the future's, and the waker was taken.
@@ -196,26 +258,29 @@ impl<F, T> Future for RoundTrip<F, T> {
 impl<F, T> Trip<F, T> {
     /// Leaves this waker instead of the one that is there, unless the message has ended; returns the state.
     #[cold]
-    fn register(&self, waker: &Waker) -> u8 {
-        let waker = waker.clone();
+    fn register(&self, state: u32, new: &Waker) -> u32 {
+        let new = new.clone();
+        let registering = state - WAITING + REGISTERING;
         let begun = self
             .state
-            .compare_exchange(WAITING, REGISTERING, Acquire, Acquire);
+            .compare_exchange(state, registering, Acquire, Acquire);
         if let Err(state) = begun {
             return state;
         }
-        // SAFETY: in `REGISTERING` the waker is the future's.
-        let before = unsafe { mem::replace(&mut *self.waker.get(), ManuallyDrop::new(waker)) };
+        let before = self.waker.parts();
+        self.waker.set(new);
         // Dropped last, since that is the user's code.
-        let _before = ManuallyDrop::into_inner(before);
+        // SAFETY: in `REGISTERING` the waker is the future's, and it is there no more.
+        let _before = unsafe { waker(before) };
+        let changed = state.wrapping_add(CHANGED);
         match self
             .state
-            .compare_exchange(REGISTERING, WAITING, Release, Acquire)
+            .compare_exchange(registering, changed, Release, Acquire)
         {
-            Ok(_) => WAITING,
+            Ok(_) => changed,
             Err(state) => {
                 // SAFETY: the message has left it to the future.
-                drop(unsafe { self.take_waker() });
+                drop(unsafe { waker(self.waker.parts()) });
                 state
             }
         }

@@ -19,6 +19,15 @@ const GROUPS: u32 = 32;
 /// Beside the groups: the owner does not look.
 const ASLEEP: u64 = 1 << GROUPS;
 
+/// Beside the groups: there are wakes in a further part.
+const BEYOND: u64 = 1 << (GROUPS + 1);
+
+/// The bit of the first task whose bit is beside the groups.
+const DIRECT: u32 = GROUPS + 2;
+
+/// How many tasks there are of these: a wake of one takes no other word.
+const DIRECTS: u32 = BITS - DIRECT;
+
 /// The wakes of the tasks of one spdk_thread, by the places of the tasks.
 //
 // The first words are on the cache line of `groups`, so a wake of the first tasks moves one line
@@ -26,7 +35,7 @@ const ASLEEP: u64 = 1 << GROUPS;
 #[repr(C, align(64))]
 pub(crate) struct Wakeups {
     /// Which words to look at: bit `n` for the words `n`, `n + 32`, ... It is set after a bit in one of
-    /// them, and cleared before they are. Beside them [`ASLEEP`].
+    /// them, and cleared before they are. Beside them [`ASLEEP`], [`BEYOND`] and the first tasks.
     groups: AtomicU64,
     first: [AtomicU64; GROUPS as usize],
     more: [OnceLock<Box<[AtomicU64]>>; 21],
@@ -47,16 +56,25 @@ impl Wakeups {
     /// whether to wake the owner up: one of those that wake its tasks is told so.
     #[must_use]
     pub(crate) fn wake(&self, place: u32) -> bool {
+        if place < DIRECTS {
+            return self.tell(1 << (DIRECT + place));
+        }
         let (word, bit) = (place / BITS, 1 << (place % BITS));
-        let group = 1 << (word % GROUPS);
+        let beyond = if word < GROUPS { 0 } else { BEYOND };
+        let group = 1 << (word % GROUPS) | beyond;
         let before = self.word(word).fetch_or(bit, Release);
         // Always after a bit that was clear, and by an exchange: a load could be older than a look
         // that has missed the bit. Whoever had set it before does the same, if not yet.
-        if before & bit == 0 || self.groups.load(Relaxed) & group == 0 {
-            let before = self.groups.fetch_or(group, Release);
-            return before & ASLEEP != 0 && self.groups.fetch_and(!ASLEEP, Relaxed) & ASLEEP != 0;
+        if before & bit == 0 || self.groups.load(Relaxed) & group != group {
+            return self.tell(group);
         }
         false
+    }
+
+    /// Sets these bits for the owner. Returns whether to wake it up.
+    fn tell(&self, bits: u64) -> bool {
+        let before = self.groups.fetch_or(bits, Release);
+        before & ASLEEP != 0 && self.groups.fetch_and(!ASLEEP, Relaxed) & ASLEEP != 0
     }
 
     /// The owner will not look until it is woken up; `false` if there are wakes. The owner's.
@@ -86,8 +104,14 @@ impl Wakeups {
     }
 
     fn take_some(&self, mut wake: impl FnMut(u32)) {
-        for group in bits(self.groups.swap(0, Acquire) & !ASLEEP) {
-            let more = self.more.iter().map(|part| match part.get() {
+        let all = self.groups.swap(0, Acquire);
+        bits(all >> DIRECT).for_each(&mut wake);
+        for group in bits(all & (ASLEEP - 1)) {
+            let more = match all & BEYOND {
+                0 => &[],
+                _ => self.more.as_slice(),
+            };
+            let more = more.iter().map(|part| match part.get() {
                 Some(part) => part,
                 None => [].as_slice(),
             });
@@ -133,7 +157,7 @@ fn bits(mut word: u64) -> impl Iterator<Item = u32> {
 
 #[cfg(all(test, not(loom)))]
 mod tests {
-    use super::Wakeups;
+    use super::{DIRECTS, Wakeups};
 
     fn taken(wakeups: &Wakeups) -> Vec<u32> {
         let mut places = Vec::new();
@@ -147,7 +171,7 @@ mod tests {
         let wakeups = Wakeups::default();
         assert!(taken(&wakeups).is_empty());
         // On both sides of each end of a word, of a group and of the first parts, and the last place.
-        let edges = [0, 64, 2048, 6144, 14_336, 30_720, 1 << 20];
+        let edges = [0, DIRECTS, 64, 2048, 6144, 14_336, 30_720, 1 << 20];
         let mut places: Vec<u32> = edges
             .iter()
             .flat_map(|edge: &u32| edge.saturating_sub(2)..edge + 2)
@@ -159,8 +183,8 @@ mod tests {
         assert_eq!(taken(&wakeups), places);
         assert!(taken(&wakeups).is_empty());
         // Those that were taken are gone from its word, too.
-        assert!(!wakeups.wake(1));
-        assert_eq!(taken(&wakeups), [1]);
+        assert!(!wakeups.wake(1) && !wakeups.wake(DIRECTS + 1));
+        assert_eq!(taken(&wakeups), [1, DIRECTS + 1]);
     }
 
     #[test]

@@ -10,6 +10,16 @@ use loom::thread;
 use crate::wakeups::Wakeups;
 use crate::{check, others_first};
 
+/// With the words of these places, whose making loom does not know.
+fn wakeups(places: &[u32]) -> Arc<Wakeups> {
+    let wakeups = Wakeups::default();
+    for place in places {
+        assert!(!wakeups.wake(*place));
+    }
+    wakeups.take(|_| ());
+    Arc::new(wakeups)
+}
+
 /// Two OS threads that do something for the tasks in these places, once each, and wake them; the owner looks
 /// twice meanwhile, and once after.
 fn model(places: [u32; 2]) {
@@ -20,7 +30,7 @@ fn model(places: [u32; 2]) {
 
 fn overlap(places: [u32; 2], late: bool) {
     check(move || {
-        let wakeups = Arc::new(Wakeups::default());
+        let wakeups = wakeups(&places);
         let done: Arc<[UnsafeCell<bool>; 2]> =
             Arc::new(std::array::from_fn(|_| UnsafeCell::new(false)));
         let wakers: Vec<_> = (0..2)
@@ -60,29 +70,45 @@ fn overlap(places: [u32; 2], late: bool) {
     });
 }
 
+// The bits of the first tasks are beside those of the groups.
+
 #[test]
 fn of_one_task() {
     model([3, 3]);
+    model([40, 40]);
 }
 
 #[test]
 fn of_tasks_in_one_word() {
+    model([0, 7]);
     model([0, 63]);
+    model([40, 63]);
 }
 
 #[test]
 fn of_tasks_in_two_words() {
-    model([5, 5 + 64]);
+    model([40, 40 + 64]);
+}
+
+/// Of one group, the second in a further part.
+#[test]
+fn of_tasks_in_two_parts() {
+    model([40, 32 * 64]);
+    model([32 * 64, 32 * 64 + 1]);
 }
 
 /// The wake of a task that two OS threads wake is not lost between the bit and the group.
 #[test]
 fn of_one_task_again_and_again() {
-    check(|| {
-        let wakeups = Arc::new(Wakeups::default());
+    [7, 40, 32 * 64].into_iter().for_each(again_and_again);
+}
+
+fn again_and_again(place: u32) {
+    check(move || {
+        let wakeups = wakeups(&[place]);
         let wakers = [(); 2].map(|()| {
             let wakeups = wakeups.clone();
-            thread::spawn(move || assert!(!wakeups.wake(7)))
+            thread::spawn(move || assert!(!wakeups.wake(place)))
         });
         let mut wakes = 0;
         others_first();
@@ -99,7 +125,7 @@ fn of_one_task_again_and_again() {
 /// that comes, once.
 fn sleep(places: [u32; 2]) {
     check(move || {
-        let wakeups = Arc::new(Wakeups::default());
+        let wakeups = wakeups(&places);
         let wakers = places.map(|place| {
             let wakeups = wakeups.clone();
             thread::spawn(move || wakeups.wake(place))
@@ -132,5 +158,6 @@ fn sleep(places: [u32; 2]) {
 fn a_sleeping_owner_is_woken_up_once() {
     sleep([0, 63]);
     sleep([3, 3]);
-    sleep([3, 3 + 64]);
+    sleep([40, 40 + 64]);
+    sleep([40, 32 * 64]);
 }
