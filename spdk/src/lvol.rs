@@ -42,6 +42,12 @@
 //! `bdev_set_options` has `bdev_auto_examine` set to `false`, at the start of the application (`Config`, or `bdevs(...)`
 //! of [`main`](macro@crate::main)): without that, [`LvolStore::load`] of a bdev that was just made fails with `EPERM`.
 //!
+//! With thin volumes there is a reason besides. SPDK 26.01 does not survive that two of them on one spdk_thread give up clusters
+//! at the same time: it writes what is left of both from the same memory, and when the store is loaded again one may have the
+//! clusters of the other. Here such an unmap waits for the other one
+//! ([`Blob::unmap_io_units`](crate::blob::Blob::unmap_io_units)); through `bdev_lvol` none does, nor from an NVMe-oF target of
+//! such bdevs: keep the hosts of thin volumes from unmapping, or give each volume an spdk_thread of its own.
+//!
 //! # What `lvol.h` lacks
 //!
 //! It has no I/O, no resize and no way to list volumes, and declares its structs only by their names: SPDK's own module

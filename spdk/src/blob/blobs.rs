@@ -103,6 +103,9 @@ impl Blobstore {
     /// with SPDK 26.01 the clone may have the size of the snapshot then, or not be opened any more, and what lies beyond the
     /// end of the snapshot may be read from the parent of that. [`Blobstore::inflate_blob`] first, for the clone, helps.
     ///
+    /// A process or machine that ends in the middle of the deletion of a snapshot or a clone may lose data of the others, and
+    /// leave a store with which SPDK 26.01 crashes when it is loaded.
+    ///
     /// It waits until every spdk_thread with a channel of the store was polled: what a clone that was closed before has
     /// of an external snapshot is given back there first.
     ///

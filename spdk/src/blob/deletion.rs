@@ -2,15 +2,13 @@
 #![allow(unsafe_code)] // Opens blobs on the metadata thread, and calls what deletes them.
 
 use std::ffi::{c_int, c_void};
-use std::ptr::NonNull;
 use std::sync::Arc;
 
-use super::calls::{called, called_with, context, context_with};
 use super::copies::when_closed;
 use super::handle::report;
 use super::id::BlobId;
 use super::snapshots::clones;
-use super::store::{RawBlob, Store, close_at_once};
+use super::store::{RawBlob, Store, close_at_once, open};
 use crate::sys;
 
 /// Has SPDK delete a blob; what comes after it waits until that has begun.
@@ -77,21 +75,15 @@ unsafe fn count_clusters(
     id: BlobId,
     then: impl FnOnce(Result<u64, c_int>) + 'static,
 ) {
-    let bs = store.as_ptr();
-    let opened = context_with(move |blob, rc| {
-        let blob = match NonNull::new(blob) {
-            Some(blob) if rc == 0 => blob,
-            _ => return then(Err(rc)),
-        };
-        let Ok(part) = store.enter() else {
-            // SAFETY: it was opened by the call, and nobody uses it.
-            unsafe { sys::spdk_blob_close(blob.as_ptr(), Some(called), context(|_| ())) };
-            return then(Err(-libc::ENODEV));
-        };
-        // SAFETY: the blob is open, and this is its metadata thread.
-        let count = unsafe { sys::spdk_blob_get_num_clusters(blob.as_ptr()) };
-        close_at_once(part, RawBlob::new(blob), move |_| then(Ok(count)));
-    });
-    // SAFETY: passed on; it calls back once.
-    unsafe { sys::spdk_bs_open_blob(bs, id.get(), Some(called_with), opened) };
+    let opened = move |opened| match opened {
+        Ok((part, blob)) => {
+            let blob: RawBlob = blob;
+            // SAFETY: the blob is open, and this is its metadata thread.
+            let count = unsafe { sys::spdk_blob_get_num_clusters(blob.ptr.as_ptr()) };
+            close_at_once(part, blob, move |_| then(Ok(count)));
+        }
+        Err(rc) => then(Err(rc)),
+    };
+    // SAFETY: passed on.
+    unsafe { open(&store, id, opened) };
 }

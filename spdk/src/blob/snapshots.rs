@@ -12,7 +12,7 @@ use super::copies::copy_clusters;
 use super::handle::{BlobObject, Errnos, report};
 use super::id::BlobId;
 use super::remote::metadata;
-use super::store::Store;
+use super::store::{RawBlob, Store, Use, close_at_once, open};
 use super::xattrs::{CXattrs, Xattrs};
 use crate::error::{At, Fault, Result};
 use crate::generated::blob::{BlobOpComplete, BlobOpWithIdComplete};
@@ -241,7 +241,8 @@ impl Blobstore {
     /// # Errors
     ///
     /// `EINVAL`: the snapshot is none, or depends on the blob itself, the sizes differ, or the blob is neither thin nor a
-    /// clone. `EEXIST`: it is its parent already. And those of [`Blobstore::open_blob`].
+    /// clone. `EEXIST`: it is its parent already. `EIO`: the device failed; it is its parent all the same, which the next
+    /// sync makes durable. And those of [`Blobstore::open_blob`].
     ///
     /// # Cancellation, thread
     ///
@@ -268,28 +269,76 @@ impl Blobstore {
 /// SPDK does not look whether the snapshot depends on the blob, and does not survive the first read if it does. So this
 /// looks, and nothing else begins until it is done.
 ///
+/// If the metadata of the blob cannot be written, the snapshot is its parent all the same, but SPDK closes the snapshot that
+/// the blob reads then. So this has it open once more; and it has the next sync of the blob write that.
+///
 /// # Safety
 /// The store is loaded until `then` runs, and this is its metadata thread. `set` calls back once.
 pub(super) unsafe fn set_parent(
     store: &Arc<Store>,
     id: BlobId,
     snapshot: BlobId,
-    set: impl FnOnce(Errnos, *mut c_void),
+    set: impl FnOnce(Errnos, *mut c_void) + 'static,
     then: impl FnOnce(c_int) + 'static,
 ) {
-    let parent_of = |of: &BlobId| {
+    let target = store.clone();
+    let parent_of = move |of: &BlobId| {
         // SAFETY: passed on.
-        BlobId::from_c(unsafe { sys::spdk_blob_get_parent_snapshot(store.as_ptr(), of.get()) })
+        BlobId::from_c(unsafe { sys::spdk_blob_get_parent_snapshot(target.as_ptr(), of.get()) })
     };
-    if iter::successors(Some(snapshot), parent_of).any(|parent| parent == id) {
+    if iter::successors(Some(snapshot), &parent_of).any(|parent| parent == id) {
         return then(-libc::EINVAL);
     }
     let alone = store.alone();
-    let ended = context(move |rc| {
+    let then = move |rc| {
         then(rc);
         drop(alone);
-    });
-    set(Some(called), ended);
+    };
+    let opened = move |opened| {
+        let (blob, parent): (Opened, Opened) = match opened {
+            Ok(both) => both,
+            Err(rc) => return then(rc),
+        };
+        let ended = context(move |rc| {
+            let close = move |_| close_at_once(blob.0, blob.1, move |_| then(rc));
+            if rc == 0 || rc == -libc::EEXIST || parent_of(&id) != Some(snapshot) {
+                return close_at_once(parent.0, parent.1, close);
+            }
+            parent.0.store().has_not_written(id);
+            close(0); // what SPDK has closed is the blob's, and `parent` is what it has instead
+        });
+        set(Some(called), ended);
+    };
+    // SAFETY: passed on.
+    unsafe { open_both(store.clone(), id, snapshot, opened) };
+}
+
+type Opened = (Use, RawBlob);
+
+/// Opens two blobs; or `then` gets the errno, negative.
+///
+/// # Safety
+/// The store is loaded until `then` runs, and this is its metadata thread.
+unsafe fn open_both(
+    store: Arc<Store>,
+    id: BlobId,
+    other: BlobId,
+    then: impl FnOnce(std::result::Result<(Opened, Opened), c_int>) + 'static,
+) {
+    let target = store.clone();
+    let opened = move |blob| match blob {
+        Ok(blob) => {
+            let opened = move |other| match other {
+                Ok(other) => then(Ok((blob, other))),
+                Err(rc) => close_at_once(blob.0, blob.1, move |_| then(Err(rc))),
+            };
+            // SAFETY: passed on.
+            unsafe { open(&target, other, opened) };
+        }
+        Err(rc) => then(Err(rc)),
+    };
+    // SAFETY: passed on.
+    unsafe { open(&store, id, opened) };
 }
 
 /// # Safety

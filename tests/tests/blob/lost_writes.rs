@@ -6,6 +6,7 @@ use spdk::Errno;
 use spdk::blob::{Blob, BlobId, BlobOpts, Blobstore, BsOpts, Xattrs};
 use spdk_tests::memory::Memory;
 use spdk_tests::random::Random;
+use spdk_tests::stress::settings;
 use spdk_tests::until;
 use spdk_tests::wait::within;
 
@@ -28,7 +29,11 @@ struct Known {
     /// The generation of the first cluster, and whether another one may have been written to it.
     generation: u64,
     is_torn: bool,
-    snapshot: Option<BlobId>,
+    /// With the generation of its first cluster.
+    snapshot: Option<(BlobId, u64)>,
+    /// Whether the attribute was removed, and whether that is durable.
+    is_unnamed: bool,
+    is_told_unnamed: bool,
 }
 
 /// Uses all that writes, up to the first error.
@@ -61,7 +66,8 @@ async fn use_blob(
     blob.resize(3).await?;
     blob.sync().await?;
     write(blob, ch, 2 * CLUSTER, CLUSTER, 1).await?;
-    known.snapshot = Some(store.create_snapshot(blob.id(), &Xattrs::new()).await?);
+    let snapshot = store.create_snapshot(blob.id(), &Xattrs::new()).await?;
+    known.snapshot = Some((snapshot, 1));
     known.is_torn = true;
     write(blob, ch, 0, CLUSTER, 2).await?;
     (known.generation, known.is_torn) = (2, false);
@@ -70,10 +76,25 @@ async fn use_blob(
     blob.set_xattr("name", &[2]).await?;
     blob.sync().await?;
     known.synced = 2;
-    if let Some(snapshot) = known.snapshot.take() {
-        store.delete_blob(snapshot).await?;
-    }
-    store.set_super_blob(Some(blob.id())).await
+    known.snapshot = None;
+    store.delete_blob(snapshot).await?;
+    let (snapshot, id) = (
+        store.create_snapshot(blob.id(), &Xattrs::new()).await?,
+        blob.id(),
+    );
+    known.snapshot = Some((snapshot, 2));
+    write(blob, ch, 2 * CLUSTER, 8, 3).await?;
+    store.decouple_parent(id).await?;
+    store.set_parent(id, snapshot).await?;
+    store.inflate_blob(id).await?;
+    blob.write_zeroes_io_units(ch, 2 * CLUSTER, CLUSTER).await?;
+    blob.remove_xattr("name").await?;
+    known.is_unnamed = true;
+    blob.sync().await?;
+    known.is_told_unnamed = true;
+    store.set_super_blob(Some(id)).await?;
+    blob.set_read_only().await?;
+    blob.sync().await
 }
 
 async fn check_known(store: &Blobstore, known: &Known) -> spdk::Result<()> {
@@ -84,18 +105,22 @@ async fn check_known(store: &Blobstore, known: &Known) -> spdk::Result<()> {
     let blob = store.open_blob(id, None).await?;
     let name = blob.xattr("name").await?;
     let (synced, set) = (Some(vec![known.synced]), Some(vec![known.set]));
+    let is_as_set = (name == synced || name == set) && !known.is_told_unnamed;
+    let is_gone = name.is_none() && known.is_unnamed;
     assert!(
-        name == synced || name == set,
-        "{name:?}, {synced:?}, {set:?}"
+        is_as_set || is_gone,
+        "{name:?}, {synced:?}, {set:?}, {}",
+        known.is_told_unnamed
     );
     let ch = store.alloc_io_channel()?;
     check(&blob, &ch, CLUSTER, CLUSTER, 1).await?;
     if !known.is_torn {
         check(&blob, &ch, 0, CLUSTER, known.generation).await?;
     }
-    if let Some(snapshot) = known.snapshot {
+    if let Some((snapshot, generation)) = known.snapshot {
         let snapshot = store.open_blob(snapshot, None).await?;
-        check(&snapshot, &ch, 0, 3 * CLUSTER, 1).await?;
+        check(&snapshot, &ch, 0, CLUSTER, generation).await?;
+        check(&snapshot, &ch, CLUSTER, CLUSTER, 1).await?;
     }
     Ok(())
 }
@@ -115,6 +140,11 @@ async fn each_write_fails() -> spdk::Result<()> {
             let used = within("the use", use_store(&store, &mut known)).await;
             let unloaded = within("the unload", store.unload()).await;
             let was_hit = memory.writes() > before + first;
+            let is_told = used.is_err() || unloaded.is_err();
+            assert!(
+                !was_hit || is_told,
+                "the failure of write {first} is not told"
+            );
             // An unload that fails is one, if the error is that of the device.
             if unloaded.is_err() {
                 assert_errno(unloaded, Errno::EIO);
@@ -297,15 +327,60 @@ async fn check_model(store: &Blobstore, id: BlobId, model: &Model) -> spdk::Resu
     blob.close().await
 }
 
+/// The blob that was changed last is what it was, or what it has become, each block of its data by itself; it is not there
+/// if one of both is that.
+async fn check_last(
+    store: &Blobstore,
+    id: BlobId,
+    before: Option<&Model>,
+    after: Option<&Model>,
+) -> Result<(), String> {
+    let text = |error: spdk::Error| error.to_string();
+    let models: Vec<_> = before.into_iter().chain(after).collect();
+    let blob = match store.open_blob(id, None).await {
+        Ok(blob) => blob,
+        Err(error) if models.len() == 2 => return Err(text(error)),
+        Err(_) => return Ok(()),
+    };
+    let clusters = blob.num_clusters().map_err(text)?;
+    let name = blob.xattr("name").await.map_err(text)?;
+    let is_one = models.iter().any(|model| {
+        let expected = model.name.map(|name| name.to_le_bytes().to_vec());
+        (model.clusters, &expected) == (clusters, &name)
+    });
+    if !is_one {
+        return Err(format!("{clusters} clusters, {name:?}, and not {models:?}"));
+    }
+    let ch = store.alloc_io_channel().map_err(text)?;
+    // What was to go may have lost its data first.
+    let kept = after.map_or(0, |model| model.clusters);
+    for cluster in 0..clusters.min(kept) {
+        let Some(sure) = before.and_then(|model| model.written.get(&cluster)) else {
+            continue; // it has never been durable
+        };
+        let mut buf = cluster_of(0).map_err(text)?;
+        blob.read_io_units(&ch, &mut buf, cluster * BLOCKS, BLOCKS)
+            .await
+            .map_err(text)?;
+        let maybe = after.and_then(|model| model.written.get(&cluster));
+        for (block, number) in buf.chunks(BLOCK as usize).zip(0..) {
+            let is = |generation: &u64| {
+                spdk_tests::pattern::check(block, BLOCK as usize, number, *generation).is_ok()
+            };
+            if !is(sure) && !maybe.is_some_and(is) {
+                return Err(format!("block {number} of cluster {cluster} is lost"));
+            }
+        }
+    }
+    blob.close().await.map_err(text)
+}
+
 /// Fails if what was synced, and flushed by the owner of the device, is not there after a loss of power in the middle of
 /// another change, of which each block is lost or not.
-#[spdk::test]
+#[spdk::test(deadline = 60 + settings::rounds(600, 30_000))]
 async fn a_loss_of_power() -> spdk::Result<()> {
-    let cuts = match std::env::var_os("SPDK_TESTS_NIGHTLY") {
-        Some(_) => 3000,
-        None => 60,
-    };
-    for seed in 0..cuts {
+    let first = settings::seed();
+    for seed in first..first + settings::rounds(600, 30_000) {
         let memory = Memory::new(BLOCK, 64 * BLOCKS);
         let store = Blobstore::init_on(memory.clone(), Some(&options())).await?;
         memory.cache_writes();
@@ -331,12 +406,10 @@ async fn a_loss_of_power() -> spdk::Result<()> {
         for (id, model) in cut.models.iter().filter(|(id, _)| **id != last) {
             check_model(&store, *id, model).await?;
         }
-        // The last one is what it was, or what it has become, or not there.
-        if let Ok(blob) = store.open_blob(last, None).await {
-            let sizes =
-                [model.as_ref(), cut.models.get(&last)].map(|model| model.map(|m| m.clusters));
-            assert!(sizes.contains(&Some(blob.num_clusters()?)), "{sizes:?}");
-        }
+        check_last(&store, last, cut.models.get(&last), model.as_ref())
+            .await
+            .map_err(|wrong| format!("seed {seed}, blob {last}: {wrong}"))
+            .unwrap_or_else(|wrong| panic!("{wrong}"));
         // Clusters are free or some blob's.
         let mut allocated = 0;
         let mut blobs = store.blobs();
@@ -371,6 +444,56 @@ async fn a_sync_is_not_durable_on_a_volatile_cache() -> spdk::Result<()> {
     memory.flush();
     let kept = Blobstore::load_on(memory.copy(), Some(&options())).await?;
     let kept = kept.open_blob(id, None).await?;
+    assert_eq!(kept.xattr("name").await?, Some(vec![1]));
+    Ok(())
+}
+
+/// Fails if a blob whose new parent could not be written reads what was closed, or has the snapshot open once too often.
+#[spdk::test]
+async fn a_parent_that_is_not_written() -> spdk::Result<()> {
+    let memory = Memory::new(UNIT as u32, 4096);
+    let store = Blobstore::init_on(memory.clone(), Some(&opts())).await?;
+    let ch = store.alloc_io_channel()?;
+    let blob = new_blob(&store, &plain(2)).await?;
+    let id = blob.id();
+    write(&blob, &ch, 0, 2 * CLUSTER, 1).await?;
+    let snapshot = store.create_snapshot(id, &Xattrs::new()).await?;
+    let other = new_blob(&store, &plain(2).thin_provision(true)).await?;
+    let its = other.id();
+    memory.fail_writes(0, u64::MAX);
+    assert_errno(store.set_parent(its, snapshot).await, Errno::EIO);
+    memory.heal();
+    assert_eq!(other.info().await?.parent, Some(snapshot));
+    check(&other, &ch, 0, 2 * CLUSTER, 1).await?;
+    assert_errno(store.set_parent(its, snapshot).await, Errno::EEXIST);
+    other.sync().await?;
+    other.close().await?;
+    let other = store.open_blob(its, None).await?;
+    check(&other, &ch, 0, 2 * CLUSTER, 1).await?;
+    other.close().await?;
+    blob.close().await?;
+    for id in [its, id, snapshot] {
+        store.delete_blob(id).await?;
+    }
+    drop(ch);
+    store.unload().await
+}
+
+/// Fails if a sync does nothing since somebody else, who could not write, has closed the blob.
+#[spdk::test]
+async fn a_close_that_fails_beside_a_sync() -> spdk::Result<()> {
+    let memory = Memory::new(UNIT as u32, 4096);
+    let store = Blobstore::init_on(memory.clone(), Some(&opts())).await?;
+    let blob = new_blob(&store, &plain(1)).await?;
+    let id = blob.id();
+    let other = store.open_blob(id, None).await?;
+    blob.set_xattr("name", &[1]).await?;
+    memory.fail_writes(0, u64::MAX);
+    assert_errno(other.close().await, Errno::EIO);
+    memory.heal();
+    blob.sync().await?;
+    let copy = Blobstore::load_on(memory.copy(), Some(&opts())).await?;
+    let kept = copy.open_blob(id, None).await?;
     assert_eq!(kept.xattr("name").await?, Some(vec![1]));
     Ok(())
 }

@@ -72,6 +72,10 @@ impl Lvol {
 
     /// Makes a clone of it, which is read-only, and opens that: a thin volume that reads as this one, until it is written.
     ///
+    /// SPDK 26.01 crashes if it cannot write the metadata of the clone: if the device fails, no page is left for it (see
+    /// [`LvsOpts::num_md_pages_per_cluster_ratio`](super::LvsOpts::num_md_pages_per_cluster_ratio)), or too many calls are in
+    /// flight.
+    ///
     /// Wraps `spdk_lvol_create_clone`.
     ///
     /// # Errors

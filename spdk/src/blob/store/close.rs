@@ -1,12 +1,15 @@
-//! Closes blobs, on the metadata thread.
+//! Closes blobs, and opens some for a while, on the metadata thread.
 #![allow(unsafe_code)] // Gives C the blobs that the callers have opened.
 
 use std::ffi::c_int;
+use std::ptr::NonNull;
+use std::sync::Arc;
 
-use super::super::calls::{Then, called, context, later};
+use super::super::calls::{Then, called, called_with, context, context_with, later};
+use super::super::id::BlobId;
 use super::super::remote::Carry;
 use super::metadata::{RawBlob, sync};
-use super::{Metadata, Use};
+use super::{Metadata, Store, Use};
 use crate::sys;
 
 /// Writes the metadata of a blob and closes it, in turn; `then` gets the errno of the write or of the close,
@@ -47,6 +50,35 @@ pub(in crate::blob) fn close_at_once(part: Use, blob: RawBlob, then: impl FnOnce
         volumes.closes(blob.volume);
     }
     write_and_close(part, blob, Box::new(then));
+}
+
+/// Opens a blob, for who closes it by [`close_at_once`]; or `then` gets the errno, negative.
+///
+/// # Safety
+/// The store is loaded until `then` runs, and this is its metadata thread.
+pub(in crate::blob) unsafe fn open(
+    store: &Arc<Store>,
+    id: BlobId,
+    then: impl FnOnce(Result<(Use, RawBlob), c_int>) + 'static,
+) {
+    let bs = store.as_ptr();
+    let store = store.clone();
+    let opened = context_with(move |blob, rc| {
+        let blob = match NonNull::new(blob) {
+            Some(blob) if rc == 0 => blob,
+            _ => return then(Err(rc)),
+        };
+        match store.enter() {
+            Ok(part) => then(Ok((part, RawBlob::new(blob)))),
+            Err(_) => {
+                // SAFETY: it was opened by this call, and nobody uses it.
+                unsafe { sys::spdk_blob_close(blob.as_ptr(), Some(called), context(|_| ())) };
+                then(Err(-libc::ENODEV));
+            }
+        }
+    });
+    // SAFETY: passed on; it calls back once.
+    unsafe { sys::spdk_bs_open_blob(bs, id.get(), Some(called_with), opened) };
 }
 
 fn write_and_close(part: Use, blob: RawBlob, then: Then) {

@@ -1,12 +1,14 @@
 //! Writes the metadata of blobs, on the metadata thread.
 #![allow(unsafe_code)] // Gives C the blobs that the callers keep open.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
 use std::ffi::{CStr, c_int};
 use std::ptr::NonNull;
 use std::sync::Arc;
 
 use super::super::calls::{Then, called, context, later};
+use super::super::id::BlobId;
 use super::super::lvol::volumes::Volume;
 use super::Store;
 use crate::sys;
@@ -19,11 +21,18 @@ pub(super) struct Writes {
     unsynced: Cell<Option<Box<dyn FnOnce()>>>,
     /// Whether a blob is being resized.
     is_resizing: Cell<bool>,
+    /// The blobs whose last write has failed.
+    failed: RefCell<BTreeSet<BlobId>>,
 }
 
 impl Writes {
     pub(super) fn are_of_resize(&self) -> bool {
         self.is_resizing.get()
+    }
+
+    /// What a blob is, as far as it has not been written, is to be written by its next sync.
+    fn have_failed(&self, id: BlobId) {
+        self.failed.borrow_mut().insert(id);
     }
 }
 
@@ -44,10 +53,18 @@ impl RawBlob {
 // SAFETY: the pointer goes to the metadata thread, which gives it to C.
 unsafe impl Send for RawBlob {}
 
+impl Store {
+    /// SPDK has failed to write what a blob is. On the metadata thread.
+    pub(in crate::blob) fn has_not_written(&self, id: BlobId) {
+        self.metadata.writes.have_failed(id);
+    }
+}
+
 /// Writes the metadata of a blob, on its metadata thread.
 ///
 /// SPDK takes a blob for clean once it has begun to write it, so that a later sync of one that could not be written
-/// would do nothing, and report success. After an error the blob is made dirty again.
+/// would do nothing, and report success, as would that of somebody else who has it open. So after an error it is made dirty
+/// before the next one.
 ///
 /// One that is read-only has nothing to write, but for the calls that give it another parent or what it has of that: they
 /// write it themselves, and have SPDK take its metadata for writable meanwhile. A sync would end that too early: they
@@ -64,13 +81,18 @@ pub(in crate::blob) unsafe fn sync(
     if unsafe { sys::spdk_blob_is_read_only(blob.ptr.as_ptr()) } {
         return then(0);
     }
-    let syncing = &store.metadata.writes.in_flight;
-    syncing.set(syncing.get() + 1);
+    // SAFETY: as above.
+    let id = BlobId::new(unsafe { sys::spdk_blob_get_id(blob.ptr.as_ptr()) });
+    let writes = &store.metadata.writes;
+    if writes.failed.borrow_mut().remove(&id) {
+        // SAFETY: as above.
+        unsafe { make_dirty(blob) };
+    }
+    writes.in_flight.set(writes.in_flight.get() + 1);
     let store = store.clone();
     let arg = context(move |rc| {
         if rc != 0 {
-            // SAFETY: the blob is open, as the caller promises, and this is its metadata thread.
-            unsafe { make_dirty(blob) };
+            store.metadata.writes.have_failed(id);
         }
         let syncing = &store.metadata.writes.in_flight;
         syncing.set(syncing.get() - 1);
