@@ -1,13 +1,13 @@
 //! A block device in memory, for blobstores: it fails when it is told to, and loses what it has cached.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::poll_fn;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 
-use spdk::Errno;
 use spdk::blob::{BlockDevice, ReadInto, WriteFrom};
+use spdk::{Errno, SpdkThread};
 
 use crate::pattern;
 use crate::random::Random;
@@ -41,6 +41,8 @@ struct State {
     /// Whether I/O is held back.
     is_held: bool,
     is_degraded: bool,
+    /// The spdk_threads that have written.
+    writers: BTreeSet<String>,
     /// In how many turns an I/O is done.
     turns: u32,
     has_no_channel: bool,
@@ -165,6 +167,11 @@ impl Memory {
         self.lock().bytes[at] ^= 0x55;
     }
 
+    /// The names of the spdk_threads that have written since this was asked last.
+    pub fn writers(&self) -> BTreeSet<String> {
+        std::mem::take(&mut self.lock().writers)
+    }
+
     /// How many writes there were.
     pub fn writes(&self) -> u64 {
         self.0.writes.load(Relaxed)
@@ -211,7 +218,10 @@ impl Memory {
     /// Counts a write, which may have to fail.
     fn write_turn(&self) -> Result<(), Errno> {
         let number = self.0.writes.fetch_add(1, Relaxed);
-        match self.lock().failing {
+        let mut state = self.lock();
+        let here = SpdkThread::get_current().map(|thread| thread.name().to_owned());
+        state.writers.extend(here);
+        match state.failing {
             Some((first, end)) if (first..end).contains(&number) => Err(Errno::EIO),
             _ => Ok(()),
         }

@@ -286,6 +286,28 @@ async fn calls_are_forgotten() -> spdk::Result<()> {
     Ok(())
 }
 
+/// Fails if a blob is lost whose making was forgotten: it stays, and can be deleted.
+#[spdk::test(bdevs(bdev_malloc_create(name = "M", num_blocks = 16384, block_size = UNIT)))]
+async fn a_forgotten_blob_is_found() -> spdk::Result<()> {
+    let store = Blobstore::init("M", Some(&opts())).await?;
+    let witness = new_blob(&store, &of(1)).await?;
+    let opts = of(1);
+    let mut create = Box::pin(store.create_blob(Some(&opts)));
+    assert!(poll_once(create.as_mut()).is_pending());
+    mem::forget(create);
+    let mut found = Vec::new();
+    within("the blob", async {
+        while found.len() < 2 {
+            found = ids(&store).await?;
+        }
+        Ok::<_, spdk::Error>(())
+    })
+    .await?;
+    found.retain(|id| *id != witness.id());
+    assert_eq!(found.len(), 1, "{found:?}");
+    store.delete_blob(found[0]).await
+}
+
 /// Fails if a size is never written that a blob gets while its metadata are being written.
 #[spdk::test(bdevs(
     bdev_malloc_create(name = "M", num_blocks = 16384, block_size = UNIT),

@@ -1,5 +1,6 @@
 //! Stores and blobs of other spdk_threads than the metadata thread.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::{Duration, Instant};
@@ -8,6 +9,7 @@ use futures_util::future::{join, join_all};
 use spdk::blob::{BlobId, Blobstore, Xattrs};
 use spdk::task::yield_now;
 use spdk::{Errno, ErrorKind, SpdkApp, SpdkThread, ThreadHandle, spawn_local, spawn_on};
+use spdk_tests::memory::Memory;
 use spdk_tests::wait::within;
 use spdk_tests::{kind, until};
 
@@ -73,6 +75,43 @@ async fn two_cores() -> spdk::Result<()> {
     assert_eq!(store.free_clusters()?, free);
     // The last handle goes on the other core.
     spawn_on(1, move || async move { store.unload().await }).await?
+}
+
+/// Fails if another spdk_thread writes metadata than the metadata thread, or data than the one that asks for it.
+#[spdk::test(cores = "0x3")]
+async fn who_writes() -> spdk::Result<()> {
+    let memory = Memory::new(UNIT as u32, 65536);
+    let store = Blobstore::init_on(memory.clone(), Some(&opts())).await?;
+    let home = BTreeSet::from([current()]);
+    assert_eq!(memory.writers(), home);
+    let written = memory.clone();
+    let there = spawn_on(1, move || async move {
+        let memory = written;
+        let blob = new_blob(&store, &of(2)).await?;
+        blob.set_xattr("name", b"value").await?;
+        blob.sync().await?;
+        blob.resize(3).await?;
+        let snapshot = store.create_snapshot(blob.id(), &Xattrs::new()).await?;
+        blob.set_xattr("name", b"another").await?;
+        let metadata = memory.writers();
+        // The clusters are the snapshot's: each write gets one, and then the next goes there.
+        let ch = store.alloc_io_channel()?;
+        write(&blob, &ch, 0, CLUSTER, 1).await?;
+        memory.writers();
+        write(&blob, &ch, 0, CLUSTER, 2).await?;
+        let data = memory.writers();
+        drop(ch);
+        blob.close().await?;
+        store.delete_blob(snapshot).await?;
+        store.unload().await?;
+        let last = memory.writers();
+        Ok::<_, spdk::Error>((current(), [metadata, last], data))
+    });
+    let (there, metadata, data) = there.await??;
+    assert_eq!(metadata, [home.clone(), home.clone()]);
+    assert_eq!(data, BTreeSet::from([there.clone()]));
+    assert!(!home.contains(&there));
+    Ok(())
 }
 
 /// Fails if a call of the metadata thread begins before it has had the message of a drop that it knows of. Its writes are slow,
