@@ -115,30 +115,39 @@ pub struct BlobInfo {
     /// Its ID.
     pub id: BlobId,
     /// Its size in clusters.
+    /// `spdk_blob_get_num_clusters`.
     #[doc(alias = "spdk_blob_get_num_clusters")]
     pub num_clusters: u64,
     /// How many clusters of the device it has: fewer than its size, if it is thin.
+    /// `spdk_blob_get_num_allocated_clusters`.
     #[doc(alias = "spdk_blob_get_num_allocated_clusters")]
     pub num_allocated_clusters: u64,
     /// Whether nobody can change it.
+    /// `spdk_blob_is_read_only`.
     #[doc(alias = "spdk_blob_is_read_only")]
     pub is_read_only: bool,
     /// Whether it is a snapshot that a blob depends on, or has depended on since the store was loaded.
+    /// `spdk_blob_is_snapshot`.
     #[doc(alias = "spdk_blob_is_snapshot")]
     pub is_snapshot: bool,
     /// Whether it depends on a snapshot.
+    /// `spdk_blob_is_clone`.
     #[doc(alias = "spdk_blob_is_clone")]
     pub is_clone: bool,
     /// Whether it depends on a device outside of its blobstore.
+    /// `spdk_blob_is_esnap_clone`.
     #[doc(alias = "spdk_blob_is_esnap_clone")]
     pub is_esnap_clone: bool,
     /// Whether it gets clusters when they are written.
+    /// `spdk_blob_is_thin_provisioned`.
     #[doc(alias = "spdk_blob_is_thin_provisioned")]
     pub is_thin_provisioned: bool,
     /// Whether a device that it depends on is not there, so that it takes no I/O.
+    /// `spdk_blob_is_degraded`.
     #[doc(alias = "spdk_blob_is_degraded")]
     pub is_degraded: bool,
-    /// The snapshot that it depends on.
+    /// The snapshot that it depends on; none if it depends on nothing, or on a device outside of its blobstore.
+    /// `spdk_blob_get_parent_snapshot`.
     #[doc(alias = "spdk_blob_get_parent_snapshot")]
     pub parent: Option<BlobId>,
 }
@@ -246,7 +255,7 @@ impl Blob {
         begin(|caller| self.0.get(caller)).map_err(|fault| fault.at(At::new(operation, self)))
     }
 
-    /// Tells what is known of it.
+    /// Tells what is known of it; each field of [`BlobInfo`] names the C function that says so.
     ///
     /// # Errors
     ///

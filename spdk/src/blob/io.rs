@@ -21,6 +21,8 @@ impl Blob {
 
     /// Reads `buf.len()` bytes at byte `offset` into `buf`. Both are multiples of the io unit.
     ///
+    /// Wraps `spdk_blob_io_read`. An io unit is a block of the device, [`Blob::io_unit_size`] bytes.
+    ///
     /// # Errors, cancellation, thread
     ///
     /// As for [`Blob::read_io_units`]; a range that is not aligned is
@@ -32,6 +34,8 @@ impl Blob {
     }
 
     /// Writes `buf` at byte `offset`. That and its length are multiples of the io unit.
+    ///
+    /// Wraps `spdk_blob_io_write`. An io unit is a block of the device, [`Blob::io_unit_size`] bytes.
     ///
     /// # Errors, cancellation, thread
     ///
@@ -45,6 +49,8 @@ impl Blob {
 
     /// Reads at byte `offset` into several buffers, filling one after the other. The offset and the length of all
     /// of them together are multiples of the io unit.
+    ///
+    /// Wraps `spdk_blob_io_readv`. An io unit is a block of the device, [`Blob::io_unit_size`] bytes.
     ///
     /// # Errors, cancellation, thread
     ///
@@ -60,6 +66,8 @@ impl Blob {
     /// Writes several buffers at byte `offset`, one after the other. The offset and the length of all of them
     /// together are multiples of the io unit.
     ///
+    /// Wraps `spdk_blob_io_writev`. An io unit is a block of the device, [`Blob::io_unit_size`] bytes.
+    ///
     /// # Errors, cancellation, thread
     ///
     /// As for [`Blob::writev_io_units`]; a range that is not aligned is
@@ -74,6 +82,8 @@ impl Blob {
     /// Tells the device that `length` bytes at byte `offset` are not needed any more. Both are multiples of the io
     /// unit.
     ///
+    /// Wraps `spdk_blob_io_unmap`. An io unit is a block of the device, [`Blob::io_unit_size`] bytes.
+    ///
     /// # Errors, cancellation, thread
     ///
     /// As for [`Blob::unmap_io_units`]; a range that is not aligned is
@@ -85,6 +95,8 @@ impl Blob {
     }
 
     /// Writes zeroes to `length` bytes at byte `offset`. Both are multiples of the io unit.
+    ///
+    /// Wraps `spdk_blob_io_write_zeroes`. An io unit is a block of the device, [`Blob::io_unit_size`] bytes.
     ///
     /// # Errors, cancellation, thread
     ///

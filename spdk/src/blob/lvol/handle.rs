@@ -79,7 +79,8 @@ impl Lvol {
         self.blob.size()
     }
 
-    /// Tells what is known of it.
+    /// Tells what is known of it: what SPDK's `struct spdk_lvol` and the blob of the volume say, by functions such as
+    /// `spdk_blob_get_num_clusters` and `spdk_blob_get_parent_snapshot`.
     ///
     /// # Errors
     ///

@@ -415,7 +415,8 @@ impl LvolStore {
         unsafe { metadata::<BlobOpComplete, _, _, _>(at, hold, call, |_, rc| status(rc)) }.await
     }
 
-    /// What is known of all volumes of the store.
+    /// What is known of all volumes of the store, from its blobs: by `spdk_bs_iter_first` and `spdk_bs_iter_next`, since `lvol.h`
+    /// lists none.
     ///
     /// It reads the metadata of those that are not open from the device. A volume that cannot be opened is left out.
     ///
