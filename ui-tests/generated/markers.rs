@@ -186,6 +186,10 @@ fn types() {
     sync::<spdk::metrics::ThreadMetrics>();
     send::<spdk::bdev::HistogramOptions>();
     sync::<spdk::bdev::HistogramOptions>();
+    send::<spdk::EndedIo<'static, u8, spdk::blob::Blob>>(); //~ E0277 `Send` EndedIo
+    sync::<spdk::EndedIo<'static, u8, spdk::blob::Blob>>(); //~ E0277 `Sync` EndedIo
+    send::<spdk::IoQueue<u8, spdk::blob::Blob>>(); //~ E0277 `Send` IoQueue
+    sync::<spdk::IoQueue<u8, spdk::blob::Blob>>(); //~ E0277 `Sync` IoQueue
     send::<spdk::blob::Blobs>(); //~ E0277 `Send` Blobs
     sync::<spdk::blob::Blobs>(); //~ E0277 `Sync` Blobs
     send::<spdk::blob::ReadInto>(); //~ E0277 `Send` ReadInto
@@ -206,6 +210,8 @@ fn types() {
     sync::<spdk::blob::BsOpts>();
     send::<spdk::blob::BsType>();
     sync::<spdk::blob::BsType>();
+    send::<spdk::blob::SnapshotTree>();
+    sync::<spdk::blob::SnapshotTree>();
     send::<spdk::lvol::LvolInfo>();
     sync::<spdk::lvol::LvolInfo>();
     send::<spdk::lvol::LvolOpts>();

@@ -122,6 +122,10 @@ rt::assert_send!(crate::bdev::HistogramOptions);
 #[cfg(spdk_since_25_05)]
 rt::assert_sync!(crate::bdev::HistogramOptions);
 #[cfg(feature = "blob")]
+rt::assert_not_send_sync!(crate::EndedIo<'static, u8, crate::blob::Blob>);
+#[cfg(feature = "blob")]
+rt::assert_not_send_sync!(crate::IoQueue<u8, crate::blob::Blob>);
+#[cfg(feature = "blob")]
 rt::assert_not_send_sync!(crate::blob::Blobs);
 #[cfg(feature = "blob")]
 rt::assert_not_send_sync!(crate::blob::ReadInto);
@@ -153,6 +157,10 @@ rt::assert_sync!(crate::blob::BsOpts);
 rt::assert_send!(crate::blob::BsType);
 #[cfg(feature = "blob")]
 rt::assert_sync!(crate::blob::BsType);
+#[cfg(feature = "blob")]
+rt::assert_send!(crate::blob::SnapshotTree);
+#[cfg(feature = "blob")]
+rt::assert_sync!(crate::blob::SnapshotTree);
 #[cfg(feature = "blob")]
 rt::assert_send!(crate::lvol::LvolInfo);
 #[cfg(feature = "blob")]

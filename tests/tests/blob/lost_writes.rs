@@ -37,8 +37,8 @@ struct Known {
 }
 
 /// Uses all that writes, up to the first error.
-async fn use_store(store: &Blobstore, known: &mut Known) -> spdk::Result<()> {
-    let blob = new_blob(store, &plain(2)).await?;
+async fn use_store(store: &Blobstore, opts: &BlobOpts, known: &mut Known) -> spdk::Result<()> {
+    let blob = new_blob(store, opts).await?;
     known.id = Some(blob.id());
     let ch = store.alloc_io_channel()?;
     let result = use_blob(store, &blob, &ch, known).await;
@@ -132,38 +132,76 @@ async fn each_write_fails() -> spdk::Result<()> {
     // The next ones fail too, or not.
     for count in [1, u64::MAX] {
         for first in 0.. {
-            let memory = Memory::new(UNIT as u32, 4096);
-            let store = Blobstore::init_on(memory.clone(), Some(&opts())).await?;
-            let before = memory.writes();
-            memory.fail_writes(first, count);
-            let mut known = Known::default();
-            let used = within("the use", use_store(&store, &mut known)).await;
-            let unloaded = within("the unload", store.unload()).await;
-            let was_hit = memory.writes() > before + first;
-            let is_told = used.is_err() || unloaded.is_err();
+            let failing = failing_from(first, count, &plain(2)).await?;
+            let is_told = failing.used.is_err() || failing.unloaded.is_err();
             assert!(
-                !was_hit || is_told,
+                !failing.was_hit || is_told,
                 "the failure of write {first} is not told"
             );
             // An unload that fails is one, if the error is that of the device.
-            if unloaded.is_err() {
-                assert_errno(unloaded, Errno::EIO);
-            } else if !was_hit {
-                used?;
+            if failing.unloaded.is_err() {
+                assert_errno(failing.unloaded, Errno::EIO);
+            } else if !failing.was_hit {
+                failing.used?;
             }
-            until("the device", || memory.handles() == 1).await;
-            memory.heal();
-            let store = Blobstore::load_on(memory.clone(), Some(&opts())).await?;
-            check_known(&store, &known).await?;
+            let store = Blobstore::load_on(failing.memory.clone(), Some(&opts())).await?;
+            check_known(&store, &failing.known).await?;
             store_works(&store).await?;
             store.unload().await?;
-            if !was_hit {
+            if !failing.was_hit {
                 assert!(first > 20, "{first} writes");
                 break;
             }
         }
     }
     Ok(())
+}
+
+/// The same of blobs with an extent table, of which SPDK 26.01 loses what a page of clusters has that was not written: so
+/// that nothing hangs or crashes is all that is asked for.
+#[spdk::test]
+async fn each_write_of_a_table_fails() -> spdk::Result<()> {
+    for (count, thin) in [(1, false), (1, true), (u64::MAX, false), (u64::MAX, true)] {
+        let opts = BlobOpts::new().num_clusters(2).thin_provision(thin);
+        for first in 0.. {
+            let failing = failing_from(first, count, &opts).await?;
+            if !failing.was_hit {
+                failing.used.and(failing.unloaded)?;
+                break;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What has become of a store, and its device.
+struct Failing {
+    memory: Memory,
+    known: Known,
+    used: spdk::Result<()>,
+    unloaded: spdk::Result<()>,
+    was_hit: bool,
+}
+
+/// Uses a store, on a device where so many writes fail from this one on.
+async fn failing_from(first: u64, count: u64, blob: &BlobOpts) -> spdk::Result<Failing> {
+    let memory = Memory::new(UNIT as u32, 4096);
+    let store = Blobstore::init_on(memory.clone(), Some(&opts())).await?;
+    let before = memory.writes();
+    memory.fail_writes(first, count);
+    let mut known = Known::default();
+    let used = within("the use", use_store(&store, blob, &mut known)).await;
+    let unloaded = within("the unload", store.unload()).await;
+    let was_hit = memory.writes() > before + first;
+    until("the device", || memory.handles() == 1).await;
+    memory.heal();
+    Ok(Failing {
+        memory,
+        known,
+        used,
+        unloaded,
+        was_hit,
+    })
 }
 
 async fn store_works(store: &Blobstore) -> spdk::Result<()> {
