@@ -289,6 +289,9 @@ pub(super) unsafe fn set_parent(
     if iter::successors(Some(snapshot), &parent_of).any(|parent| parent == id) {
         return then(-libc::EINVAL);
     }
+    if parent_of(&id) == Some(snapshot) {
+        return then(-libc::EEXIST);
+    }
     let alone = store.alone();
     let then = move |rc| {
         then(rc);
@@ -301,7 +304,7 @@ pub(super) unsafe fn set_parent(
         };
         let ended = context(move |rc| {
             let close = move |_| close_at_once(blob.0, blob.1, move |_| then(rc));
-            if rc == 0 || rc == -libc::EEXIST || parent_of(&id) != Some(snapshot) {
+            if rc == 0 || parent_of(&id) != Some(snapshot) {
                 return close_at_once(parent.0, parent.1, close);
             }
             parent.0.store().has_not_written(id);
@@ -315,27 +318,32 @@ pub(super) unsafe fn set_parent(
 
 type Opened = (Use, RawBlob);
 
-/// Opens two blobs; or `then` gets the errno, negative.
+/// Opens a blob that is thin, and the one that is to be its parent; or `then` gets the errno, negative, that SPDK would give.
 ///
 /// # Safety
 /// The store is loaded until `then` runs, and this is its metadata thread.
 unsafe fn open_both(
     store: Arc<Store>,
     id: BlobId,
-    other: BlobId,
+    parent: BlobId,
     then: impl FnOnce(std::result::Result<(Opened, Opened), c_int>) + 'static,
 ) {
     let target = store.clone();
-    let opened = move |blob| match blob {
-        Ok(blob) => {
-            let opened = move |other| match other {
-                Ok(other) => then(Ok((blob, other))),
-                Err(rc) => close_at_once(blob.0, blob.1, move |_| then(Err(rc))),
-            };
-            // SAFETY: passed on.
-            unsafe { open(&target, other, opened) };
+    let opened = move |blob| {
+        let blob: Opened = match blob {
+            Ok(blob) => blob,
+            Err(rc) => return then(Err(rc)),
+        };
+        // SAFETY: the blob is open.
+        if !unsafe { sys::spdk_blob_is_thin_provisioned(blob.1.ptr.as_ptr()) } {
+            return close_at_once(blob.0, blob.1, move |_| then(Err(-libc::EINVAL)));
         }
-        Err(rc) => then(Err(rc)),
+        let opened = move |parent| match parent {
+            Ok(parent) => then(Ok((blob, parent))),
+            Err(rc) => close_at_once(blob.0, blob.1, move |_| then(Err(rc))),
+        };
+        // SAFETY: passed on.
+        unsafe { open(&target, parent, opened) };
     };
     // SAFETY: passed on.
     unsafe { open(&store, id, opened) };
