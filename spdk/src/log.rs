@@ -238,7 +238,7 @@ thread_local! {
 }
 
 /// Drops what a function of SPDK logs in a call.
-#[cfg(feature = "nvme")]
+#[cfg(any(feature = "nvme", feature = "blob"))]
 pub(crate) fn without<R>(function: &'static CStr, call: impl FnOnce() -> R) -> R {
     let before = MUTED.replace(Some(function));
     let result = call();

@@ -8,9 +8,10 @@ use super::blobstore::Blobstore;
 use super::callbacks::BlobOpWithHandleComplete;
 use super::calls::{called, context};
 use super::deletion::delete;
-use super::handle::{Blob, raw_id};
+use super::handle::{Blob, Made, raw_id, report_id};
 use super::id::BlobId;
 use super::options::{BlobOpts, CBlobOpts};
+use super::pages::are_left;
 use super::remote::{Part, StoreHold, metadata};
 use super::store::{RawBlob, Use};
 use crate::error::{At, Fault, Result};
@@ -28,7 +29,7 @@ impl Blobstore {
     ///
     /// - `ENOSPC`: there are not enough free clusters.
     /// - `ENOMEM`: there is no page for its metadata, or too many calls are in flight, see
-    ///   [`BsOpts::max_md_ops`](super::BsOpts::max_md_ops).
+    ///   [`BsOpts::max_channel_ops`](super::BsOpts::max_channel_ops).
     /// - `EIO`: the device failed.
     /// - [`ErrorKind::Gone`](crate::ErrorKind::Gone) when the store was unloaded or its device removed.
     /// - [`ErrorKind::NoThread`](crate::ErrorKind::NoThread) without a current spdk_thread.
@@ -49,10 +50,17 @@ impl Blobstore {
         let opts = opts.unwrap_or(&default);
         let at = || At::new("spdk_bs_create_blob_ext", self);
         let hold = |_: Caller<'_>| Ok((self.hold()?.0, opts.to_c()?));
-        // SAFETY: the store is loaded, and this is its metadata thread. It calls back once; the operation keeps
-        // the options, and what they point to.
-        let call = |bs, opts: *mut CBlobOpts, done, arg| unsafe {
-            sys::spdk_bs_create_blob_ext(bs, &raw const (*opts).raw, done, arg);
+        let call = |bs, opts: *mut CBlobOpts, done: Made, arg| {
+            // SAFETY: the store is loaded, and this is its metadata thread. It calls back once; the operation keeps
+            // the options, and what they point to.
+            unsafe {
+                let pages = (*opts).pages();
+                // SPDK looks for the first one itself.
+                if pages > 1 && !are_left(bs, pages) {
+                    return report_id(done, arg, 0, -libc::ENOMEM);
+                }
+                sys::spdk_bs_create_blob_ext(bs, &raw const (*opts).raw, done, arg);
+            }
         };
         // SAFETY: as above.
         let new = unsafe { metadata::<BlobOpWithIdComplete, _, _, _>(at, hold, call, NewBlob::of) }
@@ -70,7 +78,8 @@ impl Blobstore {
     ///
     /// - `ENOENT`: there is no such blob.
     /// - `EINVAL`, `EILSEQ`: its metadata is damaged.
-    /// - `ENOMEM`: too many calls are in flight, see [`BsOpts::max_md_ops`](super::BsOpts::max_md_ops).
+    /// - `ENOMEM`: too many calls are in flight, see
+    ///   [`BsOpts::max_channel_ops`](super::BsOpts::max_channel_ops).
     /// - `EIO`: the device failed.
     /// - [`ErrorKind::Gone`](crate::ErrorKind::Gone) when the store was unloaded or its device removed.
     /// - [`ErrorKind::NoThread`](crate::ErrorKind::NoThread) without a current spdk_thread.

@@ -5,6 +5,7 @@ use std::ffi::{c_int, c_void};
 
 use crate::local::Local;
 use crate::panic::guard;
+use crate::sys;
 
 /// What comes after such a call; gets the errno, negative, or 0.
 pub(super) type Then = Box<dyn FnOnce(c_int)>;
@@ -42,6 +43,25 @@ pub(super) unsafe extern "C" fn called_with<T: 'static>(
         // SAFETY: made by `context_with`, for the one callback of one call that reports a `T`.
         let then = unsafe { Box::from_raw(arg.cast::<ThenWith<T>>()) };
         then(object, rc);
+    });
+}
+
+type ThenWithId = Box<dyn FnOnce(sys::spdk_blob_id, c_int)>;
+
+/// The context of [`called_with_id`].
+pub(super) fn context_with_id(
+    then: impl FnOnce(sys::spdk_blob_id, c_int) + 'static,
+) -> *mut c_void {
+    let then: ThenWithId = Box::new(then);
+    Box::into_raw(Box::new(then)).cast()
+}
+
+/// Ends a call that reports a blob by its ID.
+pub(super) unsafe extern "C" fn called_with_id(arg: *mut c_void, id: sys::spdk_blob_id, rc: c_int) {
+    guard("callback of a blobstore", || {
+        // SAFETY: made by `context_with_id`, for the one callback of one call.
+        let then = unsafe { Box::from_raw(arg.cast::<ThenWithId>()) };
+        then(id, rc);
     });
 }
 

@@ -376,15 +376,14 @@ impl Blob {
     ///
     /// When it fails, another try writes again. With SPDK alone it would not, and report success.
     ///
-    /// SPDK 26.01 calls it a success, too, when the store has no page of metadata left for what was set: that is lost when the
-    /// blob is closed. [`BsOpts::num_md_pages`](super::BsOpts::num_md_pages) says how many there are.
-    ///
     /// Wraps `spdk_blob_sync_md`.
     ///
     /// # Errors
     ///
-    /// `EIO`: the device did not write it. `ENOMEM`: too many calls are in
-    /// flight, see [`BsOpts::max_md_ops`](super::BsOpts::max_md_ops). And those of [`Blob::info`].
+    /// `EIO`: the device did not write it. `ENOSPC`: the store has no page of metadata left for it, see
+    /// [`BsOpts::num_md_pages`](super::BsOpts::num_md_pages); SPDK 26.01 would call that a success, and does for a blob without
+    /// an extent table whose clusters need the page. `ENOMEM`: too many calls are in flight, see
+    /// [`BsOpts::max_channel_ops`](super::BsOpts::max_channel_ops). And those of [`Blob::info`].
     ///
     /// # Cancellation, thread
     ///
@@ -544,6 +543,16 @@ pub(super) fn report(done: Errnos, arg: *mut std::ffi::c_void, rc: c_int) {
     if let Some(done) = done {
         // SAFETY: the function and its context came together, and this is the one call.
         unsafe { done(arg, rc) }
+    }
+}
+
+/// What C calls when a blob was made.
+pub(super) type Made = sys::spdk_blob_op_with_id_complete;
+
+pub(super) fn report_id(done: Made, arg: *mut std::ffi::c_void, id: sys::spdk_blob_id, rc: c_int) {
+    if let Some(done) = done {
+        // SAFETY: the function and its context came together, and this is the one call.
+        unsafe { done(arg, id, rc) }
     }
 }
 

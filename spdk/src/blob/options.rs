@@ -5,6 +5,7 @@ use std::mem::MaybeUninit;
 use std::sync::Arc;
 
 use super::external::{ExternalSnapshot, Find, check_id};
+use super::pages::{EXTERNAL, extent_pages, pages};
 use super::requests;
 use super::xattrs::{CXattrs, Xattrs};
 use crate::blob::{BlobClearMethod, BsClearMethod};
@@ -20,7 +21,6 @@ const IOS: u32 = 512;
 pub struct BsOpts {
     cluster_size: Option<u32>,
     num_md_pages: Option<u32>,
-    max_md_ops: Option<u32>,
     max_channel_ops: Option<u32>,
     clear_method: Option<BsClearMethod>,
     bstype: Option<BsType>,
@@ -52,16 +52,10 @@ impl BsOpts {
         self
     }
 
-    /// How many calls that read or write metadata there may be at a time. Default: 32.
-    #[must_use]
-    pub fn max_md_ops(mut self, calls: u32) -> Self {
-        self.max_md_ops = Some(calls);
-        self
-    }
-
     /// How many I/Os each channel does at a time; more wait for these, in order. Default: 512.
     ///
-    /// SPDK counts requests instead, of which an I/O needs up to three, and is given more than that.
+    /// SPDK counts requests instead, of which an I/O needs up to three, and is given 256 more: calls of the metadata thread
+    /// take theirs from its channel. Of `max_md_ops`, which was for these once, SPDK 26.01 makes nothing.
     #[must_use]
     pub fn max_channel_ops(mut self, ios: u32) -> Self {
         self.max_channel_ops = Some(ios);
@@ -124,9 +118,6 @@ impl BsOpts {
         }
         if let Some(value) = self.num_md_pages {
             raw.num_md_pages = value;
-        }
-        if let Some(value) = self.max_md_ops {
-            raw.max_md_ops = value;
         }
         raw.max_channel_ops = requests::needed(self.ios());
         if let Some(value) = self.clear_method {
@@ -242,12 +233,7 @@ impl BlobOpts {
     }
 
     pub(super) fn to_c(&self) -> Result<CBlobOpts, Fault> {
-        let mut raw = MaybeUninit::<sys::spdk_blob_opts>::zeroed();
-        // SAFETY: it writes at most the size that it is given. Zeroes are a value of every field.
-        let mut raw = unsafe {
-            sys::spdk_blob_opts_init(raw.as_mut_ptr(), size_of::<sys::spdk_blob_opts>());
-            raw.assume_init()
-        };
+        let mut raw = blob_defaults();
         if let Some(value) = self.num_clusters {
             raw.num_clusters = value;
         }
@@ -268,17 +254,36 @@ impl BlobOpts {
         }
         let xattrs = CXattrs::new(&self.xattrs)?;
         raw.xattrs = xattrs.raw();
-        Ok(CBlobOpts {
-            raw,
-            _xattrs: xattrs,
-            _id: id,
-        })
+        Ok(CBlobOpts { raw, xattrs, id })
+    }
+}
+
+/// What SPDK makes a blob with if nothing is said.
+pub(super) fn blob_defaults() -> sys::spdk_blob_opts {
+    let mut raw = MaybeUninit::<sys::spdk_blob_opts>::zeroed();
+    // SAFETY: it writes at most the size that it is given. Zeroes are a value of every field.
+    unsafe {
+        sys::spdk_blob_opts_init(raw.as_mut_ptr(), size_of::<sys::spdk_blob_opts>());
+        raw.assume_init()
     }
 }
 
 /// The C struct, and what it points to.
 pub(super) struct CBlobOpts {
     pub(super) raw: sys::spdk_blob_opts,
-    _xattrs: CXattrs,
-    _id: Option<Vec<u8>>,
+    xattrs: CXattrs,
+    id: Option<Vec<u8>>,
+}
+
+impl CBlobOpts {
+    /// How many pages of metadata SPDK takes for the blob, if its own take more than one.
+    pub(super) fn pages(&self) -> u32 {
+        let clusters = self.raw.num_clusters;
+        let id = self.id.iter().map(|id| EXTERNAL + id.len());
+        let own = pages(self.xattrs.sizes().into_iter().chain(id), clusters);
+        match self.raw.use_extent_table && !self.raw.thin_provision && own > 1 {
+            true => own.saturating_add(extent_pages(clusters).try_into().unwrap_or(u32::MAX)),
+            false => own,
+        }
+    }
 }

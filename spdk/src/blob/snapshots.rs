@@ -7,11 +7,12 @@ use std::sync::Arc;
 
 use super::blobs::NewBlob;
 use super::blobstore::Blobstore;
-use super::calls::{Then, called, context};
+use super::calls::{Then, called, called_with_id, context, context_with_id};
 use super::copies::copy_clusters;
-use super::handle::{BlobObject, Errnos, report};
+use super::handle::{BlobObject, Errnos, Made, report, report_id};
 use super::id::BlobId;
 use super::remote::metadata;
+use super::room::{New, find_room};
 use super::store::{RawBlob, Store, Use, close_at_once, open};
 use super::xattrs::{CXattrs, Xattrs};
 use crate::error::{At, Fault, Result};
@@ -51,44 +52,46 @@ impl Blobstore {
     ///
     /// # Errors
     ///
-    /// `EINVAL`: the blob is read-only. `EBUSY`: another snapshot, resize or delete of it has not ended. `ENOMEM`: there is no page for its metadata, or too many calls are in
-    /// flight. And those of [`Blobstore::open_blob`].
+    /// `EINVAL`: the blob is read-only. `EBUSY`: another snapshot, resize or delete of it has not ended. `ENOMEM`: there is no
+    /// page for its metadata, or too many calls are in flight. And those of [`Blobstore::open_blob`].
     ///
     /// # Cancellation, thread
     ///
     /// As for [`Blobstore::create_blob`].
     #[doc(alias = "spdk_bs_create_snapshot")]
     pub async fn create_snapshot(&self, id: BlobId, xattrs: &Xattrs) -> Result<BlobId> {
-        const CALL: &str = "spdk_bs_create_snapshot";
-        self.make(CALL, sys::spdk_bs_create_snapshot, id, xattrs)
+        let make = sys::spdk_bs_create_snapshot;
+        self.make("spdk_bs_create_snapshot", make, New::Snapshot, id, xattrs)
             .await
     }
 
     /// Makes a clone of a read-only blob: a thin blob that reads as that, until it is written, with the attributes
     /// `xattrs`.
     ///
-    /// SPDK 26.01 crashes if it cannot write the metadata of the clone: if the device fails, no page is left for it (see
-    /// [`BsOpts::num_md_pages`](super::BsOpts::num_md_pages)), or too many calls are in flight.
+    /// SPDK 26.01 crashes if its device fails to write the metadata of the clone, or to read them back.
     ///
     /// Wraps `spdk_bs_create_clone`.
     ///
     /// # Errors
     ///
-    /// `EINVAL`: the blob is not read-only. And those of [`Blobstore::create_snapshot`].
+    /// `EINVAL`: the blob is not read-only. `EBUSY`: another snapshot, clone, resize or delete of it has not ended. `ENOMEM`:
+    /// there is no page for its metadata. And those of [`Blobstore::open_blob`].
     ///
     /// # Cancellation, thread
     ///
     /// As for [`Blobstore::create_blob`].
     #[doc(alias = "spdk_bs_create_clone")]
     pub async fn create_clone(&self, id: BlobId, xattrs: &Xattrs) -> Result<BlobId> {
-        const CALL: &str = "spdk_bs_create_clone";
-        self.make(CALL, sys::spdk_bs_create_clone, id, xattrs).await
+        let make = sys::spdk_bs_create_clone;
+        self.make("spdk_bs_create_clone", make, New::Clone, id, xattrs)
+            .await
     }
 
     async fn make(
         &self,
         operation: &'static str,
         make: Make,
+        new: New,
         id: BlobId,
         xattrs: &Xattrs,
     ) -> Result<BlobId> {
@@ -97,12 +100,31 @@ impl Blobstore {
             let xattrs = CXattrs::new(xattrs)?;
             Ok((self.hold()?.0, (xattrs.raw(), xattrs)))
         };
-        // SAFETY: the store is loaded, and this is its metadata thread. It calls back once; the operation keeps the
-        // attributes, and what they point to.
-        let call = move |bs, kept: *mut (sys::spdk_blob_xattr_opts, CXattrs), done, arg| unsafe {
-            make(bs, id.get(), &raw const (*kept).0, done, arg);
+        let store = self.store().clone();
+        let call = move |bs, kept: *mut (sys::spdk_blob_xattr_opts, CXattrs), done: Made, arg| {
+            let make = move |room| match room {
+                Ok((part, blob)) => {
+                    let made = context_with_id(move |new, rc| {
+                        close_at_once(part, blob, move |_| report_id(done, arg, new, rc));
+                    });
+                    // SAFETY: the store is loaded, and this is its metadata thread. It calls back once; the operation keeps
+                    // the attributes, and what they point to.
+                    unsafe {
+                        make(
+                            bs,
+                            id.get(),
+                            &raw const (*kept).0,
+                            Some(called_with_id),
+                            made,
+                        )
+                    };
+                }
+                Err(rc) => report_id(done, arg, 0, rc),
+            };
+            // SAFETY: as above.
+            unsafe { find_room(&store, id, new, (*kept).1.sizes(), make) };
         };
-        // SAFETY: as above.
+        // SAFETY: `report_id` is called once.
         let new = unsafe { metadata::<BlobOpWithIdComplete, _, _, _>(at, hold, call, NewBlob::of) };
         Ok(new.await?.keep())
     }

@@ -6,6 +6,7 @@ use std::ffi::{CStr, CString, c_char, c_void};
 use std::ptr;
 
 use super::handle::Blob;
+use super::pages::CONTENT;
 use crate::error::{At, Fault, Result};
 use crate::op::status;
 use crate::panic::guard;
@@ -27,9 +28,8 @@ fn length(value: &[u8]) -> std::result::Result<u16, Fault> {
     })
 }
 
-/// What a page of metadata has for its content, and an attribute has besides its name and value.
-const DESCRIPTORS: usize = 4072;
-const XATTR: usize = 9;
+/// What an attribute takes of a page of metadata besides its name and value.
+pub(super) const XATTR: usize = 9;
 
 struct Values(BTreeMap<CString, Vec<u8>>);
 
@@ -50,7 +50,7 @@ impl CXattrs {
                     "SPDK takes no empty value, that of {name:?}, where it makes a blob; set it afterwards"
                 )));
             }
-            if XATTR + name.len() + value.len() > DESCRIPTORS {
+            if XATTR + name.len() + value.len() > CONTENT {
                 // SPDK would say so too, but does not survive it where it makes a clone.
                 return Err(Fault::errno(Errno::ENOMEM));
             }
@@ -60,6 +60,13 @@ impl CXattrs {
         let names = values.0.keys().map(|name| name.as_ptr().cast_mut());
         let names = names.collect();
         Ok(CXattrs { values, names })
+    }
+
+    /// How much of a page each of them takes.
+    pub(super) fn sizes(&self) -> Vec<usize> {
+        let values = self.values.0.iter();
+        let size = |(name, value): (&CString, &Vec<u8>)| XATTR + name.count_bytes() + value.len();
+        values.map(size).collect()
     }
 
     /// The C struct, valid as long as `self`.
@@ -125,17 +132,40 @@ impl Drop for Names {
 
 /// # Safety
 /// The blob is open, and this is the metadata thread.
-unsafe fn names(blob: *mut sys::spdk_blob) -> std::result::Result<Vec<String>, Fault> {
+unsafe fn names(blob: *mut sys::spdk_blob) -> std::result::Result<Names, Fault> {
     let mut raw = ptr::null_mut();
     // SAFETY: passed on; it gives a list away.
     status(unsafe { sys::spdk_blob_get_xattr_names(blob, &mut raw) })?;
-    let names = Names(raw);
-    // SAFETY: the list is there, and has so many names.
-    unsafe {
-        (0..sys::spdk_xattr_names_get_count(names.0))
-            .filter_map(|i| string(sys::spdk_xattr_names_get_name(names.0, i)).transpose())
-            .collect()
+    Ok(Names(raw))
+}
+
+impl Names {
+    fn iter(&self) -> impl Iterator<Item = *const c_char> {
+        // SAFETY: the list is there, and has so many names.
+        let count = unsafe { sys::spdk_xattr_names_get_count(self.0) };
+        // SAFETY: as above.
+        (0..count).map(|i| unsafe { sys::spdk_xattr_names_get_name(self.0, i) })
     }
+}
+
+/// How much of a page of metadata each attribute takes that is not SPDK's own.
+///
+/// # Safety
+/// The blob is open, and this is the metadata thread.
+pub(super) unsafe fn sizes(blob: *mut sys::spdk_blob) -> std::result::Result<Vec<usize>, Fault> {
+    // SAFETY: passed on.
+    let names = unsafe { names(blob) }?;
+    let size = |name: *const c_char| {
+        let (mut value, mut length) = (ptr::null(), 0);
+        // SAFETY: passed on. The name is one of the list, which is there.
+        let (rc, name) = unsafe {
+            let rc = sys::spdk_blob_get_xattr_value(blob, name, &mut value, &mut length);
+            (rc, CStr::from_ptr(name))
+        };
+        status(rc)?;
+        Ok(XATTR + name.count_bytes() + length)
+    };
+    names.iter().map(size).collect()
 }
 
 impl Blob {
@@ -159,12 +189,14 @@ impl Blob {
         let told = |fault: Fault| fault.at(At::new(CALL, self));
         let length = length(value).map_err(told)?;
         let name = cstring(name, "the name of an attribute").map_err(told)?;
-        let value = value.to_vec();
+        let (value, store, id) = (value.to_vec(), self.store().clone(), self.id());
         let set = move |blob| {
             // SAFETY: the blob is open, and this is the metadata thread. Name and value are copied.
             status(unsafe {
                 sys::spdk_blob_set_xattr(blob, name.as_ptr(), value.as_ptr().cast(), length)
-            })
+            })?;
+            store.has_more_to_write(id);
+            Ok(())
         };
         self.visit(CALL, set).await
     }
@@ -222,10 +254,13 @@ impl Blob {
         let read = |blob| {
             let mut xattrs = Xattrs::new();
             // SAFETY: the blob is open, and this is the metadata thread.
-            for name in unsafe { names(blob) }? {
-                let c_name = cstring(&name, "the name of an attribute")?;
+            let names = unsafe { names(blob) }?;
+            for c_name in names.iter() {
+                // SAFETY: it is in the list, which is there.
+                let (c_name, name) = unsafe { (CStr::from_ptr(c_name), string(c_name)?) };
                 // SAFETY: as above.
-                if let Some(value) = unsafe { value(blob, &c_name) }? {
+                let value = unsafe { value(blob, c_name) }?;
+                if let (Some(name), Some(value)) = (name, value) {
                     xattrs.insert(name, value);
                 }
             }

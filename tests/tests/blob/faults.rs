@@ -6,96 +6,7 @@ use spdk::{Bdev, DmaBuf, Errno, ErrorKind, Gone, spawn_local};
 use spdk_tests::wait::within;
 use spdk_tests::{kind, pattern, poll_once, rpc};
 
-use crate::{
-    CLUSTER, UNIT, assert_errno, buffer, check, file, new_blob, new_file, of, opts, write,
-};
-
-/// Fails if something is given that is not there, or what is there cannot be used any more afterwards.
-#[spdk::test(bdevs(bdev_malloc_create(name = "M", num_blocks = 16384, block_size = UNIT)))]
-async fn out_of_space() -> spdk::Result<()> {
-    let store = Blobstore::init("M", Some(&opts().num_md_pages(4))).await?;
-    let free = store.free_clusters()?;
-    assert_errno(store.create_blob(Some(&of(free + 1))).await, Errno::ENOSPC);
-    assert_eq!(store.free_clusters()?, free);
-    let blob = new_blob(&store, &of(1)).await?;
-    let ch = store.alloc_io_channel()?;
-    write(&blob, &ch, 0, CLUSTER, 1).await?;
-    assert_errno(blob.resize(free + 1).await, Errno::ENOSPC);
-    assert_eq!(blob.num_clusters()?, 1);
-
-    // A thin one promises more than there is.
-    let thin = BlobOpts::new()
-        .num_clusters(2 * free)
-        .thin_provision(true)
-        .use_extent_table(false);
-    let thin = new_blob(&store, &thin).await?;
-    let mut cluster = 0;
-    let full = loop {
-        match write(&thin, &ch, cluster * CLUSTER, 8, 2).await {
-            Ok(()) => cluster += 1,
-            Err(error) => break error,
-        }
-    };
-    assert_eq!(
-        (full.errno(), cluster),
-        (Some(Errno::ENOSPC), free - 1),
-        "{full}"
-    );
-    check(&thin, &ch, 0, 8, 2).await?;
-    check(&thin, &ch, (cluster - 1) * CLUSTER, 8, 2).await?;
-    check(&blob, &ch, 0, CLUSTER, 1).await?;
-    let id = thin.id();
-    drop(thin);
-    store.delete_blob(id).await?;
-    assert_eq!(store.free_clusters()?, free - 1);
-
-    // No page for the metadata of another one.
-    let mut ids = Vec::new();
-    let none = loop {
-        match store.create_blob(None).await {
-            Ok(id) => ids.push(id),
-            Err(error) => break error,
-        }
-        assert!(ids.len() < 4, "{ids:?}");
-    };
-    assert_eq!(none.errno(), Some(Errno::ENOMEM), "{none}");
-    store.delete_blob(ids[0]).await?;
-    store.create_blob(None).await?;
-    check(&blob, &ch, 0, CLUSTER, 1).await
-}
-
-/// Fails if a blob whose metadata have no page is never closed, or loses more than what had none. That SPDK 26.01 calls such
-/// a sync a success is said in the docs of `Blob::sync`: if this fails there, they have to change.
-#[spdk::test(bdevs(bdev_malloc_create(name = "M", num_blocks = 16384, block_size = UNIT)))]
-async fn a_sync_without_a_page() -> spdk::Result<()> {
-    let store = Blobstore::init("M", Some(&opts().num_md_pages(4))).await?;
-    let blob = new_blob(&store, &of(1)).await?;
-    let id = blob.id();
-    blob.set_xattr("kept", b"value").await?;
-    blob.sync().await?;
-    let mut others = Vec::new();
-    while let Ok(other) = store.create_blob(None).await {
-        others.push(other);
-    }
-    // A page has no room for two of them.
-    for name in ["a", "b", "c", "d"] {
-        blob.set_xattr(name, &[7; 3000]).await?;
-    }
-    blob.sync().await?;
-    within("the close", blob.close()).await?;
-    within("the unload", store.unload()).await?;
-
-    let store = Blobstore::load("M", None).await?;
-    let blob = store.open_blob(id, None).await?;
-    assert_eq!(blob.xattr("kept").await?, Some(b"value".to_vec()));
-    assert_eq!(blob.xattr("d").await?, None);
-    store.delete_blob(others[0]).await?;
-    blob.set_xattr("d", &[7; 3000]).await?;
-    blob.close().await?;
-    let blob = store.open_blob(id, None).await?;
-    assert_eq!(blob.xattr("d").await?, Some(vec![7; 3000]));
-    Ok(())
-}
+use crate::{CLUSTER, UNIT, assert_errno, buffer, check, new_blob, of, opts, write};
 
 /// Fails if a blob can be read beyond its new end, or loses what is before that.
 #[spdk::test(bdevs(bdev_malloc_create(name = "M", num_blocks = 16384, block_size = UNIT)))]
@@ -366,29 +277,6 @@ async fn blobs_that_are_not_there() -> spdk::Result<()> {
         assert_errno(store.inflate_blob(id).await, Errno::ENOENT);
         assert_eq!(store.clones(id).await?, []);
         assert_eq!(store.parent(id).await?, None);
-    }
-    Ok(())
-}
-
-/// Fails if one of many blobs that are dropped at once stays open, since SPDK has no room for so many closes.
-#[spdk::test(bdevs(bdev_aio_create(name = "A", filename = new_file(), block_size = UNIT)))]
-async fn more_closes_than_there_is_room_for() -> spdk::Result<()> {
-    let store = Blobstore::init("A", Some(&opts().max_md_ops(4))).await;
-    assert!(std::fs::remove_file(file()).is_ok());
-    let store = store?;
-    let mut blobs = Vec::new();
-    for number in 0..40_u8 {
-        let blob = new_blob(&store, &of(1)).await?;
-        blob.set_xattr("number", &[number]).await?;
-        blobs.push(blob);
-    }
-    let ids: Vec<_> = blobs.iter().map(|blob| blob.id()).collect();
-    drop(blobs);
-    store.unload().await?;
-    let store = Blobstore::load("A", Some(&opts())).await?;
-    for (id, number) in ids.into_iter().zip(0_u8..) {
-        let blob = store.open_blob(id, None).await?;
-        assert_eq!(blob.xattr("number").await?, Some(vec![number]));
     }
     Ok(())
 }

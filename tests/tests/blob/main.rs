@@ -5,6 +5,7 @@ mod data;
 mod each_call;
 mod external;
 mod faults;
+mod full;
 mod io_queue;
 mod life;
 mod lost_writes;

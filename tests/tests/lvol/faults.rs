@@ -58,7 +58,10 @@ async fn out_of_space() -> spdk::Result<()> {
     assert_eq!(none.errno(), Some(Errno::ENOMEM), "{none}");
     assert_errno(lvol.create_snapshot("no").await, Errno::ENOMEM);
     made.remove(0).destroy().await?;
-    store.create_lvol("another", 0, None).await?;
+    let snapshot = lvol.create_snapshot("snapshot").await?;
+    assert_errno(snapshot.create_clone("no").await, Errno::ENOMEM);
+    made.remove(0).destroy().await?;
+    snapshot.create_clone("another").await?;
     check(&lvol, &ch, 0, CLUSTER, 1).await
 }
 

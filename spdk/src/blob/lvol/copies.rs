@@ -3,6 +3,7 @@
 
 use std::ffi::{CString, c_void};
 use std::future::Future;
+use std::ptr;
 use std::sync::Arc;
 
 use super::super::blobstore::Blobstore;
@@ -11,8 +12,11 @@ use super::super::copies::copy_clusters;
 use super::super::device::{self, Device};
 use super::super::handle::{Blob, BlobObject, report};
 use super::super::remote::{StoreHold, metadata};
+use super::super::room::{New, find_room};
 use super::super::shallow_copy::{Progress, ShallowCopy, on_progress};
 use super::super::snapshots::{is_covered_by, set_parent};
+use super::super::store::close_at_once;
+use super::super::xattrs::XATTR;
 use super::esnap::Esnap;
 use super::handle::{Lvol, NewLvol};
 use super::options::checked;
@@ -38,6 +42,13 @@ type Make = unsafe extern "C" fn(
     sys::spdk_lvol_op_with_handle_complete,
     *mut c_void,
 );
+
+/// How much of a page of metadata the name and the UUID of a volume take.
+fn xattrs() -> Vec<usize> {
+    let name = XATTR + "name".len() + sys::SPDK_LVOL_NAME_MAX as usize;
+    let uuid = XATTR + "uuid".len() + sys::SPDK_UUID_STRING_LEN as usize;
+    vec![name, uuid]
+}
 
 impl Lvol {
     /// Makes a snapshot of it, and opens that: a read-only volume with what it has now.
@@ -67,14 +78,13 @@ impl Lvol {
     #[doc(alias = "spdk_lvol_create_snapshot")]
     pub async fn create_snapshot(&self, name: &str) -> Result<Lvol> {
         const CALL: &str = "spdk_lvol_create_snapshot";
-        self.make(CALL, sys::spdk_lvol_create_snapshot, name).await
+        let make = sys::spdk_lvol_create_snapshot;
+        self.make(CALL, make, New::Snapshot, name).await
     }
 
     /// Makes a clone of it, which is read-only, and opens that: a thin volume that reads as this one, until it is written.
     ///
-    /// SPDK 26.01 crashes if it cannot write the metadata of the clone: if the device fails, no page is left for it (see
-    /// [`LvsOpts::num_md_pages_per_cluster_ratio`](super::LvsOpts::num_md_pages_per_cluster_ratio)), or too many calls are in
-    /// flight.
+    /// SPDK 26.01 crashes if its device fails to write the metadata of the clone, or to read it back.
     ///
     /// Wraps `spdk_lvol_create_clone`.
     ///
@@ -87,12 +97,19 @@ impl Lvol {
     /// As for [`Lvol::create_snapshot`].
     #[doc(alias = "spdk_lvol_create_clone")]
     pub async fn create_clone(&self, name: &str) -> Result<Lvol> {
-        self.make("spdk_lvol_create_clone", sys::spdk_lvol_create_clone, name)
+        let make = sys::spdk_lvol_create_clone;
+        self.make("spdk_lvol_create_clone", make, New::Clone, name)
             .await
     }
 
-    async fn make(&self, operation: &'static str, make: Make, name: &str) -> Result<Lvol> {
-        let (target, volume) = (self.store().clone(), self.volume());
+    async fn make(
+        &self,
+        operation: &'static str,
+        make: Make,
+        new: New,
+        name: &str,
+    ) -> Result<Lvol> {
+        let (target, volume, id) = (self.store().clone(), self.volume(), self.blob().id());
         let hold = |caller: Caller<'_>| {
             let name = checked(name, "the name of a volume")?;
             // The new one keeps the store itself.
@@ -106,20 +123,31 @@ impl Lvol {
                 unsafe { done(arg, result) };
                 drop(turn);
             };
-            let context = context_with(move |lvol, rc| {
+            let store = target.clone();
+            let made = move |lvol, rc| {
                 // SAFETY: the store is loaded, and this is its metadata thread, in turn.
                 unsafe { volumes::made(&target, lvol, rc, Box::new(then)) }
-            });
-            // SAFETY: the operation keeps the name, and the volume open. No other call gives a name meanwhile. It copies the
-            // name, and calls back once, also with an error before it has begun.
-            unsafe {
-                make(
-                    volume.as_ptr(),
-                    (*kept).1.as_ptr(),
-                    Some(called_with),
-                    context,
-                )
             };
+            let make = move |context| {
+                // SAFETY: the operation keeps the name, and the volume open. No other call gives a name meanwhile. It copies
+                // the name, and calls back once, also with an error before it has begun.
+                unsafe {
+                    make(
+                        volume.as_ptr(),
+                        (*kept).1.as_ptr(),
+                        Some(called_with),
+                        context,
+                    )
+                };
+            };
+            let make = move |room| match room {
+                Ok((part, blob)) => make(context_with(move |lvol, rc| {
+                    close_at_once(part, blob, move |_| made(lvol, rc));
+                })),
+                Err(rc) => made(ptr::null_mut(), rc),
+            };
+            // SAFETY: as above.
+            unsafe { find_room(&store, id, new, xattrs(), make) };
         };
         let at = || At::new(operation, self);
         // SAFETY: `then` is called once, and the operation keeps what C uses.

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use super::super::calls::{Then, called, context, later};
 use super::super::id::BlobId;
 use super::super::lvol::volumes::Volume;
+use super::super::pages::{are_left, pages, xattrs_of};
 use super::Store;
 use crate::sys;
 
@@ -23,6 +24,8 @@ pub(super) struct Writes {
     is_resizing: Cell<bool>,
     /// The blobs whose last write has failed.
     failed: RefCell<BTreeSet<BlobId>>,
+    /// Those that may need more pages with their next write.
+    grown: RefCell<BTreeSet<BlobId>>,
 }
 
 impl Writes {
@@ -58,6 +61,11 @@ impl Store {
     pub(in crate::blob) fn has_not_written(&self, id: BlobId) {
         self.metadata.writes.have_failed(id);
     }
+
+    /// There is more to write of what a blob is. On the metadata thread.
+    pub(in crate::blob) fn has_more_to_write(&self, id: BlobId) {
+        self.metadata.writes.grown.borrow_mut().insert(id);
+    }
 }
 
 /// Writes the metadata of a blob, on its metadata thread.
@@ -65,6 +73,8 @@ impl Store {
 /// SPDK takes a blob for clean once it has begun to write it, so that a later sync of one that could not be written
 /// would do nothing, and report success, as would that of somebody else who has it open. So after an error it is made dirty
 /// before the next one.
+///
+/// It reports success, too, when there is no page for them but the first: so those are looked for, after changes by calls.
 ///
 /// One that is read-only has nothing to write, but for the calls that give it another parent or what it has of that: they
 /// write it themselves, and have SPDK take its metadata for writable meanwhile. A sync would end that too early: they
@@ -84,9 +94,16 @@ pub(in crate::blob) unsafe fn sync(
     // SAFETY: as above.
     let id = BlobId::new(unsafe { sys::spdk_blob_get_id(blob.ptr.as_ptr()) });
     let writes = &store.metadata.writes;
-    if writes.failed.borrow_mut().remove(&id) {
+    let has_failed = writes.failed.borrow_mut().remove(&id);
+    if has_failed {
         // SAFETY: as above.
         unsafe { make_dirty(blob) };
+    }
+    let has_grown = writes.grown.borrow_mut().remove(&id);
+    // SAFETY: as above; the store is loaded while it is open.
+    if (has_failed || has_grown) && !unsafe { has_pages(store, blob) } {
+        store.has_more_to_write(id);
+        return then(-libc::ENOSPC);
     }
     writes.in_flight.set(writes.in_flight.get() + 1);
     let store = store.clone();
@@ -105,6 +122,19 @@ pub(in crate::blob) unsafe fn sync(
     });
     // SAFETY: as above; it calls back once.
     unsafe { sys::spdk_blob_sync_md(blob.ptr.as_ptr(), Some(called), arg) };
+}
+
+/// Whether there are pages for what a blob is, which SPDK writes to others than before, but for the first one.
+///
+/// # Safety
+/// The blob is open, and this is its metadata thread.
+unsafe fn has_pages(store: &Store, blob: RawBlob) -> bool {
+    let (bs, blob) = (store.as_ptr(), blob.ptr.as_ptr());
+    // SAFETY: passed on; the store is loaded while the blob is open.
+    unsafe {
+        let clusters = sys::spdk_blob_get_num_clusters(blob);
+        xattrs_of(bs, blob).is_ok_and(|xattrs| are_left(bs, pages(xattrs, clusters) - 1))
+    }
 }
 
 /// Resizes a blob and writes its metadata; `then` gets the errno of either, negative, or 0.
@@ -144,7 +174,10 @@ pub(in crate::blob) unsafe fn resize(
 /// For `resize`, when its turn has come.
 fn resize_now(store: Arc<Store>, blob: RawBlob, num_clusters: u64, then: Then) {
     // SAFETY: the blob is open until `then` runs, and this is its metadata thread.
-    let before = unsafe { sys::spdk_blob_get_num_clusters(blob.ptr.as_ptr()) };
+    let before = unsafe {
+        store.has_more_to_write(BlobId::new(sys::spdk_blob_get_id(blob.ptr.as_ptr())));
+        sys::spdk_blob_get_num_clusters(blob.ptr.as_ptr())
+    };
     let arg = context(move |rc| match rc {
         0 => write_size(store, blob, (before > num_clusters).then_some(before), then),
         rc => then(rc),
