@@ -45,6 +45,8 @@ struct State {
     writers: BTreeSet<String>,
     /// In how many turns an I/O is done.
     turns: u32,
+    /// If it is not always the same number.
+    scatter: Option<Random>,
     has_no_channel: bool,
 }
 
@@ -91,6 +93,11 @@ impl Memory {
     /// Has every I/O take so many turns of its spdk_thread.
     pub fn delay(&self, turns: u32) {
         self.lock().turns = turns;
+    }
+
+    /// Has I/Os that are in flight together be done in any order, or in theirs again.
+    pub fn scatter(&self, random: Option<Random>) {
+        self.lock().scatter = random;
     }
 
     /// Has the writes from the `first` on fail, `count` of them. The next one is 0.
@@ -199,7 +206,12 @@ impl Memory {
 
     async fn turn(&self) {
         let _in_flight = Count::new(&self.0.in_flight);
-        let mut turns = self.lock().turns;
+        let mut turns = {
+            let mut state = self.lock();
+            let turns = state.turns;
+            let random = state.scatter.as_mut();
+            random.map_or(turns, |random| random.below(16) as u32)
+        };
         poll_fn(|cx| {
             if self.lock().is_held {
                 cx.waker().wake_by_ref();

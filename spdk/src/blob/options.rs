@@ -193,6 +193,10 @@ impl BlobOpts {
     }
 
     /// Whether it gets a cluster only when that is written, and reads as zeroes before. Default: `false`.
+    ///
+    /// Let one spdk_thread alone write to such a blob, or to one that has a snapshot, where it has no clusters, or make it with
+    /// [`BlobOpts::use_extent_table`] off: when two of them give it clusters at once, SPDK 26.01 may write a page of its extent
+    /// table without one, which is lost when the store is loaded again.
     #[must_use]
     pub fn thin_provision(mut self, value: bool) -> Self {
         self.thin_provision = Some(value);

@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
+use futures_util::future::try_join_all;
 use spdk::blob::{BlobOpts, Blobstore, BlockDevice, ReadInto, Xattrs};
 use spdk::task::yield_now;
 use spdk::{Errno, ThreadHandle, spawn_on};
@@ -111,9 +112,8 @@ async fn two_cores() -> spdk::Result<()> {
             check(&old, &ch, 0, 2 * CLUSTER, task).await
         }));
     }
-    for task in tasks {
-        within("a task", task).await??;
-    }
+    let ended = within("the tasks", try_join_all(tasks)).await?;
+    ended.into_iter().collect::<spdk::Result<()>>()?;
     within("the unload", async {
         loop {
             match store.unload().await {

@@ -1,5 +1,6 @@
 //! Stores and volumes of other spdk_threads than the metadata thread.
 
+use futures_util::future::try_join_all;
 use spdk::lvol::LvolStore;
 use spdk::{Errno, ErrorKind, SpdkApp, SpdkThread, ThreadHandle, spawn_on};
 use spdk_tests::kind;
@@ -52,9 +53,8 @@ async fn two_cores() -> spdk::Result<()> {
             all(store, u64::from(task) * 10).await
         }));
     }
-    for task in tasks {
-        within("a task", task).await??;
-    }
+    let ended = within("the tasks", try_join_all(tasks)).await?;
+    ended.into_iter().collect::<spdk::Result<()>>()?;
     let ch = store.alloc_io_channel()?;
     for task in 0..8 {
         let lvol = store.open_lvol(&format!("snapshot {}", task * 10)).await?;
@@ -95,9 +95,8 @@ async fn two_stores() -> spdk::Result<()> {
             Ok::<_, spdk::Error>(())
         }));
     }
-    for task in tasks {
-        within("a task", task).await??;
-    }
+    let ended = within("the tasks", try_join_all(tasks)).await?;
+    ended.into_iter().collect::<spdk::Result<()>>()?;
     Ok(())
 }
 
