@@ -18,9 +18,13 @@
 #![allow(missing_docs)]
 
 mod case;
+mod compare;
 mod desk;
+mod externals;
+mod io;
 mod plan;
 mod queue;
+mod reload;
 mod steps;
 
 use case::{BLOCKS, Ground};
@@ -36,6 +40,8 @@ const BESIDE: [u64; 2] = [20, 2000];
 /// What the bdevs are that blobs are copied to.
 const LARGE: u64 = TARGETS[0] * CLUSTER;
 const SMALL: u64 = TARGETS[1] * CLUSTER;
+/// And the one that blobs depend on.
+const EXTERNAL: u64 = externals::CLUSTERS * CLUSTER;
 
 /// How long a test may take, in seconds.
 fn deadline(cases: [u64; 2]) -> u64 {
@@ -48,6 +54,7 @@ fn deadline(cases: [u64; 2]) -> u64 {
     bdev_malloc_create(name = "M", num_blocks = BLOCKS, block_size = UNIT),
     bdev_malloc_create(name = "Large", num_blocks = LARGE, block_size = UNIT),
     bdev_malloc_create(name = "Small", num_blocks = SMALL, block_size = UNIT),
+    bdev_malloc_create(name = externals::BDEV, num_blocks = EXTERNAL, block_size = UNIT),
 ))]
 async fn one_thread() -> spdk::Result<()> {
     let mut ground = Ground::new(1).await?;
@@ -62,6 +69,7 @@ async fn one_thread() -> spdk::Result<()> {
     bdev_malloc_create(name = "M", num_blocks = BLOCKS, block_size = UNIT),
     bdev_malloc_create(name = "Large", num_blocks = LARGE, block_size = UNIT),
     bdev_malloc_create(name = "Small", num_blocks = SMALL, block_size = UNIT),
+    bdev_malloc_create(name = externals::BDEV, num_blocks = EXTERNAL, block_size = UNIT),
 ))]
 async fn several_threads() -> spdk::Result<()> {
     let mut ground = Ground::new(3).await?;
@@ -76,6 +84,7 @@ async fn several_threads() -> spdk::Result<()> {
     bdev_malloc_create(name = "M", num_blocks = BLOCKS, block_size = UNIT),
     bdev_malloc_create(name = "Large", num_blocks = LARGE, block_size = UNIT),
     bdev_malloc_create(name = "Small", num_blocks = SMALL, block_size = UNIT),
+    bdev_malloc_create(name = externals::BDEV, num_blocks = EXTERNAL, block_size = UNIT),
 ))]
 async fn beside_each_other() -> spdk::Result<()> {
     let mut ground = Ground::new(3).await?;
