@@ -6,6 +6,7 @@ pub mod census;
 pub mod counters;
 pub mod device;
 pub mod dma;
+pub mod domain;
 pub mod errors;
 pub mod foreign;
 pub mod forgotten;

@@ -4,6 +4,7 @@
 //! [`store`] knows for blobs. [`runner`] runs the cases and makes one that fails smaller; [`check`] makes the calls, on any
 //! of the [`threads`].
 
+pub mod blob;
 pub mod case;
 pub mod check;
 pub mod content;

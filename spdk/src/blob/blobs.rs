@@ -37,8 +37,8 @@ impl Blobstore {
     /// # Cancellation
     ///
     /// Nothing happens before the first poll. A future that is dropped later abandons the call but does not stop it:
-    /// the blob is made, and deleted again. Of one that is forgotten, by [`std::mem::forget`], the blob stays, and
-    /// [`Blobstore::blobs`] finds it.
+    /// the blob is made, and deleted again, unless somebody has found it by [`Blobstore::blobs`] and has it open then. Of one
+    /// that is forgotten, by [`std::mem::forget`], the blob stays, and [`Blobstore::blobs`] finds it.
     ///
     /// # Thread
     ///

@@ -61,13 +61,19 @@ pub(super) unsafe fn copy_clusters(
 ///
 /// It reports the end of a close before that: a snapshot that depends on an external one gives its channels back first, on
 /// one spdk_thread after the other. Until then SPDK takes it for open, and does not delete it. This goes the same way,
-/// behind it.
+/// behind it; and once more if others were closed meanwhile.
 ///
 /// # Safety
 /// As for [`visit_channels`].
 pub(super) unsafe fn when_closed(store: Arc<Store>, then: impl FnOnce() + 'static) {
+    let (target, before) = (store.clone(), store.closes());
+    let visited = move || match target.closes() == before {
+        true => then(),
+        // SAFETY: passed on.
+        false => unsafe { when_closed(target, then) },
+    };
     // SAFETY: passed on.
-    unsafe { visit_channels(store, |_, _| true, then) };
+    unsafe { visit_channels(store, |_, _| true, visited) };
 }
 
 type CopyClusters = Box<dyn FnOnce(*mut sys::spdk_io_channel, Then)>;

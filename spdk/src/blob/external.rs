@@ -52,6 +52,9 @@ impl ExternalSnapshot {
 
     /// A device that is not there: the blob is degraded, and what it would read of it fails with `EIO`, until
     /// [`Blob::set_external_snapshot`] gives it one.
+    ///
+    /// SPDK 26.01 loses a free cluster with each write that needs one and fails so, as with any device that fails to be read
+    /// then, until the store is loaded with [`BsOpts::force_recover`](super::BsOpts::force_recover).
     pub fn missing() -> Self {
         Self::new(Missing)
     }

@@ -33,7 +33,7 @@ impl Blobstore {
     /// All blobs, and which snapshot each depends on, as it is in one moment.
     ///
     /// A blob that is made while it looks for them is among them or not; what depends on an external snapshot has no parent
-    /// here.
+    /// here. It has one blob after the other open, as [`Blobstore::blobs`] has: one that is deleted then is refused.
     ///
     /// Wraps `spdk_bs_iter_first`, `spdk_bs_iter_next` and `spdk_blob_get_parent_snapshot`.
     ///

@@ -10,6 +10,7 @@ use futures_util::future::{Either, select};
 use spdk::task::yield_now;
 use spdk::{Errno, ErrorKind};
 
+use super::store::Failed;
 use crate::poll_once;
 
 /// What a call has to return.
@@ -21,6 +22,17 @@ pub enum Returns {
     Errno(Errno),
     /// `ErrorKind::InvalidArgument`.
     Invalid,
+}
+
+impl Returns {
+    /// What comes of what was done.
+    pub fn of<T>(done: &Result<T, Failed>) -> Self {
+        match done {
+            Ok(_) => Returns::Ok,
+            Err(Failed::NoSpace) => Returns::Errno(Errno::ENOSPC),
+            Err(Failed::Lost) => Returns::Errno(Errno::EIO),
+        }
+    }
 }
 
 impl fmt::Display for Returns {

@@ -2,20 +2,22 @@
 
 use std::collections::BTreeMap;
 
+use spdk::Errno;
 use spdk::blob::{BlobId, BsType, Xattrs};
 
 use super::CLUSTER;
+pub use super::blob::{Blob, External, LOST, ReadOnly, UNKNOWN, Unit, ZEROES};
 use super::case::Range;
+use super::check::Returns;
 
-/// What an io unit has: zeroes, or the pattern of a generation.
-pub type Unit = u32;
 /// A blob, for the model: its ID is known when it was made.
 pub type Name = u32;
 /// An open blob.
 pub type Open = u32;
 
-/// It was not written.
-pub const ZEROES: Unit = 0;
+/// How many clusters a device grows by, and how often.
+const GROWTH: u64 = 16;
+const GROWTHS: u64 = 3;
 /// How many clusters the targets of copies have.
 pub const TARGETS: [u64; 2] = [12, 2];
 
@@ -34,76 +36,21 @@ pub struct Model {
     pub bstype: BsType,
     /// What the targets of copies have.
     pub targets: [Vec<Unit>; 2],
-    /// How often the device has grown.
+    /// How many clusters the device has grown by.
     pub grown: u64,
     names: u32,
     opens: u32,
     generations: u32,
 }
 
-/// Whether nobody can write to a blob.
+/// Why not all of it was done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ReadOnly {
-    /// Everybody can.
-    No,
-    /// From the next sync on.
-    Soon,
-    /// For ever.
-    Yes,
+pub enum Failed {
+    /// There was no free cluster for all of it.
+    NoSpace,
+    /// A part of what had to be copied is [`LOST`].
+    Lost,
 }
-
-/// A device that a blob depends on: so many clusters with one value, and zeroes beyond them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct External {
-    /// What they have.
-    pub value: Unit,
-    /// How many there are.
-    pub clusters: u64,
-}
-
-/// A blob.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Blob {
-    /// [`UNKNOWN`] until it was made.
-    pub id: BlobId,
-    /// Whether it gets clusters when they are written.
-    pub is_thin: bool,
-    /// Whether it has an extent table.
-    pub has_table: bool,
-    /// Whether nobody can write to it.
-    pub read_only: ReadOnly,
-    /// The snapshot that it depends on.
-    pub parent: Option<Name>,
-    /// The device that it depends on, if there is no such snapshot.
-    pub external: Option<External>,
-    /// Whether it has, or had, clones: SPDK forgets that when the store is unloaded.
-    pub is_snapshot: bool,
-    /// Its attributes.
-    pub xattrs: Xattrs,
-    /// What those clusters have that it has itself.
-    pub clusters: Vec<Option<Vec<Unit>>>,
-}
-
-impl Blob {
-    /// In clusters.
-    pub fn size(&self) -> u64 {
-        self.clusters.len() as u64
-    }
-
-    /// In io units.
-    pub fn units(&self) -> u64 {
-        self.size() * CLUSTER
-    }
-
-    /// How many clusters it has itself.
-    pub fn allocated(&self) -> u64 {
-        self.clusters.iter().flatten().count() as u64
-    }
-}
-
-/// There was no free cluster for all of it.
-#[derive(Debug)]
-pub struct NoSpace;
 
 fn zeroes() -> Vec<Unit> {
     vec![ZEROES; CLUSTER as usize]
@@ -166,6 +113,20 @@ impl Model {
         self.free().is_none_or(|free| clusters <= free)
     }
 
+    /// How many clusters its device grows by if it does now; 0 if it is large enough.
+    pub fn next_growth(&self) -> u64 {
+        match self.grown < GROWTHS * GROWTH {
+            true => GROWTH,
+            false => 0,
+        }
+    }
+
+    /// The device, and the store with it, has so many clusters more.
+    pub fn grow(&mut self, clusters: u64) {
+        self.grown += clusters;
+        self.total = self.total.map(|total| total + clusters);
+    }
+
     /// The blobs that depend on this one.
     pub fn clones(&self, name: Name) -> Vec<Name> {
         let is_clone = |blob: &Blob| blob.parent == Some(name);
@@ -184,6 +145,15 @@ impl Model {
         parents.into_iter().any(|name| name == on)
     }
 
+    /// Whether a device that it depends on is missing.
+    pub fn is_degraded(&self, name: Name) -> bool {
+        let blob = self.blob(name);
+        match (blob.parent, blob.external) {
+            (Some(parent), _) => self.is_degraded(parent),
+            (None, external) => external.is_some_and(|external| external.value == LOST),
+        }
+    }
+
     /// What a cluster of a blob reads as.
     pub fn cluster(&self, name: Name, cluster: u64) -> Vec<Unit> {
         let blob = self.blob(name);
@@ -191,10 +161,8 @@ impl Model {
             (Some(Some(units)), _) => units.clone(),
             (Some(None), Some(parent)) => self.cluster(parent, cluster),
             (Some(None), None) => match blob.external {
-                Some(External { value, clusters }) if cluster < clusters => {
-                    vec![value; CLUSTER as usize]
-                }
-                _ => zeroes(),
+                Some(external) => external.cluster(cluster),
+                None => zeroes(),
             },
             (None, _) => zeroes(),
         }
@@ -234,9 +202,9 @@ impl Model {
         has_table: bool,
         clusters: u64,
         xattrs: Xattrs,
-    ) -> Result<Name, NoSpace> {
+    ) -> Result<Name, Failed> {
         if !is_thin && !self.has_free(clusters) {
-            return Err(NoSpace);
+            return Err(Failed::NoSpace);
         }
         let cluster = (!is_thin).then(zeroes);
         Ok(self.insert(Blob {
@@ -285,22 +253,26 @@ impl Model {
         }
     }
 
-    fn allocate(&mut self, name: Name, cluster: u64) -> Result<&mut Vec<Unit>, NoSpace> {
+    fn allocate(&mut self, name: Name, cluster: u64) -> Result<&mut Vec<Unit>, Failed> {
         let is_new = self.blob(name).clusters[cluster as usize].is_none();
         if is_new && !self.has_free(1) {
-            return Err(NoSpace);
+            return Err(Failed::NoSpace);
         }
         let content = self.cluster(name, cluster);
+        if content.contains(&LOST) {
+            return Err(Failed::Lost);
+        }
         let place = &mut self.blob_mut(name).clusters[cluster as usize];
         Ok(place.insert(content))
     }
 
-    /// Writes a range, cluster after cluster; those before the one that there was no room for are written.
+    /// Writes a range, cluster after cluster; those before the one that there was no room for, or that could not be copied,
+    /// are written.
     ///
     /// # Errors
     ///
-    /// There was none for all.
-    pub fn write(&mut self, name: Name, range: Range, value: Unit) -> Result<(), NoSpace> {
+    /// Not all are.
+    pub fn write(&mut self, name: Name, range: Range, value: Unit) -> Result<(), Failed> {
         for unit in range.first..range.first + range.units {
             self.allocate(name, unit / CLUSTER)?[(unit % CLUSTER) as usize] = value;
         }
@@ -336,11 +308,11 @@ impl Model {
     /// # Errors
     ///
     /// There is no room for it.
-    pub fn resize(&mut self, name: Name, clusters: u64) -> Result<(), NoSpace> {
+    pub fn resize(&mut self, name: Name, clusters: u64) -> Result<(), Failed> {
         let blob = self.blob(name);
         let more = clusters.saturating_sub(blob.size());
         if !blob.is_thin && !self.has_free(more) {
-            return Err(NoSpace);
+            return Err(Failed::NoSpace);
         }
         let blob = self.blob_mut(name);
         let cluster = (!blob.is_thin).then(zeroes);
@@ -402,12 +374,12 @@ impl Model {
     }
 
     /// Gives a blob the clusters that it has not, if there are as many.
-    fn fill(&mut self, name: Name, wanted: impl Fn(usize) -> bool) -> Result<(), NoSpace> {
+    fn fill(&mut self, name: Name, wanted: impl Fn(usize) -> bool) -> Result<(), Failed> {
         let clusters = self.blob(name).clusters.iter().enumerate();
         let missing = clusters.filter(|(number, cluster)| cluster.is_none() && wanted(*number));
         let missing: Vec<_> = missing.map(|(number, _)| number as u64).collect();
         if !self.has_free(missing.len() as u64) {
-            return Err(NoSpace);
+            return Err(Failed::NoSpace);
         }
         for cluster in missing {
             self.allocate(name, cluster)?;
@@ -415,29 +387,40 @@ impl Model {
         Ok(())
     }
 
-    /// Gives it all of its clusters.
+    /// Gives it all of its clusters, one after the other.
     ///
     /// # Errors
     ///
-    /// There is no room for them.
-    pub fn inflate(&mut self, name: Name) -> Result<(), NoSpace> {
+    /// There is no room for them, or one could not be copied.
+    pub fn inflate(&mut self, name: Name) -> Result<(), Failed> {
         self.fill(name, |_| true)?;
         let blob = self.blob_mut(name);
         (blob.is_thin, blob.parent, blob.external) = (false, None, None);
         Ok(())
     }
 
-    /// Of a blob with this parent, which is as large at least: gives it what that has.
-    ///
-    /// # Errors
-    ///
-    /// There is no room for it.
-    pub fn decouple(&mut self, name: Name, parent: Name) -> Result<(), NoSpace> {
-        let parent = self.blob(parent);
-        let (has, next) = (parent.clusters.clone(), parent.parent);
-        self.fill(name, |cluster| has[cluster].is_some())?;
-        self.blob_mut(name).parent = next;
-        Ok(())
+    /// Gives it what its parent has; returns what that must.
+    pub fn decouple(&mut self, name: Name) -> Returns {
+        let blob = self.blob(name);
+        if blob.external.is_some() {
+            return Returns::of(&self.inflate(name));
+        }
+        let parent = blob.parent.map(|parent| self.blob(parent));
+        let parent = parent.filter(|parent| blob.size() <= parent.size());
+        let Some(parent) = parent else {
+            return Returns::Errno(Errno::EINVAL);
+        };
+        let (has, next, external) = (parent.clusters.clone(), parent.parent, parent.external);
+        let filled = self.fill(name, |cluster| has[cluster].is_some());
+        match Returns::of(&filled) {
+            // It was copied, but SPDK 26.01 does not hand a device down.
+            Returns::Ok if external.is_some() => Returns::Errno(Errno::ENOENT),
+            Returns::Ok => {
+                self.blob_mut(name).parent = next;
+                Returns::Ok
+            }
+            failed => failed,
+        }
     }
 
     /// Copies what a blob has itself.
@@ -451,6 +434,3 @@ impl Model {
         }
     }
 }
-
-/// The ID of a blob that has not been made.
-pub const UNKNOWN: BlobId = BlobId::new(0);

@@ -348,6 +348,21 @@ async fn a_snapshot_is_deleted_at_once() -> spdk::Result<()> {
     blob.close().await
 }
 
+/// Fails if a snapshot is not deleted since its clone, and with that SPDK the snapshot, is closed after the delete was asked for.
+#[spdk::test(bdevs(bdev_malloc_create(name = "M", num_blocks = 16384, block_size = UNIT)))]
+async fn a_clone_is_closed_while_its_snapshot_is_deleted() -> spdk::Result<()> {
+    let memory = base(3, 1).await?;
+    let store = Blobstore::init("M", Some(&finding(&memory))).await?;
+    let blob = new_blob(&store, &depending(b"device", 3)).await?;
+    let snapshot = store.create_snapshot(blob.id(), &Xattrs::new()).await?;
+    let mut delete = Box::pin(store.delete_blob(snapshot));
+    assert!(poll_once(delete.as_mut()).is_pending());
+    drop(blob);
+    within("the delete", delete).await?;
+    assert_errno(store.open_blob(snapshot, None).await, Errno::ENOENT);
+    Ok(())
+}
+
 /// Fails if a blob is read on the channel of a device that another one had with its ID, and that is of another type.
 #[spdk::test(cores = "0x3", bdevs(
     bdev_malloc_create(name = "M", num_blocks = 16384, block_size = UNIT),

@@ -4,18 +4,19 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use spdk::blob::{Blob, BlobId, BlobInfo, BlobOpts, Blobstore, BsType, Xattrs};
-use spdk::{DmaBuf, Errno, IoChannel};
+use spdk::blob::{
+    Blob, BlobClearMethod, BlobId, BlobInfo, BlobOpenOpts, BlobOpts, Blobstore, BsType, Xattrs,
+};
+use spdk::{Errno, IoChannel};
 use spdk_tests::memory::Memory;
-use spdk_tests::model::case::Range;
 use spdk_tests::model::check::{self, Failure, Outcome, Returns, same, text};
-use spdk_tests::model::content::{buffer, compare, fill};
-use spdk_tests::model::store::{Open, Unit};
+use spdk_tests::model::content::{buffer, compare};
+use spdk_tests::model::store::{LOST, Open, Unit};
 use spdk_tests::model::{CLUSTER, UNIT, threads};
 
-use crate::plan::{Call, GROWTH};
-use crate::queue::{self, Io};
-use crate::steps::{Form, Type};
+use crate::externals::Externals;
+use crate::plan::Call;
+use crate::steps::{Clear, Type};
 
 /// The bdevs that blobs are copied to.
 pub(crate) const TARGETS: [&str; 2] = ["Large", "Small"];
@@ -23,8 +24,9 @@ pub(crate) const TARGETS: [&str; 2] = ["Large", "Small"];
 /// What an spdk_thread works with.
 pub(crate) struct Desk {
     store: Blobstore,
-    channel: IoChannel,
+    pub(crate) channel: IoChannel,
     memory: Option<Memory>,
+    externals: Externals,
     open: RefCell<BTreeMap<Open, Rc<Blob>>>,
 }
 
@@ -33,6 +35,7 @@ pub(crate) struct Desk {
 pub(crate) struct Seen {
     pub(crate) info: BlobInfo,
     pub(crate) size: u64,
+    pub(crate) external: Option<Vec<u8>>,
     pub(crate) xattrs: Xattrs,
 }
 
@@ -45,12 +48,26 @@ pub(crate) fn bstype(of: Type) -> BsType {
     BsType::new(name).unwrap_or_default()
 }
 
+fn clear_method(of: Clear) -> BlobClearMethod {
+    match of {
+        Clear::Default => BlobClearMethod::Default,
+        Clear::Unmap => BlobClearMethod::Unmap,
+        Clear::WriteZeroes => BlobClearMethod::WriteZeroes,
+    }
+}
+
 /// Gives the current spdk_thread, which has this number, what it works with.
-pub(crate) fn set_up(thread: u8, store: Blobstore, memory: Option<Memory>) -> Result<(), String> {
+pub(crate) fn set_up(
+    thread: u8,
+    store: Blobstore,
+    memory: Option<Memory>,
+    externals: Externals,
+) -> Result<(), String> {
     let desk = Desk {
         channel: store.alloc_io_channel().map_err(text)?,
         store,
         memory,
+        externals,
         open: RefCell::default(),
     };
     threads::set_desk(thread, desk);
@@ -69,27 +86,12 @@ pub(crate) async fn perform(
     polls: Option<u8>,
 ) -> Result<Outcome<BlobId>, String> {
     let desk = of(thread)?;
-    let can_be_dropped = !matches!(call, Call::Drop(_) | Call::FailSync(..) | Call::UnloadInUse);
+    let can_be_dropped = !matches!(
+        call,
+        Call::Drop(_) | Call::FailSync(..) | Call::EndInUse { .. }
+    );
     let polls = polls.filter(|_| can_be_dropped);
     Ok(check::perform(desk.make(call), returns, polls).await)
-}
-
-/// So many io units in so many buffers, at most.
-fn buffers(units: u64, count: u8) -> spdk::Result<Vec<DmaBuf>> {
-    let (mut left, mut bufs) = (units, Vec::new());
-    while left > 0 {
-        let is_last = bufs.len() + 1 == usize::from(count);
-        let length = if is_last { left } else { left.div_ceil(3) };
-        bufs.push(buffer(length)?);
-        left -= length;
-    }
-    Ok(bufs)
-}
-
-/// The byte of an io unit; where there is none, SPDK is asked in io units.
-fn byte(range: Range, form: Form) -> Option<u64> {
-    let is_in_bytes = matches!(form, Form::Bytes | Form::VectorBytes(_));
-    range.first.checked_mul(UNIT as u64).filter(|_| is_in_bytes)
 }
 
 impl Desk {
@@ -112,15 +114,21 @@ impl Desk {
                     .num_clusters(shape.clusters)
                     .thin_provision(shape.is_thin)
                     .use_extent_table(shape.has_table)
+                    .clear_method(clear_method(shape.clear))
                     .xattrs(xattrs);
+                let opts = match shape.external {
+                    Some(external) => opts.external_snapshot(external.id().as_bytes()),
+                    None => opts,
+                };
                 return Ok(Some(store.create_blob(Some(&opts)).await?));
             }
             Call::Snapshot(id, xattrs) => {
                 return Ok(Some(store.create_snapshot(id, &xattrs).await?));
             }
             Call::Clone(id, xattrs) => return Ok(Some(store.create_clone(id, &xattrs).await?)),
-            Call::Open(id, open) => {
-                let blob = store.open_blob(id, None).await?;
+            Call::Open(id, open, clear) => {
+                let opts = BlobOpenOpts::new().clear_method(clear_method(clear));
+                let blob = store.open_blob(id, Some(&opts)).await?;
                 self.open.borrow_mut().insert(open, Rc::new(blob));
             }
             Call::Close(open) => self.take(open)?.close().await?,
@@ -137,29 +145,9 @@ impl Desk {
                 self.write(&*self.blob(open)?, range, form, value).await?;
             }
             Call::WriteZeroes(open, range, form) => {
-                let (blob, Range { first, units }) = (self.blob(open)?, range);
-                match byte(range, form) {
-                    _ if form.is_queue() => {
-                        self.queue(&blob, range, form, Io::WriteZeroes).await?;
-                    }
-                    None => {
-                        blob.write_zeroes_io_units(&self.channel, first, units)
-                            .await?
-                    }
-                    Some(at) => {
-                        let length = units * UNIT as u64;
-                        blob.write_zeroes(&self.channel, at, length).await?;
-                    }
-                }
+                self.write_zeroes(&*self.blob(open)?, range, form).await?;
             }
-            Call::Unmap(open, range, form) => {
-                let (blob, Range { first, units }) = (self.blob(open)?, range);
-                match byte(range, form) {
-                    _ if form.is_queue() => self.queue(&blob, range, form, Io::Unmap).await?,
-                    None => blob.unmap_io_units(&self.channel, first, units).await?,
-                    Some(at) => blob.unmap(&self.channel, at, units * UNIT as u64).await?,
-                }
-            }
+            Call::Unmap(open, range, form) => self.unmap(&*self.blob(open)?, range, form).await?,
             Call::Misaligned(open, range) => {
                 let at = range.first.saturating_mul(UNIT as u64).saturating_sub(1) | 1;
                 let buf = buffer(range.units)?;
@@ -180,6 +168,14 @@ impl Desk {
                 let value = self.blob(open)?.xattr(&name).await?;
                 same("the attribute", value, expected)?;
             }
+            Call::SetExternal(open, to) => {
+                let external = self.externals.get(to);
+                self.blob(open)?.set_external_snapshot(external).await?;
+            }
+            Call::SetExternalParent(open, to) => {
+                let (id, external) = (to.id().as_bytes(), self.externals.get(to));
+                self.blob(open)?.set_external_parent(id, external).await?;
+            }
             Call::Inflate(id) => store.inflate_blob(id).await?,
             Call::Decouple(id) => store.decouple_parent(id).await?,
             Call::SetParent(id, snapshot) => store.set_parent(id, snapshot).await?,
@@ -193,10 +189,9 @@ impl Desk {
             }
             Call::SetSuper(id) => store.set_super_blob(id).await?,
             Call::SetType(to) => store.set_bstype(bstype(to)).await?,
-            Call::Grow => {
-                let units = GROWTH * CLUSTER;
+            Call::Grow(clusters) => {
                 if let Some(memory) = &self.memory {
-                    memory.grow(units);
+                    memory.grow(clusters * CLUSTER);
                 }
                 store.grow().await?;
             }
@@ -211,92 +206,10 @@ impl Desk {
                 memory.heal();
                 synced?;
             }
-            Call::UnloadInUse => store.unload().await?,
+            Call::EndInUse { is_destroyed: true } => store.destroy().await?,
+            Call::EndInUse { .. } => store.unload().await?,
         }
         Ok(None)
-    }
-
-    async fn read(
-        &self,
-        blob: &Blob,
-        range: Range,
-        form: Form,
-        expected: &[Unit],
-    ) -> Result<(), Failure> {
-        let (channel, Range { first, units }) = (&self.channel, range);
-        let bytes = match form {
-            Form::Units | Form::Bytes => {
-                let mut buf = buffer(units)?;
-                buf.fill(0xa5);
-                match byte(range, form) {
-                    None => blob.read_io_units(channel, &mut buf, first, units).await?,
-                    Some(at) => blob.read(channel, &mut buf, at).await?,
-                }
-                buf.to_vec()
-            }
-            Form::VectorUnits(count) | Form::VectorBytes(count) => {
-                let mut bufs = buffers(units, count)?;
-                bufs.iter_mut().for_each(|buf| buf.fill(0xa5));
-                match byte(range, form) {
-                    None => {
-                        blob.readv_io_units(channel, &mut bufs, first, units)
-                            .await?
-                    }
-                    Some(at) => blob.readv(channel, &mut bufs, at).await?,
-                }
-                bufs.iter().flat_map(|buf| buf.to_vec()).collect()
-            }
-            Form::Queue(_) | Form::Closures(_) => {
-                return self.queue(blob, range, form, Io::Read(expected)).await;
-            }
-        };
-        compare(&bytes, first, expected).map_err(Failure::Wrong)
-    }
-
-    async fn write(
-        &self,
-        blob: &Blob,
-        range: Range,
-        form: Form,
-        value: Unit,
-    ) -> Result<(), Failure> {
-        let (channel, Range { first, units }) = (&self.channel, range);
-        match form {
-            Form::Units | Form::Bytes => {
-                let mut buf = buffer(units)?;
-                fill(&mut buf, first, value);
-                match byte(range, form) {
-                    None => blob.write_io_units(channel, &buf, first, units).await?,
-                    Some(at) => blob.write(channel, &buf, at).await?,
-                }
-            }
-            Form::VectorUnits(count) | Form::VectorBytes(count) => {
-                let (mut bufs, mut at) = (buffers(units, count)?, first);
-                for buf in &mut bufs {
-                    fill(buf, at, value);
-                    at += (buf.len() / UNIT) as u64;
-                }
-                match byte(range, form) {
-                    None => blob.writev_io_units(channel, &bufs, first, units).await?,
-                    Some(at) => blob.writev(channel, &bufs, at).await?,
-                }
-            }
-            Form::Queue(_) | Form::Closures(_) => {
-                self.queue(blob, range, form, Io::Write(value)).await?;
-            }
-        }
-        Ok(())
-    }
-
-    async fn queue(
-        &self,
-        blob: &Blob,
-        range: Range,
-        form: Form,
-        io: Io<'_>,
-    ) -> Result<(), Failure> {
-        let parts = queue::parts(range, form, blob.num_io_units()?);
-        queue::perform(blob, &self.channel, parts, form, io).await
     }
 
     /// What an open blob tells; and what is wrong, if it does not read like this.
@@ -317,12 +230,28 @@ impl Desk {
             let units = content.len() as u64;
             let mut buf = buffer(units).map_err(text)?;
             let read = blob.read_io_units(&self.channel, &mut buf, 0, units);
-            read.await.map_err(text)?;
-            compare(&buf, 0, &content)?;
+            match read.await {
+                Err(error) if content.contains(&LOST) => {
+                    same("the error of the read", error.errno(), Some(Errno::EIO))?;
+                }
+                read => {
+                    read.map_err(text)?;
+                    compare(&buf, 0, &content)?;
+                }
+            }
         }
+        let (clusters, units) = (blob.num_clusters(), blob.num_io_units());
+        let clusters = clusters.map_err(text)?;
+        same(
+            "the number of io units",
+            units.map_err(text)?,
+            clusters * CLUSTER,
+        )?;
+        same("the size of an io unit", blob.io_unit_size(), UNIT as u32)?;
         Ok(Seen {
             info: blob.info().await.map_err(text)?,
             size: blob.size().map_err(text)?,
+            external: blob.external_snapshot_id().await.map_err(text)?,
             xattrs: blob.xattrs().await.map_err(text)?,
         })
     }
@@ -338,9 +267,4 @@ impl Desk {
         blob.close().await.map_err(text)?;
         seen
     }
-}
-
-/// Whether an unload was refused since the store is in use.
-pub(crate) fn is_in_use(error: &spdk::Error) -> bool {
-    error.errno() == Some(Errno::EBUSY)
 }

@@ -24,66 +24,15 @@ pub(crate) enum Op {
     Create(Shape),
     Open {
         blob: u8,
-    },
-    Close {
-        open: u8,
-    },
-    Drop {
-        open: u8,
+        clear: Clear,
     },
     Delete {
         blob: u8,
     },
-    Resize {
+    /// On an open blob.
+    On {
         open: u8,
-        clusters: u64,
-    },
-    Sync {
-        open: u8,
-    },
-    SetReadOnly {
-        open: u8,
-    },
-    Read {
-        open: u8,
-        range: Range,
-        form: Form,
-    },
-    Write {
-        open: u8,
-        range: Range,
-        form: Form,
-    },
-    WriteZeroes {
-        open: u8,
-        range: Range,
-        form: Form,
-    },
-    Unmap {
-        open: u8,
-        range: Range,
-        form: Form,
-    },
-    Misaligned {
-        open: u8,
-        range: Range,
-    },
-    Allocated {
-        open: u8,
-        unit: u64,
-    },
-    SetXattr {
-        open: u8,
-        name: u8,
-        size: Size,
-    },
-    RemoveXattr {
-        open: u8,
-        name: u8,
-    },
-    Xattr {
-        open: u8,
-        name: u8,
+        call: OnOpen,
     },
     Snapshot {
         blob: u8,
@@ -115,18 +64,78 @@ pub(crate) enum Op {
     },
     /// The device becomes larger, and the store with it.
     Grow,
+    /// Somebody asks for the unload, or the destroy, of a store that is in use.
+    EndInUse {
+        is_destroyed: bool,
+    },
+    /// Everything is given back, and the store loaded again.
+    Reload(Reload),
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum OnOpen {
+    Close,
+    Drop,
+    Resize(u64),
+    Sync,
+    SetReadOnly,
+    Read(Range, Form),
+    Write(Range, Form),
+    WriteZeroes(Range, Form),
+    Unmap(Range, Form),
+    Misaligned(Range),
+    Allocated(u64),
+    SetXattr(u8, Size),
+    RemoveXattr(u8),
+    Xattr(u8),
     /// The writes of the device fail while an attribute is synced.
-    FailSync {
-        open: u8,
-        name: u8,
-    },
-    /// Somebody asks for the unload of a store that is in use.
-    UnloadInUse,
-    /// Everything is given back, in some way, and the store loaded again.
-    Reload {
-        recover: bool,
-        is_dropped: bool,
-    },
+    FailSync(u8),
+    SetExternal(External),
+    SetExternalParent(External),
+}
+
+/// How a store is given back, and loaded again.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reload {
+    pub(crate) end: End,
+    pub(crate) recover: bool,
+    /// The device becomes larger, and the store with it.
+    pub(crate) has_grown: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    Drop,
+    Unload,
+    /// A new one is made.
+    Destroy,
+}
+
+/// What a blob is asked to depend on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum External {
+    /// Devices in Rust.
+    Large,
+    Small,
+    /// No multiple of a cluster.
+    Odd,
+    Bdev,
+    /// A device that is not there.
+    Missing,
+    /// Its blocks are larger than those of the stores.
+    Coarse,
+    /// A bdev that is not there.
+    NoBdev,
+    NoId,
+    LongId,
+}
+
+/// What becomes of clusters that are given up; they are zeroes in any case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Clear {
+    Default,
+    Unmap,
+    WriteZeroes,
 }
 
 /// What the store is for.
@@ -145,6 +154,8 @@ pub(crate) struct Shape {
     pub(crate) has_table: bool,
     pub(crate) clusters: u64,
     pub(crate) xattr: Option<Size>,
+    pub(crate) external: Option<External>,
+    pub(crate) clear: Clear,
 }
 
 /// Which of the methods is called.
@@ -159,6 +170,8 @@ pub(crate) enum Form {
     Queue(u8),
     /// The same, but its closures submit most of them.
     Closures(u8),
+    /// Memory of a domain, for what is read or written.
+    Domain,
 }
 
 impl Form {
@@ -205,15 +218,57 @@ fn xattr() -> impl Strategy<Value = Option<Size>> {
     prop_oneof![3 => Just(None), 1 => size().prop_map(Some)]
 }
 
-fn shape() -> impl Strategy<Value = Shape> {
-    (any::<bool>(), any::<bool>(), clusters(), xattr()).prop_map(
-        |(is_thin, has_table, clusters, xattr)| Shape {
+fn clear() -> impl Strategy<Value = Clear> {
+    prop_oneof![
+        Just(Clear::Default),
+        Just(Clear::Unmap),
+        Just(Clear::WriteZeroes)
+    ]
+}
+
+/// What a blob can be made for, or cannot.
+fn first_external() -> impl Strategy<Value = External> {
+    prop_oneof![
+        6 => Just(External::Large),
+        6 => Just(External::Small),
+        4 => Just(External::Odd),
+        6 => Just(External::Bdev),
+        3 => Just(External::Missing),
+        1 => Just(External::NoId),
+        1 => Just(External::LongId),
+    ]
+}
+
+fn external() -> impl Strategy<Value = External> {
+    prop_oneof![
+        8 => first_external(),
+        1 => Just(External::Coarse),
+        1 => Just(External::NoBdev),
+    ]
+}
+
+/// Boxed, as the others below: what a strategy of them all keeps on the stack is too large else.
+fn shape() -> BoxedStrategy<Shape> {
+    let external = prop_oneof![2 => Just(None), 1 => first_external().prop_map(Some)];
+    let of = (
+        any::<bool>(),
+        any::<bool>(),
+        clusters(),
+        xattr(),
+        external,
+        clear(),
+    );
+    of.prop_map(
+        |(is_thin, has_table, clusters, xattr, external, clear)| Shape {
             is_thin,
             has_table,
             clusters,
             xattr,
+            external,
+            clear,
         },
     )
+    .boxed()
 }
 
 fn form() -> impl Strategy<Value = Form> {
@@ -224,6 +279,7 @@ fn form() -> impl Strategy<Value = Form> {
         (2..5u8).prop_map(Form::VectorBytes),
         most().prop_map(Form::Queue),
         most().prop_map(Form::Closures),
+        Just(Form::Domain),
     ]
 }
 
@@ -232,37 +288,44 @@ fn most() -> impl Strategy<Value = u8> {
     prop_oneof![Just(CLUSTER as u8), 5..CLUSTER as u8]
 }
 
-fn io() -> impl Strategy<Value = Op> {
-    let of = || (any_of(), range(), form());
-    prop_oneof![
-        3 => of().prop_map(|(open, range, form)| Op::Write { open, range, form }),
-        2 => of().prop_map(|(open, range, form)| Op::Read { open, range, form }),
-        1 => of().prop_map(|(open, range, form)| Op::WriteZeroes { open, range, form }),
-        2 => of().prop_map(|(open, range, form)| Op::Unmap { open, range, form }),
-    ]
+fn io() -> BoxedStrategy<Op> {
+    let of = || (range(), form());
+    let call = prop_oneof![
+        3 => of().prop_map(|(range, form)| OnOpen::Write(range, form)),
+        2 => of().prop_map(|(range, form)| OnOpen::Read(range, form)),
+        1 => of().prop_map(|(range, form)| OnOpen::WriteZeroes(range, form)),
+        2 => of().prop_map(|(range, form)| OnOpen::Unmap(range, form)),
+    ];
+    (any_of(), call)
+        .prop_map(|(open, call)| Op::On { open, call })
+        .boxed()
 }
 
 /// What is done to an open blob besides.
-fn of_open() -> impl Strategy<Value = Op> {
-    prop_oneof![
-        4 => (any_of(), clusters()).prop_map(|(open, clusters)| Op::Resize { open, clusters }),
-        3 => any_of().prop_map(|open| Op::Close { open }),
-        2 => any_of().prop_map(|open| Op::Drop { open }),
-        2 => any_of().prop_map(|open| Op::Sync { open }),
-        1 => any_of().prop_map(|open| Op::SetReadOnly { open }),
-        3 => (any_of(), 0..3u8, size())
-            .prop_map(|(open, name, size)| Op::SetXattr { open, name, size }),
-        1 => (any_of(), 0..3u8).prop_map(|(open, name)| Op::RemoveXattr { open, name }),
-        1 => (any_of(), 0..3u8).prop_map(|(open, name)| Op::Xattr { open, name }),
-        1 => (any_of(), range()).prop_map(|(open, range)| Op::Misaligned { open, range }),
-        1 => (any_of(), 0..MOST * CLUSTER).prop_map(|(open, unit)| Op::Allocated { open, unit }),
-    ]
+fn of_open() -> BoxedStrategy<Op> {
+    let call = prop_oneof![
+        4 => clusters().prop_map(OnOpen::Resize),
+        3 => Just(OnOpen::Close),
+        2 => Just(OnOpen::Drop),
+        2 => Just(OnOpen::Sync),
+        1 => Just(OnOpen::SetReadOnly),
+        3 => (0..3u8, size()).prop_map(|(name, size)| OnOpen::SetXattr(name, size)),
+        1 => (0..3u8).prop_map(OnOpen::RemoveXattr),
+        1 => (0..3u8).prop_map(OnOpen::Xattr),
+        1 => range().prop_map(OnOpen::Misaligned),
+        1 => (0..MOST * CLUSTER).prop_map(OnOpen::Allocated),
+        3 => external().prop_map(OnOpen::SetExternal),
+        2 => external().prop_map(OnOpen::SetExternalParent),
+    ];
+    (any_of(), call)
+        .prop_map(|(open, call)| Op::On { open, call })
+        .boxed()
 }
 
 /// What is done to a blob by its ID.
-fn of_blob() -> impl Strategy<Value = Op> {
+fn of_blob() -> BoxedStrategy<Op> {
     prop_oneof![
-        8 => any_of().prop_map(|blob| Op::Open { blob }),
+        8 => (any_of(), clear()).prop_map(|(blob, clear)| Op::Open { blob, clear }),
         3 => any_of().prop_map(|blob| Op::Delete { blob }),
         4 => (any_of(), xattr()).prop_map(|(blob, xattr)| Op::Snapshot { blob, xattr }),
         3 => (any_of(), xattr()).prop_map(|(blob, xattr)| Op::Clone { blob, xattr }),
@@ -271,9 +334,25 @@ fn of_blob() -> impl Strategy<Value = Op> {
         2 => (any_of(), any_of())
             .prop_map(|(blob, snapshot)| Op::SetParent { blob, snapshot }),
     ]
+    .boxed()
 }
 
-fn of_store() -> impl Strategy<Value = Op> {
+fn reload() -> impl Strategy<Value = Op> {
+    let end = prop_oneof![4 => Just(End::Drop), 4 => Just(End::Unload), 1 => Just(End::Destroy)];
+    (end, any::<bool>(), any::<bool>()).prop_map(|(end, recover, has_grown)| {
+        Op::Reload(Reload {
+            end,
+            recover,
+            has_grown,
+        })
+    })
+}
+
+fn of_store() -> BoxedStrategy<Op> {
+    let fail_sync = (any_of(), 0..3u8).prop_map(|(open, name)| Op::On {
+        open,
+        call: OnOpen::FailSync(name),
+    });
     prop_oneof![
         1 => proptest::option::of(any_of()).prop_map(|blob| Op::SetSuper { blob }),
         1 => prop_oneof![Just(Type::First), Just(Type::Other), Just(Type::Empty)]
@@ -281,11 +360,11 @@ fn of_store() -> impl Strategy<Value = Op> {
         1 => (any_of(), any::<bool>())
             .prop_map(|(blob, is_small)| Op::ShallowCopy { blob, is_small }),
         1 => Just(Op::Grow),
-        1 => Just(Op::UnloadInUse),
-        1 => (any_of(), 0..3u8).prop_map(|(open, name)| Op::FailSync { open, name }),
-        2 => (any::<bool>(), any::<bool>())
-            .prop_map(|(recover, is_dropped)| Op::Reload { recover, is_dropped }),
+        1 => any::<bool>().prop_map(|is_destroyed| Op::EndInUse { is_destroyed }),
+        1 => fail_sync,
+        3 => reload(),
     ]
+    .boxed()
 }
 
 /// Most steps need an open blob, so that is what a lane begins with.
@@ -294,7 +373,11 @@ fn lane(
     threads: u8,
     steps: usize,
 ) -> impl Strategy<Value = Vec<Step>> {
-    let first = shape().prop_map(|shape| vec![Op::Create(shape), Op::Open { blob: 0 }]);
+    let open = Op::Open {
+        blob: 0,
+        clear: Clear::Default,
+    };
+    let first = shape().prop_map(move |shape| vec![Op::Create(shape), open.clone()]);
     case::lane(first, op, threads, steps)
 }
 

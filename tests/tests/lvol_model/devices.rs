@@ -44,8 +44,8 @@ pub(crate) async fn enlarge(bdev: &str, clusters: u64) -> Result<(), String> {
 /// Makes those that are there all the time.
 pub(crate) async fn make_others() -> spdk::Result<()> {
     for (bdev, external) in [LARGE, SMALL] {
-        malloc(bdev, external.clusters * CLUSTER, UNIT).await?;
-        fill_bdev(bdev, external.clusters * CLUSTER, external.value).await?;
+        malloc(bdev, external.units / CLUSTER * CLUSTER, UNIT).await?;
+        fill_bdev(bdev, external.units / CLUSTER * CLUSTER, external.value).await?;
     }
     for (bdev, clusters) in COPIES.into_iter().zip(TARGETS) {
         malloc(bdev, clusters * CLUSTER, UNIT).await?;

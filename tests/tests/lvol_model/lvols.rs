@@ -14,19 +14,20 @@ use crate::steps::{Called, End, External, Kind, Size};
 pub(crate) const BYTES: u64 = CLUSTER * UNIT as u64;
 /// How many volumes a sequence has at most: so that there is always room for metadata.
 pub(crate) const VOLUMES: usize = 12;
-/// How many clusters the bdev grows by, and how often.
-pub(crate) const GROWTH: u64 = 16;
-const GROWTHS: u64 = 3;
 /// The bdevs that volumes may depend on, and what they have.
-pub(crate) const LARGE: (&str, store::External) = ("Large", of_value(901, 8));
-pub(crate) const SMALL: (&str, store::External) = ("Small", of_value(902, 2));
+pub(crate) const LARGE: (&str, store::External) = ("Large", of_value("large", 901, 8));
+pub(crate) const SMALL: (&str, store::External) = ("Small", of_value("small", 902, 2));
 /// The bdevs that volumes are copied to.
 pub(crate) const COPIES: [&str; 2] = ["LargeCopy", "SmallCopy"];
 /// The store that is loaded besides.
 pub(crate) const NEIGHBOR: Called = Called::Number(0);
 
-const fn of_value(value: u32, clusters: u64) -> store::External {
-    store::External { value, clusters }
+const fn of_value(id: &'static str, value: u32, clusters: u64) -> store::External {
+    store::External {
+        id,
+        value,
+        units: clusters * CLUSTER,
+    }
 }
 
 /// A store with its volumes, or a part of one that a sequence has to itself.
@@ -89,18 +90,13 @@ impl Lvols {
         if end == End::Destroy {
             self.store.blobs.clear();
         }
-        self.grow(growth);
-    }
-
-    pub(crate) fn grow(&mut self, growth: u64) {
-        self.store.grown += growth;
-        self.store.total = self.store.total.map(|total| total + growth);
+        self.store.grow(growth);
     }
 
     /// How much the bdev becomes larger if somebody has that.
     pub(crate) fn next_growth(&self, device: Kind) -> Option<u64> {
-        let can_grow = device == Kind::File && self.store.grown < GROWTHS * GROWTH;
-        can_grow.then_some(GROWTH)
+        let growth = self.store.next_growth();
+        (device == Kind::File && growth > 0).then_some(growth)
     }
 }
 

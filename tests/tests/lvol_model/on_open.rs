@@ -11,7 +11,7 @@ use spdk_tests::model::store::{Model, Name, Open, ReadOnly, TARGETS, ZEROES};
 
 use crate::desk::Desk;
 use crate::lvols::{BYTES, COPIES};
-use crate::plan::{Plan, Planner, or_no_space};
+use crate::plan::{Plan, Planner};
 use crate::steps::{Io, OnOpen, Size, Target};
 
 impl Planner<'_> {
@@ -80,7 +80,7 @@ impl Planner<'_> {
                     returns = match size {
                         Size::Largest if blob.is_thin => Returns::Errno(Errno::ENOMEM),
                         Size::Largest => Returns::Errno(Errno::ENOSPC),
-                        _ => or_no_space(&self.after.store.resize(name, bytes.div_ceil(BYTES))),
+                        _ => Returns::of(&self.after.store.resize(name, bytes.div_ceil(BYTES))),
                     };
                 }
                 let text = of(&format!("resize({bytes})"));
@@ -120,7 +120,7 @@ impl Planner<'_> {
                 self.making(about, text, new, refused, make, call)?
             }
             OnOpen::Inflate => {
-                let returns = or_no_space(&self.after.store.inflate(name));
+                let returns = Returns::of(&self.after.store.inflate(name));
                 self.plan(
                     about,
                     of("inflate()"),
@@ -130,7 +130,7 @@ impl Planner<'_> {
             }
             OnOpen::Decouple => {
                 let before = self.before.clone();
-                let returns = self.decouple(name);
+                let returns = self.after.store.decouple(name);
                 let text = of("decouple_parent()");
                 let call = async move |desk: Rc<Desk>| {
                     let lvol = desk.lvol(open)?;
@@ -244,7 +244,7 @@ impl Planner<'_> {
                         store.unmap(name, range);
                         Returns::Ok
                     }
-                    (false, true) => or_no_space(&store.write(name, range, value)),
+                    (false, true) => Returns::of(&store.write(name, range, value)),
                 };
                 let Range { first, units } = range;
                 let text = of(&format!("blob().{io:?}(io units {first}+{units}, {value})"));
@@ -270,27 +270,5 @@ impl Planner<'_> {
             }
         };
         Some(plan)
-    }
-
-    fn decouple(&mut self, name: Name) -> Returns {
-        let store = &mut self.after.store;
-        let blob = store.blob(name);
-        if blob.external.is_some() {
-            return or_no_space(&store.inflate(name));
-        }
-        let parent = blob
-            .parent
-            .filter(|parent| blob.size() <= store.blob(*parent).size());
-        let Some(parent) = parent else {
-            return Returns::Errno(Errno::EINVAL);
-        };
-        let depends_on_bdev = store.blob(parent).external.is_some();
-        let returns = or_no_space(&store.decouple(name, parent));
-        if depends_on_bdev && returns == Returns::Ok {
-            // It was copied, but SPDK 26.01 does not hand a bdev down.
-            store.blob_mut(name).parent = Some(parent);
-            return Returns::Errno(Errno::ENOENT);
-        }
-        returns
     }
 }

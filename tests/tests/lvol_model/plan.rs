@@ -6,9 +6,10 @@ use futures_util::future::LocalBoxFuture;
 use spdk::Errno;
 use spdk::blob::Xattrs;
 use spdk::lvol::{Lvol, LvolOpts};
+use spdk_tests::model::CLUSTER;
 use spdk_tests::model::case::pick;
 use spdk_tests::model::check::{Failure, Returns};
-use spdk_tests::model::store::{Model, Name, NoSpace};
+use spdk_tests::model::store::{Failed, Model, Name};
 
 use crate::desk::{Desk, New, Uuid};
 use crate::devices::enlarge;
@@ -51,13 +52,6 @@ pub(crate) struct Planner<'a> {
     pub(crate) before: &'a Lvols,
     pub(crate) after: Lvols,
     pub(crate) thread: u8,
-}
-
-pub(crate) fn or_no_space<T>(done: &Result<T, NoSpace>) -> Returns {
-    match done {
-        Ok(_) => Returns::Ok,
-        Err(NoSpace) => Returns::Errno(Errno::ENOSPC),
-    }
 }
 
 /// What a step does, if it does anything.
@@ -139,17 +133,17 @@ impl Planner<'_> {
         text: String,
         name: String,
         refused: Option<Returns>,
-        make: impl Fn(&mut Model) -> Result<Name, NoSpace>,
+        make: impl Fn(&mut Model) -> Result<Name, Failed>,
         call: impl AsyncFnOnce(Rc<Desk>) -> Result<Lvol, Failure> + Send + 'static,
     ) -> Option<Plan> {
         if self.before.store.blobs.len() >= VOLUMES {
             return None;
         }
         let made = match refused {
-            Some(_) => Err(NoSpace),
+            Some(_) => Err(Failed::NoSpace),
             None => make(&mut self.after.store),
         };
-        let returns = refused.unwrap_or(or_no_space(&made));
+        let returns = refused.unwrap_or(Returns::of(&made));
         let Ok(new) = made else {
             let call = async move |desk| call(desk).await.map(drop);
             return Some(self.plan(about, text, returns, call));
@@ -200,7 +194,7 @@ impl Planner<'_> {
             (Err(first), _) => (None, Some(first)),
         };
         let make = |model: &mut Model| {
-            let clusters = external.map_or(0, |external| external.clusters);
+            let clusters = external.map_or(0, |external| external.units / CLUSTER);
             let new = model.create(true, true, clusters, Xattrs::new())?;
             model.blob_mut(new).external = external;
             Ok(new)
@@ -303,7 +297,7 @@ impl Planner<'_> {
 
     fn grow(mut self, device: Kind) -> Option<Plan> {
         let growth = self.before.next_growth(device)?;
-        self.after.grow(growth);
+        self.after.store.grow(growth);
         let call = async move |desk: Rc<Desk>| {
             enlarge(desk.store.bdev_name(), growth).await?;
             Ok(desk.store.grow().await?)

@@ -8,7 +8,7 @@ use std::cell::Cell;
 use futures_util::future::join;
 use spdk::blob::{Blob, BlobOpts, Blobstore, BsOpts, Xattrs};
 use spdk::{DmaBuf, IoChannel, Result};
-use spdk_tests::memory::Memory as Device;
+use spdk_tests::memory::Memory;
 
 use super::*;
 
@@ -42,10 +42,10 @@ async fn both_ways(
     blob: &Blob,
     ch: &IoChannel,
     first: u64,
-    memory: &Memory,
+    memory: &DomainBytes,
     domain: &MemoryDomain,
 ) -> Result<()> {
-    let (ranges, units) = (ranges(UNITS), UNITS as u64);
+    let (ranges, units) = (ranges(UNITS, BLOCK), UNITS as u64);
     for generation in 1..=2 {
         let mut bytes = vec![0; UNITS * BLOCK];
         pattern::fill(&mut bytes, BLOCK, first, generation);
@@ -67,7 +67,7 @@ async fn both_ways(
 /// On all kinds of clusters.
 async fn everywhere(store: &Blobstore, way: Way) -> Result<()> {
     let ch = &store.alloc_io_channel()?;
-    let memory = &Memory::new(UNITS * BLOCK, way);
+    let memory = &DomainBytes::new(UNITS * BLOCK, way);
     let domain = &memory.domain()?;
     serve(memory)?;
     let blob = &new_blob(store, &BlobOpts::new().num_clusters(3)).await?;
@@ -77,7 +77,7 @@ async fn everywhere(store: &Blobstore, way: Way) -> Result<()> {
     let blob = &new_blob(store, &thin(3)).await?;
     // From clusters that are not there.
     memory.bytes.borrow_mut().fill(1);
-    let ranges = ranges(UNITS);
+    let ranges = ranges(UNITS, BLOCK);
     let empty = blob.readv_io_units_domain(ch, domain, 0, &ranges, CLUSTER - 32, UNITS as u64);
     within("the read", empty).await?;
     assert!(memory.bytes.borrow().iter().all(|byte| *byte == 0));
@@ -98,19 +98,6 @@ async fn everywhere(store: &Blobstore, way: Way) -> Result<()> {
     Ok(())
 }
 
-/// Ends what is kept, as long as somebody else has the memory.
-fn serve(memory: &Rc<Memory>) -> Result<()> {
-    let memory = memory.clone();
-    let server = spawn_local(async move {
-        while Rc::strong_count(&memory) > 1 {
-            let ended = memory.end_one();
-            assert!(ended.is_ok(), "{ended:?}");
-            yield_now().await;
-        }
-    });
-    server.map(drop)
-}
-
 /// Fails if the bytes are not those that the blob has, at once or later, in clusters of its own, none, a snapshot's, and beyond that.
 #[spdk::test(bdevs(bdev_malloc_create(name = "M", num_blocks = 16384, block_size = BLOCK)))]
 async fn bytes_of_a_blob_arrive() -> Result<()> {
@@ -119,7 +106,7 @@ async fn bytes_of_a_blob_arrive() -> Result<()> {
         everywhere(&store, way).await?;
         store.destroy().await?;
     }
-    let store = Blobstore::init_on(Device::new(BLOCK as u32, 16384), Some(&opts())).await?;
+    let store = Blobstore::init_on(Memory::new(BLOCK as u32, 16384), Some(&opts())).await?;
     everywhere(&store, Way::Later).await
 }
 
@@ -129,7 +116,7 @@ async fn bytes_of_a_blob_arrive() -> Result<()> {
 async fn while_a_blob_is_frozen() -> Result<()> {
     let store = &Blobstore::init("M", Some(&opts())).await?;
     let ch = &store.alloc_io_channel()?;
-    let memory = &Memory::new(UNITS * BLOCK, Way::Now);
+    let memory = &DomainBytes::new(UNITS * BLOCK, Way::Now);
     let domain = &memory.domain()?;
     let blob = &new_blob(store, &thin(2)).await?;
     let is_done = &Cell::new(false);
@@ -163,7 +150,7 @@ async fn blobs_or_domains_fail() -> Result<()> {
     let range = |address, len| DomainRange { address, len };
     let whole = &[range(BASE, BLOCK)];
     for (way, errno) in [(Way::Fail, Errno::EIO), (Way::Drop, Errno::EIO)] {
-        let memory = &Memory::new(BLOCK, way);
+        let memory = &DomainBytes::new(BLOCK, way);
         memory.bytes.borrow_mut().fill(7);
         let domain = &memory.domain()?;
         let write = blob.writev_io_units_domain(ch, domain, 0, whole, 0, 1);
@@ -176,7 +163,7 @@ async fn blobs_or_domains_fail() -> Result<()> {
     }
     pattern::assert_zero(&read(blob, ch, 0).await?);
 
-    let memory = &Memory::new(BLOCK, Way::Now);
+    let memory = &DomainBytes::new(BLOCK, Way::Now);
     let domain = &memory.domain()?;
     for (ranges, units) in [
         (vec![], 0),
@@ -254,9 +241,9 @@ async fn abandoned_on_a_blob() -> Result<()> {
         let id = store.blobs().next().await.expect("a blob")?;
         let blob = store.open_blob(id, None).await?;
         let ch = store.alloc_io_channel()?;
-        let memory = Memory::new(UNITS * BLOCK, Way::Later);
+        let memory = DomainBytes::new(UNITS * BLOCK, Way::Later);
         let domain = memory.domain()?;
-        let (ranges, units) = (ranges(UNITS), UNITS as u64);
+        let (ranges, units) = (ranges(UNITS, BLOCK), UNITS as u64);
         let mut bytes = vec![0; UNITS * BLOCK];
         pattern::fill(&mut bytes, BLOCK, 0, 2);
         scatter(&memory, &ranges, &bytes);
@@ -321,7 +308,7 @@ async fn a_domain_of_another_thread() -> Result<()> {
     let other = spdk::ThreadHandle::on_core("other", spdk::SpdkApp::cores()?[0]).await?;
     let made = other.spawn(|| async {
         // Both spdk_threads are of one OS thread.
-        let domain = Memory::new(BLOCK, Way::Now).domain()?;
+        let domain = DomainBytes::new(BLOCK, Way::Now).domain()?;
         DOMAIN.with(|place| *place.borrow_mut() = Some(domain));
         Ok::<_, spdk::Error>(())
     });

@@ -7,183 +7,28 @@
 
 mod blobs;
 
-use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
+use std::cell::RefCell;
 use std::mem;
 use std::pin::pin;
 use std::rc::Rc;
 
-use spdk::bdev::{BdevExtIoOpts, DomainMemory, DomainRange, MemoryDomain, Pull, Push};
+use spdk::bdev::{BdevExtIoOpts, DomainRange, MemoryDomain};
 use spdk::task::yield_now;
 use spdk::{Errno, ErrorKind, spawn_local};
+use spdk_tests::domain::{BASE, DomainBytes, Shared, Way, gathered, ranges, scatter, serve};
 use spdk_tests::wait::within;
 use spdk_tests::{Counters, Device, forget, kind, pattern, poll_once, until};
 
 const BLOCK: usize = 512;
-/// No address of any process.
-const BASE: usize = 0xdead_0000_0000_0000;
-
-/// What a domain does with a transfer.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Way {
-    /// Ends it inside the call.
-    Now,
-    /// Keeps it, for somebody to end.
-    Later,
-    /// Fails it.
-    Fail,
-    /// Drops it.
-    Drop,
-    /// Forgets it.
-    Forget,
-}
-
-enum Transfer {
-    Pull(Pull),
-    Push(Push),
-}
-
-/// Memory at [`BASE`].
-struct Memory {
-    bytes: RefCell<Vec<u8>>,
-    way: Cell<Way>,
-    kept: RefCell<VecDeque<Transfer>>,
-    contexts: RefCell<Vec<usize>>,
-}
-
-/// The domain has it, and the test looks into it.
-#[derive(Clone)]
-struct Shared(Rc<Memory>);
-
-impl Memory {
-    fn new(len: usize, way: Way) -> Rc<Self> {
-        Rc::new(Memory {
-            bytes: RefCell::new(vec![0; len]),
-            way: Cell::new(way),
-            kept: RefCell::default(),
-            contexts: RefCell::default(),
-        })
-    }
-
-    fn domain(self: &Rc<Self>) -> spdk::Result<MemoryDomain> {
-        MemoryDomain::new("test", Shared(self.clone()))
-    }
-
-    fn take(&self, transfer: Transfer) -> spdk::Result<()> {
-        match transfer {
-            Transfer::Pull(mut pull) => {
-                let mut done = 0;
-                for DomainRange { address, len } in pull.ranges().to_vec() {
-                    let bytes = self.bytes.borrow()[address - BASE..][..len].to_vec();
-                    pull.write(done, &bytes)?;
-                    done += len;
-                }
-                let beyond = pull.write(done, &[0]);
-                assert!(
-                    matches!(kind(&beyond), Some(ErrorKind::InvalidArgument { .. })),
-                    "{beyond:?}"
-                );
-                pull.finish(Ok(()))
-            }
-            Transfer::Push(push) => {
-                let mut done = 0;
-                for DomainRange { address, len } in push.ranges().to_vec() {
-                    push.read(done, &mut self.bytes.borrow_mut()[address - BASE..][..len])?;
-                    done += len;
-                }
-                assert!(push.read(1, &mut vec![0; done]).is_err());
-                push.finish(Ok(()))
-            }
-        }
-    }
-
-    fn got(&self, context: usize, transfer: Transfer) -> spdk::Result<()> {
-        self.contexts.borrow_mut().push(context);
-        match self.way.get() {
-            Way::Now => self.take(transfer),
-            Way::Later => {
-                self.kept.borrow_mut().push_back(transfer);
-                Ok(())
-            }
-            Way::Fail => match transfer {
-                Transfer::Pull(pull) => pull.finish(Err(Errno::EIO)),
-                Transfer::Push(push) => push.finish(Err(Errno::EIO)),
-            },
-            Way::Drop => Ok(()),
-            Way::Forget => {
-                forget(transfer);
-                Ok(())
-            }
-        }
-    }
-
-    /// Ends the first that is kept, if there is one.
-    fn end_one(&self) -> spdk::Result<bool> {
-        let transfer = self.kept.borrow_mut().pop_front();
-        match transfer {
-            Some(transfer) => self.take(transfer).map(|()| true),
-            None => Ok(false),
-        }
-    }
-}
-
-impl DomainMemory for Shared {
-    fn pull(&self, pull: Pull) {
-        let got = self.0.got(pull.context(), Transfer::Pull(pull));
-        assert!(got.is_ok(), "{got:?}");
-    }
-    fn push(&self, push: Push) {
-        let got = self.0.got(push.context(), Transfer::Push(push));
-        assert!(got.is_ok(), "{got:?}");
-    }
-}
-
-/// The bytes of some blocks in three parts, the second of which comes last in memory.
-fn ranges(blocks: usize) -> [DomainRange; 3] {
-    let (first, second) = (blocks / 4 * BLOCK, blocks / 2 * BLOCK);
-    let rest = blocks * BLOCK - first - second;
-    [
-        DomainRange {
-            address: BASE,
-            len: first,
-        },
-        DomainRange {
-            address: BASE + first + rest,
-            len: second,
-        },
-        DomainRange {
-            address: BASE + first,
-            len: rest,
-        },
-    ]
-}
-
-/// The bytes of these ranges.
-fn gathered(memory: &Memory, ranges: &[DomainRange]) -> Vec<u8> {
-    let bytes = memory.bytes.borrow();
-    let parts = ranges
-        .iter()
-        .map(|range| &bytes[range.address - BASE..][..range.len]);
-    parts.flatten().copied().collect()
-}
-
-fn scatter(memory: &Memory, ranges: &[DomainRange], from: &[u8]) {
-    let mut at = 0;
-    for range in ranges {
-        memory.bytes.borrow_mut()[range.address - BASE..][..range.len]
-            .copy_from_slice(&from[at..at + range.len]);
-        at += range.len;
-    }
-}
 
 /// Writes from a domain and reads into it, and compares with ordinary memory.
 async fn both_ways(name: &str, way: Way) -> spdk::Result<()> {
     const BLOCKS: usize = 64;
     let device = &Device::open(name)?;
-    let memory = &Memory::new(BLOCKS * BLOCK, way);
+    let memory = &DomainBytes::new(BLOCKS * BLOCK, way);
     let domain = &memory.domain()?;
     let opts = &BdevExtIoOpts::new();
-    let (ranges, blocks) = (ranges(BLOCKS), BLOCKS as u64);
+    let (ranges, blocks) = (ranges(BLOCKS, BLOCK), BLOCKS as u64);
     let server = spawn_local({
         let memory = memory.clone();
         async move {
@@ -283,7 +128,7 @@ async fn transfers_fail() -> spdk::Result<()> {
     for name in ["Malloc", "EE_Bad"] {
         let Device { desc, ch, .. } = &Device::open(name)?;
         for way in [Way::Fail, Way::Drop] {
-            let memory = &Memory::new(8 * BLOCK, way);
+            let memory = &DomainBytes::new(8 * BLOCK, way);
             let domain = &memory.domain()?;
             let whole = &[DomainRange {
                 address: BASE,
@@ -308,7 +153,7 @@ async fn transfers_fail() -> spdk::Result<()> {
 #[spdk::test(bdevs(bdev_malloc_create(name = "M", num_blocks = 1024, block_size = BLOCK)))]
 async fn wrong_ranges_are_refused() -> spdk::Result<()> {
     let Device { desc, ch, bdev } = &Device::open("M")?;
-    let memory = Memory::new(8 * BLOCK, Way::Now);
+    let memory = DomainBytes::new(8 * BLOCK, Way::Now);
     let domain = &memory.domain()?;
     let opts = &BdevExtIoOpts::new();
     let large = spdk::iobuf::pools()?.large_size as usize / BLOCK + 1;
@@ -378,7 +223,7 @@ async fn wrong_ranges_are_refused() -> spdk::Result<()> {
 async fn dropped() -> spdk::Result<()> {
     async fn abandon(name: &str, order: u64, generation: u64) -> spdk::Result<()> {
         let device = Device::open(name)?;
-        let memory = Memory::new(16 * BLOCK, Way::Later);
+        let memory = DomainBytes::new(16 * BLOCK, Way::Later);
         pattern::fill(
             &mut memory.bytes.borrow_mut()[..8 * BLOCK],
             BLOCK,
@@ -463,7 +308,7 @@ async fn the_application_ends() -> spdk::Result<()> {
     for name in ["Malloc", "EE_Bad"] {
         for way in [Way::Later, Way::Forget] {
             let Device { desc, ch, .. } = Device::open(name)?;
-            let memory = Memory::new(8 * BLOCK, way);
+            let memory = DomainBytes::new(8 * BLOCK, way);
             let domain = memory.domain()?;
             let mut write = pin!(desc.writev_blocks_domain(&ch, &domain, 0, &whole, 0, 8, &opts));
             assert!(poll_once(write.as_mut()).is_pending());
@@ -480,7 +325,7 @@ async fn the_application_ends() -> spdk::Result<()> {
 async fn another_thread() -> spdk::Result<()> {
     // Both spdk_threads are of one OS thread, which has the domain and the transfer in a variable of its own.
     thread_local! {
-        static MEMORY: RefCell<Option<(Rc<Memory>, MemoryDomain)>> = const { RefCell::new(None) };
+        static MEMORY: RefCell<Option<(Rc<DomainBytes>, MemoryDomain)>> = const { RefCell::new(None) };
     }
     let other = spdk::ThreadHandle::on_core("other", spdk::SpdkApp::cores()?[0]).await?;
     let Device { desc, ch, .. } = &Device::open("M")?;
@@ -489,7 +334,7 @@ async fn another_thread() -> spdk::Result<()> {
         address: BASE,
         len: 8 * BLOCK,
     }];
-    let memory = Memory::new(8 * BLOCK, Way::Later);
+    let memory = DomainBytes::new(8 * BLOCK, Way::Later);
     let domain = memory.domain()?;
     let mut write = pin!(desc.writev_blocks_domain(ch, &domain, 0, whole, 0, 8, opts));
     assert!(poll_once(write.as_mut()).is_pending());

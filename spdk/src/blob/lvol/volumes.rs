@@ -26,8 +26,6 @@ pub(in crate::blob) struct Volumes {
     lvs: Cell<Option<NonNull<sys::spdk_lvol_store>>>,
     /// Of the volumes that are open.
     handles: RefCell<HashMap<NonNull<sys::spdk_lvol>, Handles>>,
-    /// How often one of them was closed.
-    closed: Cell<u64>,
     /// Those whose blob is closed, although SPDK takes them for open.
     broken: RefCell<HashSet<NonNull<sys::spdk_lvol>>>,
     /// The blobs of those that could not be written when they were closed. They are open until they can.
@@ -116,7 +114,6 @@ impl Volumes {
         Volumes {
             lvs: Cell::new(Some(lvs)),
             handles: RefCell::default(),
-            closed: Cell::new(0),
             broken: RefCell::default(),
             unwritten: RefCell::default(),
             is_muted: Cell::new(false),
@@ -220,7 +217,6 @@ impl Volumes {
 
     /// A handle has closed.
     fn has_closed(&self, lvol: NonNull<sys::spdk_lvol>) {
-        self.closed.set(self.closed.get() + 1);
         let mut handles = self.handles.borrow_mut();
         if let Some(found) = handles.get_mut(&lvol) {
             found.all -= 1;
@@ -442,28 +438,13 @@ unsafe fn destroy_now(
             drop(alone);
         };
         // SAFETY: passed on.
-        unsafe { when_all_closed(target, destroy) };
+        unsafe { when_closed(target, destroy) };
     };
     // SAFETY: passed on. Of an ID that is none there is no snapshot.
     unsafe {
         let id = BlobId::new(layout::volume(lvol).blob_id);
         deletion::look(store.clone(), id, looked);
     }
-}
-
-/// Runs `then`, later, when no blob of a volume that was closed is open any more.
-///
-/// # Safety
-/// The store is loaded until then, and this is its metadata thread.
-unsafe fn when_all_closed(store: Arc<Store>, then: impl FnOnce() + 'static) {
-    let (target, before) = (store.clone(), of(&store).closed.get());
-    let visited = move || match of(&target).closed.get() == before {
-        true => then(),
-        // SAFETY: passed on. Others were closed meanwhile.
-        false => unsafe { when_all_closed(target, then) },
-    };
-    // SAFETY: passed on.
-    unsafe { when_closed(store, visited) };
 }
 
 impl Volume {

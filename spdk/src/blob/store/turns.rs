@@ -14,6 +14,8 @@ use super::Store;
 pub(super) struct Turns {
     /// How many blobs are being closed or resized, and whether something has it [alone](Store::alone).
     closing: Cell<usize>,
+    /// How often one of these has ended.
+    ended: Cell<u64>,
     /// What waits for that, in its order.
     waiting: RefCell<VecDeque<Box<dyn FnOnce()>>>,
     /// Whether somebody takes from `waiting`.
@@ -39,6 +41,7 @@ impl Turns {
     /// The end of a close, after which [`Turns::go_on`] is called.
     pub(super) fn end_close(&self) {
         self.closing.set(self.closing.get() - 1);
+        self.ended.set(self.ended.get() + 1);
     }
 
     /// Runs what waits, if it waits for nothing.
@@ -76,6 +79,11 @@ impl Store {
         let f = unsafe { Carry::new(f) };
         let store = self.clone();
         self.send(move || store.in_turn(f.take()));
+    }
+
+    /// Another number after a close has ended. On the metadata thread.
+    pub(in crate::blob) fn closes(&self) -> u64 {
+        self.metadata.turns.ended.get()
     }
 
     /// Has what comes from now on, but for closes, wait until the end of what begins now, in turn.
