@@ -8,6 +8,7 @@ mod faults;
 mod io_queue;
 mod life;
 mod lost_writes;
+mod options;
 mod own_device;
 mod snapshots;
 mod threads;

@@ -6,6 +6,7 @@ mod data;
 mod external;
 mod faults;
 mod life;
+mod options;
 mod programs;
 mod threads;
 
