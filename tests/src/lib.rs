@@ -7,6 +7,7 @@ pub mod counters;
 pub mod device;
 pub mod dma;
 pub mod errors;
+pub mod failing;
 pub mod foreign;
 pub mod forgotten;
 pub mod machine;

@@ -4,6 +4,7 @@
 mod bdevs;
 mod data;
 mod external;
+mod failed_writes;
 mod faults;
 mod life;
 mod options;
