@@ -34,7 +34,7 @@
 //!
 //! This module calls SPDK's library below that, `lvol.h`, and its volumes are no bdevs. I/O on a volume goes through its
 //! blob, [`Lvol::blob`]. It is the way to take for an application that uses the volumes itself: it takes no RPC, a
-//! volume belongs to whom has opened it, every error is told, and the calls that only blobs have are there.
+//! volume belongs to whom has opened it, every error that SPDK tells is told, and the calls that only blobs have are there.
 //!
 //! A store has one owner: one that `bdev_lvol` has loaded cannot be loaded here, and the reverse, since each claims the
 //! bdev, and both kinds share one space of names. On the device they are the same, so that the one can load what the
@@ -54,6 +54,24 @@
 //! uses a header that is not installed. All of that is possible with the store's blobs, which this crate finds in the
 //! first fields of those structs. They are checked against what SPDK says elsewhere, and a store whose fields are other
 //! ones is refused with `ENOTSUP`.
+//!
+//! # When the device fails
+//!
+//! A call tells it by `EIO`, and a store that is loaded again has what was durable before. But SPDK 26.01 goes on with what it
+//! has not written. So the volumes that the call was about have to be closed before they are used again, and it is better to
+//! load the store again. Known are these cases, also of blobs with an
+//! [extent table](crate::blob::BlobOpts::use_extent_table), which volumes have:
+//!
+//! - A thin volume of which a write has failed, and which is not closed then, goes on with a cluster that SPDK gives to another
+//!   one too: a write that is tried again goes there, reports success, and is lost with the next load. If it was the first
+//!   write, the volume may not be opened any more then; and when its first page of clusters was not written, no error is told.
+//! - A volume of which a snapshot was not written, and which is not closed then, has clusters with that snapshot in common. When
+//!   the volume depends on another one or on a bdev, SPDK crashes, at once or when the store is loaded again.
+//! - The clone of a snapshot that was not destroyed takes no I/O until it is closed, and may have clusters with it in
+//!   common. If it was the page with its clusters that was not written, no error is told, and the clone loses what it had of
+//!   the snapshot.
+//! - [`Lvol::create_clone`] crashes.
+//! - Clusters that a call has taken which failed are not free until the store is recovered.
 //!
 //! # What runs where, and what is durable when
 //!

@@ -8,6 +8,7 @@ pub mod device;
 pub mod dma;
 pub mod domain;
 pub mod errors;
+pub mod failing;
 pub mod foreign;
 pub mod forgotten;
 pub mod machine;

@@ -113,7 +113,8 @@ impl Blobstore {
     /// end of the snapshot may be read from the parent of that. [`Blobstore::inflate_blob`] first, for the clone, helps.
     ///
     /// A process or machine that ends in the middle of the deletion of a snapshot or a clone may lose data of the others, and
-    /// leave a store with which SPDK 26.01 crashes when it is loaded.
+    /// leave a store with which SPDK 26.01 crashes when it is loaded. When the device fails in the middle, the clone of a
+    /// snapshot takes no I/O until it is closed; [`lvol`](crate::lvol#when-the-device-fails) has more about that.
     ///
     /// It waits until every spdk_thread with a channel of the store was polled: what a clone that was closed before has
     /// of an external snapshot is given back there first.

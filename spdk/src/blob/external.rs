@@ -328,28 +328,47 @@ impl Blob {
                 Ok(dev) => dev.as_ptr(),
                 Err(errno) => return report(done, arg, -errno.code()),
             };
-            let end = context(move |rc| {
-                // SAFETY: the operation holds the blob, so it is open. Whatever the error, the device is the blob's if that
-                // has it, and else still ours.
-                unsafe {
-                    let is_taken = sys::spdk_blob_is_esnap_clone(blob)
-                        && sys::spdk_blob_get_esnap_bs_dev(blob) == dev;
-                    if !is_taken {
+            let set = move |done, arg| set(blob, dev, &id, done, arg);
+            // SAFETY: the operation holds the blob, so it is open until `report` is called; the device was just made.
+            unsafe {
+                // SPDK does not look.
+                match unit % (*dev).blocklen {
+                    0 => give(blob, dev, set, move |rc| report(done, arg, rc)),
+                    _ => {
                         destroy(dev);
+                        report(done, arg, -libc::EINVAL);
                     }
                 }
-                report(done, arg, rc);
-            });
-            // SAFETY: it was just made. SPDK does not look.
-            match unit % unsafe { (*dev).blocklen } {
-                0 => set(blob, dev, &id, Some(called), end),
-                // SAFETY: the context was made for this call.
-                _ => unsafe { called(end, -libc::EINVAL) },
             }
         };
         // SAFETY: `report` is called once. The device belongs to the blob or to `end`; nothing else is kept.
         unsafe { metadata::<BlobOpComplete, _, _, _>(at, hold, call, |_, rc| status(rc)) }.await
     }
+}
+
+/// Gives a blob a device by `set`, which is given what it has to call with the errno of that, negative, or 0; `then` gets it
+/// too. The device is destroyed if the blob does not have it then.
+///
+/// # Safety
+/// The blob is open until `then` runs, and this is its metadata thread. The device is the caller's. `set` calls back once.
+pub(super) unsafe fn give(
+    blob: *mut sys::spdk_blob,
+    dev: *mut sys::spdk_bs_dev,
+    set: impl FnOnce(sys::spdk_blob_op_complete, *mut c_void),
+    then: impl FnOnce(c_int) + 'static,
+) {
+    let end = context(move |rc| {
+        // SAFETY: as the caller says. Whatever the error, the device is the blob's if that has it, and else still ours.
+        unsafe {
+            let is_taken =
+                sys::spdk_blob_is_esnap_clone(blob) && sys::spdk_blob_get_esnap_bs_dev(blob) == dev;
+            if !is_taken {
+                destroy(dev);
+            }
+        }
+        then(rc);
+    });
+    set(Some(called), end);
 }
 
 /// # Safety

@@ -46,6 +46,7 @@ impl Blobstore {
     /// - [`ErrorKind::NoSuchBdev`](crate::ErrorKind::NoSuchBdev): no bdev has this name.
     /// - `EPERM`: somebody else has claimed the bdev, such as another blobstore.
     /// - `EINVAL`: an option is wrong. SPDK's log says which.
+    /// - [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument): no page of metadata has the size that is asked for.
     /// - `ENOMEM`: the metadata does not fit, or there is no memory.
     /// - `EIO`: the device failed. SPDK 26.01 keeps it open then, until the process ends.
     /// - [`ErrorKind::NoThread`](crate::ErrorKind::NoThread) without a current spdk_thread.
@@ -180,7 +181,7 @@ impl Blobstore {
         let mut closed = None;
         let start = |_: Caller<'_>| {
             let (here, device) = (Here::now()?, open()?);
-            let mut raw = opts.to_c();
+            let mut raw = opts.to_c()?;
             // SPDK counts clusters with 32 bits, and does not look whether they fit.
             if device.clusters(raw.cluster_sz) > u32::MAX.into() {
                 return Err(Fault::errno(Errno::EINVAL));

@@ -26,6 +26,8 @@ pub struct BsOpts {
     bstype: Option<BsType>,
     force_recover: Option<bool>,
     find: Option<Find>,
+    #[cfg(spdk_since_26_01)]
+    md_page_size: Option<u32>,
 }
 
 impl BsOpts {
@@ -49,6 +51,16 @@ impl BsOpts {
     #[must_use]
     pub fn num_md_pages(mut self, pages: u32) -> Self {
         self.num_md_pages = Some(pages);
+        self
+    }
+
+    /// The size of a page of metadata in bytes: a power of two from 4 KiB on, and no more than a cluster. SPDK writes each
+    /// page at once, but does not put more into a larger one. Default: 4 KiB, or the physical block of the device if that is
+    /// larger. A store that is loaded has the one that it was made with.
+    #[cfg(spdk_since_26_01)]
+    #[must_use]
+    pub fn md_page_size(mut self, bytes: u32) -> Self {
+        self.md_page_size = Some(bytes);
         self
     }
 
@@ -106,7 +118,7 @@ impl BsOpts {
         self.find.clone()
     }
 
-    pub(super) fn to_c(&self) -> sys::spdk_bs_opts {
+    pub(super) fn to_c(&self) -> Result<sys::spdk_bs_opts, Fault> {
         let mut raw = MaybeUninit::<sys::spdk_bs_opts>::zeroed();
         // SAFETY: it writes at most the size that it is given. Zeroes are a value of every field.
         let mut raw = unsafe {
@@ -129,7 +141,22 @@ impl BsOpts {
         if let Some(value) = self.force_recover {
             raw.force_recover = value.into();
         }
-        raw
+        #[cfg(spdk_since_26_01)]
+        if let Some(value) = self.md_page_size {
+            raw.md_page_size = checked_page_size(value)?;
+        }
+        Ok(raw)
+    }
+}
+
+/// SPDK does not look whether pages have whole blocks.
+#[cfg(spdk_since_26_01)]
+pub(super) fn checked_page_size(bytes: u32) -> Result<u32, Fault> {
+    match bytes.is_power_of_two() && bytes >= 4096 {
+        true => Ok(bytes),
+        false => Err(Fault::invalid(format!(
+            "the size of a page of metadata is a power of two from 4096 bytes on, and not {bytes}"
+        ))),
     }
 }
 
@@ -211,7 +238,8 @@ impl BlobOpts {
     }
 
     /// Whether its clusters are listed in pages of their own, so that a thin blob writes less when it gets one.
-    /// Default: `true`.
+    /// Default: `true`. What SPDK 26.01 does when it cannot write one says
+    /// [`lvol`](crate::lvol#when-the-device-fails).
     #[must_use]
     pub fn use_extent_table(mut self, value: bool) -> Self {
         self.use_extent_table = Some(value);

@@ -46,7 +46,8 @@ impl Blobstore {
     /// The blob is synced, and is a thin clone of the snapshot from then on. It may be open, and I/O in flight on it.
     ///
     /// A process or machine that ends in the middle of a snapshot of a blob that is a clone already may leave a store with
-    /// which SPDK 26.01 crashes when it is loaded.
+    /// which SPDK 26.01 crashes when it is loaded, and so may a device that fails then. SPDK crashes at once if it cannot write
+    /// the metadata of the snapshot of a blob that depends on another one or on an external snapshot.
     ///
     /// Wraps `spdk_bs_create_snapshot`.
     ///

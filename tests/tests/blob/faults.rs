@@ -3,6 +3,7 @@
 use serde_json::json;
 use spdk::blob::{BlobId, BlobOpts, Blobstore, Xattrs};
 use spdk::{Bdev, DmaBuf, Errno, ErrorKind, Gone, spawn_local};
+use spdk_tests::memory::Memory;
 use spdk_tests::wait::within;
 use spdk_tests::{kind, pattern, poll_once, rpc};
 
@@ -279,4 +280,28 @@ async fn blobs_that_are_not_there() -> spdk::Result<()> {
         assert_eq!(store.parent(id).await?, None);
     }
     Ok(())
+}
+
+/// Fails if a sync of a blob does nothing since SPDK takes it for read-only, although it could not write that.
+#[spdk::test]
+async fn what_is_read_only_is_not_written() -> spdk::Result<()> {
+    let memory = Memory::new(UNIT as u32, 4096);
+    let store = Blobstore::init_on(memory.clone(), Some(&opts())).await?;
+    let blob = new_blob(&store, &of(1)).await?;
+    let id = blob.id();
+    let is_read_only = async || {
+        let copy = Blobstore::load_on(memory.copy(), Some(&opts())).await?;
+        let kept = copy.open_blob(id, None).await?;
+        Ok::<_, spdk::Error>(kept.info().await?.is_read_only)
+    };
+    blob.set_read_only().await?;
+    memory.fail_writes(0, u64::MAX);
+    assert_errno(blob.sync().await, Errno::EIO);
+    assert_errno(blob.sync().await, Errno::EIO);
+    memory.heal();
+    assert!(!is_read_only().await?);
+    blob.sync().await?;
+    assert!(is_read_only().await?);
+    blob.close().await?;
+    store.unload().await
 }

@@ -9,6 +9,7 @@ mod full;
 mod io_queue;
 mod life;
 mod lost_writes;
+mod options;
 mod own_device;
 mod snapshots;
 mod threads;

@@ -4,8 +4,10 @@
 mod bdevs;
 mod data;
 mod external;
+mod failed_writes;
 mod faults;
 mod life;
+mod options;
 mod programs;
 mod threads;
 

@@ -10,6 +10,7 @@ use super::super::blobstore::Blobstore;
 use super::super::calls::{Then, called, called_with, context, context_with};
 use super::super::copies::copy_clusters;
 use super::super::device::{self, Device};
+use super::super::external::give;
 use super::super::handle::{Blob, BlobObject, report};
 use super::super::remote::{StoreHold, metadata};
 use super::super::room::{New, find_room};
@@ -27,7 +28,7 @@ use crate::generated::blob::BlobOpComplete;
 use crate::handle::{Hold, Subject};
 use crate::local::Caller;
 use crate::op::status;
-use crate::sys;
+use crate::{Errno, sys};
 
 /// What C calls at an end.
 type Ended = sys::spdk_lvol_op_complete;
@@ -54,6 +55,9 @@ impl Lvol {
     /// Makes a snapshot of it, and opens that: a read-only volume with what it has now.
     ///
     /// The volume is synced, and is a thin clone of the snapshot from then on. I/O may be in flight on it.
+    ///
+    /// SPDK 26.01 crashes if the device fails in the middle of a snapshot of a volume that depends on another one or on a
+    /// bdev, or when the store is loaded again.
     ///
     /// Wraps `spdk_lvol_create_snapshot`.
     ///
@@ -314,13 +318,15 @@ impl Lvol {
     ///
     /// It is thin, or a clone already.
     ///
-    /// Wraps `spdk_lvol_set_external_parent`.
+    /// Does what `spdk_lvol_set_external_parent` does, which destroys the device of the bdev when the volume has got it, but
+    /// its metadata could not be written: then SPDK 26.01 crashes.
     ///
     /// # Errors
     ///
     /// - `EINVAL`: the size of the bdev is no multiple of that of a cluster, the volume is neither thin nor a clone, or
     ///   the bdev is the volume itself.
     /// - `EEXIST`: it is its parent already.
+    /// - `EIO`: the device of the store failed; the bdev is its parent until it is closed.
     /// - [`ErrorKind::NoSuchBdev`](crate::ErrorKind::NoSuchBdev): no bdev has this name.
     /// - Those of [`Lvol::inflate`].
     ///
@@ -329,20 +335,41 @@ impl Lvol {
     /// As for [`Lvol::rename`].
     #[doc(alias = "spdk_lvol_set_external_parent")]
     pub async fn set_external_parent(&self, bdev: &str) -> Result<()> {
+        const CALL: &str = "spdk_bs_blob_set_external_parent";
         let esnap = Esnap::of(bdev, self.blob().io_unit_size())?;
-        let volume = self.volume();
-        let hold = |caller: Caller<'_>| Ok((self.hold(caller)?, esnap));
-        let call = move |esnap: *mut Esnap, done, arg| {
-            // SAFETY: the operation keeps the ID, which is copied, and the volume open. This is the metadata thread. The
-            // store was loaded with a function that opens bdevs, and it calls back once.
-            unsafe {
-                let id = (*esnap).bytes();
-                let (id, length) = (id.as_ptr().cast(), id.len() as u32);
-                sys::spdk_lvol_set_external_parent(volume.as_ptr(), id, length, done, arg);
-            }
+        if self.uuid().is_some_and(|uuid| esnap.is_of(uuid)) {
+            return Err(Fault::errno(Errno::EINVAL).at(At::new(CALL, self)));
+        }
+        let (store, id) = (self.store().clone(), self.blob().id());
+        let hold = |caller: Caller<'_>| Ok((self.hold(caller)?, (self.hold(caller)?, esnap)));
+        let call = move |kept: *mut (Hold<BlobObject>, Esnap), done, arg| {
+            // SAFETY: the operation keeps the ID, which is copied, and the volume open. This is the metadata thread.
+            let (blob, esnap) = unsafe { ((*kept).0.as_ptr(), &(*kept).1) };
+            let dev = match esnap.device() {
+                Ok(dev) => dev.as_ptr(),
+                Err(errno) => return report(done, arg, -errno.code()),
+            };
+            let set = |done, arg| {
+                let (bs, bytes) = (store.as_ptr(), esnap.bytes());
+                let (bytes, length) = (bytes.as_ptr().cast(), bytes.len() as u32);
+                // SAFETY: as above; it calls back once.
+                unsafe {
+                    sys::spdk_bs_blob_set_external_parent(
+                        bs,
+                        id.get(),
+                        dev,
+                        bytes,
+                        length,
+                        done,
+                        arg,
+                    );
+                }
+            };
+            // SAFETY: as above; the device was just made.
+            unsafe { give(blob, dev, set, move |rc| report(done, arg, rc)) };
         };
         // SAFETY: as above.
-        unsafe { self.lock("spdk_lvol_set_external_parent", hold, call) }.await
+        unsafe { self.lock(CALL, hold, call) }.await
     }
 
     /// Copies the clusters that it has itself, not those of its parents, to the same places of a bdev. It is read-only.

@@ -40,6 +40,16 @@ impl Esnap {
         }
     }
 
+    /// Whether it has this UUID.
+    pub(super) fn is_of(&self, uuid: [u8; 16]) -> bool {
+        self.id.as_bytes() == text(uuid).as_bytes()
+    }
+
+    /// Opens it, for a volume that is to depend on it.
+    pub(super) fn device(&self) -> Result<NonNull<sys::spdk_bs_dev>, Errno> {
+        find(&self.id.to_string_lossy())
+    }
+
     /// As SPDK's module writes it.
     pub(super) fn bytes(&self) -> &[u8] {
         self.id.as_bytes_with_nul()
@@ -93,17 +103,7 @@ pub(super) unsafe extern "C" fn create(
         if parse(id.as_bytes()).is_none() {
             return -libc::EINVAL;
         }
-        let made = open(id).or_else(|errno| -> Result<_, Errno> {
-            tracing::warn!(%id, %errno, "the bdev that a volume depends on cannot be opened");
-            let missing = ExternalSnapshot::missing().make()?;
-            // SAFETY: it was just made, and nobody uses it yet. SPDK refuses all I/O of a volume without such a channel.
-            unsafe {
-                (*missing.as_ptr()).create_channel = Some(no_channel);
-                (*missing.as_ptr()).destroy_channel = Some(destroy_no_channel);
-            }
-            Ok(missing)
-        });
-        match made {
+        match find(id) {
             Ok(made) => {
                 // SAFETY: it is where C wants it.
                 unsafe { *device = made.as_ptr() };
@@ -111,6 +111,20 @@ pub(super) unsafe extern "C" fn create(
             }
             Err(errno) => -errno.code(),
         }
+    })
+}
+
+/// Opens a bdev by its UUID, or makes a device that takes no I/O.
+fn find(id: &str) -> Result<NonNull<sys::spdk_bs_dev>, Errno> {
+    open(id).or_else(|errno| -> Result<_, Errno> {
+        tracing::warn!(%id, %errno, "the bdev that a volume depends on cannot be opened");
+        let missing = ExternalSnapshot::missing().make()?;
+        // SAFETY: it was just made, and nobody uses it yet. SPDK refuses all I/O of a volume without such a channel.
+        unsafe {
+            (*missing.as_ptr()).create_channel = Some(no_channel);
+            (*missing.as_ptr()).destroy_channel = Some(destroy_no_channel);
+        }
+        Ok(missing)
     })
 }
 

@@ -62,12 +62,15 @@ impl LvolStore {
     /// - [`ErrorKind::NoSuchBdev`](crate::ErrorKind::NoSuchBdev): no bdev has this name.
     /// - `EPERM`: somebody else has claimed the bdev, such as another store.
     /// - `EEXIST`: a store of this name is loaded.
-    /// - `EINVAL`: the name or an option is wrong. SPDK's log says which option.
+    /// - `EINVAL`: an option is wrong. SPDK's log says which.
+    /// - [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument): the name is empty or too long, or has a NUL, or no
+    ///   page of metadata has the size that is asked for.
     /// - `ENOMEM`: the metadata does not fit, or there is no memory.
     /// - `EIO`: the device failed.
     /// - [`ErrorKind::NoThread`](crate::ErrorKind::NoThread) without a current spdk_thread.
     ///
-    /// After `EIO` the bdev may stay open and claimed, since SPDK does not let go of one that fails in the middle of this.
+    /// After `EIO` the bdev may stay open and claimed, since SPDK does not let go of one that fails in the middle of this. The
+    /// spdk_thread waits for it for a minute when it ends.
     ///
     /// # Cancellation
     ///
@@ -155,7 +158,8 @@ impl LvolStore {
     ) -> Result<Self> {
         let mut closed = None;
         let start = |_: Caller<'_>| {
-            let held = (Here::now()?, Device::open(bdev)?, opts.to_c(name));
+            let opts = opts.to_c(name)?;
+            let held = (Here::now()?, Device::open(bdev)?, opts);
             closed = Some(held.1.closed());
             let submit =
                 move |(_, device, opts): &mut (Here, Device, sys::spdk_lvs_opts), done, arg| {

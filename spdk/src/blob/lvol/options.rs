@@ -4,6 +4,8 @@
 use std::ffi::{CString, c_char};
 use std::mem::MaybeUninit;
 
+#[cfg(spdk_since_26_01)]
+use super::super::options::checked_page_size;
 use super::super::{BlobClearMethod, BsClearMethod};
 use super::esnap;
 use crate::error::Fault;
@@ -52,8 +54,8 @@ impl LvsOpts {
         self
     }
 
-    /// The size of a page of metadata in bytes: a power of two from 4 KiB on. Default: 4 KiB, or the physical block of
-    /// the device if that is larger.
+    /// The size of a page of metadata in bytes; see [`BsOpts::md_page_size`](crate::blob::BsOpts::md_page_size). Default: 4 KiB,
+    /// or the physical block of the device if that is larger.
     #[cfg(spdk_since_26_01)]
     #[must_use]
     pub fn md_page_size(mut self, bytes: u32) -> Self {
@@ -62,7 +64,7 @@ impl LvsOpts {
     }
 
     /// The C struct, also for a store that is loaded, whose name is not known: then it is empty.
-    pub(super) fn to_c(&self, name: &CString) -> sys::spdk_lvs_opts {
+    pub(super) fn to_c(&self, name: &CString) -> Result<sys::spdk_lvs_opts, Fault> {
         let mut raw = MaybeUninit::<sys::spdk_lvs_opts>::zeroed();
         // SAFETY: it writes to the struct, all of whose fields may be zeroes.
         let mut raw = unsafe {
@@ -81,7 +83,7 @@ impl LvsOpts {
         }
         #[cfg(spdk_since_26_01)]
         if let Some(value) = self.md_page_size {
-            raw.md_page_size = value;
+            raw.md_page_size = checked_page_size(value)?;
         }
         raw.esnap_bs_dev_create = Some(esnap::create);
         let mut chars = [0 as c_char; sys::SPDK_LVS_NAME_MAX as usize];
@@ -89,7 +91,7 @@ impl LvsOpts {
             *place = *byte as c_char;
         }
         raw.name = chars;
-        raw
+        Ok(raw)
     }
 }
 

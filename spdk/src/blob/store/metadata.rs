@@ -7,7 +7,7 @@ use std::ffi::{CStr, c_int};
 use std::ptr::NonNull;
 use std::sync::Arc;
 
-use super::super::calls::{Then, called, context, later};
+use super::super::calls::{Then, called, called_with, context, context_with, later};
 use super::super::id::BlobId;
 use super::super::lvol::volumes::Volume;
 use super::super::pages::{are_left, pages, xattrs_of};
@@ -88,13 +88,17 @@ pub(in crate::blob) unsafe fn sync(
     then: impl FnOnce(c_int) + 'static,
 ) {
     // SAFETY: the blob is open, and this is its metadata thread.
-    if unsafe { sys::spdk_blob_is_read_only(blob.ptr.as_ptr()) } {
-        return then(0);
-    }
-    // SAFETY: as above.
     let id = BlobId::new(unsafe { sys::spdk_blob_get_id(blob.ptr.as_ptr()) });
     let writes = &store.metadata.writes;
     let has_failed = writes.failed.borrow_mut().remove(&id);
+    // SAFETY: as above.
+    if unsafe { sys::spdk_blob_is_read_only(blob.ptr.as_ptr()) } {
+        return match has_failed {
+            // SAFETY: passed on.
+            true => unsafe { write_read_only(store, id, Box::new(then)) },
+            false => then(0),
+        };
+    }
     if has_failed {
         // SAFETY: as above.
         unsafe { make_dirty(blob) };
@@ -203,6 +207,45 @@ fn write_size(store: Arc<Store>, blob: RawBlob, before: Option<u64>, then: Then)
     };
     // SAFETY: the blob is open until `then` runs, and this is its metadata thread.
     unsafe { sync(&store, blob, synced) };
+}
+
+/// Writes the metadata of a blob that is read-only, although they could not be written before: SPDK takes a blob for
+/// read-only when it has tried to write that. A sync of such a blob does nothing, but its close does.
+///
+/// # Safety
+/// The blob is open until `then` runs, and this is its metadata thread.
+unsafe fn write_read_only(store: &Arc<Store>, id: BlobId, then: Then) {
+    let target = store.clone();
+    let then = move |rc| {
+        if rc != 0 {
+            target.metadata.writes.have_failed(id);
+        }
+        then(rc);
+    };
+    let opened = context_with(move |blob: *mut sys::spdk_blob, rc| match rc {
+        // SAFETY: it was opened by this call, once more; so it becomes dirty only.
+        0 => unsafe {
+            sys::spdk_blob_set_read_only(blob);
+            close_again(blob, Box::new(then));
+        },
+        rc => then(rc),
+    });
+    // SAFETY: the store is loaded, since the blob is open; it calls back once.
+    unsafe { sys::spdk_bs_open_blob(store.as_ptr(), id.get(), Some(called_with), opened) };
+}
+
+/// Closes a blob that stays open, so that it is written.
+///
+/// # Safety
+/// It is open for this, and for somebody else until `then` runs. This is its metadata thread.
+unsafe fn close_again(blob: *mut sys::spdk_blob, then: Then) {
+    let closed = context(move |rc| match rc {
+        // SAFETY: as before. Too many calls are in flight: try again in the next turn.
+        _ if rc == -libc::ENOMEM => later(move || unsafe { close_again(blob, then) }),
+        rc => then(rc),
+    });
+    // SAFETY: passed on; it calls back once.
+    unsafe { sys::spdk_blob_close(blob, Some(called), closed) };
 }
 
 /// Has the next sync write the blob.
