@@ -3,23 +3,60 @@
 //! It proves the blobstore API of the `spdk` crate by using nothing else: see [`KvStore`] for what it promises.
 #![forbid(unsafe_code)]
 
-mod batch;
-mod calls;
-mod error;
+mod kv;
 mod log;
-mod segment;
 mod store;
 
-pub use batch::Damage;
-pub use error::{Error, Result};
-pub use store::{KvStore, Snapshot, Stats};
+pub use kv::{KvStore, Stats};
+pub use log::Log as Snapshot;
 
-/// Bytes that name a value.
-pub type Key = Vec<u8>;
-/// Bytes.
-pub type Value = Vec<u8>;
+/// A key and its value.
+pub type Pair = (Vec<u8>, Vec<u8>);
 
 /// The length of a key, at most.
 pub const MAX_KEY: usize = 4096;
 /// The length of a value, at most.
 pub const MAX_VALUE: usize = 1 << 30;
+
+/// What calls of the store return.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// Why a call of the store failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// Nothing was changed. Deletes make room, of keys and of snapshots.
+    #[error("the store is full: {needed} more clusters are needed, and {free} can be had")]
+    Full {
+        /// How many clusters are missing.
+        needed: u64,
+        /// How many are free for data.
+        free: u64,
+    },
+    /// A key is empty or too long.
+    #[error("a key has 1 to {MAX_KEY} bytes, and not {0}")]
+    Key(usize),
+    /// A value is too long.
+    #[error("a value has {MAX_VALUE} bytes at most, and not {0}")]
+    Value(usize),
+    /// What is on the device is not what was written.
+    #[error("segment {segment}, byte {offset}: the checksum is wrong")]
+    Damaged {
+        /// The number of the segment.
+        segment: u64,
+        /// Where in it the record, or the batch of records, begins.
+        offset: u64,
+    },
+    /// The blobstore has a blob that this crate did not make, or that is damaged.
+    #[error("blob {0} does not belong to a key-value store")]
+    Foreign(spdk::blob::BlobId),
+    /// There is no snapshot of this name.
+    #[error("there is no snapshot {0:?}")]
+    NoSnapshot(String),
+    /// There is one already.
+    #[error("there is a snapshot {0:?} already")]
+    SnapshotExists(String),
+    /// The device or the blobstore failed, or the spdk_thread has ended.
+    #[error(transparent)]
+    Spdk(#[from] spdk::Error),
+}

@@ -1,424 +1,313 @@
-//! What a store is made of: its segments, and what is not written yet.
+//! The log: segments, which are blobs that batches of records are appended to, and where the records are that count.
+//!
+//! ```text
+//! batch: crc32c u32 | length of the records u32 | records | zeroes to the io unit
+//! ```
+//!
+//! The checksum starts from the salt of the segment and the place in it, so that what another segment has left in the
+//! same cluster is no batch. Labels of blobs and records are encoded by postcard.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::mem;
-use std::ops::Bound;
+use std::collections::BTreeMap;
+use std::ops::{Bound, Range};
 
-use futures_util::TryStreamExt;
-use spdk::blob::{BlobId, Blobstore};
-use spdk::{Errno, IoChannel};
+use serde::{Deserialize, Serialize};
+use serde_bytes::Bytes;
+use spdk::blob::Blob;
+use spdk::{DmaBuf, IoChannel};
 
-use crate::batch::{BATCH_HEADER, Damage, encode, record_length};
-use crate::error::{Error, Result};
-use crate::segment::{self, Part, Segment};
-use crate::store::{Snapshot, Stats};
-use crate::{Key, MAX_KEY, Value};
+use crate::{Error, Pair, Result};
 
-/// What was put and is not written yet may have so many bytes.
-const MEMORY: u64 = 256 << 10;
-/// The size of a segment, if no value is larger.
-const SEGMENT: u64 = 1 << 20;
+/// What a batch has before its records.
+pub(crate) const HEADER: usize = 8;
+/// Bytes of one I/O, at most: what it needs of SPDK's memory.
+const CHUNK: u64 = 1 << 20;
+/// The attribute that is a blob's label.
+pub(crate) const LABEL: &str = "kv";
 
-/// Where a record is.
-pub(crate) struct Place {
-    segment: u64,
-    offset: u64,
-    length: u32,
+/// What a blob is.
+#[derive(Serialize, Deserialize)]
+pub(crate) enum Label {
+    Segment(Header),
+    /// Its name, and the numbers of its segments.
+    Snapshot(String, Range<u64>),
 }
 
-/// Segments, and where in them the records are that count.
-#[derive(Default)]
-pub(crate) struct Log {
-    segments: BTreeMap<u64, Segment>,
-    pub(crate) index: BTreeMap<Key, Place>,
+/// What the label tells of a segment.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct Header {
+    pub(crate) number: u64,
+    pub(crate) salt: u64,
+    /// So many bytes of it are whole batches, at least.
+    pub(crate) used: u64,
+    /// Whether it counts for snapshots only.
+    pub(crate) is_stale: bool,
 }
 
-/// Records by their keys, of which `None` was deleted.
-type Records = BTreeMap<Key, Option<Value>>;
+impl Label {
+    pub(crate) fn bytes(&self) -> Vec<u8> {
+        postcard::to_stdvec(self).expect("a label can be encoded")
+    }
 
-/// The store, whose calls are done to their ends.
-pub(crate) struct Store {
-    ch: IoChannel,
-    log: Log,
-    /// What is newer than the log.
-    memory: Records,
-    /// How many bytes its records have.
-    memory_bytes: u64,
-    /// The segment that is appended to, but not after a write that has failed.
-    active: Option<u64>,
-    next_number: u64,
-    /// Their blobs, and the segments that they need.
-    pub(crate) snapshots: BTreeMap<String, (BlobId, BTreeSet<u64>)>,
-    /// Segments that count for snapshots only, or for nothing any more.
-    stale: BTreeMap<u64, BlobId>,
-    blobs: Blobstore,
+    pub(crate) async fn of(blob: &Blob) -> Result<Self> {
+        let bytes = blob.xattr(LABEL).await?.unwrap_or_default();
+        postcard::from_bytes(&bytes).map_err(|_| Error::Foreign(blob.id()))
+    }
 }
 
-impl Log {
-    /// Reads a segment, whose records are newer than those before.
-    async fn add(&mut self, ch: &IoChannel, mut segment: Segment) -> Result<()> {
-        while let Some((records, next)) = segment.batch(ch, segment.used).await? {
-            for record in records {
-                let place = (record.offset, record.length);
-                self.note(segment.number, place, record.key, record.value.is_some());
-            }
-            segment.used = next;
+/// An open segment.
+pub(crate) struct Segment {
+    /// It is saved when nothing is appended any more.
+    pub(crate) header: Header,
+    pub(crate) blob: Blob,
+    /// In bytes.
+    pub(crate) size: u64,
+    /// Whether nothing is appended any more.
+    pub(crate) is_sealed: bool,
+    /// What is appended next, behind what is used. Its header is filled in when it is written.
+    pub(crate) batch: Vec<u8>,
+}
+
+impl Segment {
+    pub(crate) fn new(header: Header, blob: Blob) -> Result<Self> {
+        Ok(Segment {
+            header,
+            size: blob.size()?,
+            blob,
+            is_sealed: false,
+            batch: vec![0; HEADER],
+        })
+    }
+
+    /// Makes its header durable.
+    pub(crate) async fn save(&self) -> Result<()> {
+        let label = Label::Segment(self.header.clone());
+        self.blob.set_xattr(LABEL, &label.bytes()).await?;
+        Ok(self.blob.sync().await?)
+    }
+
+    fn in_io_units(&self, bytes: u64) -> u64 {
+        bytes.next_multiple_of(self.blob.io_unit_size().into())
+    }
+
+    /// The checksum of a batch, of what follows that.
+    fn checksum(&self, at: u64, bytes: &[u8]) -> [u8; 4] {
+        let crc = crc32c::crc32c(&self.header.salt.to_le_bytes());
+        let crc = crc32c::crc32c_append(crc, &at.to_le_bytes());
+        crc32c::crc32c_append(crc, bytes).to_le_bytes()
+    }
+
+    /// Writes the next batch, if it has records. After an error it is the next one still.
+    pub(crate) async fn flush(&mut self, ch: &IoChannel) -> Result<()> {
+        let records = self.batch.len() - HEADER;
+        if records == 0 {
+            return Ok(());
         }
-        self.segments.insert(segment.number, segment);
+        self.batch[4..HEADER].copy_from_slice(&(records as u32).to_le_bytes());
+        let checksum = self.checksum(self.header.used, &self.batch[4..]);
+        self.batch[..4].copy_from_slice(&checksum);
+        let mut at = self.header.used;
+        for chunk in self.batch.chunks(CHUNK as usize) {
+            let length = self.in_io_units(chunk.len() as u64);
+            let mut buf = DmaBuf::alloc(length as usize, 4096)?;
+            buf[..chunk.len()].copy_from_slice(chunk);
+            self.blob.write(ch, &buf, at).await?;
+            at += length;
+        }
+        self.header.used = at;
+        self.batch = vec![0; HEADER];
         Ok(())
     }
 
-    /// There is a newer record of a key.
-    fn note(&mut self, segment: u64, (offset, length): (u64, u32), key: Key, is_put: bool) {
+    /// Reads bytes, of the next batch too.
+    pub(crate) async fn read(&self, ch: &IoChannel, offset: u64, length: usize) -> Result<Vec<u8>> {
+        if offset >= self.header.used && self.batch.len() > HEADER {
+            let bytes = &self.batch[(offset - self.header.used) as usize..];
+            return Ok(bytes[..length].to_vec());
+        }
+        let start = offset % u64::from(self.blob.io_unit_size());
+        let end = self.in_io_units(offset + length as u64);
+        let mut at = offset - start;
+        let mut bytes = Vec::new();
+        while at < end {
+            let mut buf = DmaBuf::alloc((end - at).min(CHUNK) as usize, 4096)?;
+            self.blob.read(ch, &mut buf, at).await?;
+            at += buf.len() as u64;
+            bytes.extend_from_slice(&buf);
+        }
+        Ok(bytes[start as usize..][..length].to_vec())
+    }
+
+    /// The records of the batch at this place of the segment's bytes, and where it ends. There is none behind the last
+    /// one, and one that was cut by a loss of power is none.
+    pub(crate) fn batch_at<'a>(&self, at: u64, bytes: &'a [u8]) -> Option<(&'a [u8], u64)> {
+        let (checksum, bytes) = bytes.get(at as usize..)?.split_first_chunk::<4>()?;
+        let (length, records) = bytes.split_first_chunk::<4>()?;
+        let records = records.get(..u32::from_le_bytes(*length) as usize)?;
+        let end = at + self.in_io_units((HEADER + records.len()) as u64);
+        let found = self.checksum(at, &bytes[..length.len() + records.len()]);
+        (found == *checksum).then_some((records, end))
+    }
+
+    pub(crate) fn damaged(&self, offset: u64) -> Error {
+        Error::Damaged {
+            segment: self.header.number,
+            offset,
+        }
+    }
+}
+
+/// A key and its value; without one it was deleted.
+pub(crate) type Record<'a> = (&'a Bytes, Option<&'a Bytes>);
+
+/// Where a record is, and the checksum of its bytes.
+#[derive(Clone, Copy)]
+pub(crate) struct Place {
+    pub(crate) segment: u64,
+    offset: u64,
+    pub(crate) length: usize,
+    checksum: u32,
+}
+
+/// A store as it was when a snapshot was made.
+pub struct Log {
+    ch: IoChannel,
+    /// Records are appended to the last one, unless that is sealed.
+    pub(crate) segments: BTreeMap<u64, Segment>,
+    pub(crate) index: BTreeMap<Vec<u8>, Place>,
+}
+
+impl Log {
+    /// An empty one.
+    pub(crate) fn new(ch: IoChannel) -> Self {
+        Log {
+            ch,
+            segments: BTreeMap::new(),
+            index: BTreeMap::new(),
+        }
+    }
+
+    /// Has the index know the record that these bytes begin with, which is newer than all others. Returns the bytes
+    /// behind it, or `None` if it is no record.
+    fn note<'a>(&mut self, segment: u64, offset: u64, bytes: &'a [u8]) -> Option<&'a [u8]> {
+        let ((key, value), rest): (Record, _) = postcard::take_from_bytes(bytes).ok()?;
+        let length = bytes.len() - rest.len();
         let place = Place {
             segment,
             offset,
             length,
+            checksum: crc32c::crc32c(&bytes[..length]),
         };
-        match is_put {
-            true => drop(self.index.insert(key, place)),
-            false => drop(self.index.remove(&key)),
-        }
-    }
-
-    pub(crate) async fn get(&self, ch: &IoChannel, key: &[u8]) -> Result<Option<Value>> {
-        let Some(place) = self.index.get(key) else {
-            return Ok(None);
-        };
-        let segment = &self.segments[&place.segment];
-        let record = segment.record(ch, place.offset, place.length).await?;
-        match record.value {
-            Some(value) if record.key == key => Ok(Some(value)),
-            _ => Err(segment.damaged(place.offset, Damage::Key)),
-        }
-    }
-}
-
-impl Store {
-    /// An empty one.
-    pub(crate) fn of(blobs: Blobstore) -> Result<Self> {
-        Ok(Store {
-            ch: blobs.alloc_io_channel()?,
-            log: Log::default(),
-            memory: Records::new(),
-            memory_bytes: 0,
-            active: None,
-            next_number: 1,
-            snapshots: BTreeMap::new(),
-            stale: BTreeMap::new(),
-            blobs,
-        })
-    }
-
-    /// What a blobstore has.
-    pub(crate) async fn open(blobs: Blobstore) -> Result<Self> {
-        let mut this = Self::of(blobs)?;
-        let mut segments = BTreeMap::new();
-        let ids: Vec<BlobId> = this.blobs.blobs().try_collect().await?;
-        for id in ids {
-            match segment::open(&this.blobs, id).await? {
-                Part::Segment(segment) if segment.is_stale => {
-                    this.stale.insert(segment.number, id);
-                }
-                Part::Segment(segment) => drop(segments.insert(segment.number, segment)),
-                Part::Snapshot(name, numbers) => {
-                    this.snapshots.insert(name, (id, numbers));
-                }
-            }
-        }
-        let last = segments.keys().chain(this.stale.keys()).max();
-        this.next_number = last.map_or(1, |last| last + 1);
-        for (number, segment) in segments {
-            let id = segment.blob.id();
-            this.log.add(&this.ch, segment).await?;
-            if this.log.segments[&number].used == 0 {
-                this.log.segments.remove(&number);
-                this.stale.insert(number, id);
-            }
-        }
-        this.delete_stale().await?;
-        Ok(this)
-    }
-
-    pub(crate) async fn set(&mut self, key: Key, value: Option<Value>) -> Result<()> {
-        if key.is_empty() || key.len() > MAX_KEY {
-            return Err(Error::Key(key.len()));
-        }
-        if value.is_none() && !self.memory.contains_key(&key) && !self.log.index.contains_key(&key)
-        {
-            return Ok(());
-        }
-        let bytes = record_length(&key, value.as_deref()) as u64;
-        if self.memory_bytes + bytes > MEMORY {
-            self.flush().await?;
-        }
-        // Room is found first, so that what was accepted is not refused later.
-        let bytes_then = self.memory_bytes + bytes;
         match value {
-            Some(_) => self.make_room(bytes_then, 2).await?,
-            None => self.make_some_room(bytes_then).await?,
-        }
-        let before = self.memory.get(&key);
-        let before = before.map_or(0, |before| record_length(&key, before.as_deref()) as u64);
-        self.memory.insert(key, value);
-        self.memory_bytes = bytes_then - before;
-        Ok(())
-    }
-
-    pub(crate) async fn get(&self, key: &[u8]) -> Result<Option<Value>> {
-        match self.memory.get(key) {
-            Some(value) => Ok(value.clone()),
-            None => self.log.get(&self.ch, key).await,
-        }
-    }
-
-    /// The first key from there on, with its value.
-    pub(crate) async fn from(&self, mut bound: Bound<Key>) -> Result<Option<(Key, Value)>> {
-        loop {
-            let bounds = (bound.as_ref().map(|key| &**key), Bound::Unbounded);
-            let newer = self.memory.range::<[u8], _>(bounds).map(|(key, _)| key);
-            let older = self.log.index.range::<[u8], _>(bounds).map(|(key, _)| key);
-            let Some(key) = newer.take(1).chain(older.take(1)).min().cloned() else {
-                return Ok(None);
-            };
-            match self.get(&key).await? {
-                Some(value) => return Ok(Some((key, value))),
-                None => bound = Bound::Excluded(key),
-            }
-        }
-    }
-
-    /// Writes what is in memory, as one batch.
-    pub(crate) async fn flush(&mut self) -> Result<()> {
-        if self.memory.is_empty() {
-            return Ok(());
-        }
-        self.make_some_room(self.memory_bytes).await?;
-        let records = mem::take(&mut self.memory);
-        let appended = self.append(&records).await;
-        match appended {
-            Ok(()) => self.memory_bytes = 0,
-            Err(_) => self.memory = records,
-        }
-        appended
-    }
-
-    /// Appends a batch, for which there is room.
-    async fn append(&mut self, records: &Records) -> Result<()> {
-        // Where a write has failed nothing else is written.
-        let number = self.active.take().expect("there is room in a segment");
-        let segment = self.log.segments.get_mut(&number);
-        let segment = segment.expect("the segment that is appended to is there");
-        let with_values = records.iter().map(|(key, value)| (key, value.as_deref()));
-        let (bytes, places) = encode(segment.salt, segment.used, with_values);
-        segment.append(&self.ch, &bytes).await?;
-        self.active = Some(number);
-        for ((key, value), place) in records.iter().zip(places) {
-            self.log.note(number, place, key.clone(), value.is_some());
-        }
-        Ok(())
-    }
-
-    /// [`Store::make_room`] with a segment kept free, or with none if that is too much.
-    async fn make_some_room(&mut self, bytes: u64) -> Result<()> {
-        match self.make_room(bytes, 1).await {
-            Err(Error::Full { .. }) => self.make_room(bytes, 0).await,
-            made => made,
-        }
-    }
-
-    /// Has the active segment have room for a batch of so many bytes of records, with so many segments kept free for
-    /// deletes and for cleaning.
-    async fn make_room(&mut self, bytes: u64, spare: u64) -> Result<()> {
-        let bytes = BATCH_HEADER as u64 + bytes;
-        let bytes = bytes.next_multiple_of(self.blobs.io_unit_size().into());
-        // Each pass frees a segment, or its live records are in a new one: twice the log is the end of it.
-        let mut passes = 2 * self.log.segments.len() + 2;
-        let mut cleans = spare > 0 && self.is_half_stale();
-        loop {
-            let segments = &self.log.segments;
-            let active = self.active.and_then(|number| segments.get(&number));
-            if active.is_some_and(|segment| segment.room(&self.blobs) >= bytes) {
-                return Ok(());
-            }
-            self.delete_stale().await?;
-            let free = self.blobs.free_clusters()?;
-            let cluster = self.blobs.cluster_size();
-            // A small one is better than none: what is cleaned makes room.
-            let small = (free / 2).min(SEGMENT / cluster);
-            let segment = match spare {
-                0 => bytes.div_ceil(cluster).max(small),
-                _ => SEGMENT.max(bytes).div_ceil(cluster),
-            };
-            let largest = self.clusters().max();
-            let kept = spare * largest.unwrap_or(0).max(segment);
-            let fits = free >= segment + kept;
-            if fits && !cleans {
-                let number = self.next_number;
-                self.next_number += 1;
-                let new = Segment::create(&self.blobs, number, segment).await?;
-                self.log.segments.insert(number, new);
-                self.active = Some(number);
-                return Ok(());
-            }
-            let may_clean = spare > 0 && passes > 0 && self.log.segments.len() > 1;
-            // Cleaning frees so many bytes some time.
-            let stale = self.log_bytes() - self.live_bytes();
-            if !(fits || may_clean && stale > (segment + 1) * cluster) {
-                return Err(Error::Full {
-                    needed: (segment + kept).saturating_sub(free),
-                    free: free.saturating_sub(kept),
-                });
-            }
-            passes = passes.saturating_sub(1);
-            if may_clean {
-                match Box::pin(self.clean_oldest()).await {
-                    // What the oldest has is too large to be moved now, as long as it is not deleted.
-                    Err(Error::Full { .. }) => passes = 0,
-                    cleaned => cleaned?,
-                }
-            }
-            cleans = may_clean && passes > 0 && self.is_half_stale();
-        }
-    }
-
-    /// How many clusters the segments have.
-    fn clusters(&self) -> impl Iterator<Item = u64> {
-        self.log.segments.values().map(|segment| segment.clusters)
-    }
-
-    fn live_bytes(&self) -> u64 {
-        let live = self.log.index.values();
-        live.map(|place| u64::from(place.length)).sum()
-    }
-
-    fn log_bytes(&self) -> u64 {
-        self.clusters().sum::<u64>() * self.blobs.cluster_size()
-    }
-
-    fn is_half_stale(&self) -> bool {
-        self.log.segments.len() > 3 && self.log_bytes() > 2 * self.live_bytes() + 2 * SEGMENT
-    }
-
-    /// Appends what counts of the oldest segment, and deletes that. What it says of deleted keys is about older records,
-    /// and there are none.
-    async fn clean_oldest(&mut self) -> Result<()> {
-        let Some((&oldest, segment)) = self.log.segments.first_key_value() else {
-            return Ok(());
+            Some(_) => self.index.insert(key.to_vec(), place),
+            None => self.index.remove(&**key),
         };
-        if self.active == Some(oldest) {
-            self.active = None;
-        }
-        let (mut records, mut bytes) = (Records::new(), 0);
-        let index = self.log.index.iter();
-        for (key, place) in index.filter(|(_, place)| place.segment == oldest) {
-            let record = segment.record(&self.ch, place.offset, place.length).await?;
-            bytes += u64::from(record.length);
-            records.insert(key.clone(), record.value);
-        }
-        if !records.is_empty() {
-            Box::pin(self.make_room(bytes, 0)).await?;
-            self.append(&records).await?;
-        }
-        // From here on it does no harm if it stays.
-        let segment = &self.log.segments[&oldest];
-        segment.retire().await?;
-        self.stale.insert(oldest, segment.blob.id());
-        self.log.segments.remove(&oldest);
-        self.delete_stale().await
+        Some(rest)
     }
 
-    /// Deletes the segments that nothing needs any more, but not those of a snapshot that is still open.
-    async fn delete_stale(&mut self) -> Result<()> {
-        let needed = self.snapshots.values().flat_map(|(_, numbers)| numbers);
-        let needed: BTreeSet<u64> = needed.copied().collect();
-        let stale = self.stale.keys().copied();
-        let free: Vec<u64> = stale.filter(|number| !needed.contains(number)).collect();
-        for number in free {
-            let is_it =
-                |part: &Part| matches!(part, Part::Segment(segment) if segment.number == number);
-            match delete(&self.blobs, self.stale[&number], is_it).await {
-                Err(Error::Spdk(error)) if error.errno() == Some(Errno::EBUSY) => {}
-                deleted => {
-                    deleted?;
-                    self.stale.remove(&number);
-                }
+    /// Reads a segment, whose records are newer than those before.
+    pub(crate) async fn add(&mut self, mut segment: Segment) -> Result<()> {
+        let bytes = segment.read(&self.ch, 0, segment.size as usize).await?;
+        let mut at = 0;
+        while let Some((mut records, end)) = segment.batch_at(at, &bytes) {
+            let all = HEADER + records.len();
+            while !records.is_empty() {
+                let offset = at + (all - records.len()) as u64;
+                let rest = self.note(segment.header.number, offset, records);
+                records = rest.ok_or_else(|| segment.damaged(offset))?;
             }
+            at = end;
         }
+        if at < segment.header.used {
+            return Err(segment.damaged(at));
+        }
+        if at > segment.header.used {
+            segment.header.used = at;
+            segment.save().await?;
+        }
+        segment.is_sealed = true;
+        self.segments.insert(segment.header.number, segment);
         Ok(())
     }
 
-    pub(crate) async fn snapshot(&mut self, name: String) -> Result<()> {
-        if self.snapshots.contains_key(&name) {
-            return Err(Error::SnapshotExists(name));
-        }
-        self.flush().await?;
-        // What is kept stays as it is: its segments are not appended to any more.
-        self.active = None;
-        let numbers = self.log.segments.keys().copied().collect();
-        let id = segment::snapshot(&self.blobs, &name, &numbers).await?;
-        self.snapshots.insert(name, (id, numbers));
-        Ok(())
+    fn last(&mut self) -> Option<&mut Segment> {
+        self.segments.values_mut().next_back()
     }
 
-    pub(crate) async fn delete_snapshot(&mut self, name: String) -> Result<()> {
-        let Some((id, _)) = self.snapshots.get(&name) else {
-            return Err(Error::NoSnapshot(name));
-        };
-        let is_it = |part: &Part| matches!(part, Part::Snapshot(found, _) if *found == name);
-        delete(&self.blobs, *id, is_it).await?;
-        self.snapshots.remove(&name);
-        self.delete_stale().await
-    }
-
-    pub(crate) async fn open_snapshot(&self, name: String) -> Result<Snapshot> {
-        let Some((id, numbers)) = self.snapshots.get(&name) else {
-            return Err(Error::NoSnapshot(name));
-        };
-        let (ch, mut log) = (self.blobs.alloc_io_channel()?, Log::default());
-        for number in numbers {
-            let current = self.log.segments.get(number);
-            let current = current.map(|segment| segment.blob.id());
-            let part = current.or_else(|| self.stale.get(number).copied());
-            match segment::open(&self.blobs, part.ok_or(Error::Foreign(*id))?).await? {
-                Part::Segment(segment) => log.add(&ch, segment).await?,
-                Part::Snapshot(..) => return Err(Error::Foreign(*id)),
-            }
-        }
-        Ok(Snapshot { ch, log })
-    }
-
-    pub(crate) fn stats(&self) -> Result<Stats> {
-        let memory = &self.memory;
-        let older = self
-            .log
-            .index
-            .keys()
-            .filter(|key| !memory.contains_key(*key));
-        Ok(Stats {
-            keys: older.count() + memory.values().flatten().count(),
-            segments: self.log.segments.len(),
-            log_bytes: self.log_bytes(),
-            live_bytes: self.live_bytes(),
-            free_bytes: self.blobs.free_clusters()? * self.blobs.cluster_size(),
+    /// Whether the next batch may have another record, of this length.
+    pub(crate) fn has_room(&self, record: usize) -> bool {
+        let last = self.segments.values().next_back();
+        last.is_some_and(|last| {
+            let batch = last.in_io_units((last.batch.len() + record) as u64);
+            !last.is_sealed && last.header.used + batch <= last.size
         })
     }
 
-    /// Writes what is in memory, and unloads the blobstore.
-    pub(crate) async fn close(mut self) -> Result<()> {
-        self.flush().await?;
-        let Store { ch, log, blobs, .. } = self;
-        drop((ch, log));
-        Ok(blobs.unload().await?)
+    /// Adds a record to the next batch of the last segment, which has room for it.
+    pub(crate) fn push(&mut self, record: &[u8]) {
+        let segment = self.last().expect("there is room in it");
+        let offset = segment.header.used + segment.batch.len() as u64;
+        segment.batch.extend(record);
+        let number = segment.header.number;
+        self.note(number, offset, record);
     }
-}
 
-/// Deletes a blob, unless that was done although it was told as failed, and the ID is another one's by now.
-async fn delete(blobs: &Blobstore, id: BlobId, is_it: impl Fn(&Part) -> bool) -> Result<()> {
-    match segment::open(blobs, id).await {
-        Ok(part) if is_it(&part) => {}
-        Err(Error::Spdk(error)) if error.errno() != Some(Errno::ENOENT) => return Err(error.into()),
-        _ => return Ok(()),
+    /// Writes the next batch.
+    pub(crate) async fn flush(&mut self) -> Result<()> {
+        match self.segments.values_mut().next_back() {
+            Some(segment) => segment.flush(&self.ch).await,
+            None => Ok(()),
+        }
     }
-    Ok(blobs.delete_blob(id).await?)
+
+    /// Writes the next batch, and has nothing be appended to its segment any more. From now on that tells how long it is:
+    /// without that, a batch that is damaged could be one that was cut.
+    pub(crate) async fn seal(&mut self) -> Result<()> {
+        self.flush().await?;
+        if let Some(segment) = self.last().filter(|segment| !segment.is_sealed) {
+            segment.save().await?;
+            segment.is_sealed = true;
+        }
+        Ok(())
+    }
+
+    /// The bytes of a record.
+    pub(crate) async fn read(&self, place: &Place) -> Result<Vec<u8>> {
+        let segment = &self.segments[&place.segment];
+        let bytes = segment.read(&self.ch, place.offset, place.length).await?;
+        match crc32c::crc32c(&bytes) == place.checksum {
+            true => Ok(bytes),
+            false => Err(segment.damaged(place.offset)),
+        }
+    }
+
+    async fn value(&self, place: &Place) -> Result<Vec<u8>> {
+        let bytes = self.read(place).await?;
+        let (_, value): Record = postcard::from_bytes(&bytes).expect("it is a record");
+        Ok(value.expect("it is that of a put").to_vec())
+    }
+
+    /// The value of a key: [`Error::Damaged`] if the device has changed it.
+    pub async fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>> {
+        match self.index.get(key) {
+            Some(place) => self.value(place).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// The keys from `from` on and before `to`, if that is given, with their values: [`Error::Damaged`] as for [`Log::get`].
+    pub async fn scan(&self, from: &[u8], to: Option<&[u8]>) -> Result<Vec<Pair>> {
+        let mut found = Vec::new();
+        let rest = self
+            .index
+            .range::<[u8], _>((Bound::Included(from), Bound::Unbounded));
+        for (key, place) in rest.take_while(|(key, _)| to.is_none_or(|to| key.as_slice() < to)) {
+            found.push((key.clone(), self.value(place).await?));
+        }
+        Ok(found)
+    }
+
+    /// How many bytes of the segments count.
+    pub(crate) fn live_bytes(&self) -> u64 {
+        self.index.values().map(|place| place.length as u64).sum()
+    }
 }

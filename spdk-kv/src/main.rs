@@ -2,17 +2,16 @@
 #![forbid(unsafe_code)]
 
 use std::fs::File;
-use std::io::{self, BufRead, Write};
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use futures_channel::mpsc;
-use futures_util::StreamExt;
 use serde_json::json;
 use spdk::blob::Blobstore;
 use spdk::{LogLevel, SpdkApp};
 use spdk_kv::KvStore;
+use tokio::sync::mpsc;
 
 /// Keeps values by keys on an SPDK bdev, checksummed, through crashes.
 #[derive(Parser)]
@@ -51,15 +50,7 @@ enum Command {
     Call(Call),
 }
 
-/// A line of the shell.
 #[derive(Parser)]
-#[command(multicall = true)]
-struct Line {
-    #[command(subcommand)]
-    call: Call,
-}
-
-#[derive(Subcommand)]
 enum Call {
     /// Gives a key a value
     Put {
@@ -83,8 +74,8 @@ enum Call {
         from: String,
         /// The key to stop before
         to: Option<String>,
-        /// All of this snapshot
-        #[arg(long, conflicts_with_all = ["from", "to"])]
+        /// As they were in this snapshot
+        #[arg(long)]
         snapshot: Option<String>,
     },
     /// Makes durable what the shell has put and deleted; the other commands do that at their end
@@ -99,23 +90,14 @@ enum Call {
     Stats,
 }
 
-const FILE: &str = "File0";
-const BLOCK: u32 = 512;
-const CLUSTER: u32 = 64 << 10;
-
 fn main() -> ExitCode {
-    match run(Args::parse()) {
-        Ok(code) => code,
-        Err(error) => {
-            eprintln!("spdk-kv: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    run(Args::parse()).unwrap_or_else(|error| {
+        eprintln!("spdk-kv: {error}");
+        ExitCode::FAILURE
+    })
 }
 
-type Failure = Box<dyn std::error::Error>;
-
-fn run(args: Args) -> Result<ExitCode, Failure> {
+fn run(args: Args) -> Result<ExitCode, Box<dyn std::error::Error>> {
     let app = SpdkApp::builder()
         .name("spdk-kv")
         .reactor_mask("[0]")
@@ -124,67 +106,56 @@ fn run(args: Args) -> Result<ExitCode, Failure> {
         .no_pci(!args.hardware)
         .disable_cpumask_locks(!args.hardware)
         .log_level(LogLevel::Error);
-    let (app, bdev) = match (&args.file, &args.config, &args.bdev) {
-        (Some(file), ..) => {
-            if let Command::Init { mib } = args.command
-                && !file.exists()
-            {
-                File::create(file)?.set_len(mib << 20)?;
-            }
-            let config = json!({"subsystems": [
-                {"subsystem": "iobuf", "config": [{"method": "iobuf_set_options",
-                    "params": {"small_pool_count": 512, "large_pool_count": 64}}]},
-                {"subsystem": "bdev", "config": [
-                    {"method": "bdev_set_options", "params": {"bdev_io_pool_size": 1024, "bdev_io_cache_size": 64,
-                        "iobuf_small_cache_size": 16, "iobuf_large_cache_size": 2, "bdev_auto_examine": false}},
-                    {"method": "bdev_aio_create", "params": {"name": FILE, "block_size": BLOCK,
-                        "filename": file.canonicalize()?, "fallocate": true}}]}]});
-            (app.json_data(config.to_string()), FILE.to_owned())
-        }
-        (None, Some(config), Some(bdev)) => (app.config_file(config), bdev.clone()),
-        _ => return Err("a file, or a configuration and a bdev".into()),
+    let file = args.file.unwrap_or_default();
+    if let (Command::Init { mib }, None, false) = (&args.command, &args.config, file.exists()) {
+        File::create(&file)?.set_len(mib << 20)?;
+    }
+    let bdev = args.bdev.unwrap_or("File0".to_owned());
+    let app = match args.config {
+        Some(config) => app.config_file(config),
+        // As little memory as will do.
+        None => app.json_data(json!({"subsystems": [
+            {"subsystem": "iobuf", "config": [{"method": "iobuf_set_options",
+                "params": {"small_pool_count": 512, "large_pool_count": 64}}]},
+            {"subsystem": "bdev", "config": [
+                {"method": "bdev_set_options", "params": {"bdev_io_pool_size": 1024, "bdev_io_cache_size": 64,
+                    "iobuf_small_cache_size": 16, "iobuf_large_cache_size": 2, "bdev_auto_examine": false}},
+                {"method": "bdev_aio_create", "params": {"name": bdev, "block_size": 512,
+                    "filename": file.canonicalize()?, "fallocate": true}}]}]}).to_string()),
     };
-    let command = args.command;
-    let result = app.block_on(async move {
-        let done = perform(&bdev, command).await;
-        // The application ends in order whatever this was.
-        Ok(done.map_err(|error| error.to_string()))
-    })?;
-    Ok(result?)
+    // The application ends in order whatever this was.
+    let lines = app.block_on(async move { Ok(perform(&bdev, args.command).await) })??;
+    lines.iter().flatten().for_each(|line| println!("{line}"));
+    Ok(ExitCode::from(u8::from(lines.is_none())))
 }
 
-async fn perform(bdev: &str, command: Command) -> spdk_kv::Result<ExitCode> {
-    let opts = KvStore::options().cluster_size(CLUSTER);
-    let store = match command {
-        Command::Init { .. } => KvStore::create(Blobstore::init(bdev, Some(&opts)).await?)?,
-        _ => KvStore::open(Blobstore::load(bdev, Some(&opts)).await?).await?,
+async fn perform(bdev: &str, command: Command) -> spdk_kv::Result<Option<Vec<String>>> {
+    let opts = KvStore::options().cluster_size(64 << 10);
+    let blobs = match command {
+        Command::Init { .. } => Blobstore::init(bdev, Some(&opts)).await?,
+        _ => Blobstore::load(bdev, Some(&opts)).await?,
     };
-    let mut code = ExitCode::SUCCESS;
+    let store = KvStore::open(blobs).await?;
+    let mut lines = Some(Vec::new());
     match command {
         Command::Init { .. } => {}
         Command::Shell => shell(&store).await,
-        Command::Call(call) => match answer(&store, call).await? {
-            Some(lines) => lines.iter().for_each(|line| println!("{line}")),
-            None => code = ExitCode::FAILURE,
-        },
+        Command::Call(call) => lines = answer(&store, call).await?,
     }
     store.close().await?;
-    Ok(code)
+    Ok(lines)
 }
 
 async fn shell(store: &KvStore) {
-    let (sender, mut lines) = mpsc::unbounded();
+    let (sender, mut lines) = mpsc::unbounded_channel();
     // Reading blocks, and SPDK's threads must not.
     std::thread::spawn(move || {
-        for line in io::stdin().lock().lines().map_while(Result::ok) {
-            if sender.unbounded_send(line).is_err() {
-                return;
-            }
-        }
+        let mut lines = io::stdin().lines().map_while(Result::ok);
+        lines.try_for_each(|line| sender.send(line))
     });
-    while let Some(line) = lines.next().await {
-        let said = match Line::try_parse_from(line.splitn(3, ' ')) {
-            Ok(line) => match answer(store, line.call).await {
+    while let Some(line) = lines.recv().await {
+        let said = match Call::try_parse_from([""].into_iter().chain(line.splitn(3, ' '))) {
+            Ok(call) => match answer(store, call).await {
                 Ok(Some(lines)) => format!("ok {}", lines.join(" ")),
                 Ok(None) => "none".to_owned(),
                 Err(error) => format!("error: {error}"),
@@ -192,50 +163,38 @@ async fn shell(store: &KvStore) {
             // The first line has it.
             Err(error) => error.to_string(),
         };
-        let said = said.lines().next().unwrap_or_default().trim_end();
+        let said = said.lines().next().unwrap_or_default();
+        let said = said.trim_end().to_owned() + "\n";
         // As one write: who reads it may count on what it says.
-        let said = format!("{said}\n");
         if io::stdout().write_all(said.as_bytes()).is_err() {
             return;
         }
     }
 }
 
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
-
 /// The lines that answer it; `None` if there is nothing of that key.
 async fn answer(store: &KvStore, call: Call) -> spdk_kv::Result<Option<Vec<String>>> {
-    let pair = |(key, value): (Vec<u8>, Vec<u8>)| format!("{}={}", text(&key), text(&value));
+    let text = |bytes: &Vec<u8>| String::from_utf8_lossy(bytes).into_owned();
     let mut lines = Vec::new();
     match call {
         Call::Put { key, value } => store.put(key.as_bytes(), value.as_bytes()).await?,
         Call::Delete { key } => store.delete(key.as_bytes()).await?,
         Call::Get { key, snapshot } => {
+            let key = key.as_bytes();
             let value = match snapshot {
-                Some(name) => {
-                    let snapshot = store.open_snapshot(&name).await?;
-                    snapshot.get(key.as_bytes()).await?
-                }
-                None => store.get(key.as_bytes()).await?,
+                Some(name) => store.open_snapshot(&name).await?.get(key).await?,
+                None => store.get(key).await?,
             };
             return Ok(value.map(|value| vec![text(&value)]));
         }
-        Call::Scan {
-            snapshot: Some(name),
-            ..
-        } => {
-            let snapshot = store.open_snapshot(&name).await?;
-            for key in snapshot.keys() {
-                let value = snapshot.get(key).await?;
-                lines.extend(value.map(|value| pair((key.clone(), value))));
-            }
-        }
-        Call::Scan { from, to, .. } => {
-            let to = to.as_deref().map(str::as_bytes);
-            let found = store.scan(from.as_bytes(), to).await?;
-            lines.extend(found.into_iter().map(pair));
+        Call::Scan { from, to, snapshot } => {
+            let (from, to) = (from.as_bytes(), to.as_deref().map(str::as_bytes));
+            let found = match snapshot {
+                Some(name) => store.open_snapshot(&name).await?.scan(from, to).await?,
+                None => store.scan(from, to).await?,
+            };
+            let found = found.iter();
+            lines.extend(found.map(|(key, value)| format!("{}={}", text(key), text(value))));
         }
         Call::Sync => store.sync().await?,
         Call::Snapshot { name } => store.snapshot(&name).await?,

@@ -1,229 +1,260 @@
-//! The store as it is used.
+//! The store: a log, and the blobs that it and its snapshots need.
 
-use std::ops::Bound;
+use std::collections::BTreeMap;
+use std::ops::Range;
 
-use spdk::IoChannel;
-use spdk::blob::{Blobstore, BsOpts, BsType};
+use futures_util::TryStreamExt;
+use serde_bytes::Bytes;
+use spdk::Errno;
+use spdk::blob::{BlobId, BlobOpts, Blobstore, Xattrs};
 
-use crate::calls::Calls;
-use crate::error::{Error, Result};
-use crate::log::{Log, Store};
-use crate::{Key, MAX_VALUE, Value};
+use crate::log::{HEADER, Header, LABEL, Label, Log, Place, Record, Segment};
+use crate::{Error, MAX_KEY, Result};
 
-/// A key-value store on a blobstore.
-///
-/// What is put is in memory, where [`KvStore::get`] finds it, until a batch is full or [`KvStore::sync`] is called. A
-/// batch is written at once, and after a crash it is there as a whole or not at all: so the store is then as it was
-/// after one of the calls since the last sync.
-///
-/// It is a log: batches are appended to segments, which are blobs. When more than half of it is out of date, or there is no
-/// room, the oldest segment is cleaned: what counts of it is appended again, and its blob is deleted.
-///
-/// Calls are done by a task of the spdk_thread that the store was opened on, one after the other. One whose future is dropped
-/// after its first poll is done all the same, and those after it wait for that; so it costs nothing that is not known.
-pub struct KvStore(Calls);
+/// The size of a segment, if no value is larger.
+const SEGMENT: u64 = 1 << 20;
 
-/// What a store has.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stats {
-    /// How many keys there are.
-    pub keys: usize,
-    /// How many segments.
-    pub segments: usize,
-    /// The bytes of the segments.
-    pub log_bytes: u64,
-    /// The bytes of them that count.
-    pub live_bytes: u64,
-    /// The bytes that no blob has.
-    pub free_bytes: u64,
-}
-
-impl KvStore {
-    /// With these a blobstore is made and loaded, so that one is not taken that is for something else.
-    pub fn options() -> BsOpts {
-        BsOpts::new().bstype(BsType::new("spdk-kv").expect("it is short"))
-    }
-
-    /// Makes a store on a blobstore without blobs.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`Blobstore::alloc_io_channel`].
-    pub fn create(blobs: Blobstore) -> Result<Self> {
-        Ok(KvStore(Calls::of(Store::of(blobs)?)?))
-    }
-
-    /// Opens the store that a blobstore has, after a crash too. Writes to its device must be durable when they have ended.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Foreign`], and those of the blobstore.
-    pub async fn open(blobs: Blobstore) -> Result<Self> {
-        Ok(KvStore(Calls::of(Store::open(blobs).await?)?))
-    }
-
-    /// Gives a key a value. It is durable after [`KvStore::sync`].
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Full`], [`Error::Key`], [`Error::Value`]: nothing has changed. If the device fails, neither: what was put
-    /// before is still in memory, and written by the next call.
-    pub async fn put(&self, key: &[u8], value: &[u8]) -> Result<()> {
-        if value.len() > MAX_VALUE {
-            return Err(Error::Value(value.len()));
-        }
-        self.set(key, Some(value.to_vec())).await
-    }
-
-    /// Takes a key away, if it is there. It is durable after [`KvStore::sync`].
-    ///
-    /// # Errors
-    ///
-    /// As for [`KvStore::put`]. In a store that puts have filled there is room for deletes, if no snapshot keeps it.
-    pub async fn delete(&self, key: &[u8]) -> Result<()> {
-        self.set(key, None).await
-    }
-
-    async fn set(&self, key: &[u8], value: Option<Value>) -> Result<()> {
-        let key = key.to_vec();
-        self.0.call(async |store| store.set(key, value).await).await
-    }
-
-    /// The value of a key.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Damaged`] if the device has changed it, and the device's own.
-    pub async fn get(&self, key: &[u8]) -> Result<Option<Value>> {
-        let key = key.to_vec();
-        self.0.call(async move |store| store.get(&key).await).await
-    }
-
-    /// The first key after this one, with its value; from the first one of all on with an empty key.
-    ///
-    /// # Errors
-    ///
-    /// As for [`KvStore::get`].
-    pub async fn next(&self, after: &[u8]) -> Result<Option<(Key, Value)>> {
-        self.from(Bound::Excluded(after.to_vec())).await
-    }
-
-    async fn from(&self, bound: Bound<Key>) -> Result<Option<(Key, Value)>> {
-        self.0.call(async |store| store.from(bound).await).await
-    }
-
-    /// The keys from `from` on and before `to`, if that is given, with their values. Each is found by a call of its own,
-    /// and others may change the store between them.
-    ///
-    /// # Errors
-    ///
-    /// As for [`KvStore::get`].
-    pub async fn scan(&self, from: &[u8], to: Option<&[u8]>) -> Result<Vec<(Key, Value)>> {
-        let (mut bound, mut found) = (Bound::Included(from.to_vec()), Vec::new());
-        while let Some((key, value)) = self.from(bound).await?
-            && to.is_none_or(|to| *key < *to)
-        {
-            bound = Bound::Excluded(key.clone());
-            found.push((key, value));
-        }
-        Ok(found)
-    }
-
-    /// Makes durable what was put and deleted.
-    ///
-    /// # Errors
-    ///
-    /// Those of the device, or [`Error::Full`] if a write has failed before: it is all still in memory, and another try
-    /// writes it.
-    pub async fn sync(&self) -> Result<()> {
-        self.0.call(async |store| store.flush().await).await
-    }
-
-    /// Keeps the store as it is now under a name, durably.
-    ///
-    /// It costs nothing but that the segments stay until no snapshot needs them.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::SnapshotExists`], and those of [`KvStore::sync`] and of
-    /// [`Blobstore::create_blob`].
-    pub async fn snapshot(&self, name: &str) -> Result<()> {
-        let name = name.to_owned();
-        self.0.call(async |store| store.snapshot(name).await).await
-    }
-
-    /// Deletes a snapshot, and the segments that only that needed, durably; those of a snapshot that is still open go
-    /// later. What was put before is not made durable by that.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::NoSnapshot`], and those of [`Blobstore::delete_blob`].
-    pub async fn delete_snapshot(&self, name: &str) -> Result<()> {
-        let name = name.to_owned();
-        let delete = async |store: &mut Store| store.delete_snapshot(name).await;
-        self.0.call(delete).await
-    }
-
-    /// The names of the snapshots.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Ended`].
-    pub async fn snapshots(&self) -> Result<Vec<String>> {
-        let names = async |store: &mut Store| Ok(store.snapshots.keys().cloned().collect());
-        self.0.call(names).await
-    }
-
-    /// Opens a snapshot, for reading.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::NoSnapshot`], and those of [`KvStore::open`].
-    pub async fn open_snapshot(&self, name: &str) -> Result<Snapshot> {
-        let name = name.to_owned();
-        self.0
-            .call(async |store| store.open_snapshot(name).await)
-            .await
-    }
-
-    /// What the store has.
-    ///
-    /// # Errors
-    ///
-    /// When the blobstore is gone.
-    pub async fn stats(&self) -> Result<Stats> {
-        self.0.call(async |store| store.stats()).await
-    }
-
-    /// Writes what is in memory and unloads the blobstore. Without it, what was not synced is lost.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`KvStore::sync`] and of [`Blobstore::unload`]: `EBUSY` as long as a snapshot
-    /// is open, or read.
-    pub async fn close(self) -> Result<()> {
-        self.0.end().await?.close().await
-    }
-}
-
-/// A store as it was when a snapshot was made.
-pub struct Snapshot {
-    pub(crate) ch: IoChannel,
+/// The store, whose calls are done to their ends.
+pub(crate) struct Store {
     pub(crate) log: Log,
+    /// How many segments of the largest size are free, at least.
+    spare: u64,
+    next_number: u64,
+    /// The blobs of all segments: of the log, of snapshots, and of those that are to be deleted.
+    segments: BTreeMap<u64, BlobId>,
+    /// Their blobs, and the numbers of their segments.
+    pub(crate) snapshots: BTreeMap<String, (BlobId, Range<u64>)>,
+    pub(crate) blobs: Blobstore,
 }
 
-impl Snapshot {
-    /// The value of a key.
-    ///
-    /// # Errors
-    ///
-    /// As for [`KvStore::get`].
-    pub async fn get(&self, key: &[u8]) -> Result<Option<Value>> {
-        self.log.get(&self.ch, key).await
+impl Store {
+    /// What a blobstore has.
+    pub(crate) async fn open(blobs: Blobstore) -> Result<Self> {
+        let mut this = Store {
+            log: Log::new(blobs.alloc_io_channel()?),
+            spare: 0,
+            next_number: 1,
+            segments: BTreeMap::new(),
+            snapshots: BTreeMap::new(),
+            blobs,
+        };
+        let ids: Vec<BlobId> = this.blobs.blobs().try_collect().await?;
+        let mut log = BTreeMap::new();
+        for id in ids {
+            let blob = this.blobs.open_blob(id, None).await?;
+            match Label::of(&blob).await? {
+                Label::Segment(header) => {
+                    this.next_number = this.next_number.max(header.number + 1);
+                    this.segments.insert(header.number, id);
+                    log.insert(header.number, Segment::new(header, blob)?);
+                }
+                Label::Snapshot(name, numbers) => {
+                    this.next_number = this.next_number.max(numbers.end);
+                    this.snapshots.insert(name, (id, numbers));
+                }
+            }
+        }
+        for segment in log.into_values().filter(|segment| !segment.header.is_stale) {
+            this.log.add(segment).await?;
+        }
+        this.delete_stale().await?;
+        Ok(this)
     }
 
-    /// All keys, in order.
-    pub fn keys(&self) -> impl Iterator<Item = &Key> {
-        self.log.index.keys()
+    /// Puts a value, or deletes a key.
+    pub(crate) async fn set(&mut self, key: &[u8], value: Option<&[u8]>) -> Result<()> {
+        if key.is_empty() || key.len() > MAX_KEY {
+            return Err(Error::Key(key.len()));
+        }
+        if value.is_none() && !self.log.index.contains_key(key) {
+            return Ok(());
+        }
+        let record: Record = (Bytes::new(key), value.map(Bytes::new));
+        let record = postcard::to_stdvec(&record).expect("a record can be encoded");
+        let spare = if value.is_some() { 2 } else { 1 };
+        // Room is found first, so that what was accepted is not refused later.
+        if spare > self.spare || !self.log.has_room(record.len()) {
+            self.log.flush().await?;
+            self.make_room(record.len(), spare).await?;
+        }
+        self.log.push(&record);
+        Ok(())
+    }
+
+    /// Has the last segment have room for a record, when its batch was written.
+    ///
+    /// A segment is made if `spare` others of the largest size stay free: two for a put, so that one is left for deletes,
+    /// which make room, and one for a delete, which is left for cleaning, and that gives back what it takes. If there are
+    /// not so many, or if more than half of the log is stale, segments are cleaned from the oldest on, each once at most.
+    async fn make_room(&mut self, record: usize, spare: u64) -> Result<()> {
+        let (end, cluster) = (self.next_number, self.blobs.cluster_size());
+        loop {
+            self.delete_stale().await?;
+            let (free, new) = (self.blobs.free_clusters()?, self.clusters(record)?);
+            let sizes = self.log.segments.values().map(|segment| segment.size);
+            let largest = sizes.max().map_or(1, |size| size / cluster);
+            self.spare = free / largest;
+            if self.spare >= spare && self.log.has_room(record) {
+                return Ok(());
+            }
+            let kept = spare * largest.max(new);
+            let needed = (new + kept).saturating_sub(free);
+            let should_clean = match needed {
+                0 => self.stale_bytes() > self.log.live_bytes() + 2 * new * cluster,
+                _ => self.stale_bytes() >= needed * cluster,
+            };
+            let oldest = self.log.segments.first_key_value();
+            let oldest =
+                oldest.filter(|(number, oldest)| **number < end && oldest.size <= free * cluster);
+            match oldest {
+                Some((oldest, _)) if should_clean => self.clean(*oldest).await?,
+                _ if needed == 0 => self.add_segment(new).await?,
+                _ => {
+                    let free = free.saturating_sub(kept);
+                    return Err(Error::Full { needed, free });
+                }
+            }
+        }
+    }
+
+    /// How many clusters a new segment for these records has.
+    fn clusters(&self, records: usize) -> Result<u64> {
+        let cluster = self.blobs.cluster_size();
+        let usual = (SEGMENT / cluster).min(self.blobs.total_clusters()? / 64);
+        Ok(((HEADER + records) as u64).div_ceil(cluster).max(usual))
+    }
+
+    /// Makes a segment, which is the last one then.
+    async fn add_segment(&mut self, clusters: u64) -> Result<()> {
+        self.log.seal().await?;
+        let number = self.next_number;
+        self.next_number += 1;
+        let header = Header {
+            number,
+            salt: fastrand::u64(..),
+            used: 0,
+            is_stale: false,
+        };
+        let label = Label::Segment(header.clone());
+        let id = self.create_blob(&label, clusters).await?;
+        self.segments.insert(number, id);
+        let segment = Segment::new(header, self.blobs.open_blob(id, None).await?)?;
+        self.log.segments.insert(number, segment);
+        self.spare = 0; // until it is counted
+        Ok(())
+    }
+
+    /// Appends what counts of the oldest segment, which is stale then. What it says of deleted keys is about older
+    /// records, and there are none.
+    async fn clean(&mut self, oldest: u64) -> Result<()> {
+        let places = self.log.index.values();
+        let places = places.filter(|place| place.segment == oldest);
+        let places: Vec<Place> = places.copied().collect();
+        let mut left: usize = places.iter().map(|place| place.length).sum();
+        if let Some(segment) = self.log.segments.get_mut(&oldest) {
+            segment.is_sealed = true;
+        }
+        for place in places {
+            if !self.log.has_room(place.length) {
+                self.add_segment(self.clusters(left)?).await?;
+            }
+            let record = self.log.read(&place).await?;
+            self.log.push(&record);
+            left -= place.length;
+        }
+        self.log.flush().await?;
+        // From here on it does no harm if it stays.
+        if let Some(segment) = self.log.segments.get_mut(&oldest) {
+            segment.header.is_stale = true;
+            segment.save().await?;
+            self.log.segments.remove(&oldest);
+        }
+        Ok(())
+    }
+
+    /// What cleaning the whole log gives back, at most: not the segments that snapshots need.
+    fn stale_bytes(&self) -> u64 {
+        let segments = self.log.segments.values();
+        let own = segments.filter(|segment| !self.is_kept(segment.header.number));
+        let own: u64 = own.map(|segment| segment.size).sum();
+        own.saturating_sub(self.log.live_bytes())
+    }
+
+    /// Whether a snapshot needs a segment.
+    fn is_kept(&self, number: u64) -> bool {
+        let mut snapshots = self.snapshots.values();
+        snapshots.any(|(_, numbers)| numbers.contains(&number))
+    }
+
+    /// Deletes the segments that nothing needs any more.
+    async fn delete_stale(&mut self) -> Result<()> {
+        for (number, id) in self.segments.clone() {
+            let is_needed = self.log.segments.contains_key(&number) || self.is_kept(number);
+            if !is_needed && self.delete_blob(id).await? {
+                self.segments.remove(&number);
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes a blob, durably. All its clusters belong to it then: a write does not find the blobstore full.
+    async fn create_blob(&mut self, label: &Label, clusters: u64) -> Result<BlobId> {
+        let xattrs = Xattrs::from([(LABEL.to_owned(), label.bytes())]);
+        let opts = BlobOpts::new().num_clusters(clusters).xattrs(xattrs);
+        let id = self.blobs.create_blob(Some(&opts)).await?;
+        // What had this ID before is gone, even if its deletion was told as failed.
+        self.segments.retain(|_, old| *old != id);
+        self.snapshots.retain(|_, (old, _)| *old != id);
+        Ok(id)
+    }
+
+    /// Deletes a blob, and tells whether it is gone, or kept by a snapshot that is open.
+    async fn delete_blob(&self, id: BlobId) -> Result<bool> {
+        match self.blobs.delete_blob(id).await {
+            Err(error) if error.errno() == Some(Errno::EBUSY) => Ok(false),
+            // It was deleted before, though it was told as failed.
+            Err(error) if error.errno() == Some(Errno::ENOENT) => Ok(true),
+            deleted => Ok(deleted.map(|()| true)?),
+        }
+    }
+
+    pub(crate) async fn snapshot(&mut self, name: String) -> Result<()> {
+        if self.snapshots.contains_key(&name) {
+            return Err(Error::SnapshotExists(name));
+        }
+        // What is kept stays as it is: nothing is appended to its segments any more.
+        self.log.seal().await?;
+        let oldest = self.log.segments.keys().next();
+        let numbers = *oldest.unwrap_or(&self.next_number)..self.next_number;
+        let label = Label::Snapshot(name.clone(), numbers.clone());
+        let id = self.create_blob(&label, 0).await?;
+        self.snapshots.insert(name, (id, numbers));
+        Ok(())
+    }
+
+    fn find(&self, name: &str) -> Result<&(BlobId, Range<u64>)> {
+        let found = self.snapshots.get(name);
+        found.ok_or_else(|| Error::NoSnapshot(name.to_owned()))
+    }
+
+    pub(crate) async fn delete_snapshot(&mut self, name: &str) -> Result<()> {
+        let (id, _) = self.find(name)?;
+        self.delete_blob(*id).await?;
+        self.snapshots.remove(name);
+        self.delete_stale().await
+    }
+
+    /// What the log was when a snapshot was made.
+    pub(crate) async fn open_snapshot(&self, name: &str) -> Result<Log> {
+        let (_, numbers) = self.find(name)?;
+        let mut log = Log::new(self.blobs.alloc_io_channel()?);
+        for (_, id) in self.segments.range(numbers.clone()) {
+            let blob = self.blobs.open_blob(*id, None).await?;
+            let Label::Segment(header) = Label::of(&blob).await? else {
+                return Err(Error::Foreign(*id));
+            };
+            log.add(Segment::new(header, blob)?).await?;
+        }
+        Ok(log)
     }
 }

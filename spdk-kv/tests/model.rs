@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 use std::pin::pin;
 
-use spdk::Bdev;
 use spdk::blob::Blobstore;
 use spdk_kv::{Error, KvStore};
 use spdk_tests::poll_once;
@@ -15,7 +14,7 @@ type Map = BTreeMap<Vec<u8>, Vec<u8>>;
 
 async fn create() -> spdk_kv::Result<KvStore> {
     let opts = KvStore::options().cluster_size(16384);
-    KvStore::create(Blobstore::init("M", Some(&opts)).await?)
+    KvStore::open(Blobstore::init("M", Some(&opts)).await?).await
 }
 
 async fn open() -> spdk_kv::Result<KvStore> {
@@ -144,14 +143,8 @@ async fn call(drops: bool) -> spdk_kv::Result<(KvStore, Map)> {
                 }
                 Some(kept) => {
                     let snapshot = store.open_snapshot("s").await?;
-                    assert!(snapshot.keys().eq(kept.keys()), "call {number}");
-                    for (key, value) in &kept {
-                        assert_eq!(
-                            snapshot.get(key).await?.as_ref(),
-                            Some(value),
-                            "call {number}"
-                        );
-                    }
+                    let found = snapshot.scan(b"", None).await?;
+                    assert!(found.into_iter().eq(kept), "call {number}");
                     drop(snapshot);
                     store.delete_snapshot("s").await?;
                 }
@@ -167,35 +160,4 @@ async fn call(drops: bool) -> spdk_kv::Result<(KvStore, Map)> {
         store.delete_snapshot("s").await?;
     }
     Ok((store, map))
-}
-
-/// Fails if bytes that have changed on the device are returned, or a tail that was cut keeps the store from being opened.
-#[spdk::test(bdevs(bdev_malloc_create(name = "M", num_blocks = 16384, block_size = 512)))]
-async fn damage_is_seen() -> spdk_kv::Result<()> {
-    let store = create().await?;
-    store.put(b"first", b"a value that is written").await?;
-    store.sync().await?;
-    store.put(b"second", &[b'S'; 2000]).await?;
-    store.close().await?;
-    // The last page of the second batch.
-    let (desc, mut at) = (Bdev::find("M")?.open(true)?, 0);
-    let ch = desc.get_io_channel()?;
-    let mut buf = spdk::DmaBuf::alloc(512, 4096)?;
-    for block in 0..16384 {
-        desc.read(&ch, &mut buf, block * 512).await?;
-        if buf.iter().filter(|byte| **byte == b'S').count() == 512 {
-            at = block;
-        }
-    }
-    desc.read(&ch, &mut buf, at * 512).await?;
-    buf[100] ^= 1;
-    desc.write(&ch, &buf, at * 512).await?;
-    drop((ch, desc));
-    let store = open().await?;
-    assert_eq!(store.get(b"second").await?, None);
-    assert_eq!(
-        store.get(b"first").await?.as_deref(),
-        Some(&b"a value that is written"[..])
-    );
-    store.close().await
 }

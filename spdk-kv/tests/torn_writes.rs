@@ -59,7 +59,7 @@ async fn a_batch_is_whole_or_not_there() -> spdk_kv::Result<()> {
         let memory = Memory::new(BLOCK, 2048);
         memory.write_through();
         let opts = KvStore::options().cluster_size(16 * BLOCK);
-        let store = KvStore::create(Blobstore::init_on(memory.clone(), Some(&opts)).await?)?;
+        let store = KvStore::open(Blobstore::init_on(memory.clone(), Some(&opts)).await?).await?;
         let mut map = Map::new();
         // What it was since it was synced last.
         let mut past = vec![map.clone()];

@@ -169,6 +169,13 @@ impl Memory {
         after
     }
 
+    /// Where these bytes are first.
+    pub fn find(&self, bytes: &[u8]) -> Option<usize> {
+        let state = self.lock();
+        let mut windows = state.bytes.windows(bytes.len());
+        windows.position(|window| window == bytes)
+    }
+
     /// Changes a byte.
     pub fn damage(&self, at: usize) {
         self.lock().bytes[at] ^= 0x55;
