@@ -116,7 +116,7 @@ fn odd() {
 /// Longer stories, without anything inside.
 #[test]
 fn long() {
-    for (ios, begun, eaches, events) in [(2, 0, 0, 5), (2, 2, 1, 2), (1, 1, 2, 3)] {
+    for (ios, begun, eaches, events) in [(2, 0, 0, 4), (2, 2, 1, 2), (1, 1, 2, 3)] {
         script::walk(Limits {
             ios,
             begun,
@@ -178,6 +178,7 @@ fn deep() {
         (1, 1, 1, 3, 1, 0),
         (2, 2, 2, 3, 0, 0),
         (1, 0, 0, 5, 1, 0),
+        (2, 0, 0, 5, 0, 0),
         (3, 1, 1, 5, 0, 1),
     ] {
         script::walk(Limits {
