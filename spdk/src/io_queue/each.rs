@@ -300,7 +300,12 @@ where
             // Others have their turn before what has ended meanwhile.
             return queue.pause(cx).map(|_| ());
         }
-        queue.wait_for(cx).map(|_| ())
+        let poll = queue.wait_for(cx).map(|_| ());
+        if queue.each.get().is_null() {
+            // It has panicked in there, maybe before there was anybody to wake.
+            cx.waker().wake_by_ref();
+        }
+        poll
     }
 }
 

@@ -175,11 +175,17 @@ impl<T: 'static, D: Device> Queue<T, D> {
         // SAFETY: the entry is the slot's, which stays where it is. It is in no list: a slot is in one only between this
         // call and `go_on`, whose context it is.
         let waits = unsafe { self.device.wait(entry, place, Self::go_on, arg) };
-        if !waits {
-            // There is room after all.
-            self.again.push(slot);
-            self.wake();
+        if waits {
+            return;
         }
+        // There is room after all.
+        if !self.owned.get() {
+            self.one_less();
+            // SAFETY: its owner has gone, and nobody polls it; the slot counted until here.
+            return unsafe { Queue::discard(slot.queue, slot) };
+        }
+        self.again.push(slot);
+        self.wake();
     }
 
     /// There is room, and the slot waits no more.
@@ -395,8 +401,10 @@ impl<T: 'static, D: Device> Queue<T, D> {
                 self.start_again(slot, place);
             }
         }
+        // All above is the user's code, or may call it: what it has changed has woken nobody.
         let lists = [&self.refused, &self.again];
-        if !self.ended.is_empty() || lists.iter().any(|list| list.first.get().is_some()) {
+        let is_over = self.in_flight() == 0 || !self.ended.is_empty();
+        if is_over || lists.iter().any(|list| list.first.get().is_some()) {
             cx.waker().wake_by_ref();
         }
         Poll::Pending
