@@ -36,26 +36,29 @@ pub(super) unsafe fn find_room(
 ) {
     let target = store.clone();
     let opened = move |original: Original| {
-        let (part, blob) = match original {
-            Ok(original) => original,
-            Err(rc) => return then(Err(rc)),
-        };
-        let look = move |(part, blob): (Use, RawBlob)| {
+        let look = move |original: Original| {
+            let (part, blob) = match original {
+                Ok(original) => original,
+                Err(rc) => return then(Err(rc)),
+            };
             // SAFETY: the store is loaded, as long as `part` exists, and this is its metadata thread. The blob is open.
             match unsafe { has_pages(part.store(), blob, new, xattrs) } {
                 true => then(Ok((part, blob))),
                 false => close_at_once(part, blob, move |_| then(Err(-libc::ENOMEM))),
             }
         };
+        let Ok((_, blob)) = &original else {
+            return look(original);
+        };
         // SAFETY: it is open.
         let is_read_only = unsafe { sys::spdk_blob_is_read_only(blob.ptr.as_ptr()) };
         match new {
             New::Clone if is_read_only => {
                 // SAFETY: passed on.
-                unsafe { when_a_request_is_free(target, id, (part, blob), look) };
+                unsafe { when_a_request_is_free(target, id, original, look) };
             }
             // SPDK refuses a clone.
-            _ => look((part, blob)),
+            _ => look(original),
         }
     };
     // SAFETY: passed on.
@@ -70,12 +73,14 @@ pub(super) unsafe fn find_room(
 unsafe fn when_a_request_is_free(
     store: Arc<Store>,
     id: BlobId,
-    original: (Use, RawBlob),
-    then: impl FnOnce((Use, RawBlob)) + 'static,
+    original: Original,
+    then: impl FnOnce(Original) + 'static,
 ) {
-    let opened = move |twin: Original| match twin {
-        Ok((part, blob)) => close_at_once(part, blob, move |_| then(original)),
-        Err(_) => unreachable!("a blob that is open is found without a request"),
+    let opened = move |twin: Original| match (twin, original) {
+        (Ok((part, blob)), original) => close_at_once(part, blob, move |_| then(original)),
+        // The store is about to go.
+        (Err(rc), Ok((part, blob))) => close_at_once(part, blob, move |_| then(Err(rc))),
+        (Err(rc), Err(_)) => then(Err(rc)),
     };
     // SAFETY: passed on.
     unsafe { open(&store, id, opened) };
