@@ -4,6 +4,7 @@
 mod data;
 mod each_call;
 mod external;
+mod fairness;
 mod faults;
 mod full;
 mod io_queue;
