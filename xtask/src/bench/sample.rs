@@ -12,6 +12,7 @@ pub(super) struct Sample {
     pub(super) seconds: Option<f64>,
     /// The part of the time in which the spdk_thread had something to do.
     pub(super) busy: Option<f64>,
+    /// Latencies, in whole nanoseconds.
     pub(super) p50_ns: Option<f64>,
     pub(super) p99_ns: Option<f64>,
 }
@@ -24,7 +25,8 @@ impl Sample {
             .iter()
             .find_map(|name| value.get(*name)?.as_f64())
             .context("the report has neither `iops` nor `round_trips_per_s`")?;
-        let latency = |name: &str| value.get("latency_ns")?.get(name)?.as_f64();
+        // As SPDK's programs tell them: the same latency must not look like a longer one.
+        let latency = |name: &str| Some(value.get("latency_ns")?.get(name)?.as_f64()?.round());
         Ok(Sample {
             rate,
             seconds: value.get("seconds").and_then(Value::as_f64),
@@ -50,7 +52,7 @@ mod tests {
 
     #[test]
     fn reports_are_read_after_other_lines() {
-        let text = "EAL: something {odd}\n{\"iops\": 12.5, \"latency_ns\": {\"p99\": 7}}\n";
+        let text = "EAL: something {odd}\n{\"iops\": 12.5, \"latency_ns\": {\"p99\": 7.09}}\n";
         let sample = Sample::parse(text).unwrap();
         assert_eq!(
             (sample.rate, sample.p99_ns, sample.p50_ns),
