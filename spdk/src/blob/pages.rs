@@ -25,6 +25,10 @@ pub(super) const EXTERNAL: usize = XATTR + "EXTSNAP".len();
 /// For how many clusters a blob has an extent page, unless it has no extent table, and what is said of each.
 const CLUSTERS: u64 = 512;
 const EXTENT_PAGE: usize = 8;
+/// What its table has before that, in each page.
+const TABLE: usize = 13;
+/// For how many pages are looked at most: the look for each is inside of the one before, on the stack.
+const MOST: u32 = 256;
 
 /// How many pages a blob has whose attributes have these sizes. One without an extent table may have more.
 pub(super) fn pages(xattrs: impl IntoIterator<Item = usize>, clusters: u64) -> u32 {
@@ -38,8 +42,8 @@ pub(super) fn pages(xattrs: impl IntoIterator<Item = usize>, clusters: u64) -> u
     let extent_pages = usize::try_from(extent_pages(clusters)).unwrap_or(usize::MAX);
     let table = extent_pages.max(1).saturating_mul(EXTENT_PAGE);
     let more = table
-        .saturating_sub(left.saturating_sub(13))
-        .div_ceil(CONTENT - 13);
+        .saturating_sub(left.saturating_sub(TABLE))
+        .div_ceil(CONTENT - TABLE);
     pages + u32::try_from(more).unwrap_or(u32::MAX - pages)
 }
 
@@ -77,7 +81,7 @@ struct Look {
     missing: Cell<u32>,
 }
 
-/// Whether there are so many pages that no blob has.
+/// Whether there are so many pages that no blob has, or [`MOST`].
 ///
 /// SPDK takes one for a blob before it asks for the blob's attributes, and gives it back if there is none of that name. Nothing
 /// is written.
@@ -85,7 +89,7 @@ struct Look {
 /// # Safety
 /// The store is loaded, and this is its metadata thread.
 pub(super) unsafe fn are_left(bs: *mut sys::spdk_blob_store, count: u32) -> bool {
-    let missing = Cell::new(count);
+    let missing = Cell::new(count.min(MOST));
     let look = Look { bs, missing };
     // That these blobs are not made is no news.
     log::without(c"bs_create_blob", || {
