@@ -318,8 +318,8 @@ impl Lvol {
     ///
     /// It is thin, or a clone already.
     ///
-    /// Does what `spdk_lvol_set_external_parent` does, which destroys the device of the bdev when the volume has got it, but
-    /// its metadata could not be written: then SPDK 26.01 crashes.
+    /// Wraps `spdk_bs_blob_set_external_parent`, as `spdk_lvol_set_external_parent` does; but that destroys the device of the
+    /// bdev when the volume has got it and its metadata could not be written, and SPDK 26.01 crashes then.
     ///
     /// # Errors
     ///
