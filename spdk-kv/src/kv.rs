@@ -149,9 +149,12 @@ impl KvStore {
     /// Writes what is in memory and unloads the blobstore: `EBUSY` as long as a snapshot is open, or read. Without it, what
     /// was not synced is lost.
     pub async fn close(self) -> Result<()> {
-        self.call(async |store| store.log.seal().await).await?;
-        let store = Rc::into_inner(self.0).expect("all calls are done");
-        let Store { blobs, .. } = store.into_inner();
+        let seal = async |store: &mut Store| {
+            store.log.seal().await?;
+            Ok(store.blobs.clone())
+        };
+        let blobs = self.call(seal).await?;
+        drop(self);
         Ok(blobs.unload().await?)
     }
 }
