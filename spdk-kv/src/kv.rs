@@ -149,11 +149,8 @@ impl KvStore {
     /// Writes what is in memory and unloads the blobstore: `EBUSY` as long as a snapshot is open, or read. Without it, what
     /// was not synced is lost.
     pub async fn close(self) -> Result<()> {
-        let seal = async |store: &mut Store| {
-            store.log.seal().await?;
-            Ok(store.blobs.clone())
-        };
-        let blobs = self.call(seal).await?;
+        let blobs = self.call(async |store| Ok(store.blobs.clone())).await?;
+        self.call(async |store| store.log.seal().await).await?;
         drop(self);
         Ok(blobs.unload().await?)
     }
