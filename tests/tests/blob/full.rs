@@ -1,10 +1,8 @@
 //! Stores that have no room left: no clusters, no pages of metadata, or no requests for calls.
 
-use std::fs::File;
-
 use futures_util::future::{join, join_all, join3};
 use spdk::Errno;
-use spdk::blob::{Blob, BlobOpts, Blobstore, BsClearMethod, BsOpts, Xattrs};
+use spdk::blob::{Blob, BlobOpts, Blobstore, BsOpts, Xattrs};
 use spdk_tests::wait::within;
 
 use crate::{CLUSTER, UNIT, assert_errno, check, file, new_blob, new_file, of, opts, write};
@@ -248,32 +246,17 @@ async fn a_close_without_a_request() -> spdk::Result<()> {
     Ok(())
 }
 
-/// A sparse file of 16 GiB for an aio bdev, which is deleted once it is open.
-fn sparse_file() -> String {
-    let made = File::create(file()).and_then(|file| file.set_len(16 << 30));
-    match made {
-        Ok(()) => file(),
-        Err(error) => panic!("{}: {error}", file()),
-    }
-}
-
 /// Fails if the look for the pages of a blob with many of them needs more stack than there is.
-#[spdk::test(bdevs(bdev_aio_create(name = "A", filename = sparse_file(), block_size = 4096)))]
+#[spdk::test(bdevs(bdev_malloc_create(name = "M", num_blocks = 131072, block_size = UNIT)))]
 async fn a_blob_of_many_pages() -> spdk::Result<()> {
-    let opts = BsOpts::new()
-        .cluster_size(4096)
-        .num_md_pages(16384)
-        .clear_method(BsClearMethod::None);
-    let store = Blobstore::init("A", Some(&opts)).await;
-    assert!(std::fs::remove_file(file()).is_ok());
-    let store = store?;
-    let value = |name: &str| (name.to_owned(), vec![7; 3000]);
-    // With a page for each 512 clusters.
-    let blob = of(store.free_clusters()?).xattrs(Xattrs::from([value("a"), value("b")]));
-    let id = store.create_blob(Some(&blob)).await?;
-    assert_eq!(store.free_clusters()?, 0);
+    let store = Blobstore::init("M", Some(&opts().num_md_pages(8192))).await?;
+    // One in each page.
+    let many: Xattrs = (0..6000)
+        .map(|number| (number.to_string(), vec![7; 3000]))
+        .collect();
+    let id = store.create_blob(Some(&of(1).xattrs(many.clone()))).await?;
     let blob = store.open_blob(id, None).await?;
-    assert_eq!(blob.xattrs().await?.len(), 2);
+    assert_eq!(blob.xattrs().await?, many);
     blob.close().await?;
     store.unload().await
 }
