@@ -45,6 +45,7 @@
 //! store, which has claimed it: turn the cache off, or use a [`BlockDevice`] of your own whose writes end when they are
 //! durable.
 
+mod bdev_io;
 mod blobs;
 mod blobstore;
 mod block_device;

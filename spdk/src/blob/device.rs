@@ -7,6 +7,7 @@ use std::ffi::{CString, c_void};
 use std::ptr;
 use std::rc::Rc;
 
+use super::bdev_io;
 use super::block_device::BlockDevice;
 use super::bs_dev;
 use super::external::Find;
@@ -112,6 +113,8 @@ impl Device {
         let c_name = CString::new(name).map_err(|_| Errno::ENODEV)?;
         let key = next_key();
         let dev = create(&c_name, key)?;
+        // SAFETY: it was just made.
+        unsafe { bdev_io::take_over(dev) };
         // SAFETY: it was just made, for us. An event comes by a message, so none has come yet.
         let device = unsafe { Device::watch(name, dev, key, Kind::Bdev) };
         // SAFETY: it was just made on the current spdk_thread; the module is a static.
