@@ -58,12 +58,17 @@
 //! A method that changes a target or its subsystems waits for the changes before it, and is carried out as a
 //! whole also when its future is dropped. A subsystem that runs is paused for as long as the change takes: SPDK
 //! holds the commands of the hosts back, and none fails.
+//!
+//! SPDK's JSON-RPC methods reach the targets too. `rpc::call` refuses to delete one of them, or of their
+//! subsystems. What another client deletes, where [`rpc_addr`](crate::SpdkAppBuilder::rpc_addr) lets one in, is
+//! gone: its methods return [`ErrorKind::Gone`](crate::ErrorKind::Gone). It should not do so during a change: SPDK
+//! itself uses a subsystem that is deleted while another change of it waits.
 
 mod address;
 mod connections;
 #[cfg(feature = "config")]
 mod controllers;
-mod core;
+pub(crate) mod core;
 mod discovery;
 #[cfg(spdk_since_24_09)]
 mod events;

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use super::address::{NvmfAddress, NvmfListenerOpts};
 use super::groups::Group;
 use super::options::NvmfSubsystemOpts;
-use super::raw::{RawSubsystem, RawTarget};
+use super::raw::{RawSubsystem, RawTarget, is_there};
 use super::referrals::NvmfReferral;
 use super::sockets;
 use super::state::Subsystem;
@@ -52,6 +52,15 @@ unsafe impl Object for TargetObject {
     fn label(core: &Rc<Core>) -> String {
         format!("NVMe-oF target {:?}", core.name)
     }
+}
+
+/// Whether this is the name of a target of this crate; without one, whether it has any. On the app thread.
+#[cfg(feature = "config")]
+pub(crate) fn is_ours(name: Option<&str>) -> bool {
+    TARGETS.with_borrow(|targets| {
+        let mut cores = targets.values().filter_map(Weak::upgrade);
+        cores.any(|core| name.is_none_or(|name| core.name == name))
+    })
 }
 
 pub(super) struct Core {
@@ -150,9 +159,12 @@ impl Core {
         let chore = async move {
             core.turn.begin().await;
             let mut state = core.state.take();
+            if let Some(state) = &mut state {
+                state.forget();
+            }
             let result = match &mut state {
-                Some(state) => change(state).await,
-                None => Err(Fault::gone(Gone::Closed).at(At::new(call, &core.name.as_str()))),
+                Some(state) if state.is_there() => change(state).await,
+                _ => Err(Fault::gone(Gone::Closed).at(At::new(call, &core.name.as_str()))),
             };
             core.state.set(state);
             core.turn.end();
@@ -215,6 +227,20 @@ impl State {
         }
     }
 
+    fn ptr(&self) -> NonNull<sys::spdk_nvmf_tgt> {
+        self.tgt.ptr()
+    }
+
+    /// Whether SPDK has the target still.
+    fn is_there(&self) -> bool {
+        is_there(self.ptr())
+    }
+
+    /// Forgets subsystems that are gone: a JSON-RPC method has deleted them.
+    fn forget(&mut self) {
+        self.subsystems.retain(|one| one.raw.exists());
+    }
+
     /// Makes a subsystem; `opts` was checked.
     pub(super) fn create_subsystem(
         &mut self,
@@ -244,8 +270,8 @@ impl State {
         };
         let id = self.next_subsystem;
         self.next_subsystem += 1;
-        // SAFETY: it exists until the target's chore destroys it, on this spdk_thread.
-        let raw_subsystem = unsafe { RawSubsystem::new(raw) };
+        // SAFETY: it was just made for the target, whose chore destroys it, on this spdk_thread.
+        let raw_subsystem = unsafe { RawSubsystem::new(raw, self.ptr()) };
         let nqn = opts.nqn.clone();
         self.subsystems
             .push(Subsystem::new(id, nqn, raw_subsystem, is_discovery));
@@ -281,12 +307,14 @@ impl State {
     }
 
     pub(super) fn subsystem(&mut self, id: u64, call: &'static str) -> Result<&mut Subsystem> {
-        let found = self.subsystems.iter_mut().find(|one| one.id == id);
+        let mut all = self.subsystems.iter_mut();
+        let found = all.find(|one| one.id == id && one.raw.exists());
         found.ok_or_else(|| Fault::gone(Gone::Closed).at(At::free(call)))
     }
 
     fn discovery(&mut self) -> Option<&mut Subsystem> {
-        self.subsystems.iter_mut().find(|one| one.is_discovery)
+        let mut all = self.subsystems.iter_mut();
+        all.find(|one| one.is_discovery && one.raw.exists())
     }
 
     /// Stops and destroys a subsystem.
@@ -295,7 +323,11 @@ impl State {
         subsystem.stop().await?;
         let listeners = subsystem.listeners.clone();
         for address in listeners {
-            self.stop_listening(id, address, call).await?;
+            match self.stop_listening(id, address, call).await {
+                // A JSON-RPC method has done it.
+                Err(error) if error.errno() == Some(Errno::ENOENT) => {}
+                result => result?,
+            }
         }
         self.subsystem(id, call)?.raw.destroy().await?;
         self.subsystems.retain(|one| one.id != id);
@@ -432,6 +464,14 @@ impl State {
     /// Closes the target step by step. Nothing else uses it any more.
     pub(super) async fn close(mut self) {
         let mut can_destroy = true;
+        self.forget();
+        if !self.is_there() {
+            // SPDK destroys it when it has no poll groups any more.
+            for group in self.groups.drain(..) {
+                group.destroy().await;
+            }
+            return;
+        }
         for subsystem in &mut self.subsystems {
             if let Err(error) = subsystem.stop().await {
                 tracing::error!(%error, nqn = subsystem.nqn, "an NVMe-oF subsystem does not stop");
@@ -442,9 +482,14 @@ impl State {
         let mut listeners = Vec::new();
         for subsystem in &mut self.subsystems {
             for address in subsystem.listeners.clone() {
-                if let Err(error) = subsystem.remove_listener(address).await {
-                    tracing::error!(%error, "a listener of an NVMe-oF subsystem stays");
-                    can_destroy = false;
+                match subsystem.remove_listener(address).await {
+                    Ok(()) => {}
+                    // A JSON-RPC method has done it.
+                    Err(error) if error.errno() == Some(Errno::ENOENT) => continue,
+                    Err(error) => {
+                        tracing::error!(%error, "a listener of an NVMe-oF subsystem stays");
+                        can_destroy = false;
+                    }
                 }
                 if !subsystem.is_discovery {
                     listeners.push(address);
@@ -467,14 +512,18 @@ impl State {
         for group in self.groups.drain(..) {
             group.destroy().await;
         }
-        if !can_destroy {
+        if !can_destroy || !self.is_there() {
             return;
         }
+        self.forget();
         for subsystem in &self.subsystems {
             if let Err(error) = subsystem.raw.destroy().await {
                 tracing::error!(%error, nqn = subsystem.nqn, "an NVMe-oF subsystem is leaked");
                 return;
             }
+        }
+        if !self.is_there() {
+            return;
         }
         self.remove_referrals();
         if let Err(error) = self.tgt.destroy().await {

@@ -1,11 +1,12 @@
 //! The C objects of a target, as the generated calls take them.
 //!
-//! They are pointers: the target's chores are the only ones that use them, and destroy them in order.
+//! They are pointers: the target's chores use them, and destroy them in order. But SPDK's JSON-RPC methods can destroy
+//! targets and subsystems too, so these are looked up before they are used.
 #![allow(unsafe_code)] // Says for how long the pointers are good.
 
 use std::ptr::NonNull;
 
-use crate::error::{Describe, Fault};
+use crate::error::{Describe, Fault, Gone};
 use crate::handle::AtHome;
 use crate::local::{Caller, Here, Home};
 use crate::sys;
@@ -47,6 +48,11 @@ macro_rules! raw {
                 self.0.as_ptr()
             }
 
+            #[allow(dead_code, reason = "only that of a target is asked for")]
+            pub(super) fn ptr(&self) -> NonNull<sys::$c> {
+                self.0
+            }
+
             pub(crate) fn hold(&self, _: Caller<'_>) -> Result<Held<sys::$c>, Fault> {
                 let here = Here::now()?;
                 Ok(Held { ptr: self.0, here })
@@ -64,12 +70,85 @@ macro_rules! raw {
 raw! {
     /// `spdk_nvmf_tgt`.
     RawTarget: spdk_nvmf_tgt, "NVMe-oF target";
-    /// `spdk_nvmf_subsystem`.
-    RawSubsystem: spdk_nvmf_subsystem, "NVMe-oF subsystem";
     /// `spdk_nvmf_transport`.
     RawTransport: spdk_nvmf_transport, "NVMe-oF transport";
     /// `spdk_nvmf_poll_group`.
     RawPollGroup: spdk_nvmf_poll_group, "NVMe-oF poll group";
+}
+
+/// Whether SPDK has a target; one that a JSON-RPC method deletes has gone from there. Its memory stays until its poll
+/// groups are destroyed. On the app thread, where targets come and go.
+pub(super) fn is_there(tgt: NonNull<sys::spdk_nvmf_tgt>) -> bool {
+    // SAFETY: on their spdk_thread; those of the list exist.
+    unsafe {
+        let mut one = sys::spdk_nvmf_get_first_tgt();
+        while !one.is_null() && one != tgt.as_ptr() {
+            one = sys::spdk_nvmf_get_next_tgt(one);
+        }
+        !one.is_null()
+    }
+}
+
+/// `spdk_nvmf_subsystem`.
+pub(crate) struct RawSubsystem {
+    ptr: NonNull<sys::spdk_nvmf_subsystem>,
+    tgt: NonNull<sys::spdk_nvmf_tgt>,
+}
+
+impl RawSubsystem {
+    /// # Safety
+    ///
+    /// It was made for this target. All operations on it are called on its spdk_thread, that of the target; and until
+    /// its end this crate alone destroys it, or a JSON-RPC method.
+    pub(super) unsafe fn new(
+        ptr: NonNull<sys::spdk_nvmf_subsystem>,
+        tgt: NonNull<sys::spdk_nvmf_tgt>,
+    ) -> Self {
+        RawSubsystem { ptr, tgt }
+    }
+
+    /// The subsystem, which exists if [`exists`](Self::exists) has just said so.
+    pub(crate) fn as_ptr(&self) -> *mut sys::spdk_nvmf_subsystem {
+        self.ptr.as_ptr()
+    }
+
+    /// Whether SPDK has it. It cannot go before the next `await`.
+    pub(super) fn exists(&self) -> bool {
+        if !is_there(self.tgt) {
+            return false;
+        }
+        // SAFETY: the target exists, on this spdk_thread, and so do the subsystems that it has.
+        unsafe {
+            let mut one = sys::spdk_nvmf_subsystem_get_first(self.tgt.as_ptr());
+            while !one.is_null() && one != self.as_ptr() {
+                one = sys::spdk_nvmf_subsystem_get_next(one);
+            }
+            !one.is_null()
+        }
+    }
+
+    /// Refuses one that is gone.
+    pub(super) fn check(&self) -> Result<(), Fault> {
+        match self.exists() {
+            true => Ok(()),
+            false => Err(Fault::gone(Gone::Closed)),
+        }
+    }
+
+    pub(crate) fn hold(&self, _: Caller<'_>) -> Result<Held<sys::spdk_nvmf_subsystem>, Fault> {
+        let here = Here::now()?;
+        self.check()?;
+        Ok(Held {
+            ptr: self.ptr,
+            here,
+        })
+    }
+}
+
+impl Describe for RawSubsystem {
+    fn describe(&self) -> String {
+        "NVMe-oF subsystem".to_owned()
+    }
 }
 
 /// A transport that was made, if it was.

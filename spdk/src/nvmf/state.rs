@@ -6,7 +6,7 @@ use std::ffi::CStr;
 use super::address::{NvmfAddress, NvmfListenerOpts};
 use super::namespaces::NvmfNamespace;
 use super::raw::RawSubsystem;
-use crate::error::{At, Fault, Result};
+use crate::error::{At, Error, Fault, Result};
 use crate::{Errno, sys};
 
 /// A subsystem of a target, for its chores.
@@ -110,6 +110,9 @@ impl Subsystem {
     pub(super) fn namespaces(&self) -> Vec<NvmfNamespace> {
         let raw = self.raw.as_ptr();
         let mut all = Vec::new();
+        if !self.raw.exists() {
+            return all;
+        }
         // SAFETY: the subsystem exists, on this spdk_thread, where its namespaces come and go, and each has its
         // bdev open.
         unsafe {
@@ -144,6 +147,8 @@ impl Subsystem {
         change: impl AsyncFnOnce(&RawSubsystem) -> Result<T>,
     ) -> Result<T> {
         self.settle(Some(nsid)).await?;
+        let gone = |fault: Fault| fault.at(At::new("NvmfSubsystem", &self.nqn.as_str()));
+        self.raw.check().map_err(gone)?;
         let result = change(&self.raw).await;
         let resumed = self.settle(None).await;
         let value = result?;
@@ -185,12 +190,17 @@ impl Subsystem {
     pub(super) async fn remove_listener(&mut self, address: NvmfAddress) -> Result<()> {
         const CALL: &str = "spdk_nvmf_subsystem_remove_listener";
         let trid = address.to_c();
-        self.set(CALL, &address.to_string(), |raw| {
-            // SAFETY: the subsystem exists, and is paused or not started; the address is copied.
-            unsafe { sys::spdk_nvmf_subsystem_remove_listener(raw, &trid) }
-        })
-        .await?;
-        self.listeners.retain(|one| *one != address);
-        Ok(())
+        let removed = self
+            .set(CALL, &address.to_string(), |raw| {
+                // SAFETY: the subsystem exists, and is paused or not started; the address is copied.
+                unsafe { sys::spdk_nvmf_subsystem_remove_listener(raw, &trid) }
+            })
+            .await;
+        // Without it a JSON-RPC method has removed it.
+        let is_gone = |error: &Error| error.errno() == Some(Errno::ENOENT);
+        if removed.as_ref().err().is_none_or(is_gone) {
+            self.listeners.retain(|one| *one != address);
+        }
+        removed
     }
 }

@@ -62,6 +62,11 @@ thread_local! {
 
 /// Makes a call. Runs as a message of the app thread, which drops what comes while it ends.
 pub(super) fn submit(message: Message, sender: Sender) {
+    #[cfg(feature = "nvmf")]
+    if message.deletes_ours() {
+        let _ = sender.send(Ok(message.refusal())); // the caller may have dropped its future
+        return;
+    }
     let link = match current() {
         Ok(Some(link)) => link,
         Ok(None) => return,

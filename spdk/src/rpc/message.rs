@@ -12,6 +12,8 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::error::{At, Error, ErrorKind, Fault, Result};
+#[cfg(feature = "nvmf")]
+use crate::nvmf;
 use crate::{config, sys};
 
 /// What SPDK's server reads of a request; what is longer it takes for the end of the connection.
@@ -53,6 +55,34 @@ impl Message {
         check(&text).map_err(refuse)?;
         let method = method.to_owned();
         Ok(Message { id, method, text })
+    }
+}
+
+#[cfg(feature = "nvmf")]
+impl Message {
+    /// Whether it deletes a target of this crate, or a subsystem of one: SPDK would free what the chores of the target
+    /// use, and itself uses a subsystem that goes while another change of it waits. On the app thread.
+    pub(super) fn deletes_ours(&self) -> bool {
+        let name = match self.method.as_str() {
+            "nvmf_delete_subsystem" => "tgt_name",
+            "nvmf_delete_target" => "name",
+            _ => return false,
+        };
+        let text: Value = serde_json::from_slice(&self.text).unwrap_or_default();
+        // Without a name SPDK takes the target that is the only one.
+        nvmf::core::is_ours(text["params"][name].as_str())
+    }
+
+    /// What a method would answer that refuses this.
+    pub(super) fn refusal(&self) -> Vec<u8> {
+        let (code, message) = (
+            -libc::EBUSY,
+            "it is of an `NvmfTarget`: call `NvmfSubsystem::remove`, or `NvmfTarget::close`",
+        );
+        let error = serde_json::json!({"code": code, "message": message});
+        serde_json::json!({"id": self.id, "error": error})
+            .to_string()
+            .into_bytes()
     }
 }
 

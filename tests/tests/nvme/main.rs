@@ -5,6 +5,7 @@ mod admin;
 mod authenticate;
 mod connect;
 mod data;
+mod fairness;
 mod full;
 mod in_flight;
 mod io_queue;

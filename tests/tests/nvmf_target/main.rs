@@ -2,6 +2,7 @@
 //! controllers of this process.
 #![allow(missing_docs)]
 
+mod behind;
 mod discovery;
 mod host;
 mod keys;
