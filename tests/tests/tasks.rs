@@ -113,6 +113,38 @@ async fn a_panic_in_a_drop_is_the_tasks() -> spdk::Result<()> {
     Ok(())
 }
 
+/// Fails if a task that is being dropped can be taken for the one that has its place next.
+#[spdk::test]
+async fn a_task_that_goes_aborts_no_other() -> spdk::Result<()> {
+    type Handle = Rc<RefCell<Option<JoinHandle<()>>>>;
+    struct Spawns(Handle, Rc<RefCell<Option<JoinHandle<u32>>>>);
+    impl Drop for Spawns {
+        fn drop(&mut self) {
+            *self.1.borrow_mut() = spawn_local(async { 1 }).ok();
+            if let Some(own) = &*self.0.borrow() {
+                own.abort();
+            }
+        }
+    }
+    let (own, next) = (Handle::default(), Rc::default());
+    let spawns = Spawns(own.clone(), Rc::clone(&next));
+    *own.borrow_mut() = Some(spawn_local(async move {
+        let _spawns = spawns;
+        pending::<()>().await;
+    })?);
+    yield_now().await;
+    if let Some(own) = &*own.borrow() {
+        own.abort();
+    }
+    until("the next task", || next.borrow().is_some()).await;
+    let next = next.borrow_mut().take();
+    match next {
+        Some(next) => assert_eq!(next.await?, 1),
+        None => panic!("it was not spawned"),
+    }
+    Ok(())
+}
+
 /// Fails if tasks that are always ready keep SPDK's pollers, other spdk_threads or each other from
 /// their turn.
 #[spdk::test(
