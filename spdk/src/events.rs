@@ -69,9 +69,10 @@ impl<E> EventHub<E> {
     pub fn close(&self) {
         self.0.closed.set(true);
         for queue in self.0.queues.take() {
-            // A stream without a hub has ended, which its reader sees when it looks again.
-            let queue = queue.upgrade();
-            if let Some(waker) = queue.and_then(|queue| queue.waker.take()) {
+            let waker = queue.upgrade().and_then(|queue| queue.waker.take());
+            // A stream without a hub has ended, which its reader sees when it looks again: maybe in the wake.
+            drop(queue);
+            if let Some(waker) = waker {
                 waker.wake();
             }
         }
