@@ -106,8 +106,13 @@ impl<E> Drop for EventHub<E> {
 /// `arg` is [`EventHub::arg`] of a live hub of the same `E`, on the spdk_thread of the hub.
 pub unsafe fn emit<E: Clone + 'static>(arg: *mut c_void, event: E) {
     guard("event callback", || {
-        // SAFETY: the caller promises a live hub.
-        let hub = unsafe { &*arg.cast::<Hub<E>>() };
+        let hub = arg.cast::<Hub<E>>().cast_const();
+        // SAFETY: the caller promises a live hub, which is in an `Rc`; this takes one more reference, since its hook may wake
+        // somebody who lets the object go.
+        let hub = unsafe {
+            Rc::increment_strong_count(hub);
+            Rc::from_raw(hub)
+        };
         let queues: Vec<_> = hub
             .queues
             .borrow()
