@@ -69,9 +69,10 @@ impl<E> EventHub<E> {
     pub fn close(&self) {
         self.0.closed.set(true);
         for queue in self.0.queues.take() {
-            // A stream without a hub has ended, which its reader sees when it looks again.
-            let queue = queue.upgrade();
-            if let Some(waker) = queue.and_then(|queue| queue.waker.take()) {
+            let waker = queue.upgrade().and_then(|queue| queue.waker.take());
+            // A stream without a hub has ended, which its reader sees when it looks again: maybe in the wake.
+            drop(queue);
+            if let Some(waker) = waker {
                 waker.wake();
             }
         }
@@ -105,8 +106,13 @@ impl<E> Drop for EventHub<E> {
 /// `arg` is [`EventHub::arg`] of a live hub of the same `E`, on the spdk_thread of the hub.
 pub unsafe fn emit<E: Clone + 'static>(arg: *mut c_void, event: E) {
     guard("event callback", || {
-        // SAFETY: the caller promises a live hub.
-        let hub = unsafe { &*arg.cast::<Hub<E>>() };
+        let hub = arg.cast::<Hub<E>>().cast_const();
+        // SAFETY: the caller promises a live hub, which is in an `Rc`; this takes one more reference, since its hook may wake
+        // somebody who lets the object go.
+        let hub = unsafe {
+            Rc::increment_strong_count(hub);
+            Rc::from_raw(hub)
+        };
         let queues: Vec<_> = hub
             .queues
             .borrow()

@@ -294,12 +294,13 @@ impl Executor {
     /// Drops a task, if there is one in this place.
     fn take(&self, task: TaskRef) {
         if let Some(Task(body)) = task.0.task.take() {
-            self.free.borrow_mut().push(task);
             // A panic in the drop of what a task holds is reported, and the spdk_thread goes on.
             // SAFETY: leaked in `spawn`, taken once, and not being polled.
             local::run_caught("drop of a task", || unsafe {
                 drop(Box::from_raw(body.as_ptr()))
             });
+            // Last, since its handle may be used to abort it until then.
+            self.free.borrow_mut().push(task);
         }
     }
 

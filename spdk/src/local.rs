@@ -212,6 +212,9 @@ impl Local {
         if !running {
             return Err(Fault::gone(Gone::ThreadEnded));
         }
+        if ending::has_ended(id) {
+            return Err(Fault::gone(Gone::ThreadEnded));
+        }
         movable::check(id)?;
         let shared = Arc::new(Shared::new(&name, id, Owner::Foreign));
         let index = shared.register();

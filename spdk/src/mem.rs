@@ -264,16 +264,19 @@ impl MemRef {
 
 /// Frees the orphans that SPDK is done with.
 fn sweep() {
-    let mut orphans = lock(&ORPHANS);
-    orphans.retain(|orphan| {
-        let lent = orphan.is_lent();
-        if !lent {
-            // SAFETY: its owner gave it up, and the last loan of it has ended.
-            unsafe { orphan.free() };
-        }
-        lent
-    });
-    HAVE_ORPHANS.store(!orphans.is_empty(), Relaxed);
+    let done = {
+        let mut orphans = lock(&ORPHANS);
+        let all = std::mem::take(&mut *orphans).into_iter();
+        let (lent, done): (Vec<_>, Vec<_>) = all.partition(|orphan| orphan.is_lent());
+        HAVE_ORPHANS.store(!lent.is_empty(), Relaxed);
+        *orphans = lent;
+        done
+    };
+    // Without the lock: a buffer of a pool goes to whoever waits for it, and its waker is the user's code.
+    for orphan in done {
+        // SAFETY: its owner gave it up, the last loan of it has ended, and it is in the list no more.
+        unsafe { orphan.free() };
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

@@ -44,6 +44,7 @@ where
 {
     let end = Rc::new(End {
         result: RefCell::new(None),
+        has_ended: Cell::new(false),
         waker: Cell::new(None),
     });
     let task = local.spawn(Box::new(Body {
@@ -82,6 +83,8 @@ impl<F: Future> executor::Body for Body<F> {
 /// Where a task leaves its result.
 struct End<T> {
     result: RefCell<Option<Result<T>>>,
+    /// The task's future is dropped.
+    has_ended: Cell<bool>,
     waker: Cell<Option<Waker>>,
 }
 
@@ -101,6 +104,8 @@ impl<T> Drop for Sink<T> {
             *result = Some(Err(ErrorKind::Cancelled.into()));
         }
         drop(result);
+        // Before the wake, which may poll the handle.
+        self.0.has_ended.set(true);
         if let Some(waker) = self.0.waker.take() {
             waker.wake();
         }
@@ -133,7 +138,7 @@ impl<T> JoinHandle<T> {
 
     /// Whether the task has ended, or was aborted.
     pub fn is_finished(&self) -> bool {
-        Rc::strong_count(&self.end) == 1
+        self.end.has_ended.get()
     }
 }
 

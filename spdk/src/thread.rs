@@ -123,7 +123,7 @@ impl SpdkThread {
     }
 
     /// The spdk_thread that is current on this OS thread; `None` on a
-    /// [`MovableThread`](crate::MovableThread), which Rust keeps nothing for.
+    /// [`MovableThread`](crate::MovableThread), which Rust keeps nothing for, and on one that has ended.
     #[doc(alias = "spdk_get_thread")]
     pub fn get_current() -> Option<CurrentThread> {
         let local = Local::current().ok()?;
@@ -305,22 +305,30 @@ pub(crate) fn is_attached(thread: NonNull<sys::spdk_thread>) -> bool {
     attached.unwrap_or(false)
 }
 
+/// Marks this OS thread as inside a poll while it exists.
+struct Polling(bool);
+
+impl Polling {
+    fn begin() -> Self {
+        Polling(POLLING.replace(true))
+    }
+}
+
+impl Drop for Polling {
+    fn drop(&mut self) {
+        POLLING.set(self.0);
+    }
+}
+
 /// Polls an spdk_thread of this OS thread once, unless a poll is running already.
 pub(crate) fn poll(thread: NonNull<sys::spdk_thread>, max_msgs: u32) -> Result<i32> {
-    struct Reset;
-    impl Drop for Reset {
-        fn drop(&mut self) {
-            POLLING.set(false);
-        }
-    }
     if is_polled() {
         return Err(ErrorKind::NestedPoll {
             operation: "spdk_thread_poll",
         }
         .into());
     }
-    POLLING.set(true);
-    let _reset = Reset;
+    let _polling = Polling::begin();
     // SAFETY: the caller owns the spdk_thread, on this OS thread, and no poll is running.
     Ok(unsafe { sys::spdk_thread_poll(thread.as_ptr(), max_msgs, 0) })
 }
@@ -338,14 +346,8 @@ impl Drop for SpdkThread {
         let then = ended.clone();
         self.local.end(Box::new(move || then.set(true)));
         while !ended.get() {
-            // The others of this OS thread too: an iteration that has begun here may be on its way there.
-            let attached = ATTACHED.try_with(|attached| attached.borrow().clone());
-            let mine = vec![self.ptr.as_ptr()];
-            for thread in attached
-                .unwrap_or(mine)
-                .into_iter()
-                .filter_map(NonNull::new)
-            {
+            // The others too: an iteration that has begun here may be on its way there.
+            for thread in attached(self.ptr) {
                 if poll(thread, 0).is_err() {
                     return;
                 }
@@ -355,19 +357,42 @@ impl Drop for SpdkThread {
     }
 }
 
+/// The spdk_threads that are attached to this OS thread, which `mine` is.
+fn attached(mine: NonNull<sys::spdk_thread>) -> Vec<NonNull<sys::spdk_thread>> {
+    let all = ATTACHED.try_with(|attached| attached.borrow().clone());
+    match all {
+        Ok(all) => all.into_iter().filter_map(NonNull::new).collect(),
+        Err(_) => vec![mine],
+    }
+}
+
 /// Ends an spdk_thread that has nothing open any more.
 fn detach(thread: NonNull<sys::spdk_thread>) {
     let raw = thread.as_ptr();
+    // SAFETY: it exists.
+    let id = unsafe { sys::spdk_thread_get_id(raw) };
     let mut exit = each_thread::Exit::begin();
     let held_up = loop {
         match exit.hold_up() {
             Ok(held_up) => break held_up,
             Err(waits) => exit = waits,
         };
-        // SAFETY: the caller owns the spdk_thread, on this OS thread, outside of a poll.
-        unsafe { sys::spdk_thread_poll(raw, 0, 0) };
+        // An iteration may be on its way to any of this OS thread, but a poll that runs is not to be nested.
+        let threads = match POLLING.get() {
+            true => vec![thread],
+            false => attached(thread),
+        };
+        let _polling = Polling::begin();
+        for thread in threads {
+            // SAFETY: each is owned on this OS thread, where no poll of it runs.
+            unsafe { sys::spdk_thread_poll(thread.as_ptr(), 0, 0) };
+        }
     };
-    // SAFETY: as above. It is destroyed when SPDK says that it has exited, and not used after.
+    // What SPDK still has to do there can drop what is the user's, which is not to end another spdk_thread: iterations
+    // are held up.
+    let polling = Polling::begin();
+    // SAFETY: the caller owns the spdk_thread, on this OS thread, outside of a poll of it. It is destroyed when SPDK says
+    // that it has exited, and not used after.
     unsafe {
         sys::spdk_set_thread(raw);
         sys::spdk_thread_exit(raw);
@@ -377,7 +402,8 @@ fn detach(thread: NonNull<sys::spdk_thread>) {
         sys::spdk_set_thread(ptr::null_mut());
         sys::spdk_thread_destroy(raw);
     }
-    drop(held_up);
+    drop((held_up, polling));
+    Local::has_exited(id);
     let current = ATTACHED.try_with(|attached| {
         let mut attached = attached.borrow_mut();
         attached.retain(|other| *other != raw);

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, mpsc};
 use std::time::{Duration, Instant};
 
 use futures_util::future::{join, join_all};
@@ -184,6 +184,116 @@ fn own_threads_end_with_iterations() -> spdk::Result<()> {
         drop((first, iteration));
     }
     worker.end()
+}
+
+/// Fails if an spdk_thread waits for ever for an iteration that another one of its OS thread has begun.
+#[spdk::test(no_app)]
+fn an_own_thread_ends_beside_an_iteration_of_another() -> spdk::Result<()> {
+    let _env = own_thread::env()?;
+    let first = own_thread::thread("first")?;
+    let second = own_thread::thread("second")?;
+    let mut iteration = Box::pin(for_each_thread(|_| ()));
+    assert!(poll_once(iteration.as_mut()).is_pending());
+    drop(first);
+    poll_until(&second, "the end of the iteration", || {
+        poll_once(iteration.as_mut()).is_ready()
+    });
+    Ok(())
+}
+
+/// Fails if code that an iteration runs on an spdk_thread after its end begins something there again, which nobody
+/// would end: the next spdk_thread at its address would have it.
+#[spdk::test(no_app)]
+fn nothing_begins_on_a_thread_that_has_ended() -> spdk::Result<()> {
+    let _env = own_thread::env()?;
+    // The iteration comes to them in this order.
+    let blocked = Worker::start("blocked");
+    let ending = own_thread::thread("ending")?;
+    let origin = Worker::start("origin");
+    let (go, wait) = mpsc::channel();
+    let (waits, is_blocked) = mpsc::channel();
+    blocked.handle.send(move || {
+        assert!(waits.send(()).is_ok() && wait.recv_timeout(own_thread::PATIENCE).is_ok());
+    })?;
+    assert!(is_blocked.recv_timeout(own_thread::PATIENCE).is_ok());
+    let begun = Arc::new(AtomicBool::new(false));
+    let has_begun = begun.clone();
+    let handle = origin.handle.clone();
+    let mut names = pin!(handle.spawn(move || async move {
+        let name = |thread: &spdk::ThreadInfo| {
+            let begins = SpdkThread::get_current().is_some() || spawn_local(async {}).is_ok();
+            (thread.name.clone(), begins)
+        };
+        let mut names = pin!(for_each_thread(name));
+        assert!(poll_once(names.as_mut()).is_pending());
+        has_begun.store(true, SeqCst);
+        names.await
+    }));
+    assert!(poll_once(names.as_mut()).is_pending());
+    poll_until(&ending, "the begin of the iteration", || begun.load(SeqCst));
+    let ended = ending.handle();
+    let release = std::thread::spawn(move || {
+        let start = Instant::now();
+        while !ended.has_ended() && start.elapsed() < own_thread::PATIENCE {
+            std::thread::yield_now();
+        }
+        go.send(())
+    });
+    drop(ending);
+    assert!(matches!(release.join(), Ok(Ok(()))));
+    assert!(ThreadHandle::by_name("ending").is_none());
+    for _ in 0..3 {
+        let next = own_thread::thread("next")?;
+        let ran = Rc::new(Cell::new(false));
+        let runs = ran.clone();
+        drop(spawn_local(async move { runs.set(true) })?);
+        poll_until(&next, "a task", || ran.get());
+    }
+    let main = own_thread::thread("main")?;
+    let names = block_on(names)???;
+    let names: Vec<_> = names
+        .iter()
+        .map(|(n, begins)| (n.as_str(), *begins))
+        .collect();
+    assert_eq!(
+        names,
+        [("blocked", true), ("ending", false), ("origin", true)]
+    );
+    drop(main);
+    origin.end()?;
+    blocked.end()
+}
+
+/// Fails if the end of an spdk_thread waits for itself: what SPDK drops last there ends another one.
+#[spdk::test(no_app)]
+fn a_thread_that_ends_with_another_hangs_in_nothing() -> spdk::Result<()> {
+    struct Ends(Option<SpdkThread>, Rc<Cell<bool>>);
+    impl Drop for Ends {
+        fn drop(&mut self) {
+            drop(self.0.take());
+            self.1.set(true);
+        }
+    }
+    thread_local! {
+        static ENDS: Cell<Option<Ends>> = const { Cell::new(None) };
+    }
+    let _env = own_thread::env()?;
+    let inner = own_thread::thread("inner")?;
+    let outer = own_thread::thread("outer")?;
+    let dropped = Rc::new(Cell::new(false));
+    ENDS.set(Some(Ends(Some(inner), dropped.clone())));
+    let device = spdk::IoDevice::register("device", || ENDS.take())?;
+    let channel = device.get_channel()?;
+    // The channel goes with the task, in the last turn of the spdk_thread, and its value after that.
+    drop(spawn_local(async move {
+        let _channel = channel;
+        std::future::pending::<()>().await
+    })?);
+    outer.poll();
+    drop(outer);
+    assert!(dropped.get());
+    drop(device);
+    Ok(())
 }
 
 /// Fails if the numbers of an spdk_thread's work are not its own, or do not grow.

@@ -4,12 +4,15 @@
 use std::cell::{Cell, RefCell};
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::task::{Context, Wake, Waker};
 use std::time::{Duration, Instant};
 
 use futures_util::future::try_join_all;
 use spdk::iobuf::{self, Channel};
 use spdk::task::yield_now;
-use spdk::{DmaBuf, Errno, Error, ErrorKind, Gone, SpdkApp, spawn_local, spawn_on};
+use spdk::{Bdev, DmaBuf, Errno, Error, ErrorKind, Gone, SpdkApp, spawn_local, spawn_on};
 use spdk_tests::turns::pass;
 use spdk_tests::wait::PATIENCE;
 use spdk_tests::{Device, dma, kind, pattern, poll_once, second, until};
@@ -282,6 +285,64 @@ async fn buffers_go_home() -> spdk::Result<()> {
     drop(back);
     assert_eq!(drain(&pool)?.len(), count);
     Ok(())
+}
+
+/// Fails if a buffer that is freed later, since an operation of another OS thread had it, goes to who waits for it while
+/// a lock is held that the waker needs.
+#[spdk::test(
+    cores = "0x3",
+    bdevs(
+        bdev_malloc_create(name = "Malloc0", num_blocks = 4096, block_size = BLOCK),
+        bdev_delay_create(
+            base_bdev_name = "Malloc0",
+            name = "Delay0",
+            avg_read_latency = 200_000,
+            p99_read_latency = 200_000,
+            avg_write_latency = 200_000,
+            p99_write_latency = 200_000
+        ),
+    ),
+)]
+async fn a_waker_may_allocate_when_a_late_buffer_comes() -> spdk::Result<()> {
+    struct Allocates(AtomicBool);
+    impl Wake for Allocates {
+        fn wake(self: Arc<Self>) {
+            self.0.store(DmaBuf::alloc(BLOCK, BLOCK).is_ok(), SeqCst);
+        }
+    }
+    iobuf::register_module("test")?;
+    let large = iobuf::pools()?.large_size as usize;
+    let pool = Channel::new("test", 0, 0)?;
+    let ((give, given), (open, is_open)) = (spdk::completion(), spdk::completion());
+    let lent = spawn_on(1, move || async move {
+        let desc = Bdev::find("Delay0")?.open(true)?;
+        let channel = desc.get_io_channel()?;
+        open.success(()); // it needs buffers itself
+        let buf = given.await?;
+        let mut write = Box::pin(desc.write(&channel, &buf, 0));
+        assert!(poll_once(write.as_mut()).is_pending());
+        drop(write);
+        Ok::<_, Error>(buf)
+    });
+    let lent = spawn_local(lent)?;
+    is_open.await?;
+    let mut all = drain(&pool)?;
+    match all.pop() {
+        Some(buf) => give.success(buf),
+        None => panic!("there is no buffer"),
+    }
+    drop(lent.await???);
+    assert!(pool.try_get(large)?.is_none(), "the write has it still");
+    let waker = Arc::new(Allocates(AtomicBool::new(false)));
+    let mut get = Box::pin(pool.get(large));
+    let allocates = Waker::from(waker.clone());
+    let first = get.as_mut().poll(&mut Context::from_waker(&allocates));
+    assert!(first.is_pending());
+    until("the end of the write", || {
+        DmaBuf::alloc(BLOCK, BLOCK).is_ok() && waker.0.load(SeqCst)
+    })
+    .await;
+    get.await.map(drop)
 }
 
 /// Fails if an spdk_thread ends before its buffers have come back, or waits for futures that do not.

@@ -5,12 +5,13 @@ use std::cell::{Cell, RefCell};
 use std::future::{Future, pending, poll_fn};
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::Poll;
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
 
 use futures_util::future::join_all;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use spdk::task::{JoinHandle, yield_now};
-use spdk::{ErrorKind, SpdkThread, block_on, spawn_local};
+use spdk::{Bdev, ErrorKind, SpdkThread, block_on, spawn_local};
 use spdk_tests::{Device, kind, pattern, poll_once, second, until};
 
 const BLOCK: usize = 512;
@@ -110,6 +111,83 @@ async fn a_panic_in_a_drop_is_the_tasks() -> spdk::Result<()> {
     assert!(task.await.is_err());
     let next = spawn_local(async { 1 })?;
     assert_eq!(next.await?, 1);
+    Ok(())
+}
+
+/// Fails if a handle, or a stream of events, that its waker polls at once says that it waits, and is not woken any more.
+#[spdk::test(bdevs(bdev_malloc_create(name = "Malloc0", num_blocks = 64, block_size = BLOCK)))]
+async fn a_waker_may_poll() -> spdk::Result<()> {
+    type Waits = Pin<Box<dyn Future<Output = ()>>>;
+    thread_local! {
+        static WAITS: Cell<Option<Waits>> = const { Cell::new(None) };
+        static IS_READY: Cell<bool> = const { Cell::new(false) };
+    }
+    struct Polls;
+    impl Wake for Polls {
+        fn wake(self: Arc<Self>) {
+            if let Some(mut waits) = WAITS.take() {
+                let waker = Waker::from(self);
+                match waits.as_mut().poll(&mut Context::from_waker(&waker)) {
+                    Poll::Ready(()) => IS_READY.set(true),
+                    Poll::Pending => WAITS.set(Some(waits)),
+                }
+            }
+        }
+    }
+    let desc = Bdev::find("Malloc0")?.open(false)?;
+    let mut events = desc.events();
+    let task = spawn_local(yield_now())?;
+    let close: Box<dyn FnOnce()> = Box::new(|| drop(desc));
+    let waits: [(Waits, Box<dyn FnOnce()>); 2] = [
+        (
+            Box::pin(async { assert!(task.await.is_ok()) }),
+            Box::new(|| ()),
+        ),
+        (
+            Box::pin(async move { assert!(events.next().await.is_none()) }),
+            close,
+        ),
+    ];
+    for (waits, end) in waits {
+        IS_READY.set(false);
+        WAITS.set(Some(waits));
+        Arc::new(Polls).wake();
+        assert!(!IS_READY.get());
+        end();
+        until("the wake", || IS_READY.get()).await;
+    }
+    Ok(())
+}
+
+/// Fails if a task that is being dropped can be taken for the one that has its place next.
+#[spdk::test]
+async fn a_task_that_goes_aborts_no_other() -> spdk::Result<()> {
+    type Handle = Rc<RefCell<Option<JoinHandle<()>>>>;
+    struct Spawns(Handle, Rc<RefCell<Option<JoinHandle<u32>>>>);
+    impl Drop for Spawns {
+        fn drop(&mut self) {
+            *self.1.borrow_mut() = spawn_local(async { 1 }).ok();
+            if let Some(own) = &*self.0.borrow() {
+                own.abort();
+            }
+        }
+    }
+    let (own, next) = (Handle::default(), Rc::default());
+    let spawns = Spawns(own.clone(), Rc::clone(&next));
+    *own.borrow_mut() = Some(spawn_local(async move {
+        let _spawns = spawns;
+        pending::<()>().await;
+    })?);
+    yield_now().await;
+    if let Some(own) = &*own.borrow() {
+        own.abort();
+    }
+    until("the next task", || next.borrow().is_some()).await;
+    let next = next.borrow_mut().take();
+    match next {
+        Some(next) => assert_eq!(next.await?, 1),
+        None => panic!("it was not spawned"),
+    }
     Ok(())
 }
 

@@ -18,6 +18,8 @@ pub(crate) const SUBMITTED: u64 = 7;
 // Two of C's answers.
 pub(crate) const PENDING: usize = 0;
 pub(crate) const CALLED_BACK: usize = 1;
+/// No memory, and then that there is some after all.
+pub(crate) const REFUSED_TWICE: [usize; 2] = [2, 1];
 
 #[derive(Clone, Copy)]
 pub(crate) enum Callback {

@@ -127,6 +127,17 @@ fn long() {
     }
 }
 
+/// One that C has refused twice, while there is always something that has ended.
+#[test]
+fn starved() {
+    script::walk(Limits {
+        ios: 2,
+        events: 2,
+        starved: true,
+        ..NONE
+    });
+}
+
 /// With spans, whose subscriber is code of the user's.
 #[test]
 fn watched() {

@@ -37,6 +37,9 @@ pub(crate) struct Limits {
     pub(crate) most: usize,
     /// So many of the I/Os have gone through the closure of a first future, and are in flight, when it begins.
     pub(crate) begun: usize,
+    /// Whether it begins with an I/O that is to be submitted again, and one that has ended and is left there by all polls
+    /// but the next one.
+    pub(crate) starved: bool,
     /// Whether the I/Os have spans.
     pub(crate) watched: bool,
     /// Whether the user makes mistakes, and does what is rare.
@@ -51,6 +54,7 @@ pub(crate) const NONE: Limits = Limits {
     nested: 0,
     most: 0,
     begun: 0,
+    starved: false,
     watched: false,
     odd: false,
 };
@@ -62,6 +66,9 @@ pub(crate) fn walk(limits: Limits) -> BTreeSet<Turn> {
         memory::begin();
         make_queues(limits);
         begin(limits.begun);
+        if limits.starved {
+            starve();
+        }
         for _ in 0..limits.events {
             let event = world::with(|world| {
                 let events = event::possible(world);
@@ -112,6 +119,7 @@ fn new_queue(owner: NonNull<dyn Owner>, handles: [std::rc::Rc<Shared>; 2]) -> Qu
         slots: 0,
         polled_with: None,
         is_pending: false,
+        finds: 0,
         woken: false,
         polls: 0,
         handles,
@@ -141,6 +149,20 @@ fn begin(ios: usize) {
     }
     world::with(|world| world.nested = nested);
     check::at_rest();
+}
+
+fn starve() {
+    let (queue, kind) = (0, crate::world::Kind::Read);
+    let nested = world::with(|world| std::mem::take(&mut world.nested));
+    force(&c::REFUSED_TWICE);
+    step(Event::Submit { queue, kind });
+    force(&[c::CALLED_BACK]);
+    step(Event::Submit { queue, kind });
+    let with = With::New(Kind::Task);
+    for _ in 0..user::BURST {
+        step(Event::Poll { queue, with });
+    }
+    world::with(|world| world.nested = nested);
 }
 
 fn force(answers: &[usize]) {

@@ -162,8 +162,19 @@ pub(crate) fn poll(queue: usize, with_waker: With, thread: usize) {
         using(queue, |owner| owner.poll_ended(cx))
     });
     require(poll == expected, "the poll finds something else");
+    count(queue, poll);
     put(queue, Hand::Queue);
     is_polled(queue, poll.is_pending(), thread, &again);
+}
+
+/// After so many polls that find something, others get their turn.
+pub(crate) const BURST: u32 = 1024;
+
+fn count(queue: usize, poll: Poll<bool>) {
+    with(|world| match (&mut world.queues[queue].finds, poll) {
+        (finds, Poll::Ready(true)) => *finds += 1,
+        (finds, _) => *finds = 0,
+    });
 }
 
 type Again = Vec<(usize, usize)>;
@@ -173,7 +184,10 @@ fn expect(world: &mut World, queue: usize) -> (Poll<bool>, Again) {
     world.end_refused(queue);
     let again = to_submit(world, queue);
     let expected = if !world.queues[queue].ended.is_empty() {
-        Poll::Ready(true)
+        match world.queues[queue].finds {
+            BURST => Poll::Pending,
+            _ => Poll::Ready(true),
+        }
     } else if world.in_flight(queue) == 0 {
         Poll::Ready(false)
     } else {
@@ -241,6 +255,7 @@ pub(crate) fn next(queue: usize) -> bool {
     }
     let found = poll.map(|done| done.is_some());
     require(found == expected, "the poll finds something else");
+    count(queue, found);
     put(queue, Hand::Queue);
     is_polled(queue, found.is_pending(), HOME, &again);
     found != Poll::Ready(false)
@@ -325,8 +340,7 @@ fn poll_each(
     } else {
         put(queue, Hand::Future(each, future));
     }
-    // One that asks for the next poll leaves them to that.
-    let again = if woken { Again::new() } else { again };
+    with(|world| world.queues[queue].finds = 0);
     is_polled(queue, poll.is_pending(), thread, &again);
 }
 

@@ -193,6 +193,8 @@ pub(crate) struct Queue {
     pub(crate) polled_with: Option<usize>,
     /// Whether the last poll was pending, and its waker was woken since it began.
     pub(crate) is_pending: bool,
+    /// How many polls have found something, one after the other.
+    pub(crate) finds: u32,
     pub(crate) woken: bool,
     pub(crate) polls: usize,
     /// Of its device.

@@ -59,7 +59,7 @@ pub(super) struct Queue<T, D: Device> {
     /// Refused, so they have ended for the next poll: a loop that takes all that has ended, and submits
     /// again, has an end.
     pub(super) refused: List<T, D>,
-    /// SPDK refused these and their wait: to be submitted again by the next poll.
+    /// SPDK refused these and their wait: to be submitted again by the next poll that is pending.
     pub(super) again: List<T, D>,
 }
 
@@ -389,18 +389,7 @@ impl<T: 'static, D: Device> Queue<T, D> {
             (_before, None) => Some(cx.waker().clone()),
         };
         self.waker.set(waker);
-        // On another spdk_thread of this OS thread they wait for the next poll at home.
-        if self.device.is_here() {
-            let mut next = self.again.first.take();
-            while let Some(slot) = next {
-                // SAFETY: slots are freed with their queue, which the caller has.
-                let slot = unsafe { slot.as_ref() };
-                next = slot.next.get();
-                // SAFETY: `wait` has had its entry, and nobody else uses it.
-                let place = unsafe { self.device.waited(slot.wait.get().cast()) };
-                self.start_again(slot, place);
-            }
-        }
+        self.start_all_again();
         // All above is the user's code, or may call it: what it has changed has woken nobody.
         let lists = [&self.refused, &self.again];
         let is_over = self.in_flight() == 0 || !self.ended.is_empty();
@@ -410,10 +399,27 @@ impl<T: 'static, D: Device> Queue<T, D> {
         Poll::Pending
     }
 
-    /// Others get their turn.
+    /// Submits those in `again`. On another spdk_thread of this OS thread they wait for the next poll at home.
+    fn start_all_again(&self) {
+        if !self.device.is_here() {
+            return;
+        }
+        let mut next = self.again.first.take();
+        while let Some(slot) = next {
+            // SAFETY: slots are freed with their queue, which the caller has.
+            let slot = unsafe { slot.as_ref() };
+            next = slot.next.get();
+            // SAFETY: `wait` has had its entry, and nobody else uses it.
+            let place = unsafe { self.device.waited(slot.wait.get().cast()) };
+            self.start_again(slot, place);
+        }
+    }
+
+    /// Others get their turn, and so do those in `again`: there may never be a poll that finds nothing ended.
     #[cold]
     pub(super) fn pause(&self, cx: &mut Context<'_>) -> Poll<bool> {
         self.burst.set(BURST);
+        self.start_all_again();
         cx.waker().wake_by_ref();
         Poll::Pending
     }

@@ -1,9 +1,11 @@
 //! How an spdk_thread ends, as far as Rust is concerned.
 #![allow(unsafe_code)] // Unregisters the poller, and exits spdk_threads of this crate.
 
+use std::collections::BTreeSet;
 use std::ffi::c_void;
 use std::ptr;
 use std::rc::Rc;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use super::{LAST, LOCALS, Local, current_thread};
@@ -12,7 +14,25 @@ use crate::panic;
 use crate::shared::{Owner, Shared};
 use crate::{shutdown, sys};
 
+/// The spdk_threads, by their id, whose `Local` has ended, and that have not exited: they get no other one, which nobody
+/// would end. Code of the user's still comes there, by the iterations over all spdk_threads.
+static ENDED: Mutex<BTreeSet<u64>> = Mutex::new(BTreeSet::new());
+
+fn ended() -> MutexGuard<'static, BTreeSet<u64>> {
+    ENDED.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Whether it is one of those.
+pub(super) fn has_ended(id: u64) -> bool {
+    ended().contains(&id)
+}
+
 impl Local {
+    /// An spdk_thread runs nothing any more.
+    pub(crate) fn has_exited(id: u64) {
+        ended().remove(&id);
+    }
+
     /// Ends the `Local` in its next turns: drops the tasks, waits for what is in flight, gives the
     /// objects back, and runs `then`, on this spdk_thread, as the last thing.
     pub(crate) fn end(&self, then: Box<dyn FnOnce()>) {
@@ -52,6 +72,7 @@ impl Local {
     }
 
     fn finish(self: &Rc<Self>) {
+        ended().insert(self.shared.id());
         self.shared.close(self.messages.take());
         self.timers.close();
         let mut poller = self.poller.replace(ptr::null_mut());
@@ -97,10 +118,14 @@ unsafe fn exit(exit: each_thread::Exit) {
     // still has to do on it is done. Else the message comes in one of its next polls.
     unsafe {
         match exit.hold_up() {
-            Ok(_held_up) => sys::spdk_thread_exit(thread),
+            Ok(_held_up) => {
+                sys::spdk_thread_exit(thread);
+                // SPDK says so itself from now on.
+                Local::has_exited(sys::spdk_thread_get_id(thread));
+            }
             Err(waits) => {
                 waits.keep();
-                sys::spdk_thread_send_msg(thread, Some(again), ptr::null_mut())
+                sys::spdk_thread_send_msg(thread, Some(again), ptr::null_mut());
             }
         };
     }
