@@ -27,7 +27,7 @@ use crate::sys;
 pub(super) use close::{close, close_at_once, end_close, open};
 pub(super) use ending::Ending;
 pub(super) use metadata::{RawBlob, resize, sync};
-pub(super) use turns::Alone;
+pub(super) use turns::{Alone, Change};
 
 use ending::End;
 use metadata::Writes;
