@@ -27,7 +27,7 @@ impl Blobstore {
     ///
     /// # Errors
     ///
-    /// - `ENOSPC`: there are not enough free clusters.
+    /// - `ENOSPC`: there are not enough free clusters, or it is larger than any can be.
     /// - `ENOMEM`: there is no page for its metadata, or too many calls are in flight, see
     ///   [`BsOpts::max_channel_ops`](super::BsOpts::max_channel_ops).
     /// - `EIO`: the device failed.

@@ -9,6 +9,7 @@ use super::super::BlobClearMethod;
 use super::super::blobstore::Blobstore;
 use super::super::calls::{called, called_with, context, context_with};
 use super::super::handle::report;
+use super::super::options::MOST_CLUSTERS;
 use super::super::remote::{Returned, StoreHold, metadata};
 use super::super::store::{Ending, Store};
 use super::esnap::Esnap;
@@ -188,7 +189,7 @@ impl LvolStore {
     ///
     /// - `EEXIST`: the store has a volume of this name.
     /// - [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument): the name is empty or too long, or has a NUL.
-    /// - `ENOSPC`: there are not enough free clusters, and it is not thin.
+    /// - `ENOSPC`: there are not enough free clusters, and it is not thin; or none can be so large.
     /// - `ENOMEM`: there is no page for its metadata, or too many calls are in flight.
     /// - `EIO`: the device failed. What it has written of the volume may be there when the store is loaded the next time.
     /// - [`ErrorKind::Gone`](crate::ErrorKind::Gone) when the store was unloaded or its device removed.
@@ -211,8 +212,10 @@ impl LvolStore {
         opts: Option<&LvolOpts>,
     ) -> Result<Lvol> {
         const CALL: &str = "spdk_lvol_create";
-        if size.checked_next_multiple_of(self.cluster_size()).is_none() {
-            // SPDK would take it for a small one.
+        let is_too_large = size.div_ceil(self.cluster_size()) > MOST_CLUSTERS
+            || size.checked_next_multiple_of(self.cluster_size()).is_none();
+        if is_too_large {
+            // SPDK would take it for a small one, or have no bounds.
             return Err(Fault::errno(Errno::ENOSPC).at(At::new(CALL, self)));
         }
         let opts = opts.copied().unwrap_or_default();

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use super::super::calls::{Then, called, called_with, context, context_with, later};
 use super::super::id::BlobId;
 use super::super::lvol::volumes::Volume;
+use super::super::options::MOST_CLUSTERS;
 use super::super::pages::{are_left, pages, xattrs_of};
 use super::Store;
 use crate::sys;
@@ -155,6 +156,9 @@ pub(in crate::blob) unsafe fn resize(
     num_clusters: u64,
     then: impl FnOnce(c_int) + 'static,
 ) {
+    if num_clusters > MOST_CLUSTERS {
+        return then(-libc::ENOSPC);
+    }
     let alone = store.alone();
     store.metadata.writes.is_resizing.set(true);
     let ended: Then = Box::new({
