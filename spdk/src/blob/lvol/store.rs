@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::super::BlobClearMethod;
 use super::super::blobstore::Blobstore;
 use super::super::calls::{called, called_with, context, context_with};
+use super::super::copies::write_super;
 use super::super::handle::report;
 use super::super::options::MOST_CLUSTERS;
 use super::super::remote::{Returned, StoreHold, metadata};
@@ -154,6 +155,8 @@ impl LvolStore {
 
     /// Has the store use all of the bdev, which has become larger.
     ///
+    /// It waits for others, and I/O for it, as for [`Blobstore::grow`](crate::blob::Blobstore::grow).
+    ///
     /// Volumes may be open. Wraps `spdk_bdev_update_bs_blockcnt` and `spdk_lvs_grow_live`.
     ///
     /// # Errors
@@ -169,11 +172,15 @@ impl LvolStore {
     pub async fn grow(&self) -> Result<()> {
         let target = self.store().clone();
         let call = move |_, done, arg| {
-            // SAFETY: the store is loaded, from this device, and this is its metadata thread. It calls back once.
-            unsafe {
-                sys::spdk_bdev_update_bs_blockcnt(target.device().as_ptr());
-                sys::spdk_lvs_grow_live(volumes::of(&target).as_ptr(), done, arg);
-            }
+            let store = target.clone();
+            // SAFETY: the operation keeps the store loaded, from this device, and this is its metadata thread. It calls back once.
+            let grow = move |ended| unsafe {
+                sys::spdk_bdev_update_bs_blockcnt(store.device().as_ptr());
+                let lvs = volumes::of(&store).as_ptr();
+                sys::spdk_lvs_grow_live(lvs, Some(called), context(ended));
+            };
+            // SAFETY: as above.
+            unsafe { write_super(&target, grow, move |rc| report(done, arg, rc)) };
         };
         // SAFETY: as above.
         unsafe { self.0.change("spdk_lvs_grow_live", call) }.await

@@ -134,6 +134,12 @@ impl Drop for Change {
 /// Has its store alone: what is not a close waits until this is dropped, on the metadata thread.
 pub(in crate::blob) struct Alone(Arc<Store>);
 
+impl Alone {
+    pub(super) fn store(&self) -> &Arc<Store> {
+        &self.0
+    }
+}
+
 impl Drop for Alone {
     fn drop(&mut self) {
         let turns = &self.0.metadata.turns;
