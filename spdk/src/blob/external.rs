@@ -88,7 +88,7 @@ impl BlockDevice for Missing {
         Ok(())
     }
 
-    async fn read(&self, _: &(), _: u64, _: &mut ReadInto) -> std::result::Result<(), Errno> {
+    async fn read(&self, _: &(), _: u64, _: &mut ReadInto<'_>) -> std::result::Result<(), Errno> {
         Err(Errno::EIO)
     }
 
@@ -143,7 +143,7 @@ impl BlockDevice for BdevReader {
         &self,
         (desc, channel): &Self::Channel,
         block: u64,
-        into: &mut ReadInto,
+        into: &mut ReadInto<'_>,
     ) -> std::result::Result<(), Errno> {
         let read = async {
             let mut buf = DmaBuf::alloc(into.len(), 4096)?;

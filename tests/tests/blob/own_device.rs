@@ -308,7 +308,7 @@ impl BlockDevice for Odd {
         Ok(Rc::default())
     }
 
-    async fn read(&self, ch: &Self::Channel, _: u64, into: &mut ReadInto) -> Result<(), Errno> {
+    async fn read(&self, ch: &Self::Channel, _: u64, into: &mut ReadInto<'_>) -> Result<(), Errno> {
         ch.set(ch.get() + 1);
         if (self.read)() {
             yield_now().await;
@@ -477,7 +477,7 @@ async fn the_super_block_beside_other_writes() -> spdk::Result<()> {
             }
         };
         let (first, second) = within("both", join(first, second)).await;
-        (first?, second?);
+        first.and(second)?;
         memory.delay(0);
         let total = store.total_clusters()?;
         let large = store.create_blob(Some(&of(total - 1))).await?;
