@@ -324,7 +324,7 @@ impl BlockDevice for Memory {
         Ok(Channel(self.0.clone()))
     }
 
-    async fn read(&self, _: &Channel, block: u64, into: &mut ReadInto) -> Result<(), Errno> {
+    async fn read(&self, _: &Channel, block: u64, into: &mut ReadInto<'_>) -> Result<(), Errno> {
         self.turn().await;
         self.0.reads.fetch_add(1, Relaxed);
         let state = self.lock();

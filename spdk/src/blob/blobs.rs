@@ -6,9 +6,10 @@ use std::ptr::NonNull;
 
 use super::blobstore::Blobstore;
 use super::callbacks::BlobOpWithHandleComplete;
-use super::calls::{called, context};
+use super::calls::{called, called_with_id, context, context_with_id};
+use super::copies::write_super;
 use super::deletion::delete;
-use super::handle::{Blob, Made, raw_id, report_id};
+use super::handle::{Blob, Made, raw_id, report, report_id};
 use super::id::BlobId;
 use super::options::{BlobOpts, CBlobOpts};
 use super::pages::are_left;
@@ -27,7 +28,7 @@ impl Blobstore {
     ///
     /// # Errors
     ///
-    /// - `ENOSPC`: there are not enough free clusters.
+    /// - `ENOSPC`: there are not enough free clusters, or it is larger than any can be.
     /// - `ENOMEM`: there is no page for its metadata, or too many calls are in flight, see
     ///   [`BsOpts::max_channel_ops`](super::BsOpts::max_channel_ops).
     /// - `EIO`: the device failed.
@@ -50,16 +51,23 @@ impl Blobstore {
         let opts = opts.unwrap_or(&default);
         let at = || At::new("spdk_bs_create_blob_ext", self);
         let hold = |_: Caller<'_>| Ok((self.hold()?.0, opts.to_c()?));
-        let call = |bs, opts: *mut CBlobOpts, done: Made, arg| {
+        let store = self.store().clone();
+        let call = move |bs, opts: *mut CBlobOpts, done: Made, arg| {
+            let change = store.change();
+            let made = context_with_id(move |id, rc| {
+                report_id(done, arg, id, rc);
+                drop(change);
+            });
             // SAFETY: the store is loaded, and this is its metadata thread. It calls back once; the operation keeps
             // the options, and what they point to.
             unsafe {
                 let pages = (*opts).pages();
                 // SPDK looks for the first one itself.
                 if pages > 1 && !are_left(bs, pages) {
-                    return report_id(done, arg, 0, -libc::ENOMEM);
+                    return called_with_id(made, 0, -libc::ENOMEM);
                 }
-                sys::spdk_bs_create_blob_ext(bs, &raw const (*opts).raw, done, arg);
+                let done = Some(called_with_id as _);
+                sys::spdk_bs_create_blob_ext(bs, &raw const (*opts).raw, done, made);
             }
         };
         // SAFETY: as above.
@@ -140,7 +148,8 @@ impl Blobstore {
 
     /// Says which blob users of the store find first: its super blob, or none.
     ///
-    /// It is durable when this returns. Wraps `spdk_bs_set_super`.
+    /// It waits for others, and I/O for it, as for [`Blobstore::grow`]. It is durable when this returns. Wraps
+    /// `spdk_bs_set_super`.
     ///
     /// # Errors
     ///
@@ -151,9 +160,14 @@ impl Blobstore {
     /// As for [`Blobstore::unload`].
     #[doc(alias = "spdk_bs_set_super")]
     pub async fn set_super_blob(&self, id: Option<BlobId>) -> Result<()> {
-        // SAFETY: the store is loaded, and this is its metadata thread.
-        let call = move |bs, done, arg| unsafe {
-            sys::spdk_bs_set_super(bs, raw_id(id), done, arg);
+        let store = self.store().clone();
+        let call = move |bs, done, arg| {
+            // SAFETY: the operation keeps the store loaded, and this is its metadata thread.
+            let set = move |ended| unsafe {
+                sys::spdk_bs_set_super(bs, raw_id(id), Some(called), context(ended));
+            };
+            // SAFETY: as above.
+            unsafe { write_super(&store, set, move |rc| report(done, arg, rc)) };
         };
         // SAFETY: as above; it calls back once.
         unsafe { self.change("spdk_bs_set_super", call) }.await

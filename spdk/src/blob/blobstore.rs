@@ -6,6 +6,8 @@ use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 
+use super::calls::{called, context};
+use super::copies::write_super;
 use super::handle::report;
 use super::options::BsType;
 use super::remote::{StoreHold, metadata, visit};
@@ -106,6 +108,9 @@ impl Blobstore {
 
     /// Has the store use all of its device, which has become larger.
     ///
+    /// It waits until nothing that changes the store is in flight, and I/O on the store waits for it: with SPDK 26.01 alone,
+    /// others that write the super block, as the first change after a load does, take back what this has written, or the reverse.
+    ///
     /// Blobs may be open. Wraps `spdk_bdev_update_bs_blockcnt` and `spdk_bs_grow_live`.
     ///
     /// # Errors
@@ -121,11 +126,14 @@ impl Blobstore {
     pub async fn grow(&self) -> Result<()> {
         let target = self.0.clone();
         let call = move |bs, done, arg| {
-            // SAFETY: the store is loaded, from this device, and this is its metadata thread.
-            unsafe {
-                target.device().update_size();
-                sys::spdk_bs_grow_live(bs, done, arg);
-            }
+            let device = target.clone();
+            // SAFETY: the operation keeps the store loaded, from this device, and this is its metadata thread.
+            let grow = move |ended| unsafe {
+                device.device().update_size();
+                sys::spdk_bs_grow_live(bs, Some(called), context(ended));
+            };
+            // SAFETY: as above.
+            unsafe { write_super(&target, grow, move |rc| report(done, arg, rc)) };
         };
         // SAFETY: as above; it calls back once.
         unsafe { self.change("spdk_bs_grow_live", call) }.await

@@ -34,7 +34,7 @@ use crate::{Errno, sys};
 ///     fn channel(&self) -> Result<(), Errno> {
 ///         Ok(())
 ///     }
-///     async fn read(&self, _: &(), block: u64, into: &mut ReadInto) -> Result<(), Errno> {
+///     async fn read(&self, _: &(), block: u64, into: &mut ReadInto<'_>) -> Result<(), Errno> {
 ///         let bytes = self.0.lock().map_err(|_| Errno::EIO)?;
 ///         let at = block as usize * 512;
 ///         into.copy_from(0, &bytes[at..at + into.len()]).map_err(|_| Errno::EIO)
@@ -104,7 +104,7 @@ pub trait BlockDevice: Send + Sync + 'static {
         &self,
         channel: &Self::Channel,
         block: u64,
-        into: &mut ReadInto,
+        into: &mut ReadInto<'_>,
     ) -> impl Future<Output = Result<(), Errno>>;
 
     /// Writes from `block` on, as many blocks as `from` has.
@@ -154,11 +154,13 @@ pub trait BlockDevice: Send + Sync + 'static {
 type Parts = SmallVec<[sys::iovec; 4]>;
 
 /// Memory for the data of a read.
-pub struct ReadInto {
+///
+/// Its lifetime is that of the I/O, so that it cannot be swapped for that of another one, which may end before.
+pub struct ReadInto<'io> {
     parts: Parts,
     len: usize,
     /// Neither `Send` nor `Sync`.
-    _lent: PhantomData<*mut ()>,
+    _lent: PhantomData<(&'io (), *mut ())>,
 }
 
 /// The data of a write.
@@ -185,7 +187,7 @@ fn first_bytes(parts: &[sys::iovec], len: usize) -> Parts {
     first
 }
 
-impl ReadInto {
+impl ReadInto<'_> {
     /// # Safety
     /// Until the I/O ends, which is after the last use of this, the memory is there, for writing, and initialized.
     pub(super) unsafe fn new(parts: &[sys::iovec], len: usize) -> Self {
@@ -267,7 +269,7 @@ impl WriteFrom {
     }
 }
 
-impl std::fmt::Debug for ReadInto {
+impl std::fmt::Debug for ReadInto<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("ReadInto").field("len", &self.len).finish()
     }

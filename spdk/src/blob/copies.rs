@@ -12,7 +12,7 @@ use std::sync::atomic::Ordering::{Acquire, Release};
 
 use super::calls::{Then, later};
 use super::requests::Requests;
-use super::store::Store;
+use super::store::{Store, when_written};
 use crate::panic::guard;
 use crate::sys;
 
@@ -54,7 +54,42 @@ pub(super) unsafe fn copy_clusters(
     copy: impl FnOnce(*mut sys::spdk_io_channel, Then) + 'static,
     then: impl FnOnce(c_int) + 'static,
 ) {
-    copy_in_turn(store, Box::new(copy), Box::new(then));
+    copy_in_turn(store, Box::new(copy), Box::new(then), Others::GoOn);
+}
+
+/// Has SPDK write the super block of a store: runs `write`, which is given what it has to call with the errno of that,
+/// negative, or 0. `then` gets it too.
+///
+/// SPDK reads it, and writes it back with what has changed. It does so as well when the first metadata after a load are
+/// written, to say that the store is in use. Of two at once, one takes back what the other has written: the size of a store
+/// that has grown, or that it is in use, so that it is not recovered after a crash. So no I/O is in flight then, and nothing else that
+/// may write metadata.
+///
+/// # Safety
+/// The store is loaded until `then` runs, and this is its metadata thread.
+pub(super) unsafe fn write_super(
+    store: &Arc<Store>,
+    write: impl FnOnce(Then) + 'static,
+    then: impl FnOnce(c_int) + 'static,
+) {
+    let store = store.clone();
+    store.clone().when_still(move |alone| {
+        when_written(alone, move |quiet| {
+            let then = move |rc| {
+                then(rc);
+                drop(quiet);
+            };
+            let write = Box::new(move |_, ended| write(ended));
+            copy_in_turn(store, write, Box::new(then), Others::Wait);
+        });
+    });
+}
+
+/// Whether the I/O of the other spdk_threads goes on when a copy has begun.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Others {
+    GoOn,
+    Wait,
 }
 
 /// Runs `then`, later, when SPDK has closed the snapshots of the clones that were closed before.
@@ -78,10 +113,10 @@ pub(super) unsafe fn when_closed(store: Arc<Store>, then: impl FnOnce() + 'stati
 
 type CopyClusters = Box<dyn FnOnce(*mut sys::spdk_io_channel, Then)>;
 
-fn copy_in_turn(store: Arc<Store>, copy: CopyClusters, then: Then) {
+fn copy_in_turn(store: Arc<Store>, copy: CopyClusters, then: Then, others: Others) {
     if store.copies().is_going_on.replace(true) {
         let next = store.clone();
-        let next = Box::new(move || copy_in_turn(next, copy, then));
+        let next = Box::new(move || copy_in_turn(next, copy, then, others));
         return store.copies().next.borrow_mut().push_back(next);
     }
     // SAFETY: the store is loaded, and any spdk_thread may have a channel of it.
@@ -110,11 +145,23 @@ fn copy_in_turn(store: Arc<Store>, copy: CopyClusters, then: Then) {
         let store = store.clone();
         move || {
             let copied = both.clone();
-            copy(channel.as_ptr(), Box::new(move |rc| copied.end(rc)));
-            // It has begun: the other spdk_threads go on beside it.
-            store.copies().is_held.store(false, Release);
-            // SAFETY: the store is loaded until both have ended.
-            unsafe { visit_channels(store, release_others, move || both.end(0)) };
+            let release = move || {
+                store.copies().is_held.store(false, Release);
+                // SAFETY: the store is loaded until both have ended.
+                unsafe { visit_channels(store, release_others, move || both.end(0)) };
+            };
+            let then: Then = match others {
+                Others::GoOn => Box::new(move |rc| copied.end(rc)),
+                Others::Wait => {
+                    let then = Box::new(move |rc| {
+                        copied.end(rc);
+                        release();
+                    });
+                    return copy(channel.as_ptr(), then);
+                }
+            };
+            copy(channel.as_ptr(), then);
+            release();
         }
     };
     // SAFETY: passed on; nothing ends before this.

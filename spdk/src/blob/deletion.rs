@@ -4,6 +4,7 @@
 use std::ffi::{c_int, c_void};
 use std::sync::Arc;
 
+use super::calls::{called, context};
 use super::copies::when_closed;
 use super::handle::report;
 use super::id::BlobId;
@@ -21,10 +22,14 @@ pub(super) unsafe fn delete(
     done: sys::spdk_blob_op_complete,
     arg: *mut c_void,
 ) {
-    let (target, alone) = (store.clone(), store.alone());
+    let (target, alone, change) = (store.clone(), store.alone(), store.change());
     let delete = move || {
+        let ended = context(move |rc| {
+            report(done, arg, rc);
+            drop(change);
+        });
         // SAFETY: passed on.
-        unsafe { sys::spdk_bs_delete_blob(target.as_ptr(), id.get(), done, arg) };
+        unsafe { sys::spdk_bs_delete_blob(target.as_ptr(), id.get(), Some(called), ended) };
         drop(alone);
     };
     let target = store.clone();

@@ -12,6 +12,7 @@ use super::bs_dev;
 use super::calls::{called, context};
 use super::handle::{Blob, report};
 use super::remote::metadata;
+use super::store::Store;
 use crate::error::{At, Fault, Result};
 use crate::generated::blob::BlobOpComplete;
 use crate::local::Caller;
@@ -87,7 +88,7 @@ impl BlockDevice for Missing {
         Ok(())
     }
 
-    async fn read(&self, _: &(), _: u64, _: &mut ReadInto) -> std::result::Result<(), Errno> {
+    async fn read(&self, _: &(), _: u64, _: &mut ReadInto<'_>) -> std::result::Result<(), Errno> {
         Err(Errno::EIO)
     }
 
@@ -142,7 +143,7 @@ impl BlockDevice for BdevReader {
         &self,
         (desc, channel): &Self::Channel,
         block: u64,
-        into: &mut ReadInto,
+        into: &mut ReadInto<'_>,
     ) -> std::result::Result<(), Errno> {
         let read = async {
             let mut buf = DmaBuf::alloc(into.len(), 4096)?;
@@ -232,7 +233,9 @@ impl Blob {
 
     /// Gives it another device for the external snapshot that it depends on, such as one that was missing. Its ID stays.
     ///
-    /// I/O is held back meanwhile. What was in flight ends with the old device.
+    /// I/O is held back meanwhile. What was in flight ends with the old device. It waits for the snapshots, copies, deletions
+    /// and the like of the store that have begun, and what changes the store waits for it: with SPDK 26.01 alone, two of them
+    /// beside each other destroy a device that is in use.
     ///
     /// Wraps `spdk_blob_set_esnap_bs_dev`.
     ///
@@ -322,7 +325,7 @@ impl Blob {
     ) -> Result<()> {
         let at = || At::new(operation, self);
         let hold = |caller: Caller<'_>| Ok((self.handle_of().hold(caller)?, ()));
-        let unit = self.io_unit_size();
+        let (store, unit) = (self.store().clone(), self.io_unit_size());
         let call = move |blob: *mut sys::spdk_blob, _: *mut (), done, arg| {
             let dev = match snapshot.make() {
                 Ok(dev) => dev.as_ptr(),
@@ -333,7 +336,7 @@ impl Blob {
             unsafe {
                 // SPDK does not look.
                 match unit % (*dev).blocklen {
-                    0 => give(blob, dev, set, move |rc| report(done, arg, rc)),
+                    0 => give(&store, blob, dev, set, move |rc| report(done, arg, rc)),
                     _ => {
                         destroy(dev);
                         report(done, arg, -libc::EINVAL);
@@ -349,15 +352,20 @@ impl Blob {
 /// Gives a blob a device by `set`, which is given what it has to call with the errno of that, negative, or 0; `then` gets it
 /// too. The device is destroyed if the blob does not have it then.
 ///
+/// SPDK 26.01 does not look whether the blob is getting another one, or is being copied or given a parent, and goes on with
+/// devices that are gone. So nothing else that changes blobs is in flight meanwhile.
+///
 /// # Safety
-/// The blob is open until `then` runs, and this is its metadata thread. The device is the caller's. `set` calls back once.
+/// The blob is open until `then` runs, and this is the metadata thread of its store. The device is the caller's. `set` calls
+/// back once.
 pub(super) unsafe fn give(
+    store: &Arc<Store>,
     blob: *mut sys::spdk_blob,
     dev: *mut sys::spdk_bs_dev,
-    set: impl FnOnce(sys::spdk_blob_op_complete, *mut c_void),
+    set: impl FnOnce(sys::spdk_blob_op_complete, *mut c_void) + 'static,
     then: impl FnOnce(c_int) + 'static,
 ) {
-    let end = context(move |rc| {
+    let end = move |rc| {
         // SAFETY: as the caller says. Whatever the error, the device is the blob's if that has it, and else still ours.
         unsafe {
             let is_taken =
@@ -367,8 +375,14 @@ pub(super) unsafe fn give(
             }
         }
         then(rc);
+    };
+    store.when_still(move |alone| {
+        let end = context(move |rc| {
+            end(rc);
+            drop(alone);
+        });
+        set(Some(called), end);
     });
-    set(Some(called), end);
 }
 
 /// # Safety

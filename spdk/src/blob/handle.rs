@@ -343,7 +343,7 @@ impl Blob {
     ///
     /// # Errors
     ///
-    /// `ENOSPC`: there are not enough free clusters, and it is not thin. `EPERM`: it is read-only. `EBUSY`: another
+    /// `ENOSPC`: there are not enough free clusters, and it is not thin; or none can be so large. `EPERM`: it is read-only. `EBUSY`: another
     /// resize, snapshot or delete of it has not ended. `EIO`: the device did not write it; what was to become smaller
     /// is as large as before, and what was to become larger is that until it is closed. And those of [`Blob::info`].
     ///

@@ -15,6 +15,7 @@ use super::callbacks::BlobOpWithHandleComplete;
 use super::handle::Blob;
 use super::id::BlobId;
 use super::remote::{StoreHold, metadata};
+use super::store::{RawBlob, iter_next};
 use crate::error::{At, Result};
 use crate::local::Caller;
 use crate::op::status;
@@ -77,12 +78,13 @@ async fn after(store: Blobstore, last: Option<Blob>) -> Result<Option<Blob>> {
         };
         Ok((hold, last))
     };
+    let target = store.store().clone();
     // SAFETY: the store is loaded, and this is its metadata thread. The last blob was taken from its handle, and
     // goes to the call, which closes it.
-    let call = |bs, last: *mut Option<super::store::RawBlob>, done, arg| unsafe {
+    let call = move |bs, last: *mut Option<RawBlob>, done, arg| unsafe {
         match *last {
             None => sys::spdk_bs_iter_first(bs, done, arg),
-            Some(last) => sys::spdk_bs_iter_next(bs, last.ptr.as_ptr(), done, arg),
+            Some(last) => iter_next(&target, last.ptr.as_ptr(), done, arg),
         }
     };
     let finish = |hold: &StoreHold, (blob, rc): (*mut sys::spdk_blob, c_int)| match -rc {

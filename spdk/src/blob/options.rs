@@ -10,7 +10,7 @@ use super::requests;
 use super::xattrs::{CXattrs, Xattrs};
 use crate::blob::{BlobClearMethod, BsClearMethod};
 use crate::error::Fault;
-use crate::sys;
+use crate::{Errno, sys};
 
 /// How many I/Os a channel does at a time, if nobody says.
 const IOS: u32 = 512;
@@ -212,7 +212,7 @@ impl BlobOpts {
         Self::default()
     }
 
-    /// Its size, in clusters. Default: 0.
+    /// Its size, in clusters, up to [`u32::MAX`]. Default: 0.
     #[must_use]
     pub fn num_clusters(mut self, clusters: u64) -> Self {
         self.num_clusters = Some(clusters);
@@ -267,6 +267,9 @@ impl BlobOpts {
     pub(super) fn to_c(&self) -> Result<CBlobOpts, Fault> {
         let mut raw = blob_defaults();
         if let Some(value) = self.num_clusters {
+            if value > MOST_CLUSTERS {
+                return Err(Fault::errno(Errno::ENOSPC));
+            }
             raw.num_clusters = value;
         }
         if let Some(value) = self.thin_provision {
@@ -289,6 +292,10 @@ impl BlobOpts {
         Ok(CBlobOpts { raw, xattrs, id })
     }
 }
+
+/// How many clusters a blob has at most: SPDK counts those of a device with 32 bits. Of a thin blob it does not look, and more
+/// overflow the size of its memory.
+pub(super) const MOST_CLUSTERS: u64 = u32::MAX as u64;
 
 /// What SPDK makes a blob with if nothing is said.
 pub(super) fn blob_defaults() -> sys::spdk_blob_opts {

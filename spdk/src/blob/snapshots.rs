@@ -103,10 +103,15 @@ impl Blobstore {
         };
         let store = self.store().clone();
         let call = move |bs, kept: *mut (sys::spdk_blob_xattr_opts, CXattrs), done: Made, arg| {
+            let change = store.change();
+            let made = move |new, rc| {
+                report_id(done, arg, new, rc);
+                drop(change);
+            };
             let make = move |room| match room {
                 Ok((part, blob)) => {
                     let made = context_with_id(move |new, rc| {
-                        close_at_once(part, blob, move |_| report_id(done, arg, new, rc));
+                        close_at_once(part, blob, move |_| made(new, rc));
                     });
                     // SAFETY: the store is loaded, and this is its metadata thread. It calls back once; the operation keeps
                     // the attributes, and what they point to.
@@ -120,7 +125,7 @@ impl Blobstore {
                         )
                     };
                 }
-                Err(rc) => report_id(done, arg, 0, rc),
+                Err(rc) => made(0, rc),
             };
             // SAFETY: as above.
             unsafe { find_room(&store, id, new, (*kept).1.sizes(), make) };
@@ -242,8 +247,13 @@ impl Blobstore {
                     copy(bs, channel, id.get(), Some(called), context(ended));
                 }
             };
+            let change = store.change();
+            let then = move |rc| {
+                report(done, arg, rc);
+                drop(change);
+            };
             // SAFETY: as above.
-            unsafe { copy_clusters(store, copy, move |rc| report(done, arg, rc)) };
+            unsafe { copy_clusters(store, copy, then) };
         };
         // SAFETY: `report` is called once, and the callback keeps what C uses.
         let copied =

@@ -24,10 +24,10 @@ use crate::local::{Local, current_thread};
 use crate::shared::Shared;
 use crate::sys;
 
-pub(super) use close::{close, close_at_once, end_close, open};
+pub(super) use close::{close, close_at_once, end_close, iter_next, open};
 pub(super) use ending::Ending;
-pub(super) use metadata::{RawBlob, resize, sync};
-pub(super) use turns::Alone;
+pub(super) use metadata::{RawBlob, resize, sync, when_written};
+pub(super) use turns::{Alone, Change};
 
 use ending::End;
 use metadata::Writes;

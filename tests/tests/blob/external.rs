@@ -2,7 +2,9 @@
 
 use std::sync::{Arc, Mutex};
 
+use futures_util::future::{join, try_join_all};
 use spdk::blob::{Blob, BlobOpts, Blobstore, BsOpts, ExternalSnapshot, Xattrs};
+use spdk::task::yield_now;
 use spdk::{Bdev, Errno, ErrorKind, IoChannel, ThreadHandle};
 use spdk_tests::memory::Memory;
 use spdk_tests::wait::within;
@@ -245,6 +247,67 @@ async fn replaced_under_reads() -> spdk::Result<()> {
             })
             .await;
         }
+    }
+    Ok(())
+}
+
+/// Fails if a device is dropped twice, or used after that, since its blob gets another one beside it, or a parent, a snapshot or
+/// all of its clusters.
+#[spdk::test]
+async fn replaced_beside_other_changes() -> spdk::Result<()> {
+    let store = Memory::new(UNIT as u32, 16384);
+    store.delay(1);
+    let missing = opts().external_snapshots(|_| ExternalSnapshot::missing());
+    let store = Blobstore::init_on(store, Some(&missing)).await?;
+    let thick = new_blob(&store, &of(2)).await?;
+    let xattrs = Xattrs::new();
+    let parent = store.create_snapshot(thick.id(), &xattrs).await?;
+    let ch = store.alloc_io_channel()?;
+    for (what, turns) in (0..5).flat_map(|what| (0..12).map(move |turns| (what, turns))) {
+        let devices = [1, 1, 1].map(|generation| base(2, generation));
+        let devices = try_join_all(devices).await?;
+        let new = |number: usize| ExternalSnapshot::new(devices[number].clone());
+        let blob = new_blob(&store, &depending(b"base", 2)).await?;
+        blob.set_external_snapshot(new(0)).await?;
+        let id = blob.id();
+        let late = async {
+            for _ in 0..turns {
+                yield_now().await;
+            }
+            blob.set_external_snapshot(new(1)).await
+        };
+        let other = async {
+            match what {
+                0 => blob.set_external_snapshot(new(2)).await,
+                1 => blob.set_external_parent(b"other", new(2)).await,
+                2 => store.inflate_blob(id).await,
+                3 => store.set_parent(id, parent).await,
+                _ => store.create_snapshot(id, &xattrs).await.map(drop),
+            }
+        };
+        let (other, late) = within("both", join(other, late)).await;
+        other?;
+        // Of those, three leave it without an external snapshot.
+        if what < 2 {
+            late?;
+        } else if let Err(error) = late {
+            assert_errno(Err::<(), _>(error), Errno::EINVAL);
+        }
+        match what {
+            3 => check_zero(&blob, &ch, 0, 8).await?,
+            _ => check(&blob, &ch, 0, 2 * CLUSTER, 1).await?,
+        }
+        let snapshot = store.parent(id).await?.filter(|of| *of != parent);
+        blob.close().await?;
+        store.delete_blob(id).await?;
+        if let Some(snapshot) = snapshot {
+            store.delete_blob(snapshot).await?;
+        }
+        until("the devices", || {
+            let is_free = |device: &Memory| device.handles() == 1 && device.channels() == 0;
+            devices.iter().all(is_free)
+        })
+        .await;
     }
     Ok(())
 }

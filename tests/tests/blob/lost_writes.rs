@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use futures_util::TryStreamExt;
 use spdk::Errno;
 use spdk::blob::{Blob, BlobId, BlobOpts, Blobstore, BsOpts, Xattrs};
 use spdk_tests::memory::Memory;
@@ -534,4 +535,25 @@ async fn a_close_that_fails_beside_a_sync() -> spdk::Result<()> {
     let kept = copy.open_blob(id, None).await?;
     assert_eq!(kept.xattr("name").await?, Some(vec![1]));
     Ok(())
+}
+
+/// Fails if a sync does nothing since a walk over all blobs has closed the blob, and could not write it, or if that leaves it
+/// open.
+#[spdk::test]
+async fn a_walk_that_fails_beside_a_sync() -> spdk::Result<()> {
+    let memory = Memory::new(UNIT as u32, 4096);
+    let store = Blobstore::init_on(memory.clone(), Some(&opts())).await?;
+    let blob = new_blob(&store, &plain(1)).await?;
+    let id = blob.id();
+    blob.set_xattr("name", &[1]).await?;
+    memory.fail_writes(0, u64::MAX);
+    let walked: Vec<_> = store.blobs().try_collect().await?;
+    assert_eq!(walked, [id]);
+    memory.heal();
+    blob.sync().await?;
+    let copy = Blobstore::load_on(memory.copy(), Some(&opts())).await?;
+    let kept = copy.open_blob(id, None).await?;
+    assert_eq!(kept.xattr("name").await?, Some(vec![1]));
+    blob.close().await?;
+    store.unload().await
 }

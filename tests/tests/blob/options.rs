@@ -1,12 +1,12 @@
 //! How blobstores and blobs are made and opened.
 
 use spdk::bdev::ResetStat;
-use spdk::blob::{BlobClearMethod, BlobOpenOpts, Blobstore, BsClearMethod, BsOpts};
+use spdk::blob::{BlobClearMethod, BlobOpenOpts, BlobOpts, Blobstore, BsClearMethod, BsOpts};
 use spdk::{Bdev, Errno};
 use spdk_tests::memory::Memory;
 use spdk_tests::{Device, assert_kind, pattern};
 
-use crate::{CLUSTER, UNIT, assert_errno, buffer, new_blob, of, opts, write};
+use crate::{CLUSTER, UNIT, assert_errno, buffer, check, new_blob, of, opts, write};
 
 const BLOCKS: u64 = 16384;
 
@@ -155,5 +155,28 @@ async fn pages_of_metadata() -> spdk::Result<()> {
     let options = opts().md_page_size(1 << 17);
     let larger = Blobstore::init_on(Memory::new(UNIT as u32, BLOCKS), Some(&options)).await;
     assert_errno(larger, Errno::EINVAL);
+    Ok(())
+}
+
+/// Fails if the memory that SPDK has for the clusters of a thin blob is smaller than its size says, as with one that overflows, or
+/// if a blob that was to become so large is another one afterwards.
+#[spdk::test(bdevs(bdev_malloc_create(name = "M", num_blocks = 65536, block_size = UNIT)))]
+async fn larger_than_any() -> spdk::Result<()> {
+    let store = Blobstore::init("M", Some(&opts().num_md_pages(2048))).await?;
+    let ch = store.alloc_io_channel()?;
+    for table in [true, false] {
+        let thin = BlobOpts::new().thin_provision(true).use_extent_table(table);
+        let blob = new_blob(&store, &thin.clone().num_clusters(4)).await?;
+        // Eight bytes for each of these are a few bytes, for a usize.
+        for clusters in [(1 << 61) + 1, (1 << 61) + 5, 1 << 32, u64::MAX] {
+            let large = thin.clone().num_clusters(clusters);
+            assert_errno(store.create_blob(Some(&large)).await, Errno::ENOSPC);
+            assert_errno(blob.resize(clusters).await, Errno::ENOSPC);
+            assert_eq!(blob.num_clusters()?, 4);
+        }
+        blob.resize(1000).await?;
+        write(&blob, &ch, 999 * CLUSTER, 8, 1).await?;
+        check(&blob, &ch, 999 * CLUSTER, 8, 1).await?;
+    }
     Ok(())
 }

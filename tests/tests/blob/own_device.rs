@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
-use futures_util::future::try_join_all;
+use futures_util::future::{join, try_join_all};
 use spdk::blob::{BlobOpts, Blobstore, BlockDevice, ReadInto, Xattrs};
 use spdk::task::yield_now;
 use spdk::{Errno, ThreadHandle, spawn_on};
@@ -308,7 +308,7 @@ impl BlockDevice for Odd {
         Ok(Rc::default())
     }
 
-    async fn read(&self, ch: &Self::Channel, _: u64, into: &mut ReadInto) -> Result<(), Errno> {
+    async fn read(&self, ch: &Self::Channel, _: u64, into: &mut ReadInto<'_>) -> Result<(), Errno> {
         ch.set(ch.get() + 1);
         if (self.read)() {
             yield_now().await;
@@ -440,6 +440,61 @@ async fn a_device_that_grows() -> spdk::Result<()> {
         let opts = opts.clone().force_recover(recover);
         let store = Blobstore::load_on(memory.clone(), Some(&opts)).await?;
         check_all(&store, grown).await?;
+        store.unload().await?;
+    }
+    Ok(())
+}
+
+/// Fails if a call that writes the super block takes back what another one wrote there: the size of a store that grows, or, with
+/// the first metadata after a load, that it is in use, without which it is not recovered.
+#[spdk::test]
+async fn the_super_block_beside_other_writes() -> spdk::Result<()> {
+    let opts = opts().num_md_pages(64);
+    for (what, turns) in (0..3).flat_map(|what| (0..12).map(move |turns| (what, turns))) {
+        let memory = memory();
+        let store = Blobstore::init_on(memory.clone(), Some(&opts)).await?;
+        let thin = BlobOpts::new().num_clusters(4).thin_provision(true);
+        let id = store.create_blob(Some(&thin)).await?;
+        store.unload().await?;
+        let store = Blobstore::load_on(memory.clone(), Some(&opts)).await?;
+        let blob = store.open_blob(id, None).await?;
+        let ch = store.alloc_io_channel()?;
+        memory.grow(BLOCKS);
+        memory.delay(2);
+        let first = async {
+            for _ in 0..turns {
+                yield_now().await;
+            }
+            match what {
+                0 | 1 => store.grow().await,
+                _ => store.set_super_blob(Some(id)).await,
+            }
+        };
+        let second = async {
+            match what {
+                0 => store.set_super_blob(Some(id)).await,
+                _ => write(&blob, &ch, 0, 8, 1).await,
+            }
+        };
+        let (first, second) = within("both", join(first, second)).await;
+        first.and(second)?;
+        memory.delay(0);
+        let total = store.total_clusters()?;
+        let large = store.create_blob(Some(&of(total - 1))).await?;
+        // As after a crash.
+        let copy = Blobstore::load_on(memory.copy(), Some(&opts)).await?;
+        assert_eq!(copy.total_clusters()?, total, "{what} {turns}");
+        let large = copy.open_blob(large, None).await?;
+        assert_eq!(large.num_clusters()?, total - 1, "{what} {turns}");
+        if what > 0 {
+            let blob = copy.open_blob(id, None).await?;
+            let ch = copy.alloc_io_channel()?;
+            check(&blob, &ch, 0, 8, 1).await?;
+        }
+        drop((blob, ch));
+        store.unload().await?;
+        let store = Blobstore::load_on(memory.clone(), Some(&opts)).await?;
+        assert_eq!(store.total_clusters()?, total);
         store.unload().await?;
     }
     Ok(())

@@ -342,14 +342,21 @@ impl Lvol {
         }
         let (store, id) = (self.store().clone(), self.blob().id());
         let hold = |caller: Caller<'_>| Ok((self.hold(caller)?, (self.hold(caller)?, esnap)));
-        let call = move |kept: *mut (Hold<BlobObject>, Esnap), done, arg| {
+        let call = move |_, kept: *mut (Hold<BlobObject>, Esnap), done, arg| {
             // SAFETY: the operation keeps the ID, which is copied, and the volume open. This is the metadata thread.
             let (blob, esnap) = unsafe { ((*kept).0.as_ptr(), &(*kept).1) };
             let dev = match esnap.device() {
                 Ok(dev) => dev.as_ptr(),
                 Err(errno) => return report(done, arg, -errno.code()),
             };
-            let set = |done, arg| {
+            let target = store.clone();
+            let set = move |done, arg| {
+                // Not before, since this waits for those that have it.
+                let lock = volumes::lock(&store);
+                let ended = context(move |rc| {
+                    report(done, arg, rc);
+                    drop(lock);
+                });
                 let (bs, bytes) = (store.as_ptr(), esnap.bytes());
                 let (bytes, length) = (bytes.as_ptr().cast(), bytes.len() as u32);
                 // SAFETY: as above; it calls back once.
@@ -360,16 +367,17 @@ impl Lvol {
                         dev,
                         bytes,
                         length,
-                        done,
-                        arg,
+                        Some(called),
+                        ended,
                     );
                 }
             };
             // SAFETY: as above; the device was just made.
-            unsafe { give(blob, dev, set, move |rc| report(done, arg, rc)) };
+            unsafe { give(&target, blob, dev, set, move |rc| report(done, arg, rc)) };
         };
-        // SAFETY: as above.
-        unsafe { self.lock(CALL, hold, call) }.await
+        let at = || At::new(CALL, self);
+        // SAFETY: `report` is called once, and the operation keeps what C uses.
+        unsafe { metadata::<BlobOpComplete, _, _, _>(at, hold, call, |_, rc| status(rc)) }.await
     }
 
     /// Copies the clusters that it has itself, not those of its parents, to the same places of a bdev. It is read-only.

@@ -244,7 +244,7 @@ impl Lvol {
     ///
     /// # Errors
     ///
-    /// - `ENOSPC`: there are not enough free clusters, and it is not thin.
+    /// - `ENOSPC`: there are not enough free clusters, and it is not thin; or none can be so large.
     /// - `ENOMEM`: there is no memory for so many clusters.
     /// - `EPERM`: it is read-only.
     /// - `EBUSY`: another call has it locked.

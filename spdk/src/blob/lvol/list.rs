@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::super::BlobId;
 use super::super::calls::{called_with, context_with, later};
-use super::super::store::Store;
+use super::super::store::{Store, iter_next};
 use super::esnap;
 use crate::error::Fault;
 use crate::op::status;
@@ -156,7 +156,7 @@ fn step(
         later(move || {
             let arg = context_with(step(store.clone(), super_blob, found, then));
             // SAFETY: the store is loaded, and this the metadata thread; it closes the blob, and calls back once.
-            unsafe { sys::spdk_bs_iter_next(store.as_ptr(), blob, Some(called_with), arg) };
+            unsafe { iter_next(&store, blob, Some(called_with), arg) };
         });
     }
 }

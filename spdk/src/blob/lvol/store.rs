@@ -8,7 +8,9 @@ use std::sync::Arc;
 use super::super::BlobClearMethod;
 use super::super::blobstore::Blobstore;
 use super::super::calls::{called, called_with, context, context_with};
+use super::super::copies::write_super;
 use super::super::handle::report;
+use super::super::options::MOST_CLUSTERS;
 use super::super::remote::{Returned, StoreHold, metadata};
 use super::super::store::{Ending, Store};
 use super::esnap::Esnap;
@@ -153,6 +155,8 @@ impl LvolStore {
 
     /// Has the store use all of the bdev, which has become larger.
     ///
+    /// It waits for others, and I/O for it, as for [`Blobstore::grow`](crate::blob::Blobstore::grow).
+    ///
     /// Volumes may be open. Wraps `spdk_bdev_update_bs_blockcnt` and `spdk_lvs_grow_live`.
     ///
     /// # Errors
@@ -168,11 +172,15 @@ impl LvolStore {
     pub async fn grow(&self) -> Result<()> {
         let target = self.store().clone();
         let call = move |_, done, arg| {
-            // SAFETY: the store is loaded, from this device, and this is its metadata thread. It calls back once.
-            unsafe {
-                sys::spdk_bdev_update_bs_blockcnt(target.device().as_ptr());
-                sys::spdk_lvs_grow_live(volumes::of(&target).as_ptr(), done, arg);
-            }
+            let store = target.clone();
+            // SAFETY: the operation keeps the store loaded, from this device, and this is its metadata thread. It calls back once.
+            let grow = move |ended| unsafe {
+                sys::spdk_bdev_update_bs_blockcnt(store.device().as_ptr());
+                let lvs = volumes::of(&store).as_ptr();
+                sys::spdk_lvs_grow_live(lvs, Some(called), context(ended));
+            };
+            // SAFETY: as above.
+            unsafe { write_super(&target, grow, move |rc| report(done, arg, rc)) };
         };
         // SAFETY: as above.
         unsafe { self.0.change("spdk_lvs_grow_live", call) }.await
@@ -188,7 +196,7 @@ impl LvolStore {
     ///
     /// - `EEXIST`: the store has a volume of this name.
     /// - [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument): the name is empty or too long, or has a NUL.
-    /// - `ENOSPC`: there are not enough free clusters, and it is not thin.
+    /// - `ENOSPC`: there are not enough free clusters, and it is not thin; or none can be so large.
     /// - `ENOMEM`: there is no page for its metadata, or too many calls are in flight.
     /// - `EIO`: the device failed. What it has written of the volume may be there when the store is loaded the next time.
     /// - [`ErrorKind::Gone`](crate::ErrorKind::Gone) when the store was unloaded or its device removed.
@@ -211,8 +219,10 @@ impl LvolStore {
         opts: Option<&LvolOpts>,
     ) -> Result<Lvol> {
         const CALL: &str = "spdk_lvol_create";
-        if size.checked_next_multiple_of(self.cluster_size()).is_none() {
-            // SPDK would take it for a small one.
+        let is_too_large = size.div_ceil(self.cluster_size()) > MOST_CLUSTERS
+            || size.checked_next_multiple_of(self.cluster_size()).is_none();
+        if is_too_large {
+            // SPDK would take it for a small one, or have no bounds.
             return Err(Fault::errno(Errno::ENOSPC).at(At::new(CALL, self)));
         }
         let opts = opts.copied().unwrap_or_default();

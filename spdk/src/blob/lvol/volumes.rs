@@ -15,7 +15,7 @@ use super::super::calls::{Then, called, called_with, context, context_with, late
 use super::super::copies::when_closed;
 use super::super::deletion;
 use super::super::id::BlobId;
-use super::super::store::{self, Alone, Ending, RawBlob, Store, Use, end_close};
+use super::super::store::{self, Alone, Change, Ending, RawBlob, Store, Use, end_close};
 use super::{layout, list, mute};
 use crate::error::Fault;
 use crate::op::status;
@@ -74,7 +74,10 @@ pub(super) struct Opened {
 pub(super) type Opens = Box<dyn FnOnce(Result<Opened, Fault>)>;
 
 /// No volume is destroyed until this is dropped, on the metadata thread.
-pub(super) struct Lock(Arc<Store>);
+pub(super) struct Lock(
+    Arc<Store>,
+    #[expect(dead_code, reason = "ends with it")] Change,
+);
 
 impl Drop for Lock {
     fn drop(&mut self) {
@@ -93,7 +96,7 @@ impl Drop for Lock {
 pub(super) fn lock(store: &Arc<Store>) -> Lock {
     let locked = &of(store).locked;
     locked.set(locked.get() + 1);
-    Lock(store.clone())
+    Lock(store.clone(), store.change())
 }
 
 /// For a call that takes turns with others, and with what destroys volumes.

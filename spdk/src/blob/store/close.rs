@@ -1,7 +1,7 @@
 //! Closes blobs, and opens some for a while, on the metadata thread.
 #![allow(unsafe_code)] // Gives C the blobs that the callers have opened.
 
-use std::ffi::c_int;
+use std::ffi::{c_int, c_void};
 use std::ptr::NonNull;
 use std::sync::Arc;
 
@@ -79,6 +79,44 @@ pub(in crate::blob) unsafe fn open(
     });
     // SAFETY: passed on; it calls back once.
     unsafe { sys::spdk_bs_open_blob(bs, id.get(), Some(called_with), opened) };
+}
+
+/// Has SPDK close an open blob, and open the one after it, as `spdk_bs_iter_next` does.
+///
+/// That takes no notice of a close that fails: the blob stays open, and who else has it open is told that it was written. So
+/// it is written before, with another reference to it, whose close also leaves a request free for that of this one.
+///
+/// # Safety
+/// The blob is open, for this. The store is loaded until the callback, which comes once, and this is its metadata thread.
+pub(in crate::blob) unsafe fn iter_next(
+    store: &Arc<Store>,
+    blob: *mut sys::spdk_blob,
+    done: sys::spdk_blob_op_with_handle_complete,
+    arg: *mut c_void,
+) {
+    let target = store.clone();
+    let change = store.change();
+    let next = move || {
+        // SAFETY: passed on.
+        unsafe { sys::spdk_bs_iter_next(target.as_ptr(), blob, done, arg) };
+        drop(change);
+    };
+    let target = store.clone();
+    let opened = move |twin| match twin {
+        // What became of it is known to the next sync.
+        Ok((part, twin)) => close_at_once(part, twin, move |_| next()),
+        // SAFETY: passed on. Too many calls are in flight: try again in the next turn.
+        Err(rc) if rc == -libc::ENOMEM => later(move || unsafe {
+            iter_next(&target, blob, done, arg);
+        }),
+        // The store is about to go.
+        Err(_) => next(),
+    };
+    // SAFETY: passed on.
+    unsafe {
+        let id = BlobId::new(sys::spdk_blob_get_id(blob));
+        open(store, id, opened);
+    }
 }
 
 fn write_and_close(part: Use, blob: RawBlob, then: Then) {

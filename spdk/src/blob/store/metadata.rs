@@ -10,17 +10,18 @@ use std::sync::Arc;
 use super::super::calls::{Then, called, called_with, context, context_with, later};
 use super::super::id::BlobId;
 use super::super::lvol::volumes::Volume;
+use super::super::options::MOST_CLUSTERS;
 use super::super::pages::{are_left, pages, xattrs_of};
-use super::Store;
+use super::{Alone, Store};
 use crate::sys;
 
 #[derive(Default)]
 pub(super) struct Writes {
     /// How many are in flight.
     in_flight: Cell<usize>,
-    /// The resize that waits for them.
+    /// What waits for them.
     unsynced: Cell<Option<Box<dyn FnOnce()>>>,
-    /// Whether a blob is being resized.
+    /// Whether closes wait, for that or for its end.
     is_resizing: Cell<bool>,
     /// The blobs whose last write has failed.
     failed: RefCell<BTreeSet<BlobId>>,
@@ -155,23 +156,36 @@ pub(in crate::blob) unsafe fn resize(
     num_clusters: u64,
     then: impl FnOnce(c_int) + 'static,
 ) {
-    let alone = store.alone();
-    store.metadata.writes.is_resizing.set(true);
-    let ended: Then = Box::new({
-        let store = store.clone();
-        move |rc| {
+    if num_clusters > MOST_CLUSTERS {
+        return then(-libc::ENOSPC);
+    }
+    let target = store.clone();
+    when_written(store.alone(), move |quiet| {
+        let ended = move |rc| {
             then(rc);
-            store.metadata.writes.is_resizing.set(false);
-            drop(alone);
-        }
+            drop(quiet);
+        };
+        resize_now(target, blob, num_clusters, Box::new(ended));
     });
-    let resize = {
-        let store = store.clone();
-        move || resize_now(store, blob, num_clusters, ended)
-    };
+}
+
+/// Runs it when no metadata of blobs are being written. What it gets has closes wait, and the store alone.
+pub(in crate::blob) fn when_written(alone: Alone, f: impl FnOnce(Quiet) + 'static) {
+    let store = alone.store().clone();
+    store.metadata.writes.is_resizing.set(true);
+    let f = move || f(Quiet(alone));
     match store.metadata.writes.in_flight.get() {
-        0 => resize(),
-        _ => store.metadata.writes.unsynced.set(Some(Box::new(resize))),
+        0 => f(),
+        _ => store.metadata.writes.unsynced.set(Some(Box::new(f))),
+    }
+}
+
+/// Has its store alone, and has closes wait.
+pub(in crate::blob) struct Quiet(Alone);
+
+impl Drop for Quiet {
+    fn drop(&mut self) {
+        self.0.store().metadata.writes.is_resizing.set(false);
     }
 }
 

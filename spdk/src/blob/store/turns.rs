@@ -20,6 +20,10 @@ pub(super) struct Turns {
     waiting: RefCell<VecDeque<Box<dyn FnOnce()>>>,
     /// Whether somebody takes from `waiting`.
     is_going_on: Cell<bool>,
+    /// How many [`Change`]s there are.
+    changes: Cell<usize>,
+    /// What waits until there is none.
+    until_still: RefCell<Vec<Box<dyn FnOnce()>>>,
 }
 
 impl Turns {
@@ -93,8 +97,48 @@ impl Store {
     }
 }
 
+impl Store {
+    /// For a call that goes on after its turn, and has SPDK change blobs in several steps. On the metadata thread.
+    pub(in crate::blob) fn change(self: &Arc<Self>) -> Change {
+        let changes = &self.metadata.turns.changes;
+        changes.set(changes.get() + 1);
+        Change(self.clone())
+    }
+
+    /// Runs it alone, when there is no [`Change`]: now, if it is its turn, or later. What comes meanwhile does not wait.
+    pub(in crate::blob) fn when_still(self: &Arc<Self>, f: impl FnOnce(Alone) + 'static) {
+        let turns = &self.metadata.turns;
+        if turns.changes.get() == 0 {
+            return f(self.alone());
+        }
+        let store = self.clone();
+        let again = Box::new(move || store.clone().in_turn(move || store.when_still(f)));
+        turns.until_still.borrow_mut().push(again);
+    }
+}
+
+/// Changes blobs until this is dropped, on the metadata thread.
+pub(in crate::blob) struct Change(Arc<Store>);
+
+impl Drop for Change {
+    fn drop(&mut self) {
+        let turns = &self.0.metadata.turns;
+        turns.changes.set(turns.changes.get() - 1);
+        if turns.changes.get() == 0 {
+            let waiting = turns.until_still.take();
+            waiting.into_iter().for_each(|again| again());
+        }
+    }
+}
+
 /// Has its store alone: what is not a close waits until this is dropped, on the metadata thread.
 pub(in crate::blob) struct Alone(Arc<Store>);
+
+impl Alone {
+    pub(super) fn store(&self) -> &Arc<Store> {
+        &self.0
+    }
+}
 
 impl Drop for Alone {
     fn drop(&mut self) {
