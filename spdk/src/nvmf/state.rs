@@ -87,8 +87,15 @@ impl Subsystem {
                 }
             }
         }
-        if !self.is_started || wanted == self.paused {
+        if !self.is_started {
             return Ok(());
+        }
+        if wanted == self.paused {
+            return match (wanted, more) {
+                // SPDK goes on by itself after a bdev was removed or resized; else this does nothing.
+                (Some(nsid), Some(_)) => self.raw.pause(nsid).await,
+                _ => Ok(()),
+            };
         }
         if self.paused.is_some() {
             self.raw.resume().await?;

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use serde_json::json;
 use spdk::nvmf::{
     AnaState, NvmfListenerOpts, NvmfNamespaceOpts, NvmfSubsystemOpts, NvmfTargetOpts, serve,
 };
@@ -164,4 +165,26 @@ async fn namespaces_are_where_and_how_they_should_be() -> spdk::Result<()> {
     go.store(true, Relaxed);
     host.await???;
     target.close().await
+}
+
+/// Fails if a change finds the subsystem running in which SPDK has ended a pause: it is refused, as if the namespace did
+/// not exist.
+#[spdk::test(bdevs(
+    bdev_malloc_create(name = "Malloc0", num_blocks = 4096, block_size = BLOCK),
+    bdev_malloc_create(name = "Malloc1", num_blocks = 4096, block_size = BLOCK),
+))]
+async fn a_bdev_goes_during_a_pause() -> spdk::Result<()> {
+    let server = serve("Malloc0", address()).await?;
+    let subsystem = server.subsystem();
+    subsystem.add_namespace("Malloc1").await?;
+    let pause = subsystem.pause(Some(1)).await?;
+    let _: bool = spdk::rpc::call("bdev_malloc_delete", &json!({"name": "Malloc1"})).await?;
+    while subsystem.namespaces().await?.len() > 1 {
+        spdk::task::yield_now().await;
+    }
+    subsystem.remove_namespace(1).await?;
+    subsystem.add_namespace("Malloc0").await?;
+    pause.resume().await?;
+    Host::of(&server, 1).succeeds().await;
+    server.close().await
 }
