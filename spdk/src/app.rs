@@ -177,6 +177,9 @@ where
         {
             reason += &format!("; it was given {mb} MB of memory (`mem_size_mb`)");
         }
+        if reason.contains("error response") {
+            reason += &builder.mistakes();
+        }
         return Err(ErrorKind::Start { reason }.into());
     }
     match output.take() {

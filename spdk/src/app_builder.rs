@@ -192,6 +192,26 @@ impl SpdkAppBuilder {
         config_text::load(self.config_file.as_deref(), self.json_data.as_deref())
     }
 
+    /// What is wrong with a configuration of which SPDK says that a method has failed, but not which, and why.
+    pub(crate) fn mistakes(&self) -> String {
+        #[cfg(feature = "config")]
+        {
+            use crate::config::Config;
+            let config = match (&self.config, &self.config_file, &self.json_data) {
+                (Some(config), ..) => Ok(config.clone()),
+                (_, Some(file), _) => Config::load(file),
+                (_, _, json) => json.as_deref().unwrap_or("{}").parse(),
+            };
+            let mistakes = config.and_then(|config| config.validate());
+            mistakes.map_or_else(|error| format!("; {error}"), |()| String::new())
+        }
+        #[cfg(not(feature = "config"))]
+        String::from(
+            "; it is the answer of a method of the configuration, and `validate` of `spdk::config::Config` (feature `config`) may say \
+             of which, and why",
+        )
+    }
+
     pub(crate) fn mem_size(&self) -> Option<i32> {
         self.mem_size_mb
     }

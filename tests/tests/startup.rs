@@ -570,3 +570,13 @@ fn too_few_ios_for_bdevs() {
     let expected = "option `bdev_opts`: a pool of 8 I/Os, of which each spdk_thread keeps 9; it must have as many at least";
     assert_eq!(text, expected);
 }
+
+/// Fails if it is not said which parameter of which method SPDK does not understand: SPDK itself says no more than that one
+/// was so.
+#[spdk::test(no_app)]
+fn a_wrong_parameter_of_a_configuration_is_named() {
+    let reason = refusal(app().json_data(MALLOC.replace("block_size", "block_sise")));
+    for word in ["bdev_malloc_create", "block_sise"] {
+        assert!(reason.contains(word), "{reason}");
+    }
+}
