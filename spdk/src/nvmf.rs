@@ -22,7 +22,7 @@
 //! let opts = NvmfSubsystemOpts::new("nqn.2016-06.io.spdk:disks").serial_number("1");
 //! let subsystem = target.create_subsystem(&opts).await?;
 //! subsystem.add_namespace("Malloc0").await?;
-//! subsystem.add_host("nqn.2014-08.org.nvmexpress:uuid:1").await?;
+//! subsystem.add_host("nqn.2014-08.org.nvmexpress:uuid:11111111-2222-3333-4444-555555555555").await?;
 //! subsystem.listen("127.0.0.1:4420".parse().unwrap()).await?;
 //! subsystem.start().await?;
 //! # target.close().await
