@@ -99,8 +99,9 @@ impl NvmeController {
     /// Connects to a controller; without `opts`, with SPDK's defaults.
     ///
     /// How long it may take is said by [`NvmeCtrlrOpts::admin_timeout_ms`] and
-    /// [`NvmeCtrlrOpts::fabrics_connect_timeout_us`]. Nothing waits meanwhile but this future, except at a
-    /// discovery subsystem: SPDK itself waits for its answers, during which the OS thread does nothing else.
+    /// [`NvmeCtrlrOpts::fabrics_connect_timeout_us`]; over TCP SPDK waits 10 seconds for the first answer of who accepts
+    /// the connection, whatever these say. Nothing waits meanwhile but this future, except at a discovery subsystem: SPDK
+    /// itself waits for its answers, during which the OS thread does nothing else.
     ///
     /// Wraps `spdk_nvme_connect_async`. It takes the place of `spdk_nvme_connect` too, which polls SPDK from
     /// inside of it.
