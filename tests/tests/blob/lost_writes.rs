@@ -537,8 +537,7 @@ async fn a_close_that_fails_beside_a_sync() -> spdk::Result<()> {
     Ok(())
 }
 
-/// Fails if a sync does nothing since a walk over all blobs has closed the blob, and could not write it, or if that leaves it
-/// open.
+/// Fails if a sync does nothing since a walk over all blobs has closed the blob, and could not write it.
 #[spdk::test]
 async fn a_walk_that_fails_beside_a_sync() -> spdk::Result<()> {
     let memory = Memory::new(UNIT as u32, 4096);

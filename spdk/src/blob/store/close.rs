@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::super::calls::{Then, called, called_with, context, context_with, later};
 use super::super::id::BlobId;
 use super::super::remote::Carry;
-use super::metadata::{RawBlob, sync};
+use super::metadata::{RawBlob, close_again, sync};
 use super::{Metadata, Store, Use};
 use crate::sys;
 
@@ -83,8 +83,8 @@ pub(in crate::blob) unsafe fn open(
 
 /// Has SPDK close an open blob, and open the one after it, as `spdk_bs_iter_next` does.
 ///
-/// That takes no notice of a close that fails: the blob stays open, and who else has it open is told that it was written. So
-/// it is written before, with another reference to it, whose close also leaves a request free for that of this one.
+/// That takes no notice of a close that fails: who else has it open would be told that it was written. So it is written
+/// before, by the close of another reference to it, which also leaves a request free for that of this one.
 ///
 /// # Safety
 /// The blob is open, for this. The store is loaded until the callback, which comes once, and this is its metadata thread.
@@ -94,6 +94,8 @@ pub(in crate::blob) unsafe fn iter_next(
     done: sys::spdk_blob_op_with_handle_complete,
     arg: *mut c_void,
 ) {
+    // SAFETY: it is open.
+    let id = BlobId::new(unsafe { sys::spdk_blob_get_id(blob) });
     let target = store.clone();
     let change = store.change();
     let next = move || {
@@ -102,9 +104,20 @@ pub(in crate::blob) unsafe fn iter_next(
         drop(change);
     };
     let target = store.clone();
-    let opened = move |twin| match twin {
-        // What became of it is known to the next sync.
-        Ok((part, twin)) => close_at_once(part, twin, move |_| next()),
+    let opened = move |twin: Result<(Use, RawBlob), c_int>| match twin {
+        Ok((part, twin)) => {
+            let alone = target.alone();
+            let closed = move |rc| {
+                if rc != 0 {
+                    target.has_not_written(id);
+                }
+                next();
+                drop((part, alone));
+            };
+            // A close, and not a sync: with that, one that was made read-only would be so from now on.
+            // SAFETY: it was opened by this call, once more, and stays open for the caller.
+            unsafe { close_again(twin.ptr.as_ptr(), Box::new(closed)) };
+        }
         // SAFETY: passed on. Too many calls are in flight: try again in the next turn.
         Err(rc) if rc == -libc::ENOMEM => later(move || unsafe {
             iter_next(&target, blob, done, arg);
@@ -113,10 +126,7 @@ pub(in crate::blob) unsafe fn iter_next(
         Err(_) => next(),
     };
     // SAFETY: passed on.
-    unsafe {
-        let id = BlobId::new(sys::spdk_blob_get_id(blob));
-        open(store, id, opened);
-    }
+    unsafe { open(store, id, opened) };
 }
 
 fn write_and_close(part: Use, blob: RawBlob, then: Then) {

@@ -252,7 +252,7 @@ unsafe fn write_read_only(store: &Arc<Store>, id: BlobId, then: Then) {
 ///
 /// # Safety
 /// It is open for this, and for somebody else until `then` runs. This is its metadata thread.
-unsafe fn close_again(blob: *mut sys::spdk_blob, then: Then) {
+pub(super) unsafe fn close_again(blob: *mut sys::spdk_blob, then: Then) {
     let closed = context(move |rc| match rc {
         // SAFETY: as before. Too many calls are in flight: try again in the next turn.
         _ if rc == -libc::ENOMEM => later(move || unsafe { close_again(blob, then) }),
