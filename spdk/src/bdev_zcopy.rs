@@ -2,7 +2,7 @@
 #![allow(unsafe_code)] // Owns a `spdk_bdev_io` between the two halves of an operation, and copies its memory.
 
 use std::cell::Cell;
-use std::ffi::c_int;
+use std::ffi::{CStr, c_int};
 use std::fmt;
 use std::future::Future;
 use std::mem;
@@ -12,6 +12,7 @@ use crate::bdev::{BdevDesc, BdevDescObject};
 use crate::bdev_io::{BdevIoDone, BdevIoLive};
 use crate::call::call;
 use crate::channel::{IoChannel, IoChannelObject};
+use crate::errno::Errno;
 use crate::error::{At, Describe, Fault, Result};
 use crate::handle::{Handle, Hold, Object, Subject};
 use crate::local::{Caller, begin};
@@ -109,7 +110,7 @@ impl BdevDesc {
     ///
     /// - `EINVAL`: they end beyond the device.
     /// - `EBADF`: the descriptor was not opened for writing.
-    /// - `ENOTSUP`: the device cannot lend memory.
+    /// - `ENOTSUP`: the device cannot lend memory, or SPDK cannot give it back, which is so for an error bdev.
     /// - `ErrorKind::Device`: the device failed it, with the status that it reports.
     /// - Refused before C sees it: a channel of another device, and a descriptor that hides metadata.
     ///
@@ -131,6 +132,7 @@ impl BdevDesc {
     ) -> impl Future<Output = Result<Zcopy>> + use<'a> {
         let start = move |caller: Caller<'_>| {
             self.shows_metadata()?;
+            self.gets_back(caller)?;
             let no_part = sys::iovec {
                 iov_base: ptr::null_mut(),
                 iov_len: 0,
@@ -179,6 +181,21 @@ impl BdevDesc {
         call(start, move || {
             At::new("spdk_bdev_zcopy_start", self).blocks(offset_blocks, num_blocks)
         })
+    }
+}
+
+impl BdevDesc {
+    /// Refuses what SPDK never ends. Its error module leaves a mark of its own in the `spdk_bdev_io`, which the bdev
+    /// layer takes for that of an I/O in parts when the memory is to be given back, and it knows of no such parts.
+    fn gets_back(&self, caller: Caller<'_>) -> Result<(), Fault> {
+        self.handle().get(caller)?;
+        let bdev = self.handle().extra().bdev();
+        // SAFETY: the descriptor is open, as just seen, which keeps the bdev; that has a module with a name.
+        let module = unsafe { CStr::from_ptr(sys::spdk_bdev_get_module_name(bdev)) };
+        match module == c"error" {
+            true => Err(Fault::errno(Errno::ENOTSUP)),
+            false => Ok(()),
+        }
     }
 }
 

@@ -208,3 +208,19 @@ async fn the_device_is_removed() -> spdk::Result<()> {
     until("its memory to be free", || dma::pieces() < pieces).await;
     Ok(())
 }
+
+/// Fails if an error bdev lends memory, which SPDK never takes back: whoever gives it back, and the end of the
+/// application, waits for ever.
+#[spdk::test(bdevs(
+    bdev_malloc_create(name = "Base", num_blocks = 64, block_size = BLOCK),
+    bdev_error_create(base_name = "Base"),
+))]
+async fn an_error_bdev_lends_nothing() -> spdk::Result<()> {
+    let device = Device::open("EE_Base")?;
+    let lent = device.desc.zcopy_start(&device.ch, 0, 8, true).await;
+    assert_eq!(
+        lent.err().and_then(|error| error.errno()),
+        Some(Errno::ENOTSUP)
+    );
+    Ok(())
+}
