@@ -110,7 +110,8 @@ impl BdevDesc {
     ///
     /// - `EINVAL`: they end beyond the device.
     /// - `EBADF`: the descriptor was not opened for writing.
-    /// - `ENOTSUP`: the device cannot lend memory, or SPDK cannot give it back, which is so for an error bdev.
+    /// - `ENOTSUP`: the device cannot lend memory, or its module cannot give it back: that of an error, GPT, Opal,
+    ///   passthru or split bdev.
     /// - `ErrorKind::Device`: the device failed it, with the status that it reports.
     /// - Refused before C sees it: a channel of another device, and a descriptor that hides metadata.
     ///
@@ -184,15 +185,19 @@ impl BdevDesc {
     }
 }
 
+/// The modules that hand the first half down to the device below, and keep nothing of it for the second. They look for
+/// the memory in an array that they have not given, which only some devices make up for: else SPDK crashes. The error
+/// module never ends the second half.
+const WITHOUT_END: [&CStr; 5] = [c"error", c"gpt", c"opal", c"passthru", c"split"];
+
 impl BdevDesc {
-    /// Refuses what SPDK never ends. Its error module leaves a mark of its own in the `spdk_bdev_io`, which the bdev
-    /// layer takes for that of an I/O in parts when the memory is to be given back, and it knows of no such parts.
+    /// Refuses what SPDK crashes in, or never ends.
     fn gets_back(&self, caller: Caller<'_>) -> Result<(), Fault> {
         self.handle().get(caller)?;
         let bdev = self.handle().extra().bdev();
         // SAFETY: the descriptor is open, as just seen, which keeps the bdev; that has a module with a name.
         let module = unsafe { CStr::from_ptr(sys::spdk_bdev_get_module_name(bdev)) };
-        match module == c"error" {
+        match WITHOUT_END.contains(&module) {
             true => Err(Fault::errno(Errno::ENOTSUP)),
             false => Ok(()),
         }

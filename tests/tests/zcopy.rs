@@ -209,18 +209,26 @@ async fn the_device_is_removed() -> spdk::Result<()> {
     Ok(())
 }
 
-/// Fails if an error bdev lends memory, which SPDK never takes back: whoever gives it back, and the end of the
-/// application, waits for ever.
+/// Fails if a bdev lends memory whose module cannot give it back: SPDK crashes, or whoever gives it back, and the end
+/// of the application, waits for ever.
 #[spdk::test(bdevs(
-    bdev_malloc_create(name = "Base", num_blocks = 64, block_size = BLOCK),
-    bdev_error_create(base_name = "Base"),
+    bdev_malloc_create(name = "A", num_blocks = 64, block_size = BLOCK),
+    bdev_error_create(base_name = "A"),
+    bdev_malloc_create(name = "B", num_blocks = 64, block_size = BLOCK),
+    bdev_delay_create(
+        base_bdev_name = "B", name = "Slow",
+        avg_read_latency = 1, p99_read_latency = 1, avg_write_latency = 1, p99_write_latency = 1,
+    ),
+    bdev_passthru_create(base_bdev_name = "Slow", name = "Passthru"),
+    bdev_malloc_create(name = "C", num_blocks = 64, block_size = BLOCK),
+    bdev_split_create(base_bdev = "C", split_count = 2),
 ))]
-async fn an_error_bdev_lends_nothing() -> spdk::Result<()> {
-    let device = Device::open("EE_Base")?;
-    let lent = device.desc.zcopy_start(&device.ch, 0, 8, true).await;
-    assert_eq!(
-        lent.err().and_then(|error| error.errno()),
-        Some(Errno::ENOTSUP)
-    );
+async fn what_cannot_be_given_back_is_not_lent() -> spdk::Result<()> {
+    for name in ["EE_A", "Passthru", "Cp0"] {
+        let device = Device::open(name)?;
+        let lent = device.desc.zcopy_start(&device.ch, 0, 8, true).await;
+        let errno = lent.err().and_then(|error| error.errno());
+        assert_eq!(errno, Some(Errno::ENOTSUP), "{name}");
+    }
     Ok(())
 }
