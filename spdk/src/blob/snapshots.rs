@@ -185,8 +185,8 @@ impl Blobstore {
     /// As for [`Blobstore::unload`].
     #[doc(alias = "spdk_bs_inflate_blob")]
     pub async fn inflate_blob(&self, id: BlobId) -> Result<()> {
-        self.copy("spdk_bs_inflate_blob", sys::spdk_bs_inflate_blob, id, None)
-            .await
+        const CALL: &str = "spdk_bs_inflate_blob";
+        self.copy(CALL, sys::spdk_bs_inflate_blob, id, None).await
     }
 
     /// Gives a blob what it has of its parent, so that it depends on the parent of that, or on none. It stays thin.
@@ -206,21 +206,22 @@ impl Blobstore {
     pub async fn decouple_parent(&self, id: BlobId) -> Result<()> {
         const CALL: &str = "spdk_bs_blob_decouple_parent";
         let parent = self.parent(id).await?;
-        self.copy(CALL, sys::spdk_bs_blob_decouple_parent, id, parent)
-            .await
+        let copy = sys::spdk_bs_blob_decouple_parent;
+        self.copy(CALL, copy, id, Some(parent)).await
     }
 
-    /// With `parent`, it is refused unless that is its parent, and as large.
+    /// With `parent`, it is refused unless that is its parent, and as large; or unless it has none.
     async fn copy(
         &self,
         operation: &'static str,
         copy: Copy,
         id: BlobId,
-        parent: Option<BlobId>,
+        parent: Option<Option<BlobId>>,
     ) -> Result<()> {
         // Of one that is open, SPDK begins to copy at once.
         let blob = self.open_blob(id, None).await?;
-        let parent = match parent {
+        let is_decoupled = parent.is_some();
+        let parent = match parent.flatten() {
             Some(parent) => Some(self.open_blob(parent, None).await?),
             None => None,
         };
@@ -239,9 +240,7 @@ impl Blobstore {
                 // thread, and the channel stays until the callback, which comes once.
                 unsafe {
                     let (blob, parent) = &*held;
-                    if let Some(parent) = parent
-                        && !is_covered_by(bs, blob, parent)
-                    {
+                    if is_decoupled && !is_covered_by(bs, blob, parent.as_ref()) {
                         return ended(-libc::EINVAL);
                     }
                     copy(bs, channel, id.get(), Some(called), context(ended));
@@ -403,21 +402,24 @@ pub(super) unsafe fn clones(
     }
 }
 
-/// Whether a blob's parent is this one, and as large as it: SPDK looks for the clusters of a blob in its parent without
-/// regard to the end of that.
+/// Whether a blob's parent is this one, and as large as it, or it has none as it should: SPDK looks for the clusters of a blob
+/// in its parent without regard to the end of that.
 ///
 /// # Safety
 /// The store is loaded, and this is its metadata thread.
 pub(super) unsafe fn is_covered_by(
     bs: *mut sys::spdk_blob_store,
     blob: &Hold<BlobObject>,
-    parent: &Hold<BlobObject>,
+    parent: Option<&Hold<BlobObject>>,
 ) -> bool {
-    let (blob, parent) = (blob.as_ptr(), parent.as_ptr());
+    let blob = blob.as_ptr();
     // SAFETY: passed on; both are open while they are held.
     unsafe {
-        let id = sys::spdk_blob_get_id(blob);
-        sys::spdk_blob_get_parent_snapshot(bs, id) == sys::spdk_blob_get_id(parent)
+        let id = sys::spdk_blob_get_parent_snapshot(bs, sys::spdk_blob_get_id(blob));
+        let Some(parent) = parent.map(Hold::as_ptr) else {
+            return BlobId::from_c(id).is_none();
+        };
+        id == sys::spdk_blob_get_id(parent)
             && sys::spdk_blob_get_num_clusters(blob) <= sys::spdk_blob_get_num_clusters(parent)
     }
 }

@@ -1,9 +1,14 @@
 //! Snapshots and clones.
 
+use std::pin::pin;
+
 use futures_util::future::join;
 use spdk::blob::{BlobOpts, Blobstore, SnapshotTree, Xattrs};
+use spdk::task::yield_now;
 use spdk::{Bdev, Errno, ErrorKind};
-use spdk_tests::{kind, pattern};
+use spdk_tests::memory::Memory;
+use spdk_tests::wait::within;
+use spdk_tests::{kind, pattern, poll_once};
 
 use crate::{CLUSTER, UNIT, assert_errno, buffer, check, new_blob, of, opts, write};
 
@@ -328,6 +333,64 @@ async fn a_clone_of_another_size_is_not_merged() -> spdk::Result<()> {
         check(&blob, &ch, (size - 1) * CLUSTER, CLUSTER, 2).await?;
         blob.close().await?;
         store.delete_blob(id).await?;
+    }
+    Ok(())
+}
+
+/// Fails if a blob is decoupled from a snapshot that it has not had when it was looked for, and that is smaller: SPDK takes what
+/// lies behind its table for clusters.
+#[spdk::test]
+async fn decoupled_from_another_parent() -> spdk::Result<()> {
+    let memory = Memory::new(UNIT as u32, 16384);
+    let store = Blobstore::init_on(memory.clone(), Some(&opts())).await?;
+    let blob = new_blob(&store, &of(2).thin_provision(true)).await?;
+    let id = blob.id();
+    blob.close().await?;
+    // It has no parent, and is being opened.
+    memory.hold(true);
+    let mut decoupled = pin!(store.decouple_parent(id));
+    assert!(poll_once(decoupled.as_mut()).is_pending());
+    memory.hold(false);
+    let blob = store.open_blob(id, None).await?;
+    store.create_snapshot(id, &Xattrs::new()).await?;
+    blob.resize(60).await?;
+    assert_errno(within("the call", decoupled).await, Errno::EINVAL);
+    assert_eq!(blob.info().await?.num_allocated_clusters, 0);
+    Ok(())
+}
+
+/// Fails if the one clone of a snapshot gets another size while that is deleted: then it cannot be opened any more, or has the
+/// size of the snapshot, when the store is loaded the next time.
+#[spdk::test]
+async fn a_clone_is_resized_while_its_snapshot_is_deleted() -> spdk::Result<()> {
+    for turns in 0..16 {
+        let memory = Memory::new(UNIT as u32, 16384);
+        let store = Blobstore::init_on(memory.clone(), Some(&opts())).await?;
+        let blob = new_blob(&store, &of(4)).await?;
+        let (id, ch) = (blob.id(), store.alloc_io_channel()?);
+        write(&blob, &ch, 0, 4 * CLUSTER, 1).await?;
+        let snapshot = store.create_snapshot(id, &Xattrs::new()).await?;
+        blob.close().await?;
+        memory.delay(3);
+        let resized = async {
+            for _ in 0..turns {
+                yield_now().await;
+            }
+            let blob = store.open_blob(id, None).await?;
+            blob.resize(2).await?;
+            blob.close().await
+        };
+        let both = join(store.delete_blob(snapshot), resized);
+        let (_, resized) = within("both", both).await;
+        resized?;
+        memory.delay(0);
+        drop(ch);
+        store.unload().await?;
+        let store = Blobstore::load_on(memory.clone(), Some(&opts())).await?;
+        let blob = store.open_blob(id, None).await?;
+        assert_eq!(blob.num_clusters()?, 2);
+        let ch = store.alloc_io_channel()?;
+        check(&blob, &ch, 0, 2 * CLUSTER, 1).await?;
     }
     Ok(())
 }

@@ -1,12 +1,14 @@
 //! Stores and volumes of other spdk_threads than the metadata thread.
 
+use std::pin::pin;
+
 use futures_util::future::try_join_all;
 use spdk::lvol::LvolStore;
 use spdk::{Errno, ErrorKind, SpdkApp, SpdkThread, ThreadHandle, spawn_on};
-use spdk_tests::kind;
 use spdk_tests::wait::within;
+use spdk_tests::{kind, poll_once};
 
-use crate::{BYTES, CLUSTER, UNIT, assert_errno, check, init, names, write};
+use crate::{BYTES, CLUSTER, UNIT, assert_errno, check, init, names, thin, write};
 
 fn current() -> String {
     SpdkThread::get_current().map_or_else(String::new, |thread| thread.name().to_owned())
@@ -189,4 +191,24 @@ async fn a_volume_of_another_thread() -> spdk::Result<()> {
     .await?;
     assert_eq!(names(&LvolStore::load("M").await?).await?, ["one", "two"]);
     Ok(())
+}
+
+/// Fails if a volume is decoupled from a snapshot that it has not had when it was looked for, and that is smaller.
+#[spdk::test(bdevs(bdev_malloc_create(name = "M", num_blocks = 16384, block_size = UNIT)))]
+async fn decoupled_from_another_parent() -> spdk::Result<()> {
+    let store = init("M").await?;
+    let other = ThreadHandle::on_core("other", SpdkApp::cores()?[0]).await?;
+    other
+        .call_async(move || async move {
+            let lvol = store.create_lvol("lvol", BYTES, Some(&thin())).await?;
+            let mut decoupled = pin!(lvol.decouple_parent());
+            // The metadata thread is asked for the parent.
+            assert!(poll_once(decoupled.as_mut()).is_pending());
+            let snapshot = lvol.create_snapshot("snapshot").await?;
+            lvol.resize(60 * BYTES).await?;
+            assert_errno(within("the call", decoupled).await, Errno::EINVAL);
+            assert_eq!(lvol.info().await?.num_allocated_clusters, 0);
+            snapshot.close().await
+        })
+        .await?
 }

@@ -178,8 +178,8 @@ impl Lvol {
     /// As for [`Lvol::rename`].
     #[doc(alias = "spdk_lvol_inflate")]
     pub async fn inflate(&self) -> Result<()> {
-        self.copied("spdk_lvol_inflate", sys::spdk_lvol_inflate, None)
-            .await
+        let call = sys::spdk_lvol_inflate;
+        self.copied("spdk_lvol_inflate", call, None).await
     }
 
     /// Gives it what it has of its parent, so that it depends on the parent of that, or on none. It stays thin, unless its
@@ -210,12 +210,20 @@ impl Lvol {
             Some(parent) => Some(blobs.open_blob(parent, None).await?),
             None => None,
         };
-        self.copied("spdk_lvol_decouple_parent", call, parent).await
+        self.copied("spdk_lvol_decouple_parent", call, Some(parent))
+            .await
     }
 
-    /// With `parent`, it is refused unless that is its parent, and as large.
-    async fn copied(&self, operation: &'static str, f: Call, parent: Option<Blob>) -> Result<()> {
-        let volume = self.volume();
+    /// With `parent`, it is refused unless that is its parent, and as large; or unless it has none.
+    async fn copied(
+        &self,
+        operation: &'static str,
+        f: Call,
+        parent: Option<Option<Blob>>,
+    ) -> Result<()> {
+        let is_decoupled = parent.is_some();
+        let parent = parent.flatten();
+        let (volume, id) = (self.volume(), self.blob().id());
         let store = self.store().clone();
         let call =
             move |held: *mut (Hold<BlobObject>, Option<Hold<BlobObject>>), done: Ended, arg| {
@@ -225,9 +233,7 @@ impl Lvol {
                     // metadata thread. It calls back once, also with an error before it has begun.
                     unsafe {
                         let (blob, parent) = &*held;
-                        if let Some(parent) = parent
-                            && !is_covered_by(bs, blob, parent)
-                        {
+                        if is_decoupled && !is_covered_by(bs, blob, parent.as_ref()) {
                             return ended(-libc::EINVAL);
                         }
                         f(volume.as_ptr(), Some(called), context(ended));
