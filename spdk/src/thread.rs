@@ -66,7 +66,8 @@ impl SpdkThread {
     ///
     /// [`ErrorKind::NotInitialised`] without a [`SpdkEnv`](crate::SpdkEnv), [`ErrorKind::Option`]
     /// for a name that is empty or has a NUL byte, [`ErrorKind::Errno`] with `ENOMEM` if SPDK has
-    /// no memory for it, and [`ErrorKind::InvalidArgument`] inside a [`SpdkApp`](crate::SpdkApp).
+    /// no memory for it, and [`ErrorKind::InvalidArgument`] inside a [`SpdkApp`](crate::SpdkApp) and
+    /// from inside a task, message or poller, whose spdk_thread is the current one until its poll is over.
     #[doc(alias = "spdk_thread_create")]
     pub fn current(name: &str) -> Result<Self> {
         Self::current_with_mempool_size(name, DEFAULT_MSG_MEMPOOL_SIZE)
@@ -99,6 +100,12 @@ impl SpdkThread {
                 return Err(Fault::invalid(reason).at(At::free(CALL)));
             }
             _ => return Err(ErrorKind::NotInitialised { operation: CALL }.into()),
+        }
+        if POLLING.get() {
+            // What is left of that poll gives back, and registers, on the current spdk_thread.
+            let reason = "inside a poll of another spdk_thread, which stays the current one; make it \
+                          outside, or on an OS thread of its own with `SpdkThread::spawn`";
+            return Err(Fault::invalid(reason).at(At::free(CALL)));
         }
         let ptr = create(&name, size)?;
         // SAFETY: the spdk_thread was just created, and nobody else polls it.

@@ -117,7 +117,7 @@ async fn tasks_on_a_reactor_use_both() -> spdk::Result<()> {
 fn smol_polls_a_thread() -> spdk::Result<()> {
     let _env = env()?;
     let worker = Worker::start("worker");
-    let here = thread("here")?;
+    let here = Rc::new(thread("here")?);
     let (executor, sum) = (LocalExecutor::new(), Rc::new(Cell::new(0)));
     let tasks = (0..100).map(|number| {
         let (there, sum) = (worker.handle.clone(), sum.clone());
@@ -135,8 +135,9 @@ fn smol_polls_a_thread() -> spdk::Result<()> {
     let tasks: Vec<_> = tasks.collect();
     spdk::smol::block_on(&here, executor.run(try_join_all(tasks)))??;
     assert_eq!(sum.get(), (0..100).sum::<usize>());
+    let inner = here.clone();
     let nested = spdk::smol::block_on(&here, async {
-        spawn_local(async { spdk::smol::block_on(&thread("other")?, async {}) })?.await
+        spawn_local(async move { spdk::smol::block_on(&inner, async {}) })?.await
     })??;
     assert!(
         matches!(kind(&nested), Some(ErrorKind::NestedPoll { .. })),

@@ -13,8 +13,8 @@ use std::time::Duration;
 use futures_util::future::{Either, select};
 use spdk::task::yield_now;
 use spdk::{
-    DmaBuf, Error, ErrorKind, PollStatus, Poller, SpdkThread, block_on, completion, spawn_local,
-    spdk_poller,
+    DmaBuf, Error, ErrorKind, IoDevice, PollStatus, Poller, SpdkThread, block_on, completion,
+    spawn_local, spdk_poller,
 };
 
 use spdk_tests::kind;
@@ -120,6 +120,58 @@ fn a_nested_poll_is_refused() -> spdk::Result<()> {
     // Outside it works again, also inside a future that `block_on` polls between polls.
     assert_eq!(block_on(async { 1 })?, 1);
     assert!(block_on(async { here.poll() >= 0 })?);
+    Ok(())
+}
+
+thread_local! {
+    static MADE: RefCell<Vec<spdk::Result<SpdkThread>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Makes an spdk_thread where it is dropped.
+struct Makes;
+
+impl Drop for Makes {
+    fn drop(&mut self) {
+        let made = thread("made");
+        MADE.with_borrow_mut(|all| all.push(made));
+    }
+}
+
+/// Fails if an spdk_thread that is made inside a poll becomes the current one for the rest of it: what is given back
+/// there then stays with SPDK, and is used after it was freed.
+#[spdk::test(no_app)]
+fn no_thread_is_made_inside_a_poll() -> spdk::Result<()> {
+    let _env = env()?;
+    let one = thread("one")?;
+    let alive = Rc::new(());
+    let kept = alive.clone();
+    let poller = Poller::register(move || {
+        let _kept = &kept;
+        PollStatus::Idle
+    })?;
+    block_on(spawn_local(async { drop(Makes) })?)??;
+    let deferred = Makes;
+    spdk::task::defer(move || drop(deferred))?;
+    poll_until(&one, "the closure", || MADE.with_borrow(Vec::len) == 2);
+    // At the end: a task, and the value of a channel that goes with it, when SPDK has seen that.
+    let channel = IoDevice::register("makes", || Makes)?.get_channel()?;
+    let at_end = Makes;
+    drop(spawn_local(async move {
+        let _all = (channel, at_end);
+        std::future::pending::<()>().await;
+    })?);
+    one.poll();
+    drop(one);
+    assert!(poller.has_ended() && Rc::strong_count(&alive) == 1);
+    let made = MADE.take();
+    assert_eq!(made.len(), 4);
+    for made in &made {
+        assert!(
+            matches!(kind(made), Some(ErrorKind::InvalidArgument { .. })),
+            "{made:?}"
+        );
+    }
+    assert_eq!(thread("next")?.name(), "next");
     Ok(())
 }
 

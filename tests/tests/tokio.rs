@@ -225,7 +225,8 @@ fn an_idle_set_of_tasks_sleeps() -> spdk::Result<()> {
 fn tokio_polls_a_thread() -> spdk::Result<()> {
     let _env = env()?;
     let worker = Worker::start("worker");
-    let here = thread("here")?;
+    let here = Rc::new(thread("here")?);
+    let inner = here.clone();
     let (there, sum) = (worker.handle.clone(), Rc::new(Cell::new(0)));
     let left = Arc::new(AtomicUsize::new(0));
     let (result, guard) = (sum.clone(), Dropped(left.clone()));
@@ -259,7 +260,7 @@ fn tokio_polls_a_thread() -> spdk::Result<()> {
             matches!(kind(&nested), Some(ErrorKind::InvalidArgument { .. })),
             "{nested:?}"
         );
-        let nested = spawn_local(async { spdk::tokio::block_on(&thread("other")?, async {}) })?;
+        let nested = spawn_local(async move { spdk::tokio::block_on(&inner, async {}) })?;
         let nested = nested.await?;
         assert!(
             matches!(kind(&nested), Some(ErrorKind::NestedPoll { .. })),
