@@ -3,6 +3,7 @@
 
 use std::ffi::{CStr, c_void};
 use std::fmt;
+use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, MutexGuard};
 
@@ -221,7 +222,10 @@ where
             let info = ThreadInfo::here();
             match local::beside(|| catch_unwind(AssertUnwindSafe(|| f(&info)))) {
                 Ok(value) => values.push(value),
-                Err(payload) => *outcome = Err(task::panicked(payload)),
+                Err(payload) => {
+                    let values = mem::replace(outcome, Err(task::panicked(payload)));
+                    local::beside(|| local::run_caught("drop of an iteration", || drop(values)));
+                }
             }
         }
     });

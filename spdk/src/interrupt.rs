@@ -226,7 +226,7 @@ impl Run {
         let end = local::beside(|| catch_unwind(run));
         self.closure.set(Some(closure));
         let status = end.unwrap_or_else(|payload| {
-            let message = panic::message(&*payload);
+            let message = panic::message(payload);
             tracing::error!(what = "interrupt", %message, "panic on an spdk_thread");
             if let Some(handle) = self.handle.get() {
                 handle.revoke_if_idle(Gone::Closed);

@@ -9,6 +9,7 @@ use std::cell::{Cell, OnceCell};
 use std::ffi::{c_int, c_void};
 use std::fmt;
 use std::marker::PhantomData;
+use std::mem;
 use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
@@ -465,7 +466,8 @@ where
             match local::beside(|| catch_unwind(AssertUnwindSafe(|| f(value)))) {
                 Ok(value) => values.push(value),
                 Err(payload) => {
-                    *outcome = Err(task::panicked(payload));
+                    let values = mem::replace(outcome, Err(task::panicked(payload)));
+                    local::beside(|| run_caught("drop of an iteration", || drop(values)));
                     status = -libc::ECANCELED;
                 }
             }

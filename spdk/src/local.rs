@@ -10,7 +10,6 @@ mod ending;
 mod objects;
 mod rest;
 
-use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::ffi::{c_int, c_void};
@@ -456,8 +455,7 @@ unsafe extern "C" fn run_local(arg: *mut c_void) -> c_int {
 /// A closure's panic is reported, and the spdk_thread goes on.
 pub(crate) fn run_caught(what: &'static str, f: impl FnOnce()) {
     if let Err(payload) = catch_unwind(AssertUnwindSafe(f)) {
-        let payload: Box<dyn Any + Send> = payload;
-        let message = panic::message(&*payload);
+        let message = panic::message(payload);
         tracing::error!(what, %message, "panic on an spdk_thread");
     }
 }

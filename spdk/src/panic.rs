@@ -1,5 +1,6 @@
 //! No panic crosses into C: it ends the process with a label instead.
 
+use std::any::Any;
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
@@ -42,7 +43,7 @@ pub(crate) async fn caught<F: Future>(future: F) -> std::thread::Result<F::Outpu
 }
 
 /// The text of a panic's payload.
-pub(crate) fn message(payload: &(dyn std::any::Any + Send)) -> String {
+pub(crate) fn text(payload: &(dyn Any + Send)) -> String {
     if let Some(text) = payload.downcast_ref::<&str>() {
         (*text).to_owned()
     } else if let Some(text) = payload.downcast_ref::<String>() {
@@ -50,4 +51,14 @@ pub(crate) fn message(payload: &(dyn std::any::Any + Send)) -> String {
     } else {
         "a panic with a payload that is not text".to_owned()
     }
+}
+
+/// The same of one that is dropped with that.
+pub(crate) fn message(payload: Box<dyn Any + Send>) -> String {
+    let text = text(&*payload);
+    // Its drop is the user's code. What that panics with is left alone, or this would have no end.
+    if let Err(another) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+        std::mem::forget(another);
+    }
+    text
 }

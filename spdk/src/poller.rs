@@ -387,7 +387,7 @@ impl Run {
                 PollStatus::Idle
             }
             Some(Err(payload)) => {
-                let (message, poller) = (panic::message(&*payload), self.handle.get());
+                let (message, poller) = (panic::message(payload), self.handle.get());
                 tracing::error!(what = "poller", %message, "panic on an spdk_thread");
                 if let Some(poller) = poller {
                     poller.revoke_if_idle(Gone::Closed);

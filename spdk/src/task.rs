@@ -166,7 +166,7 @@ impl<T> fmt::Debug for JoinHandle<T> {
 }
 
 pub(crate) fn panicked(payload: Box<dyn Any + Send>) -> Error {
-    let message = panic::message(&*payload);
+    let message = panic::message(payload);
     ErrorKind::Panicked { message }.into()
 }
 

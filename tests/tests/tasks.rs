@@ -3,6 +3,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::{Future, pending, poll_fn};
+use std::panic::panic_any;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use futures_util::future::join_all;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use spdk::task::{JoinHandle, yield_now};
 use spdk::{Bdev, ErrorKind, SpdkThread, block_on, spawn_local};
+use spdk::{ErrorKind, IoDevice, Poller, SpdkThread, block_on, spawn_local};
 use spdk_tests::{Device, kind, pattern, poll_once, second, until};
 
 const BLOCK: usize = 512;
@@ -188,6 +190,98 @@ async fn a_task_that_goes_aborts_no_other() -> spdk::Result<()> {
         Some(next) => assert_eq!(next.await?, 1),
         None => panic!("it was not spawned"),
     }
+    Ok(())
+}
+
+thread_local! {
+    static POLLED: RefCell<Option<Pin<Box<dyn Future<Output = ()>>>>> = const { RefCell::new(None) };
+}
+
+/// Polls what is there in its wake.
+struct Polls;
+
+impl Wake for Polls {
+    fn wake(self: Arc<Self>) {
+        let waker = Waker::from(self);
+        if let Some(mut future) = POLLED.take()
+            && future
+                .as_mut()
+                .poll(&mut Context::from_waker(&waker))
+                .is_pending()
+        {
+            POLLED.set(Some(future));
+        }
+    }
+}
+
+/// Fails if a handle that is polled in the wake of its task's end does not see that.
+#[spdk::test]
+async fn a_handle_is_polled_in_its_wake() -> spdk::Result<()> {
+    let ended = Rc::new(Cell::new(0));
+    let seen = ended.clone();
+    let task = spawn_local(async {
+        yield_now().await;
+        7
+    })?;
+    POLLED.set(Some(Box::pin(async move {
+        seen.set(task.await.unwrap_or_default());
+    })));
+    Waker::from(Arc::new(Polls)).wake();
+    until("the end of the task", || ended.get() == 7).await;
+    Ok(())
+}
+
+/// A panic in its drop. A payload of another panic, too.
+struct Panics;
+
+impl Drop for Panics {
+    fn drop(&mut self) {
+        panic!("in a drop");
+    }
+}
+
+/// Fails if the drop of what a task, message or poller has panicked with, or of what an iteration had collected by
+/// then, ends the process by a panic of its own.
+#[spdk::test]
+async fn a_panic_in_the_drop_of_a_payload_is_caught() -> spdk::Result<()> {
+    let is_panic = |end: spdk::Result<()>| {
+        let kind = kind(&end);
+        assert!(matches!(kind, Some(ErrorKind::Panicked { .. })), "{end:?}");
+    };
+    is_panic(spawn_local(async { panic_any(Panics) })?.await);
+    let Some(here) = SpdkThread::app_thread() else {
+        panic!("no application runs");
+    };
+    here.send(|| panic_any(Panics))?;
+    is_panic(here.call(|| panic_any(Panics)).await);
+    // Nobody is there to get this one.
+    let mut unwanted = Box::pin(here.call(|| panic_any(Panics)));
+    assert!(poll_once(unwanted.as_mut()).is_pending());
+    drop::<Pin<Box<dyn Future<Output = spdk::Result<()>>>>>(unwanted);
+    let poller = Poller::register(|| panic_any(Panics))?;
+    until("the end of the poller", || poller.has_ended()).await;
+
+    let second = second::spdk_thread("second").await;
+    let mut visited = 0;
+    let end = spdk::for_each_thread(move |_| {
+        visited += 1;
+        assert_eq!(visited, 1, "only the first one has a value");
+        Panics
+    });
+    is_panic(end.await.map(std::mem::forget));
+    let device = Arc::new(IoDevice::register("values", || ())?);
+    let (there, _channel) = (device.clone(), device.get_channel()?);
+    let end = second.spawn(move || async move {
+        let _channel = there.get_channel()?;
+        let mut visited = 0;
+        let end = there.for_each_channel(move |()| {
+            visited += 1;
+            assert_eq!(visited, 1, "only the first one has a value");
+            Panics
+        });
+        end.await.map(std::mem::forget)
+    });
+    is_panic(end.await?);
     Ok(())
 }
 

@@ -280,7 +280,7 @@ unsafe fn begin<D: BlockDevice, F>(
                 None => run_caught("drop of an I/O", || drop(Running { work, ending })),
             },
             Err(payload) => {
-                let message = panic::message(&*payload);
+                let message = panic::message(payload);
                 tracing::error!(message, "panic in an I/O on a device");
                 run_caught("drop of an I/O", || drop(work));
                 ending.end_later(Err(Errno::EIO));

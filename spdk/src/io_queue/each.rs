@@ -17,7 +17,7 @@ use super::slot::Slot;
 use super::slots::{Ended, Slots};
 use crate::executor::NOBODY;
 use crate::local::{Home, run_caught};
-use crate::panic::guard;
+use crate::panic::{self, guard};
 
 /// The first part of a [`Call`], whatever its closure.
 pub(super) struct Head {
@@ -170,6 +170,9 @@ fn panicked<T: 'static, D: Device>(head: &Head, slot: &Slot<T, D>, payload: Box<
         // It is not called again.
         stop(queue);
         queue.wake();
+    } else {
+        let message = panic::message(payload);
+        tracing::error!(what = "for_each_ended", %message, "panic on an spdk_thread");
     }
 }
 

@@ -137,7 +137,7 @@ impl Run {
                 status
             }
             Err(payload) => {
-                let message = panic::message(&*payload);
+                let message = panic::message(payload);
                 tracing::error!(what = "poller", %message, "panic on an spdk_thread");
                 if let Some(movable) = self.movable.upgrade() {
                     movable.unregister(self.number);

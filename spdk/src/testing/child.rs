@@ -27,7 +27,7 @@ pub(super) fn run(body: impl FnOnce() -> Verdict) {
             eprintln!("{reason}");
             fail(&mut report, reason)
         }
-        Err(payload) => fail(&mut report, &panic::message(&**payload)),
+        Err(payload) => fail(&mut report, &panic::text(&**payload)),
     };
     if let Err(error) = reported.and_then(|()| silence()) {
         panic!("cannot report how the test ended: {error}");
