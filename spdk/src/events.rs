@@ -160,13 +160,15 @@ impl<E> Stream for Events<E> {
     type Item = E;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<E>> {
-        if let Some(event) = self.0.events.borrow_mut().pop_front() {
-            return Poll::Ready(Some(event));
-        }
-        if Rc::weak_count(&self.0) == 0 {
-            return Poll::Ready(None);
+        let look = || match self.0.events.borrow_mut().pop_front() {
+            None if Rc::weak_count(&self.0) > 0 => Poll::Pending,
+            event => Poll::Ready(event),
+        };
+        if let Poll::Ready(event) = look() {
+            return Poll::Ready(event);
         }
         self.0.waker.set(Some(cx.waker().clone()));
-        Poll::Pending
+        // One may have come in the clone, which is the user's code.
+        look()
     }
 }

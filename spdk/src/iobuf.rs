@@ -407,6 +407,10 @@ impl Channel {
                 State::Waiting => {
                     let old = waiter.waker.replace(Some(cx.waker().clone()));
                     drop(old);
+                    // It may have come in the clone, which is the user's code.
+                    if !matches!(waiter.state.get(), State::Waiting) {
+                        cx.waker().wake_by_ref();
+                    }
                     Poll::Pending
                 }
                 State::Ready(buffer) => {

@@ -3,6 +3,7 @@
 #![deny(unsafe_code)]
 
 pub mod census;
+pub mod cloned;
 pub mod counters;
 pub mod device;
 pub mod dma;

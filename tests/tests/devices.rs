@@ -2,6 +2,8 @@
 #![allow(missing_docs)]
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
 use futures_util::{FutureExt, StreamExt};
@@ -11,7 +13,7 @@ use spdk::bdev::{
 };
 use spdk::{Bdev, BdevDesc, BdevEvent, BdevIoType, Errno, ErrorKind, Gone};
 use spdk_tests::wait::spent;
-use spdk_tests::{Device, kind, poll_once, rpc, second, until};
+use spdk_tests::{Device, cloned, kind, poll_once, rpc, second, until};
 
 const BLOCK: usize = 512;
 
@@ -333,5 +335,56 @@ async fn events_of_the_medium() -> spdk::Result<()> {
     drop(device);
     let rest: Vec<_> = parts.collect().await;
     assert_eq!(rest.len(), 39);
+    Ok(())
+}
+
+thread_local! {
+    static DEVICE: Cell<Option<Device>> = const { Cell::new(None) };
+}
+
+/// Lets the device go in its wake.
+struct LetsGo;
+
+impl Wake for LetsGo {
+    fn wake(self: Arc<Self>) {
+        DEVICE.take();
+    }
+}
+
+/// Fails if what reports events is used after the descriptor that it belongs to was closed by one of their readers.
+#[allow(unsafe_code)]
+#[spdk::test(bdevs(bdev_malloc_create(name = "D", num_blocks = 4096, block_size = BLOCK)))]
+async fn a_reader_of_the_medium_closes_the_descriptor() -> spdk::Result<()> {
+    let bdev = Bdev::find("D")?;
+    // SAFETY: as above.
+    unsafe { (*bdev.as_ptr()).__bindgen_anon_1.set_media_events(1) };
+    let device = Device::open("D")?;
+    let mut parts = device.desc.media_events();
+    DEVICE.set(Some(device));
+    let waker = Waker::from(Arc::new(LetsGo));
+    let poll = parts.poll_next_unpin(&mut Context::from_waker(&waker));
+    assert!(poll.is_pending());
+    report(&bdev, &[(7, 8)]);
+    until("the end of the descriptor", || {
+        let device = DEVICE.take();
+        let is_gone = device.is_none();
+        DEVICE.set(device);
+        is_gone
+    })
+    .await;
+    assert_eq!(parts.next().await.map(|part| part.offset), Some(7));
+    assert!(parts.next().await.is_none());
+    Ok(())
+}
+
+/// Fails if an event is missed that comes in the clone of a waker.
+#[spdk::test(bdevs(bdev_malloc_create(name = "D", num_blocks = 4096, block_size = BLOCK)))]
+async fn an_event_comes_in_the_clone_of_a_waker() -> spdk::Result<()> {
+    let device = Device::open("D")?;
+    let mut events = device.desc.events();
+    // The end of the stream is what it has to say.
+    let waker = cloned::waker(move || drop(device));
+    let poll = events.poll_next_unpin(&mut Context::from_waker(&waker));
+    assert_eq!(poll, Poll::Ready(None));
     Ok(())
 }

@@ -7,6 +7,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::task::{Context, Wake, Waker};
+use std::task::Context;
 use std::time::{Duration, Instant};
 
 use futures_util::future::try_join_all;
@@ -15,7 +16,7 @@ use spdk::task::yield_now;
 use spdk::{Bdev, DmaBuf, Errno, Error, ErrorKind, Gone, SpdkApp, spawn_local, spawn_on};
 use spdk_tests::turns::pass;
 use spdk_tests::wait::PATIENCE;
-use spdk_tests::{Device, dma, kind, pattern, poll_once, second, until};
+use spdk_tests::{Device, cloned, dma, kind, pattern, poll_once, second, until};
 
 const BLOCK: usize = 512;
 
@@ -457,5 +458,21 @@ fn a_leaked_buffer_is_never_freed() -> spdk::Result<()> {
     );
     assert_eq!(bytes.get(), [0x5a; 4096]);
     assert!(dma::pieces() > 0);
+    Ok(())
+}
+
+/// Fails if a buffer is missed that comes in the clone of a waker.
+#[spdk::test]
+async fn a_buffer_comes_in_the_clone_of_a_waker() -> spdk::Result<()> {
+    iobuf::register_module("test")?;
+    let large = iobuf::pools()?.large_size as usize;
+    let pool = Channel::new("test", 0, 0)?;
+    let mut all = drain(&pool)?;
+    let one = all.pop();
+    let waker = cloned::waker(move || drop(one));
+    let mut get = Box::pin(pool.get(large));
+    let poll = get.as_mut().poll(&mut Context::from_waker(&waker));
+    assert!(poll.is_ready() || cloned::wakes() > 0);
+    assert_eq!(get.await?.len(), large);
     Ok(())
 }

@@ -1,13 +1,13 @@
 //! spdk_threads that the test polls itself, without an application.
 #![allow(missing_docs)]
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::sync::{Arc, mpsc};
-use std::task::{Poll, Wake, Waker};
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use futures_util::future::{Either, select};
@@ -17,9 +17,9 @@ use spdk::{
     spawn_local, spdk_poller,
 };
 
-use spdk_tests::kind;
 use spdk_tests::own_thread::{PATIENCE, Worker, env, poll_until, thread};
 use spdk_tests::poller::Counter;
+use spdk_tests::{cloned, kind};
 
 /// Fails if a name, a number or the count of spdk_threads is wrong.
 #[spdk::test(no_app)]
@@ -172,6 +172,20 @@ fn no_thread_is_made_inside_a_poll() -> spdk::Result<()> {
         );
     }
     assert_eq!(thread("next")?.name(), "next");
+    Ok(())
+}
+
+/// Fails if the end of a task is missed that comes in the clone of its handle's waker.
+#[spdk::test(no_app)]
+fn a_task_ends_in_the_clone_of_a_waker() -> spdk::Result<()> {
+    let _env = env()?;
+    let one = Rc::new(thread("one")?);
+    let (polled, ran) = (one.clone(), Rc::new(Cell::new(false)));
+    let has_run = ran.clone();
+    let mut task = pin!(spawn_local(async move { ran.set(true) })?);
+    let waker = cloned::waker(move || poll_until(&polled, "the task", || has_run.get()));
+    let poll = task.as_mut().poll(&mut Context::from_waker(&waker));
+    assert!(matches!(poll, Poll::Ready(Ok(()))), "{poll:?}");
     Ok(())
 }
 
