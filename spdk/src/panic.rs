@@ -56,8 +56,11 @@ pub(crate) fn text(payload: &(dyn Any + Send)) -> String {
 /// The same of one that is dropped with that.
 pub(crate) fn message(payload: Box<dyn Any + Send>) -> String {
     let text = text(&*payload);
-    // Its drop is the user's code. What that panics with is left alone, or this would have no end.
-    if let Err(another) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+    // Its drop is the user's code. What that panics with is dropped if it is text, or this would have no end.
+    if let Err(another) = catch_unwind(AssertUnwindSafe(|| drop(payload)))
+        && !another.is::<&str>()
+        && !another.is::<String>()
+    {
         std::mem::forget(another);
     }
     text
