@@ -513,7 +513,7 @@ impl<T> JoinHandle<T> {
             Error::errno_of("SpdkThread::spawn", Errno::from_code(code))
         })?;
         thread.join().unwrap_or_else(|payload| {
-            let message = panic::message(&*payload);
+            let message = panic::message(payload);
             Err(ErrorKind::Panicked { message }.into())
         })
     }

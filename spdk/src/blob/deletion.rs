@@ -12,7 +12,7 @@ use super::snapshots::clones;
 use super::store::{RawBlob, Store, close_at_once, open};
 use crate::sys;
 
-/// Has SPDK delete a blob; what comes after it waits until that has begun.
+/// Has SPDK delete a blob; what comes after it waits for the end of that: the clone of a snapshot keeps its size until then.
 ///
 /// # Safety
 /// The store is loaded until the callback, which comes once, and this is its metadata thread.
@@ -26,11 +26,10 @@ pub(super) unsafe fn delete(
     let delete = move || {
         let ended = context(move |rc| {
             report(done, arg, rc);
-            drop(change);
+            drop((change, alone));
         });
         // SAFETY: passed on.
         unsafe { sys::spdk_bs_delete_blob(target.as_ptr(), id.get(), Some(called), ended) };
-        drop(alone);
     };
     let target = store.clone();
     let looked = move |rc| match rc {

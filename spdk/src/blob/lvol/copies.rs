@@ -223,7 +223,7 @@ impl Lvol {
     ) -> Result<()> {
         let is_decoupled = parent.is_some();
         let parent = parent.flatten();
-        let (volume, id) = (self.volume(), self.blob().id());
+        let volume = self.volume();
         let store = self.store().clone();
         let call =
             move |held: *mut (Hold<BlobObject>, Option<Hold<BlobObject>>), done: Ended, arg| {

@@ -424,21 +424,20 @@ unsafe fn destroy_now(
         return then(-libc::EBUSY);
     }
     let (lock, alone) = (lock(store), store.alone());
+    // The clone of a snapshot keeps its size until then.
     let ended = move |rc| {
         then(rc);
-        drop(lock);
+        drop((lock, alone));
     };
     let target = store.clone();
     let looked = move |rc| {
         if rc != 0 {
-            drop(alone);
             return ended(rc);
         }
         let destroy = move || {
             // SAFETY: passed on; nobody else opens or destroys it, or uses its blob. It calls back once; if it is open, or
             // has clones, it does nothing else, and otherwise it frees the volume whether its blob was deleted or not.
             unsafe { sys::spdk_lvol_destroy(lvol.as_ptr(), Some(called), context(ended)) };
-            drop(alone);
         };
         // SAFETY: passed on.
         unsafe { when_closed(target, destroy) };
