@@ -148,7 +148,10 @@ impl<T> Future for JoinHandle<T> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         if !self.is_finished() {
             self.end.waker.set(Some(cx.waker().clone()));
-            return Poll::Pending;
+            // Unless it has ended in the clone, which is the user's code.
+            if !self.is_finished() {
+                return Poll::Pending;
+            }
         }
         let result = self.end.result.borrow_mut().take();
         // Without a result it was polled after it was ready.

@@ -1,6 +1,7 @@
 //! Finding, opening and describing devices, and what they report of their medium.
 #![allow(missing_docs)]
 
+use std::cell::Cell;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};

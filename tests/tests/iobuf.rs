@@ -6,7 +6,6 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
-use std::task::Context;
 use std::task::{Context, Wake, Waker};
 use std::time::{Duration, Instant};
 

@@ -12,8 +12,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use futures_util::future::join_all;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use spdk::task::{JoinHandle, yield_now};
-use spdk::{Bdev, ErrorKind, SpdkThread, block_on, spawn_local};
-use spdk::{ErrorKind, IoDevice, Poller, SpdkThread, block_on, spawn_local};
+use spdk::{Bdev, ErrorKind, IoDevice, Poller, SpdkThread, block_on, spawn_local};
 use spdk_tests::{Device, kind, pattern, poll_once, second, until};
 
 const BLOCK: usize = 512;
