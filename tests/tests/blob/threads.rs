@@ -284,8 +284,9 @@ async fn a_blob_of_another_thread() -> spdk::Result<()> {
     .await
 }
 
-/// Fails if a cluster is lost that a blob gets while another spdk_thread gives it one: SPDK 26.01 writes the same page for both, in
-/// whatever order the device does that. The last ones count, since each such write has all clusters.
+/// Fails if a cluster is lost that a blob without an extent table gets while another spdk_thread gives it one. With a table SPDK
+/// 26.01 loses one in nearly every run: it writes the same page for both, in whatever order the device does that, or makes two
+/// of them. The last clusters count, since each such write has all.
 #[spdk::test(cores = "0x3", deadline = 600)]
 async fn clusters_from_two_threads() -> spdk::Result<()> {
     let seed = settings::seed();
@@ -295,8 +296,7 @@ async fn clusters_from_two_threads() -> spdk::Result<()> {
         let clusters = 2 << (round % 3);
         let memory = Memory::new(UNIT as u32, 4096);
         let store = Blobstore::init_on(memory.clone(), Some(&opts())).await?;
-        let thin = of(clusters).thin_provision(true);
-        let thin = thin.use_extent_table(false);
+        let thin = of(clusters).thin_provision(true).use_extent_table(false);
         let id = store.create_blob(Some(&thin)).await?;
         // The first write marks it as in use again.
         store.unload().await?;

@@ -78,7 +78,6 @@ impl Planner<'_> {
                 let mut returns = changes(Returns::Ok);
                 if returns == Returns::Ok {
                     returns = match size {
-                        Size::Largest if blob.is_thin => Returns::Errno(Errno::ENOMEM),
                         Size::Largest => Returns::Errno(Errno::ENOSPC),
                         _ => Returns::of(&self.after.store.resize(name, bytes.div_ceil(BYTES))),
                     };

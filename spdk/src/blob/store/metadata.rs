@@ -156,8 +156,14 @@ pub(in crate::blob) unsafe fn resize(
     num_clusters: u64,
     then: impl FnOnce(c_int) + 'static,
 ) {
+    // SAFETY: the blob is open.
+    let is_read_only = unsafe { sys::spdk_blob_is_read_only(blob.ptr.as_ptr()) };
     if num_clusters > MOST_CLUSTERS {
-        return then(-libc::ENOSPC);
+        return then(if is_read_only {
+            -libc::EPERM
+        } else {
+            -libc::ENOSPC
+        });
     }
     let target = store.clone();
     when_written(store.alone(), move |quiet| {
