@@ -1,36 +1,85 @@
-//! What others get beside queues of NVMe commands over TCP that are always full.
+//! What others get beside an `IoQueue` over TCP that is always full.
 //!
-//! Each of these faults was put into the crate, and the test failed:
+//! Each of these faults was put into the crate, and these tests failed:
 //!
-//! - A poll goes on as long as commands end.
-//! - The queue pairs of SPDK's group are polled when nothing has ended on the one beside it.
+//! - The queue pairs are polled for as long as commands end: `a_full_queue_starves_nobody`.
+//! - Of the commands that wait for room the last one goes on first: both.
+//! - The queue pair that is polled by itself is polled seldom: `two_full_queues_share`.
 
 use std::cell::Cell;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use spdk::nvme::{NvmeNamespace, NvmeQpair};
+use spdk::nvme::{NvmeController, NvmeNamespace, NvmeQpair, NvmeQpairOpts};
 use spdk::task::JoinHandle;
-use spdk::{DmaBuf, EndedIo, IoQueue, ThreadHandle, spawn_local, time};
+use spdk::{EndedIo, IoQueue, ThreadHandle, spawn_local};
 use spdk_tests::nvme::{Link, beside_target};
-use spdk_tests::nvmf::BLOCK_SIZE;
-use spdk_tests::nvmf::disk::Bystanders;
+use spdk_tests::nvmf::Target;
+use spdk_tests::nvmf::disk::{Bystanders, SPAN_BLOCKS, assert_is, buffer};
 use spdk_tests::poller::Counter;
-use spdk_tests::turns::{Gauge, Share, Turns};
-use spdk_tests::wait::{until, within};
-use spdk_tests::{pattern, second};
+use spdk_tests::second;
+use spdk_tests::turns::{Gauge, Share, Turns, pass};
+use spdk_tests::wait::{PATIENCE, until, within};
 
-const DEPTH: u64 = 64;
-/// So many commands of each queue end while others are counted.
-const ENDS: u64 = 10 * DEPTH;
-/// How long each is looked at: longer than the target takes for one, so that others have ended meanwhile.
-const WORK: Duration = Duration::from_micros(100);
+type Queue = IoQueue<(), NvmeNamespace>;
 
-fn buffer() -> DmaBuf {
-    DmaBuf::alloc(BLOCK_SIZE, BLOCK_SIZE).expect("DMA memory")
+const DEPTH: u64 = 100;
+/// More than that, and no more than the target has.
+const ROOM: u32 = 127;
+/// What may end in a turn: as many as are sent at once, but for one, and then once more all that fit in.
+const MOST: u64 = 63 + ROOM as u64;
+
+/// How a task goes from one command to the next.
+#[derive(Clone, Copy, Debug)]
+enum Style {
+    Each,
+    InPlace,
+    Next,
 }
 
-/// Reads a block again and again by a queue that is always full.
+const STYLES: [Style; 3] = [Style::Each, Style::InPlace, Style::Next];
+
+/// Reads again and again what each command of a full queue has read, and ends if SPDK's pollers are starved.
+async fn forever(style: Style, mut queue: Queue, gauge: Rc<Gauge>, ends: Rc<Cell<u64>>) {
+    // That of the whole queue.
+    let mut share = Share::default();
+    let mut goes_on = move |result: spdk::Result<()>| {
+        ends.set(ends.get() + 1);
+        result.is_ok() && gauge.polled(&mut share)
+    };
+    match style {
+        Style::Each => {
+            let each = move |mut io: EndedIo<'_, (), NvmeNamespace>| {
+                let result = io.take_result();
+                if goes_on(result) {
+                    io.read_blocks(0, 1);
+                }
+            };
+            queue.for_each_ended(each).await;
+        }
+        Style::InPlace => {
+            while queue.ended().await {
+                while let Some(mut io) = queue.pop() {
+                    let result = io.take_result();
+                    if !goes_on(result) {
+                        return;
+                    }
+                    io.read_blocks(0, 1);
+                }
+            }
+        }
+        Style::Next => {
+            while let Some(done) = queue.next().await {
+                if !goes_on(done.result) {
+                    return;
+                }
+                queue.read_blocks(done.buf.expect("its buffer"), 0, 1, ());
+            }
+        }
+    }
+}
+
+/// A queue that is always full.
 struct Storm {
     ends: Rc<Cell<u64>>,
     task: JoinHandle<()>,
@@ -38,140 +87,174 @@ struct Storm {
 
 impl Storm {
     fn start(
-        mut queue: IoQueue<Share, NvmeNamespace>,
-        in_callback: bool,
+        style: Style,
+        depth: u64,
+        (ns, qpair): (&NvmeNamespace, &NvmeQpair),
         gauge: &Rc<Gauge>,
     ) -> Storm {
-        for _ in 0..DEPTH {
-            queue.read_blocks(buffer(), 1, 1, Share::default());
+        let queue = IoQueue::of_namespace(ns, qpair);
+        let mut queue: Queue = queue.expect("it is connected");
+        for _ in 0..depth {
+            queue.read_blocks(buffer_of_a_block(), 0, 1, ());
         }
         let ends = Rc::new(Cell::new(0));
-        let (count, gauge) = (ends.clone(), gauge.clone());
-        let each = move |mut io: EndedIo<'_, Share, NvmeNamespace>| {
-            io.take_result().expect("the target runs");
-            count.set(count.get() + 1);
-            let buf = io.buf().as_mut().expect("its buffer");
-            let start = Instant::now();
-            while start.elapsed() < WORK {
-                pattern::assert_is(buf, BLOCK_SIZE, 1, 1);
-            }
-            buf.fill(0);
-            if gauge.polled(io.tag_mut()) {
-                io.read_blocks(1, 1);
-            }
-        };
-        let task = spawn_local(async move {
-            if in_callback {
-                return queue.for_each_ended(each).await;
-            }
-            while queue.ended().await {
-                while let Some(io) = queue.pop() {
-                    each(io);
-                }
-            }
-        });
-        let task = task.expect("an executor");
+        let task = spawn_local(forever(style, queue, gauge.clone(), ends.clone()));
+        let task = task.expect("the application runs");
         Storm { ends, task }
     }
+
+    fn ends(&self) -> u64 {
+        self.ends.get()
+    }
+
+    /// Whether it went on until now.
+    fn end(self) {
+        assert!(!self.task.is_finished(), "the storm has ended");
+        self.task.abort();
+    }
 }
 
-/// Starts a storm on each queue pair, and looks at what they and others get of the same time.
-async fn starve_nobody(
-    ns: &NvmeNamespace,
-    qpairs: [&NvmeQpair; 2],
-    in_callback: bool,
-    second: &ThreadHandle,
+fn buffer_of_a_block() -> spdk::DmaBuf {
+    spdk::DmaBuf::alloc(spdk_tests::nvmf::BLOCK_SIZE, 4096).expect("DMA memory")
+}
+
+/// Two queue pairs with room for so many commands. The first one of an spdk_thread is polled in another way than those
+/// after it.
+async fn two_with_room(controller: &NvmeController, room: u32) -> [NvmeQpair; 2] {
+    let opts = NvmeQpairOpts::new()
+        .io_queue_size(room + 1)
+        .io_queue_requests(room);
+    let new = async || {
+        let qpair = controller.alloc_io_qpair(Some(&opts)).await;
+        qpair.expect("the target has queue pairs")
+    };
+    [new().await, new().await]
+}
+
+/// A controller without queue pairs, and its namespace.
+async fn connected(target: &Target) -> (NvmeController, NvmeNamespace) {
+    let link = Link::to(target).await;
+    link.prepare(1..2, 1).await;
+    link.qpair.close().await.expect("it is of this spdk_thread");
+    (link.controller, link.ns)
+}
+
+/// An admin command.
+async fn ask(controller: &NvmeController) {
+    const NUMBER_OF_QUEUES: u8 = 7;
+    let asked = controller.get_feature(NUMBER_OF_QUEUES, 0, 0, None);
+    within("a feature", asked).await.expect("the target runs");
+}
+
+/// Reads, with a timer, a message and an admin command between the reads.
+async fn go_on_beside(
+    (controller, second): (&NvmeController, &ThreadHandle),
+    (ns, qpair): (&NvmeNamespace, &NvmeQpair),
 ) {
-    const CALLS: u64 = 10;
-    let (gauge, timed) = (Gauge::start(), Counter::every(1));
-    let turns = Turns::start().expect("an executor");
-    let storms = qpairs.map(|qpair| {
-        let queue = IoQueue::of_namespace(ns, qpair).expect("it is connected");
-        Storm::start(queue, in_callback, &gauge)
-    });
-    let ends = || [storms[0].ends.get(), storms[1].ends.get()];
-    until("both storms", || {
-        ends().iter().all(|ends| *ends > 2 * DEPTH)
-    })
-    .await;
-    let naps = Rc::new(Cell::new(0));
-    let count = naps.clone();
-    let sleeper = spawn_local(async move {
-        while time::sleep(WORK).await.is_ok() {
-            count.set(count.get() + 1);
-        }
-    });
-    let sleeper = sleeper.expect("an executor");
-
-    let counts = || [turns.count(), gauge.runs(), timed.runs(), naps.get()];
-    let (before, began) = (counts(), ends());
-    until("more ends", || {
-        ends()
-            .iter()
-            .zip(began)
-            .all(|(now, then)| now - then > ENDS)
-    })
-    .await;
-    let [turned, runs, timed, naps] = since(before, counts());
-    let ended = since(began, ends());
-    let told =
-        format!("{turned} turns, {runs} runs of a poller, {timed} of a timed one, {naps} naps");
-    assert!(runs.abs_diff(turned) <= 1 && timed >= turned / 2, "{told}");
-    assert!(naps >= turned.min(20) / 6, "{told}"); // each waits for its time, and for a turn
-    assert!(
-        gauge.most() <= 4,
-        "{} ends of a command in one turn",
-        gauge.most()
-    );
-    let (least, most) = (ended[0].min(ended[1]), ended[0].max(ended[1]));
-    assert!(most <= 2 * least, "{ended:?} ends of two queues");
-
-    let before = turns.count();
-    for number in 0..CALLS {
-        let answer = within("a call", second.call(move || number)).await;
-        assert_eq!(answer.expect("an spdk_thread"), number);
-    }
-    let took = turns.count() - before;
-    assert!(took <= 5 * CALLS, "{CALLS} calls took {took} turns");
-    for _ in 0..CALLS {
+    for number in 0..5 {
+        let called = within("a call", second.call(move || number)).await;
+        assert_eq!(called.ok(), Some(number));
         let mut buf = buffer();
-        let read = within("a read", ns.read(qpairs[0], &mut buf, 1, 1)).await;
-        read.expect("the target runs");
-        pattern::assert_is(&buf, BLOCK_SIZE, 1, 1);
-    }
-    sleeper.abort();
-    for storm in storms {
-        assert!(!storm.task.is_finished(), "a storm has ended");
-        storm.task.abort();
+        let read = ns.read(qpair, &mut buf, SPAN_BLOCKS, SPAN_BLOCKS as u32);
+        within("a read", read).await.expect("the target runs");
+        assert_is(&buf, 1, 1);
+        ask(controller).await;
+        let timer = spdk::time::sleep(Duration::from_millis(1));
+        let slept = within("a timer", timer).await;
+        slept.expect("the application runs");
     }
 }
 
-fn since<const N: usize>(then: [u64; N], now: [u64; N]) -> [u64; N] {
-    std::array::from_fn(|at| now[at] - then[at])
-}
-
-/// Fails if queues that are always full, on one queue pair or two, keep SPDK's pollers, tasks, timers, messages, commands of
-/// tasks or each other waiting.
-#[spdk::test(no_app, deadline = 60)]
-fn full_queues_starve_nobody() {
+/// Fails if a queue that is always full, also one most of whose commands wait for room, keeps SPDK's pollers, tasks,
+/// timers, messages, admin commands or other commands of its queue pair waiting.
+#[spdk::test(no_app, deadline = 120)]
+fn a_full_queue_starves_nobody() {
     beside_target(|target| async move {
+        let (controller, ns) = connected(&target).await;
         let second = second::spdk_thread("second").await;
-        let link = Link::to(&target).await;
-        let mut buf = buffer();
-        pattern::fill(&mut buf, BLOCK_SIZE, 1, 1);
-        let write = link.ns.write(&link.qpair, &buf, 1, 1).await;
-        write.expect("the target runs");
-        let other = link.controller.alloc_io_qpair(None).await;
-        let other = other.expect("the target has queue pairs");
-        for in_callback in [true, false] {
-            for other in [&link.qpair, &other] {
-                starve_nobody(&link.ns, [&link.qpair, other], in_callback, &second).await;
+        for room in [ROOM, 4] {
+            let qpairs = two_with_room(&controller, room).await;
+            for (qpair, style) in qpairs
+                .iter()
+                .flat_map(|qpair| STYLES.map(|style| (qpair, style)))
+            {
+                let what = format!("{style:?} on {} with room for {room}", qpair.id());
+                let (gauge, timed) = (Gauge::start(), Counter::every(1));
+                let turns = Turns::start().expect("the application runs");
+                let storm = Storm::start(style, DEPTH, (&ns, qpair), &gauge);
+                until("the storm", || storm.ends() > 2 * DEPTH).await;
+
+                let before = (gauge.runs(), turns.count(), timed.runs());
+                let (start, ends) = (Instant::now(), storm.ends());
+                let mut passed = 0;
+                while storm.ends() < ends + 10 * DEPTH {
+                    let goes_on = start.elapsed() < PATIENCE && !storm.task.is_finished();
+                    assert!(goes_on, "{what}: the storm has ended, or stands still");
+                    pass(1).await;
+                    passed += 1;
+                }
+                let (runs, turned) = (gauge.runs() - before.0, turns.count() - before.1);
+                assert!(
+                    runs.abs_diff(passed) <= 1 && turned.abs_diff(passed) <= 1,
+                    "{what}: {runs} runs of a poller, {turned} of a task in {passed} turns"
+                );
+                let timed = timed.runs() - before.2;
+                assert!(
+                    timed >= passed / 2,
+                    "{what}: {timed} runs of a timed poller in {passed} turns"
+                );
+                go_on_beside((&controller, &second), (&ns, qpair)).await;
+                let most = gauge.most();
+                assert!(
+                    most <= MOST,
+                    "{what}: {most} ends between two runs of a poller"
+                );
+                storm.end();
             }
         }
-        within("the close", other.close())
-            .await
-            .expect("it is of here");
-        within("the close", link.close()).await;
+        drop(ns);
+        controller.detach().await.expect("it is of here");
+        Bystanders::new()
+    });
+}
+
+/// Fails if one of two full queues, of one queue pair or of two, gets much less than the other one, or one command that
+/// is always there much less than one of a full queue.
+#[spdk::test(no_app, deadline = 120)]
+fn two_full_queues_share() {
+    beside_target(|target| async move {
+        let (controller, ns) = connected(&target).await;
+        for room in [ROOM, 4] {
+            let [one, two] = two_with_room(&controller, room).await;
+            let cases = [(&one, DEPTH), (&one, 1), (&two, DEPTH)];
+            for (case, style) in cases
+                .iter()
+                .flat_map(|case| STYLES.map(|style| (case, style)))
+            {
+                let (other, depth) = *case;
+                let gauge = Gauge::start();
+                let storms = [
+                    Storm::start(style, DEPTH, (&ns, &one), &gauge),
+                    Storm::start(style, depth, (&ns, other), &gauge),
+                ];
+                let ends = || storms.each_ref().map(Storm::ends);
+                until("both storms", || ends()[0] > 2 * DEPTH && ends()[1] > 0).await;
+                let before = ends();
+                let got = || [0, 1].map(|at| ends()[at] - before[at]);
+                until("more", || got().iter().sum::<u64>() > 40 * DEPTH).await;
+                let [first, second] = got();
+                let (first, second) = (first / DEPTH, second / depth);
+                assert!(
+                    first <= 2 * second + 1 && second <= 2 * first + 1,
+                    "{style:?} with room for {room} on {} and {}: each of {DEPTH} had {first} ends, each of {depth} had {second}",
+                    one.id(),
+                    other.id()
+                );
+                storms.into_iter().for_each(Storm::end);
+            }
+        }
+        drop(ns);
+        controller.detach().await.expect("it is of here");
         Bystanders::new()
     });
 }
