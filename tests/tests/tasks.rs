@@ -97,12 +97,6 @@ async fn a_task_aborts_itself() -> spdk::Result<()> {
 /// Fails if a panic in the drop of an aborted task's future ends the application.
 #[spdk::test]
 async fn a_panic_in_a_drop_is_the_tasks() -> spdk::Result<()> {
-    struct Panics;
-    impl Drop for Panics {
-        fn drop(&mut self) {
-            panic!("in a drop");
-        }
-    }
     let task = spawn_local(async {
         let _panics = Panics;
         pending::<()>().await;
@@ -189,44 +183,6 @@ async fn a_task_that_goes_aborts_no_other() -> spdk::Result<()> {
         Some(next) => assert_eq!(next.await?, 1),
         None => panic!("it was not spawned"),
     }
-    Ok(())
-}
-
-thread_local! {
-    static POLLED: RefCell<Option<Pin<Box<dyn Future<Output = ()>>>>> = const { RefCell::new(None) };
-}
-
-/// Polls what is there in its wake.
-struct Polls;
-
-impl Wake for Polls {
-    fn wake(self: Arc<Self>) {
-        let waker = Waker::from(self);
-        if let Some(mut future) = POLLED.take()
-            && future
-                .as_mut()
-                .poll(&mut Context::from_waker(&waker))
-                .is_pending()
-        {
-            POLLED.set(Some(future));
-        }
-    }
-}
-
-/// Fails if a handle that is polled in the wake of its task's end does not see that.
-#[spdk::test]
-async fn a_handle_is_polled_in_its_wake() -> spdk::Result<()> {
-    let ended = Rc::new(Cell::new(0));
-    let seen = ended.clone();
-    let task = spawn_local(async {
-        yield_now().await;
-        7
-    })?;
-    POLLED.set(Some(Box::pin(async move {
-        seen.set(task.await.unwrap_or_default());
-    })));
-    Waker::from(Arc::new(Polls)).wake();
-    until("the end of the task", || ended.get() == 7).await;
     Ok(())
 }
 
