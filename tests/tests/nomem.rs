@@ -13,6 +13,7 @@ use std::task::Poll;
 
 use futures_util::future::join_all;
 use spdk::DmaBuf;
+use spdk::blob::{BlobOpts, Blobstore};
 use spdk_tests::{Device, dma, pattern, poll_once, until};
 
 const BLOCK: usize = 512;
@@ -72,6 +73,53 @@ async fn many_at_once(name: &str) -> spdk::Result<()> {
 ))]
 async fn all_complete() -> spdk::Result<()> {
     many_at_once("Malloc0").await
+}
+
+/// As above, of a blob.
+#[spdk::test(bdevs(
+    bdev_set_options(bdev_io_pool_size = POOL, bdev_io_cache_size = 1),
+    bdev_malloc_create(name = "Malloc0", num_blocks = 16384, block_size = BLOCK),
+))]
+async fn all_complete_on_a_blob() -> spdk::Result<()> {
+    let store = Blobstore::init("Malloc0", None).await?;
+    let opts = BlobOpts::new().num_clusters(1);
+    let id = store.create_blob(Some(&opts)).await?;
+    let blob = store.open_blob(id, None).await?;
+    let ch = store.alloc_io_channel()?;
+    let new = |_| DmaBuf::alloc(BLOCK, BLOCK);
+    for generation in 1..4 {
+        let mut bufs = (0..MANY).map(new).collect::<spdk::Result<Vec<_>>>()?;
+        for (buf, block) in bufs.iter_mut().zip(0..) {
+            pattern::fill(buf, BLOCK, block, generation);
+        }
+        // Vectored and plain.
+        let writes = bufs.chunks(1).zip(0_u64..).map(|(bufs, block)| -> Io<'_> {
+            match block % 2 {
+                0 => Box::pin(blob.write_io_units(&ch, &bufs[0], block, 1)),
+                _ => Box::pin(blob.writev_io_units(&ch, bufs, block, 1)),
+            }
+        });
+        for written in join_all(writes).await {
+            written?;
+        }
+        let mut bufs = (0..MANY).map(new).collect::<spdk::Result<Vec<_>>>()?;
+        let reads = bufs
+            .chunks_mut(1)
+            .zip(0_u64..)
+            .map(|(bufs, block)| -> Io<'_> {
+                match block % 2 {
+                    0 => Box::pin(blob.read_io_units(&ch, &mut bufs[0], block, 1)),
+                    _ => Box::pin(blob.readv_io_units(&ch, bufs, block, 1)),
+                }
+            });
+        for read in join_all(reads).await {
+            read?;
+        }
+        for (buf, block) in bufs.iter().zip(0..) {
+            pattern::assert_is(buf, BLOCK, block, generation);
+        }
+    }
+    Ok(())
 }
 
 /// As above, where the operations of an idle channel wait for those of another one.
