@@ -6,7 +6,8 @@ use std::str::FromStr;
 
 use crate::sys;
 
-/// The name of a blob in its blobstore, which stays the same as long as the blob exists.
+/// The name of a blob in its blobstore, which stays the same as long as the blob exists. When it is deleted, the next one that
+/// is made may get its ID.
 ///
 /// It is printed as SPDK's tools print it, `0x100000001`, and parsed from that, or from a decimal number.
 #[doc(alias = "spdk_blob_id")]
