@@ -218,26 +218,52 @@ impl Drive for Group {
     }
 }
 
+/// SPDK's group in a turn, or the member beside it. Each has as many polls as it needs, whatever the other one has had.
+struct Polled {
+    ended: i64,
+    is_last: bool,
+    is_done: bool,
+}
+
+impl Polled {
+    fn new(once: bool) -> Self {
+        Polled {
+            ended: 0,
+            is_last: once,
+            is_done: false,
+        }
+    }
+
+    #[inline]
+    fn poll(&mut self, poll: impl FnOnce() -> i64) {
+        if self.is_done {
+            return;
+        }
+        let ended = poll().max(0);
+        self.ended += ended;
+        self.is_done = self.is_last || ended == 0 || self.ended >= SENT_AT_ONCE;
+        self.is_last = ended < MANY;
+    }
+}
+
 impl Group {
     /// Polls, over TCP as long as many commands end. Returns how many have ended.
     #[inline]
     fn poll(&self) -> i64 {
-        let mut all = 0;
-        let mut is_last = !self.has_tcp.get();
+        let [mut group, mut lone] = [(); 2].map(|()| Polled::new(!self.has_tcp.get()));
         loop {
             // SAFETY: it exists until the last step, and is polled on its spdk_thread alone.
-            let ended = unsafe {
+            group.poll(|| unsafe {
                 let group = self.ptr.get();
                 sys::spdk_nvme_poll_group_process_completions(group, 0, Some(on_disconnected))
-            };
-            let lone = self.lone.borrow().clone();
-            let ended = ended.max(0) + lone.map_or(0, |member| member.poll());
-            all += ended;
-            is_last |= ended == 0 || all >= SENT_AT_ONCE || self.is_called.get();
-            if is_last {
-                return all;
+            });
+            lone.poll(|| {
+                let member = self.lone.borrow().clone();
+                member.map_or(0, |member| member.poll())
+            });
+            if (group.is_done && lone.is_done) || self.is_called.get() {
+                return group.ended + lone.ended;
             }
-            is_last = ended < MANY;
         }
     }
 
