@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use super::address::{NvmfAddress, NvmfListenerOpts};
 use super::groups::Group;
 use super::options::NvmfSubsystemOpts;
-use super::raw::{RawSubsystem, RawTarget, is_there};
+use super::raw::{self, RawSubsystem, RawTarget, is_there};
 use super::referrals::NvmfReferral;
 use super::sockets;
 use super::state::Subsystem;
@@ -239,6 +239,24 @@ impl State {
     /// Forgets subsystems that are gone: a JSON-RPC method has deleted them.
     fn forget(&mut self) {
         self.subsystems.retain(|one| one.raw.exists());
+    }
+
+    /// Takes over the subsystems that JSON-RPC methods have made. The target exists.
+    fn find(&mut self) {
+        let tgt = self.ptr();
+        // SAFETY: on its spdk_thread.
+        for one in unsafe { raw::subsystems(tgt) } {
+            if self
+                .subsystems
+                .iter()
+                .all(|known| known.raw.as_ptr() != one.as_ptr())
+            {
+                // SAFETY: it exists, as just seen, and is of this target, whose chore destroys it.
+                let found = unsafe { Subsystem::found(self.next_subsystem, one, tgt) };
+                self.next_subsystem += 1;
+                self.subsystems.push(found);
+            }
+        }
     }
 
     /// Makes a subsystem; `opts` was checked.
@@ -472,6 +490,7 @@ impl State {
             }
             return;
         }
+        self.find();
         for subsystem in &mut self.subsystems {
             if let Err(error) = subsystem.stop().await {
                 tracing::error!(%error, nqn = subsystem.nqn, "an NVMe-oF subsystem does not stop");

@@ -4,6 +4,7 @@
 //! targets and subsystems too, so these are looked up before they are used.
 #![allow(unsafe_code)] // Says for how long the pointers are good.
 
+use std::iter;
 use std::ptr::NonNull;
 
 use crate::error::{Describe, Fault, Gone};
@@ -89,6 +90,22 @@ pub(super) fn is_there(tgt: NonNull<sys::spdk_nvmf_tgt>) -> bool {
     }
 }
 
+/// The subsystems of a target, JSON-RPC's among them.
+///
+/// # Safety
+///
+/// The target exists, on this spdk_thread, and none of them goes before the iterator does.
+pub(super) unsafe fn subsystems(
+    tgt: NonNull<sys::spdk_nvmf_tgt>,
+) -> impl Iterator<Item = NonNull<sys::spdk_nvmf_subsystem>> {
+    // SAFETY: as the caller says.
+    let first = unsafe { sys::spdk_nvmf_subsystem_get_first(tgt.as_ptr()) };
+    iter::successors(NonNull::new(first), |one| {
+        // SAFETY: as the caller says.
+        NonNull::new(unsafe { sys::spdk_nvmf_subsystem_get_next(one.as_ptr()) })
+    })
+}
+
 /// `spdk_nvmf_subsystem`.
 pub(crate) struct RawSubsystem {
     ptr: NonNull<sys::spdk_nvmf_subsystem>,
@@ -114,17 +131,8 @@ impl RawSubsystem {
 
     /// Whether SPDK has it. It cannot go before the next `await`.
     pub(super) fn exists(&self) -> bool {
-        if !is_there(self.tgt) {
-            return false;
-        }
-        // SAFETY: the target exists, on this spdk_thread, and so do the subsystems that it has.
-        unsafe {
-            let mut one = sys::spdk_nvmf_subsystem_get_first(self.tgt.as_ptr());
-            while !one.is_null() && one != self.as_ptr() {
-                one = sys::spdk_nvmf_subsystem_get_next(one);
-            }
-            !one.is_null()
-        }
+        // SAFETY: the target exists if that is so, on this spdk_thread.
+        is_there(self.tgt) && unsafe { subsystems(self.tgt) }.any(|one| one == self.ptr)
     }
 
     /// Refuses one that is gone.

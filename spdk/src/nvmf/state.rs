@@ -2,6 +2,7 @@
 #![allow(unsafe_code)] // Calls SPDK with subsystems, which their target owns.
 
 use std::ffi::CStr;
+use std::ptr::NonNull;
 
 use super::address::{NvmfAddress, NvmfListenerOpts};
 use super::namespaces::NvmfNamespace;
@@ -34,6 +35,27 @@ impl Subsystem {
             paused: None,
             pauses: Vec::new(),
             listeners: Vec::new(),
+        }
+    }
+
+    /// One that somebody else has made and started.
+    ///
+    /// # Safety
+    ///
+    /// As for [`RawSubsystem::new`].
+    pub(super) unsafe fn found(
+        id: u64,
+        ptr: NonNull<sys::spdk_nvmf_subsystem>,
+        tgt: NonNull<sys::spdk_nvmf_tgt>,
+    ) -> Self {
+        // SAFETY: it exists, on its spdk_thread, and has a name.
+        let nqn = unsafe { CStr::from_ptr(sys::spdk_nvmf_subsystem_get_nqn(ptr.as_ptr())) };
+        let nqn = nqn.to_string_lossy().into_owned();
+        // SAFETY: as the caller says.
+        let raw = unsafe { RawSubsystem::new(ptr, tgt) };
+        Subsystem {
+            is_started: true,
+            ..Subsystem::new(id, nqn, raw, false)
         }
     }
 

@@ -197,7 +197,7 @@ impl NvmfTarget {
     }
 
     /// Closes it, and returns when nothing of it is left. Its other handles, and those of its subsystems, report
-    /// [`ErrorKind::Gone`] from then on.
+    /// [`ErrorKind::Gone`] from then on. Subsystems that JSON-RPC methods have made of it go with it.
     ///
     /// Wraps `spdk_nvmf_tgt_destroy`, after what comes before it: see the [module](super).
     ///

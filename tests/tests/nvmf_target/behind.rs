@@ -105,6 +105,46 @@ async fn a_listener_is_removed() -> spdk::Result<()> {
     within("the close", target.close()).await
 }
 
+/// Fails if a subsystem that a method has made, or a listener, keeps the target: a bdev of it stays in use then, and an
+/// address.
+#[spdk::test(bdevs(bdev_malloc_create(name = "Malloc0", num_blocks = 4096, block_size = BLOCK)), rpc_addr = &rpc::address())]
+async fn a_subsystem_is_made() -> spdk::Result<()> {
+    const OTHER: &str = "nqn.2016-06.io.spdk:other";
+    for discovery in [true, false] {
+        let target = over_tcp(&NvmfTargetOpts::new(TARGET).discovery(discovery)).await?;
+        let subsystem = target
+            .create_subsystem(&NvmfSubsystemOpts::new(NQN))
+            .await?;
+        let at = listen(&subsystem).await?;
+        let port = at.socket_addr().port().to_string();
+        let address =
+            json!({"trtype": "TCP", "adrfam": "IPv4", "traddr": "127.0.0.1", "trsvcid": port});
+        for (method, params) in [
+            (
+                "nvmf_create_subsystem",
+                json!({"nqn": OTHER, "tgt_name": TARGET, "allow_any_host": true}),
+            ),
+            (
+                "nvmf_subsystem_add_ns",
+                json!({"nqn": OTHER, "tgt_name": TARGET, "namespace": {"bdev_name": "Malloc0"}}),
+            ),
+            (
+                "nvmf_subsystem_add_listener",
+                json!({"nqn": OTHER, "tgt_name": TARGET, "listen_address": address}),
+            ),
+        ] {
+            call(method, params).await;
+        }
+        within("the close", target.close()).await?;
+        assert!(!listens(at));
+        let targets = rpc::get("nvmf_get_targets").await;
+        assert!(!targets.to_string().contains(TARGET), "{targets}");
+        let bdevs = rpc::get("bdev_get_bdevs").await;
+        assert_eq!(bdevs[0]["claimed"], false, "{bdevs}");
+    }
+    Ok(())
+}
+
 /// Fails if a target is used that a method has deleted, or if that waits for ever for the poll groups.
 #[spdk::test(bdevs(bdev_malloc_create(name = "Malloc0", num_blocks = 4096, block_size = BLOCK)), rpc_addr = &rpc::address())]
 async fn a_target_is_deleted() -> spdk::Result<()> {
