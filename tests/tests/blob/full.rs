@@ -176,6 +176,31 @@ async fn a_sync_without_a_page() -> spdk::Result<()> {
     blob.close().await
 }
 
+/// Fails if what had no page when a blob was closed is asked for by a later sync or close, which has nothing to write; or if it is
+/// forgotten while the blob is still open.
+#[spdk::test(bdevs(bdev_malloc_create(name = "M", num_blocks = 16384, block_size = UNIT)))]
+async fn closed_without_a_page() -> spdk::Result<()> {
+    let store = Blobstore::init("M", Some(&opts().num_md_pages(8))).await?;
+    let blob = new_blob(&store, &of(1)).await?;
+    let id = blob.id();
+    // A page has no room for two of them.
+    for name in ["a", "b"] {
+        blob.set_xattr(name, &[7; 3000]).await?;
+    }
+    blob.sync().await?;
+    while store.create_blob(None).await.is_ok() {}
+    blob.set_xattr("c", &[7; 3000]).await?;
+    let other = store.open_blob(id, None).await?;
+    assert_errno(within("the close", blob.close()).await, Errno::ENOSPC);
+    assert_errno(other.sync().await, Errno::ENOSPC);
+    assert_errno(within("the close", other.close()).await, Errno::ENOSPC);
+    let blob = store.open_blob(id, None).await?;
+    assert_eq!(blob.xattr("c").await?, None);
+    blob.sync().await?;
+    within("the close", blob.close()).await?;
+    store.unload().await
+}
+
 /// Fails if a snapshot takes over the clusters of a blob that has no page to say so: SPDK 26.01 calls that a success, and both have
 /// them when the store is loaded again.
 #[spdk::test(bdevs(bdev_malloc_create(name = "M", num_blocks = 16384, block_size = UNIT)))]

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::super::calls::{Then, called, called_with, context, context_with, later};
 use super::super::id::BlobId;
 use super::super::remote::Carry;
-use super::metadata::{RawBlob, close_again, sync};
+use super::metadata::{RawBlob, close_again, forget_closed, sync};
 use super::{Metadata, Store, Use};
 use crate::sys;
 
@@ -146,6 +146,8 @@ fn write_and_close(part: Use, blob: RawBlob, then: Then) {
 }
 
 fn close_written(part: Use, blob: RawBlob, written: c_int, then: Then) {
+    // SAFETY: the blob is open, and this is its metadata thread.
+    let id = BlobId::new(unsafe { sys::spdk_blob_get_id(blob.ptr.as_ptr()) });
     let arg = context(move |closed| {
         if closed == -libc::ENOMEM {
             // It is open as before.
@@ -153,6 +155,11 @@ fn close_written(part: Use, blob: RawBlob, written: c_int, then: Then) {
         }
         let rc = if written != 0 { written } else { closed };
         match blob.volume {
+            None if written == -libc::ENOSPC => {
+                let store = part.store().clone();
+                // SAFETY: `part` keeps the store loaded, and this is its metadata thread.
+                unsafe { forget_closed(&store, id, move || end_close(part, rc, then)) };
+            }
             None => end_close(part, rc, then),
             // SAFETY: its blob was closed, and this is the metadata thread.
             Some(volume) => unsafe { volume.close(part, rc, then) },

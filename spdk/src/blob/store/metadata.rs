@@ -5,6 +5,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::ffi::{CStr, c_int};
 use std::ptr::NonNull;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use super::super::calls::{Then, called, called_with, context, context_with, later};
@@ -254,10 +255,10 @@ unsafe fn write_read_only(store: &Arc<Store>, id: BlobId, then: Then) {
     unsafe { sys::spdk_bs_open_blob(store.as_ptr(), id.get(), Some(called_with), opened) };
 }
 
-/// Closes a blob that stays open, so that it is written.
+/// Closes a blob; one that stays open is written.
 ///
 /// # Safety
-/// It is open for this, and for somebody else until `then` runs. This is its metadata thread.
+/// It is open for this, and for somebody else until `then` runs if it is dirty. This is its metadata thread.
 pub(super) unsafe fn close_again(blob: *mut sys::spdk_blob, then: Then) {
     let closed = context(move |rc| match rc {
         // SAFETY: as before. Too many calls are in flight: try again in the next turn.
@@ -266,6 +267,31 @@ pub(super) unsafe fn close_again(blob: *mut sys::spdk_blob, then: Then) {
     });
     // SAFETY: passed on; it calls back once.
     unsafe { sys::spdk_blob_close(blob, Some(called), closed) };
+}
+
+/// Forgets that a blob has no page for what was to be written of it, unless somebody has it open: that is lost, and who opens it
+/// next has nothing to write.
+///
+/// SPDK does not tell whether it is open. But it calls back before it returns if it is asked to open one that is.
+///
+/// # Safety
+/// The store is loaded until `then` runs, and this is its metadata thread.
+pub(super) unsafe fn forget_closed(store: &Arc<Store>, id: BlobId, then: impl FnOnce() + 'static) {
+    let is_open = Rc::new(Cell::new(false));
+    let told = is_open.clone();
+    let opened = context_with(move |blob: *mut sys::spdk_blob, rc| {
+        told.set(true);
+        match rc {
+            // SAFETY: it was opened by this call, and nobody else knows of that.
+            0 => unsafe { close_again(blob, Box::new(move |_| then())) },
+            _ => then(),
+        }
+    });
+    // SAFETY: passed on; it calls back once.
+    unsafe { sys::spdk_bs_open_blob(store.as_ptr(), id.get(), Some(called_with), opened) };
+    if !is_open.get() {
+        store.metadata.writes.grown.borrow_mut().remove(&id);
+    }
 }
 
 /// Has the next sync write the blob.
