@@ -14,9 +14,10 @@ use futures_util::future::{join, join_all, try_join, try_join_all};
 use serde_json::json;
 use spdk::task::yield_now;
 use spdk::{
-    DmaBuf, Errno, Error, ErrorKind, Gone, SpdkApp, SpdkThread, ThreadHandle, completion,
+    CpuSet, DmaBuf, Errno, Error, ErrorKind, Gone, SpdkApp, SpdkThread, ThreadHandle, completion,
     spawn_local, spawn_on,
 };
+use spdk_tests::wait::within;
 use spdk_tests::{Device, dma, foreign, kind, pattern, poll_once, rpc, until};
 
 const BLOCK: usize = 512;
@@ -527,5 +528,40 @@ fn threads_are_made_while_the_application_ends() -> spdk::Result<()> {
         );
     }
     assert_eq!(SpdkThread::count(), 0);
+    Ok(())
+}
+
+/// Fails if SPDK's scheduler moves an spdk_thread that may have another core than it has, or has the core of one sleep.
+#[spdk::test(cores = "0x3", rpc_addr = &rpc::address())]
+async fn the_scheduler_moves_nothing() -> spdk::Result<()> {
+    let both = CpuSet::of([0, 1])?;
+    let mut threads = Vec::new();
+    for number in 0..4 {
+        let thread = ThreadHandle::on_cores(&format!("both {number}"), &both).await?;
+        let home = thread.call(reactor).await?;
+        threads.push((thread, home));
+    }
+    assert!(threads.iter().any(|(_, home)| home == "reactor_1"));
+    let params = json!({
+        "name": "dynamic", "period": 1000, "load_limit": 1, "core_limit": 2, "core_busy": 3,
+    });
+    rpc::call("framework_set_scheduler", params).await;
+    for round in 0..100 {
+        for (number, (thread, home)) in threads.iter().enumerate() {
+            let work = Duration::from_millis(u64::from(round % 4 == number));
+            let name = thread.call(move || {
+                let start = Instant::now();
+                while start.elapsed() < work {
+                    std::hint::spin_loop();
+                }
+                reactor()
+            });
+            assert_eq!(&within("the call", name).await?, home);
+            // A task with a timer goes on there too.
+            let slept = thread.spawn(|| spdk::time::sleep(Duration::from_micros(200)));
+            within("the timer", slept).await??;
+        }
+        spdk::time::sleep(Duration::from_millis(2)).await?;
+    }
     Ok(())
 }
