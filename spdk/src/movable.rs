@@ -440,7 +440,10 @@ impl Movable {
         state.has_exited = true;
         let waiting = mem::take(&mut state.waiting);
         drop(state);
-        drop(waiting);
+        for one in waiting {
+            // It wakes the user's.
+            run_caught("wake", || drop(one));
+        }
     }
 }
 

@@ -7,9 +7,11 @@
 #![allow(missing_docs)]
 
 use std::cell::RefCell;
+use std::future::Future;
 use std::pin::pin;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Wake, Waker};
 use std::time::{Duration, Instant};
 
 use futures_util::future::{join, try_join};
@@ -407,6 +409,27 @@ fn reactors_that_sleep() -> spdk::Result<()> {
         within("the end", thread.exit()).await;
         Ok(())
     })
+}
+
+/// Fails if a waker that panics ends more than itself.
+#[spdk::test]
+async fn a_waker_panics_at_its_end() -> spdk::Result<()> {
+    struct Panics(AtomicUsize);
+    impl Wake for Panics {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, SeqCst);
+            panic!("in a waker");
+        }
+    }
+    let panics = Arc::new(Panics(AtomicUsize::new(0)));
+    let waker = Waker::from(panics.clone());
+    let thread = MovableThread::new("movable", &on(0))?;
+    let mut end = pin!(thread.exit());
+    let first = end.as_mut().poll(&mut Context::from_waker(&waker));
+    assert!(first.is_pending());
+    until("the wake", || panics.0.load(SeqCst) == 1).await;
+    within("the end", end).await;
+    Ok(())
 }
 
 /// Fails if it is made where nobody would move it.
