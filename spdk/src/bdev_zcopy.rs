@@ -111,7 +111,8 @@ impl BdevDesc {
     /// - `EINVAL`: they end beyond the device.
     /// - `EBADF`: the descriptor was not opened for writing.
     /// - `ENOTSUP`: the device cannot lend memory, or its module cannot give it back: that of an error, GPT, Opal,
-    ///   passthru or split bdev.
+    ///   passthru or split bdev. This is not seen of one of these below a delay bdev: there SPDK 26.01 crashes, or never gives
+    ///   it back.
     /// - `ErrorKind::Device`: the device failed it, with the status that it reports.
     /// - Refused before C sees it: a channel of another device, and a descriptor that hides metadata.
     ///
