@@ -1,7 +1,7 @@
 //! The I/O channels of a blobstore.
 #![allow(unsafe_code)] // Takes over the references that C gives.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::ptr::NonNull;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -17,6 +17,36 @@ use crate::handle::{Handle, Hold, Subject};
 use crate::local::Here;
 use crate::{Errno, sys};
 
+thread_local! {
+    /// The stores that a channel is being made of on this OS thread, one inside of the other.
+    static MAKING: RefCell<Vec<*mut sys::spdk_blob_store>> = const { RefCell::new(Vec::new()) };
+}
+
+/// A channel of a store is being made until this is dropped.
+///
+/// That calls [`BlockDevice::channel`](super::BlockDevice::channel), to which SPDK would give the channel as far as it is.
+struct Making;
+
+impl Making {
+    fn begin(bs: *mut sys::spdk_blob_store) -> std::result::Result<Self, Fault> {
+        MAKING.with_borrow_mut(|making| match making.contains(&bs) {
+            true => Err(Fault::invalid(
+                "the device that the channel is made of asks for it",
+            )),
+            false => {
+                making.push(bs);
+                Ok(Making)
+            }
+        })
+    }
+}
+
+impl Drop for Making {
+    fn drop(&mut self) {
+        MAKING.with_borrow_mut(|making| making.pop());
+    }
+}
+
 impl Blobstore {
     /// Gets the store's I/O channel of the current spdk_thread, for I/O on blobs that are opened there.
     ///
@@ -26,6 +56,8 @@ impl Blobstore {
     ///
     /// `ENOMEM`: there was none for [`BsOpts::max_channel_ops`](super::BsOpts::max_channel_ops) requests.
     /// [`ErrorKind::Gone`](crate::ErrorKind::Gone) when the store was unloaded or its device removed.
+    /// [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument) inside of the
+    /// [`BlockDevice::channel`](super::BlockDevice::channel) that makes it.
     /// [`ErrorKind::NoThread`](crate::ErrorKind::NoThread) without a current spdk_thread.
     #[doc(alias = "spdk_bs_alloc_io_channel")]
     #[doc(alias = "spdk_bs_free_io_channel")]
@@ -38,8 +70,10 @@ impl Blobstore {
         let _here = Here::now()?;
         let part = self.store().enter()?;
         let bs = self.store().as_ptr();
-        // SAFETY: the store is loaded, and any spdk_thread may have a channel of it.
+        let making = Making::begin(bs)?;
+        // SAFETY: the store is loaded, and any spdk_thread may have a channel of it. It is made, or was.
         let ch = unsafe { sys::spdk_bs_alloc_io_channel(bs) };
+        drop(making);
         let ch = NonNull::new(ch).ok_or_else(|| Fault::errno(Errno::ENOMEM))?;
         let device = bs.cast_const().cast();
         let name = self.store().label().into();

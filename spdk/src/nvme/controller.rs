@@ -190,11 +190,11 @@ impl NvmeController {
     pub async fn reset(&self) -> Result<()> {
         let at = At::new("spdk_nvme_ctrlr_reconnect_async", self);
         begin(|caller| self.0.get(caller)).map_err(|fault| fault.at(at))?;
-        self.wait_for_reset(at).await
+        Self::wait_for_reset(self.0.extra().driver().reset(), at).await
     }
 
     /// Connects the controller again by another path: at another address of its subsystem. It is a
-    /// [`reset`](NvmeController::reset) in all else.
+    /// [`reset`](NvmeController::reset) in all else, and comes after one that has begun already.
     ///
     /// One that fails leaves the controller there; another failover takes it elsewhere, or back.
     ///
@@ -216,12 +216,11 @@ impl NvmeController {
             let wrong = format!("{trid} is no path to the same subsystem");
             return Err(Fault::invalid(wrong).at(at));
         }
-        self.0.extra().driver().set_path(trid.clone());
-        self.wait_for_reset(at).await
+        Self::wait_for_reset(self.0.extra().driver().failover(trid.clone()), at).await
     }
 
-    async fn wait_for_reset(&self, at: At<'_>) -> Result<()> {
-        match self.0.extra().driver().reset().await {
+    async fn wait_for_reset(end: oneshot::AsyncReceiver<bool>, at: At<'_>) -> Result<()> {
+        match end.await {
             Ok(true) => Ok(()),
             Ok(false) => Err(Fault::not_connected().at(at)),
             // Without an answer its driver has ended.

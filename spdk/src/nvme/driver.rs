@@ -268,7 +268,7 @@ impl Driver {
             self.phase.get(),
             Draining(_) | Disconnecting(_) | Stopped(_) | Reconnecting(_)
         );
-        is_going_on || !self.resets.waiting.borrow().is_empty()
+        is_going_on || self.resets.are_asked_for()
     }
 
     /// Whether a controller that has memory of this machine uses none of it any more: it was stopped, or pulled out.

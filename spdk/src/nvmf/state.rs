@@ -68,13 +68,11 @@ impl Subsystem {
     }
 
     pub(super) async fn stop(&mut self) -> Result<()> {
-        if self.paused.is_some() {
-            self.raw.resume().await?;
-            self.paused = None;
-        }
+        // Without a resume, which would carry out what is held back.
         if self.is_started {
             self.raw.stop().await?;
             self.is_started = false;
+            self.paused = None;
         }
         Ok(())
     }

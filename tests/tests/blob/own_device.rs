@@ -1,12 +1,12 @@
 //! Stores on a device written in Rust.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use futures_util::future::{join, try_join_all};
-use spdk::blob::{BlobOpts, Blobstore, BlockDevice, ReadInto, Xattrs};
+use spdk::blob::{BlobOpts, Blobstore, BlockDevice, ReadInto, WriteFrom, Xattrs};
 use spdk::task::yield_now;
-use spdk::{Errno, ThreadHandle, spawn_on};
+use spdk::{Errno, ErrorKind, ThreadHandle, spawn_on};
 use spdk_tests::memory::Memory;
 use spdk_tests::wait::within;
 use spdk_tests::{forget, pattern, poll_once, until};
@@ -498,4 +498,84 @@ async fn the_super_block_beside_other_writes() -> spdk::Result<()> {
         store.unload().await?;
     }
     Ok(())
+}
+
+thread_local! {
+    /// What an spdk_thread does when it makes its channel of [`Reentrant`].
+    static INSIDE: RefCell<Option<Box<dyn FnOnce()>>> = const { RefCell::new(None) };
+}
+
+/// A device that uses the store on it while a channel is made.
+struct Reentrant(Memory);
+
+impl BlockDevice for Reentrant {
+    type Channel = <Memory as BlockDevice>::Channel;
+
+    fn block_size(&self) -> u32 {
+        self.0.block_size()
+    }
+
+    fn num_blocks(&self) -> u64 {
+        self.0.num_blocks()
+    }
+
+    fn channel(&self) -> Result<Self::Channel, Errno> {
+        if let Some(inside) = INSIDE.take() {
+            inside();
+        }
+        self.0.channel()
+    }
+
+    async fn read(
+        &self,
+        ch: &Self::Channel,
+        block: u64,
+        into: &mut ReadInto<'_>,
+    ) -> Result<(), Errno> {
+        self.0.read(ch, block, into).await
+    }
+
+    async fn write(&self, ch: &Self::Channel, block: u64, from: &WriteFrom) -> Result<(), Errno> {
+        self.0.write(ch, block, from).await
+    }
+
+    async fn write_zeroes(&self, ch: &Self::Channel, block: u64, count: u64) -> Result<(), Errno> {
+        self.0.write_zeroes(ch, block, count).await
+    }
+}
+
+/// Fails if a device gets the channel of its store that is being made, which SPDK does not survive the use of.
+#[spdk::test]
+async fn a_channel_inside_of_itself() -> spdk::Result<()> {
+    let store = Blobstore::init_on(Reentrant(memory()), Some(&opts())).await?;
+    let core = spdk::SpdkApp::cores()?[0];
+    let other = ThreadHandle::on_core("other", core).await?;
+    let inside = store.clone();
+    other
+        .call_async(async move || {
+            let thin = BlobOpts::new().num_clusters(4).thin_provision(true);
+            let blob = Rc::new(new_blob(&inside, &thin).await?);
+            let (store, writer) = (inside.clone(), blob.clone());
+            let told = Rc::new(Cell::new(None));
+            let tells = told.clone();
+            INSIDE.set(Some(Box::new(move || {
+                let ch = store.alloc_io_channel();
+                if let (Ok(ch), Ok(buf)) = (&ch, buffer(8)) {
+                    let write = writer.write_io_units(ch, &buf, 0, 8);
+                    let _ = poll_once(Box::pin(write).as_mut());
+                }
+                tells.set(Some(ch.map(drop)));
+            })));
+            let ch = inside.alloc_io_channel()?;
+            let told = told.take();
+            let refused = told.is_some_and(|told| {
+                told.is_err_and(|error| matches!(error.kind(), ErrorKind::InvalidArgument { .. }))
+            });
+            assert!(refused);
+            write(&blob, &ch, 0, 8, 1).await?;
+            check(&blob, &ch, 0, 8, 1).await
+        })
+        .await??;
+    other.exit().await?;
+    store.unload().await
 }

@@ -5,11 +5,13 @@
 //! - Queue pairs stay as they are in a reset: both.
 //! - A reset that fails reports success: `the_target_comes_back`.
 //! - A failover stays where it is: `another_path`.
+//! - A failover ends with a reset that has begun before, and stays where it is: `another_path_beside_a_reset`.
 
 use std::time::{Duration, Instant};
 
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
 use spdk::nvme::{NvmeController, TransportId};
+use spdk::task::yield_now;
 use spdk::{ErrorKind, Gone};
 use spdk_tests::kind;
 use spdk_tests::nvme::{Link, beside_target};
@@ -145,6 +147,36 @@ fn another_path() {
             }
             link.verify(0..DEPTH, 1).await;
             link.close().await;
+            Bystanders::new()
+        }
+    });
+}
+
+#[spdk::test(no_app, deadline = 60)]
+fn another_path_beside_a_reset() {
+    beside_target(|target| {
+        let proxy = Proxy::start(&target, |_| Fate::Forward);
+        let paths = [proxy.trid(&target), target.trid()];
+        async move {
+            let controller = NvmeController::connect(&paths[0], None).await;
+            let controller = controller.expect("the target listens");
+            for round in 0..24 {
+                let path = &paths[(round + 1) % 2];
+                let reset = controller.reset();
+                let failover = async {
+                    for _ in 0..round * 4 {
+                        yield_now().await;
+                    }
+                    controller.failover(path).await
+                };
+                let (reset, failover) = join(reset, failover).await;
+                reset.and(failover).expect("the target runs");
+                assert_eq!(&controller.transport_id(), path, "{round}");
+            }
+            controller
+                .detach()
+                .await
+                .expect("it is of this spdk_thread");
             Bystanders::new()
         }
     });

@@ -355,3 +355,37 @@ async fn next(events: &mut Events<NvmfEvent>) -> NvmfEvent {
     let event = within("an event", events.next()).await;
     event.expect("the target is open")
 }
+
+/// Fails if a command that a pause holds back is carried out when the subsystem stops.
+#[spdk::test(bdevs(bdev_malloc_create(name = "Malloc0", num_blocks = 4096, block_size = BLOCK)))]
+async fn a_stop_during_a_pause() -> spdk::Result<()> {
+    let server = serve("Malloc0", address()).await?;
+    let bdev = spdk::Bdev::find("Malloc0")?;
+    let controller = connect(server.address(), server.nqn()).await?;
+    let qpair = controller.alloc_io_qpair(None).await?;
+    let ns = controller.namespace(1).expect("it is served");
+    let pause = server.subsystem().pause(Some(1)).await?;
+    let before = writes(&bdev).await?;
+    let buf = spdk::DmaBuf::alloc(4096, 4096)?;
+    let mut write = Box::pin(ns.write(&qpair, &buf, 0, (4096 / BLOCK) as u32));
+    assert!(poll_once(write.as_mut()).is_pending());
+    after(Duration::from_millis(200)).await;
+    assert!(poll_once(write.as_mut()).is_pending());
+    server.subsystem().stop().await?;
+    let end = within("the write", write).await;
+    assert!(
+        end.is_err(),
+        "{end:?}, {} writes",
+        writes(&bdev).await? - before
+    );
+    assert_eq!(writes(&bdev).await?, before);
+    drop((ns, qpair, controller));
+    // The pause is still there when it starts again.
+    server.subsystem().start().await?;
+    let host = Host::of(&server, 1);
+    after(Duration::from_millis(200)).await;
+    assert_eq!(writes(&bdev).await?, before);
+    drop(pause);
+    host.succeeds().await;
+    server.close().await
+}

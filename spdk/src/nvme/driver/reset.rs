@@ -14,10 +14,19 @@ use crate::sys;
 pub(super) struct Resets {
     /// Where the next one connects it, if elsewhere.
     next_path: Cell<Option<TransportId>>,
+    /// Who waits for that one, as long as it has not begun.
+    waiting_for_path: RefCell<Vec<oneshot::Sender<bool>>>,
     /// Who waits for one.
-    pub(super) waiting: RefCell<Vec<oneshot::Sender<bool>>>,
+    waiting: RefCell<Vec<oneshot::Sender<bool>>>,
     /// How often it was connected again: what SPDK knows of namespaces is elsewhere then.
     pub(super) count: Cell<u32>,
+}
+
+impl Resets {
+    /// Whether somebody waits.
+    pub(super) fn are_asked_for(&self) -> bool {
+        !self.waiting.borrow().is_empty() || !self.waiting_for_path.borrow().is_empty()
+    }
 }
 
 impl Driver {
@@ -31,7 +40,12 @@ impl Driver {
             return Step::Busy; // they are disconnected in this state, and freed if nothing is in flight on them
         }
         let is_there = match self.resets.next_path.take() {
-            Some(trid) => self.go_to(ctrlr, trid),
+            Some(trid) => {
+                let mut waiting = self.resets.waiting.borrow_mut();
+                waiting.append(&mut self.resets.waiting_for_path.borrow_mut());
+                drop(waiting);
+                self.go_to(ctrlr, trid)
+            }
             None => true,
         };
         // SAFETY: the controller is attached. Its admin commands end inside the call.
@@ -110,9 +124,12 @@ impl Driver {
         }
     }
 
-    /// Has the next reset connect it elsewhere.
-    pub(in crate::nvme) fn set_path(&self, trid: TransportId) {
+    /// Has the next reset connect it elsewhere, which one that goes on does not. Ready as for [`Driver::reset`].
+    pub(in crate::nvme) fn failover(&self, trid: TransportId) -> oneshot::AsyncReceiver<bool> {
+        let (tx, rx) = oneshot::async_channel();
         self.resets.next_path.set(Some(trid));
+        self.resets.waiting_for_path.borrow_mut().push(tx);
+        rx
     }
 
     /// Resets it. Ready when that has ended, with whether it is connected.

@@ -22,7 +22,7 @@ impl Driver {
     }
 
     pub(super) fn look_after(&self, ctrlr: NonNull<sys::spdk_nvme_ctrlr>) -> Step {
-        if !self.resets.waiting.borrow().is_empty() {
+        if self.resets.are_asked_for() {
             self.phase.set(Phase::Draining(ctrlr));
             qpair_group::look();
             return Step::Busy;
