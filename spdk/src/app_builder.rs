@@ -101,7 +101,7 @@ impl SpdkAppBuilder {
         self
     }
 
-    /// SPDK's memory in megabytes.
+    /// SPDK's memory in megabytes. With the pools that SPDK makes by default, 512 are enough for one core.
     pub fn mem_size_mb(mut self, mb: i32) -> Self {
         self.mem_size_mb = Some(mb);
         self
@@ -113,7 +113,8 @@ impl SpdkAppBuilder {
         self
     }
 
-    /// Uses ordinary memory instead of hugepages. Enough for bdevs that need no DMA, and for tests.
+    /// Uses ordinary memory instead of hugepages, and as much as `mem_size_mb` says. Enough for bdevs that need
+    /// no DMA, and for tests.
     pub fn no_huge(mut self, no_huge: bool) -> Self {
         self.no_huge = no_huge;
         self
@@ -214,6 +215,10 @@ impl SpdkAppBuilder {
 
     pub(crate) fn mem_size(&self) -> Option<i32> {
         self.mem_size_mb
+    }
+
+    pub(crate) fn without_hugepages(&self) -> bool {
+        self.no_huge
     }
 
     /// Starts SPDK, runs `f` on the app thread and returns when SPDK has stopped.
@@ -320,6 +325,7 @@ impl<'a> Options<'a> {
             None => None,
         };
         options::main_core(builder.main_core, builder.reactor_mask.as_deref())?;
+        options::no_huge(builder.no_huge, builder.mem_size_mb)?;
         if let Some(opts) = &builder.bdev_opts {
             bdev_opts(opts.to_c())?;
         }
