@@ -77,6 +77,10 @@ pub(crate) fn while_running<T>(
 /// [`ErrorKind::Cancelled`] of [`block_on`](SpdkAppBuilder::block_on), whose future has no output then. A program
 /// with [`#[spdk::main]`](crate::main) exits with 0.
 ///
+/// SPDK's handlers of these signals take the place of those that the program had before the start, which are told of
+/// none then, `tokio::signal::ctrl_c` included. A handler that comes later and calls the one before it, as Tokio's does,
+/// is told, and the application ends all the same: the tasks on spdk_threads are not asked to finish first.
+///
 /// ```no_run
 /// use spdk::{DmaBuf, SpdkApp};
 ///

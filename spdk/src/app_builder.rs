@@ -53,6 +53,9 @@ impl SpdkAppBuilder {
     }
 
     /// A file with SPDK's JSON configuration: the bdevs to create, and more.
+    ///
+    /// SPDK skips what it has for a subsystem that does not exist in this program, such as `nvmf` without the Cargo
+    /// feature `subsystem-nvmf`, and only logs so, as a notice.
     pub fn config_file(mut self, path: impl AsRef<Path>) -> Self {
         self.config_file = Some(path.as_ref().to_owned());
         self
@@ -69,7 +72,8 @@ impl SpdkAppBuilder {
         self
     }
 
-    /// SPDK's JSON configuration itself, instead of a file.
+    /// SPDK's JSON configuration itself, instead of a file, of which SPDK skips as much as of a
+    /// [file](SpdkAppBuilder::config_file).
     pub fn json_data(mut self, json: impl Into<String>) -> Self {
         self.json_data = Some(json.into());
         self
