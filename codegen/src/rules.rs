@@ -83,6 +83,9 @@ rules! {
     BUFFER_LENGTH "buffer-length":
         "a buffer has a length: an integer parameter of the same call",
         "name the parameter with the length in `len`, and with the number of elements in `count`";
+    BUFFER_UNIT "buffer-unit":
+        "what a buffer and the range count by one parameter has one unit",
+        "say by the header whether the parameter is in bytes or in blocks, in both places";
     UNDECLARED_HANDLE "undeclared-handle":
         "a handle that a call takes, produces or consumes is declared",
         "add a `Handle` or an `Extern` entry for its C type";

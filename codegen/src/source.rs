@@ -37,8 +37,8 @@ pub struct Place<'a> {
 }
 
 /// The entries of a section; their `c` begins a new entry.
-const ENTRIES: [&str; 8] = [
-    "Handle", "Extern", "Callback", "Enum", "Flags", "Options", "Function", "Manual",
+const ENTRIES: [&str; 9] = [
+    "Handle", "Extern", "Callback", "Enum", "Flags", "Options", "Record", "Function", "Manual",
 ];
 
 impl Source {

@@ -22,7 +22,7 @@ use crate::error::{At, Error, ErrorKind, Fault, Result};
 use crate::local::Local;
 use crate::shared::Shared;
 use crate::shutdown::{self, Watch};
-use crate::{log, mem, movable, panic, sys, task};
+use crate::{log, mem, movable, options, panic, sys, task};
 
 /// Whether the application has been asked to stop.
 static STOP: AtomicBool = AtomicBool::new(false);
@@ -76,6 +76,10 @@ pub(crate) fn while_running<T>(
 /// [`run`](SpdkAppBuilder::run) and [`run_async`](SpdkAppBuilder::run_async);
 /// [`ErrorKind::Cancelled`] of [`block_on`](SpdkAppBuilder::block_on), whose future has no output then. A program
 /// with [`#[spdk::main]`](crate::main) exits with 0.
+///
+/// SPDK's handlers of these signals take the place of those that the program had before the start, which are told of
+/// none then, `tokio::signal::ctrl_c` included. A handler that comes later and calls the one before it, as Tokio's does,
+/// is told, and the application ends all the same: the tasks on spdk_threads are not asked to finish first.
 ///
 /// ```no_run
 /// use spdk::{DmaBuf, SpdkApp};
@@ -171,12 +175,13 @@ where
             "spdk_app_start returned {code}; the messages on stderr say more"
         ));
         // SPDK's exit code does not tell a lack of memory from other reasons, but its words do.
-        let words = ["-12", "mempool", "memory"];
+        let words = ["-12", "pool", "memory"];
         if let Some(mb) = builder.mem_size()
             && words.iter().any(|word| reason.contains(word))
         {
             reason += &format!("; it was given {mb} MB of memory (`mem_size_mb`)");
         }
+        reason += options::dpdk(&reason, builder.without_hugepages());
         if reason.contains("error response") {
             reason += &builder.mistakes();
         }

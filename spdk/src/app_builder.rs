@@ -53,6 +53,9 @@ impl SpdkAppBuilder {
     }
 
     /// A file with SPDK's JSON configuration: the bdevs to create, and more.
+    ///
+    /// SPDK skips what it has for a subsystem that does not exist in this program, such as `nvmf` without the Cargo
+    /// feature `subsystem-nvmf`, and only logs so, as a notice.
     pub fn config_file(mut self, path: impl AsRef<Path>) -> Self {
         self.config_file = Some(path.as_ref().to_owned());
         self
@@ -69,7 +72,8 @@ impl SpdkAppBuilder {
         self
     }
 
-    /// SPDK's JSON configuration itself, instead of a file.
+    /// SPDK's JSON configuration itself, instead of a file, of which SPDK skips as much as of a
+    /// [file](SpdkAppBuilder::config_file).
     pub fn json_data(mut self, json: impl Into<String>) -> Self {
         self.json_data = Some(json.into());
         self
@@ -101,7 +105,7 @@ impl SpdkAppBuilder {
         self
     }
 
-    /// SPDK's memory in megabytes.
+    /// SPDK's memory in megabytes. With the pools that SPDK makes by default, 512 are enough for one core.
     pub fn mem_size_mb(mut self, mb: i32) -> Self {
         self.mem_size_mb = Some(mb);
         self
@@ -113,7 +117,8 @@ impl SpdkAppBuilder {
         self
     }
 
-    /// Uses ordinary memory instead of hugepages. Enough for bdevs that need no DMA, and for tests.
+    /// Uses ordinary memory instead of hugepages, and as much as `mem_size_mb` says. Enough for bdevs that need
+    /// no DMA, and for tests.
     pub fn no_huge(mut self, no_huge: bool) -> Self {
         self.no_huge = no_huge;
         self
@@ -214,6 +219,10 @@ impl SpdkAppBuilder {
 
     pub(crate) fn mem_size(&self) -> Option<i32> {
         self.mem_size_mb
+    }
+
+    pub(crate) fn without_hugepages(&self) -> bool {
+        self.no_huge
     }
 
     /// Starts SPDK, runs `f` on the app thread and returns when SPDK has stopped.
@@ -320,6 +329,7 @@ impl<'a> Options<'a> {
             None => None,
         };
         options::main_core(builder.main_core, builder.reactor_mask.as_deref())?;
+        options::no_huge(builder.no_huge, builder.mem_size_mb)?;
         if let Some(opts) = &builder.bdev_opts {
             bdev_opts(opts.to_c())?;
         }

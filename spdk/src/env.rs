@@ -141,7 +141,8 @@ impl SpdkEnvBuilder {
         self
     }
 
-    /// Uses ordinary memory instead of hugepages. Enough for bdevs that need no DMA, and for tests.
+    /// Uses ordinary memory instead of hugepages, and as much as `mem_size_mb` says. Enough for bdevs that need
+    /// no DMA, and for tests.
     pub fn no_huge(mut self, no_huge: bool) -> Self {
         self.no_huge = no_huge;
         self
@@ -174,6 +175,7 @@ impl SpdkEnvBuilder {
             None => None,
         };
         options::main_core(self.main_core, self.core_mask.as_deref())?;
+        options::no_huge(self.no_huge, self.mem_size_mb)?;
         let mem_size = self.mem_size_mb.map(options::memory).transpose()?;
         begin()?;
         log::capture();
@@ -208,10 +210,9 @@ impl SpdkEnvBuilder {
         log::started();
         if rc != 0 {
             set_phase(Phase::Before);
-            let reason = log::reason(&format!(
-                "spdk_env_init: {}; DPDK's messages on stderr say more",
-                Errno::from_code(rc)
-            ));
+            let otherwise = format!("spdk_env_init: {}", Errno::from_code(rc));
+            let mut reason = log::reason(&otherwise);
+            reason += options::dpdk("initialize DPDK", self.no_huge);
             return Err(ErrorKind::Start { reason }.into());
         }
         set_phase(Phase::Env);

@@ -466,8 +466,21 @@ impl<'a> At<'a> {
         self
     }
 
-    /// What SPDK means by `EINVAL`, if the range is why.
+    /// What SPDK means by `EINVAL`, if the range is why, and by what it says of a device that is not to be written.
     fn hint(&self, errno: Errno) -> Option<Box<str>> {
+        if self.call.starts_with("spdk_bdev_") {
+            let opens = self.call.starts_with("spdk_bdev_open_ext");
+            let reason = match errno {
+                Errno::EBADF => "; it was opened to be read only: open it with `write`",
+                Errno::EPERM if opens => {
+                    "; it has been claimed, as by a bdev upon it: open it without `write`"
+                }
+                _ => "",
+            };
+            if !reason.is_empty() {
+                return Some(reason.into());
+            }
+        }
         let (blocks, size) = self.extent()?;
         let (offset, length, unit) = match self.range? {
             Range::Bytes { offset, length } => (offset, length, size),

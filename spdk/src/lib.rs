@@ -32,6 +32,13 @@
 //!   and return [`ErrorKind::Gone`].
 //! - A panic never crosses into C.
 //!
+//! # What must not block
+//!
+//! Tasks, pollers, and closures that are sent to an spdk_thread: while one sleeps or waits for a lock, nothing on its core
+//! makes progress. Another executor's `block_on` of a future of this crate never returns there, since it keeps the reactor from
+//! polling the device; on the main core SIGINT does not end it either, as it is the app thread that ends the application.
+//! `.await` the future, or wait on another OS thread, as with [`ThreadHandle::call_async`].
+//!
 //! # What it tells
 //!
 //! Through [`tracing`](https://docs.rs/tracing):

@@ -32,6 +32,27 @@ pub(crate) fn memory(mem_size_mb: i32) -> Result<i32> {
     Ok(mem_size_mb)
 }
 
+/// Ordinary memory has a size; of hugepages DPDK takes what there is.
+pub(crate) fn no_huge(no_huge: bool, mem_size_mb: Option<i32>) -> Result<()> {
+    if no_huge && mem_size_mb.is_none() {
+        let reason = "it takes ordinary memory; say how much with `mem_size_mb`";
+        return Err(refuse("no_huge", reason));
+    }
+    Ok(())
+}
+
+/// What SPDK's log lacks when DPDK, which writes to stderr itself, is why there is no environment.
+pub(crate) fn dpdk(reason: &str, no_huge: bool) -> &'static str {
+    match (reason.contains("initialize DPDK"), no_huge) {
+        (false, _) => "",
+        (true, true) => "; DPDK's messages on stderr say more",
+        (true, false) => {
+            "; DPDK's messages on stderr say more. It takes hugepages that are free, and root; `no_huge` with \
+             `mem_size_mb`, and `no_pci`, do without"
+        }
+    }
+}
+
 /// Checks a core mask and that this machine has its cores.
 pub(crate) fn cores(option: &'static str, mask: &str) -> Result<CString> {
     let cores = parse_cores(mask).map_err(|reason| {

@@ -19,7 +19,7 @@ use crate::panic;
 ///
 /// The task runs inside that spdk_thread's polls and may hold what is not `Send`. Dropping the
 /// [`JoinHandle`] lets the task run on; [`JoinHandle::abort`] ends it. When the spdk_thread ends,
-/// its tasks are dropped there.
+/// its tasks are dropped there. It [must not block](crate#what-must-not-block).
 ///
 /// # Errors
 ///

@@ -190,7 +190,8 @@ async fn without_permission() -> spdk::Result<()> {
     ];
     assert_eq!(
         errors[0].to_string(),
-        "spdk_bdev_write on bdev \"Malloc0\" (4096 bytes at byte 0): Bad file descriptor (EBADF)"
+        "spdk_bdev_write on bdev \"Malloc0\" (4096 bytes at byte 0): Bad file descriptor (EBADF); it was opened to be \
+         read only: open it with `write`"
     );
     assert!(
         errors
@@ -202,7 +203,9 @@ async fn without_permission() -> spdk::Result<()> {
     let claimed = error_of(async { Bdev::find("Malloc1")?.open(true) }).await;
     let text = claimed.to_string();
     assert!(
-        text.ends_with(": Operation not permitted (EPERM)"),
+        text.ends_with(
+            "(EPERM); it has been claimed, as by a bdev upon it: open it without `write`"
+        ),
         "{text}"
     );
     Bdev::find("Malloc1")?.open(false).map(drop)

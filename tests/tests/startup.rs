@@ -132,6 +132,33 @@ fn too_little_memory() {
     let text = refusal(app().mem_size_mb(16));
     assert!(text.starts_with("SPDK did not start: "), "{text}");
     assert!(text.contains("pool") || text.contains("allocate"), "{text}");
+    let hint = "; it was given 16 MB of memory (`mem_size_mb`)";
+    assert!(text.ends_with(hint), "{text}");
+}
+
+/// As above: with more, the framework starts and the bdev layer does not, in other words.
+#[spdk::test(no_app)]
+fn too_little_memory_for_bdevs() {
+    let text = refusal(app().mem_size_mb(256));
+    assert!(text.contains("spdk_bdev_io pool"), "{text}");
+    let hint = "; it was given 256 MB of memory (`mem_size_mb`)";
+    assert!(text.ends_with(hint), "{text}");
+}
+
+/// Fails if DPDK's words on stderr are all that says what is missing.
+#[spdk::test(no_app)]
+fn memory_that_dpdk_lacks() -> spdk::Result<()> {
+    let plain = "option `no_huge`: it takes ordinary memory; say how much with `mem_size_mb`";
+    assert_eq!(refusal(SpdkAppBuilder::new().no_huge(true)), plain);
+    match SpdkEnv::builder().no_huge(true).build() {
+        Err(error) => assert_eq!(error.to_string(), plain),
+        Ok(_) => panic!("it started"),
+    }
+    // More than any machine has, of hugepages or not.
+    let text = refusal(app().no_huge(false).mem_size_mb(i32::MAX));
+    let hint = "It takes hugepages that are free, and root; `no_huge` with `mem_size_mb`, and `no_pci`, do without";
+    assert!(text.ends_with(hint), "{text}");
+    Ok(())
 }
 
 /// As above.

@@ -20,6 +20,7 @@ pub(super) fn function(func: &Func<'_>, world: &World<'_>, errors: &mut Diagnost
     check.range();
     check.handles();
     check.units();
+    check.range_unit();
     check.kept();
     check.gives();
     check.scatter_lists();
@@ -269,6 +270,42 @@ impl Check<'_, '_> {
                 );
                 self.report(&rules::CLASS_SHAPE, &c, message);
             }
+        }
+    }
+
+    /// A length that `range` takes for a count of blocks is none of bytes, and the reverse: the device would be told of
+    /// more memory than the buffer has.
+    fn range_unit(&mut self) {
+        let (count, of_blocks) = match &self.func.entry.range {
+            Some(Range::Bytes(_, length)) => (length.clone(), false),
+            Some(Range::Blocks(_, count) | Range::Copy(.., count)) => (count.clone(), true),
+            _ => return,
+        };
+        let Some(len_of_range) = self.index(&count) else {
+            return;
+        };
+        for (index, means) in self.func.params.iter().enumerate() {
+            let (Means::Buffer { len, unit, .. } | Means::BufferVec { len, unit, .. }) = means
+            else {
+                continue;
+            };
+            if *len != len_of_range || unit.is_some() == of_blocks {
+                continue;
+            }
+            let name = self.func.sig.params[index].name.clone();
+            let message = match of_blocks {
+                true => format!(
+                    "`range` of `{}` counts `{count}` in blocks, and `{name}` in bytes: give `{name}` a `unit`, such as \
+                     `block_size_of` of a bdev, or `range` `Bytes`",
+                    self.c()
+                ),
+                false => format!(
+                    "`range` of `{}` counts `{count}` in bytes, and `{name}` in its `unit`: remove the `unit`, or give \
+                     `range` `Blocks`",
+                    self.c()
+                ),
+            };
+            self.report(&rules::BUFFER_UNIT, &name, message);
         }
     }
 
