@@ -125,12 +125,16 @@ pub unsafe fn emit<E: Clone + 'static>(arg: *mut c_void, event: E) {
         }
         for queue in queues {
             let mut events = queue.events.borrow_mut();
-            if events.len() == CAPACITY {
+            let is_full = events.len() == CAPACITY;
+            if is_full {
                 events.pop_front();
-                tracing::warn!("an event was dropped: its stream holds {CAPACITY} unread events");
             }
             events.push_back(event.clone());
             drop(events);
+            // The user's subscriber may read the stream.
+            if is_full {
+                tracing::warn!("an event was dropped: its stream holds {CAPACITY} unread events");
+            }
             if let Some(waker) = queue.waker.take() {
                 waker.wake();
             }

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use spdk::bdev::{
     self, BdevOpenOpts, DmaDevice, DomainInfo, DomainMemory, MemoryDomain, Pull, Push,
 };
-use spdk::{Bdev, BdevDesc, BdevEvent, BdevIoType, Errno, ErrorKind, Gone};
+use spdk::{Bdev, BdevDesc, BdevEvent, BdevIoType, Errno, ErrorKind, Gone, SpdkApp};
 use spdk_tests::wait::spent;
 use spdk_tests::{Device, cloned, kind, poll_once, rpc, second, until};
 
@@ -41,7 +41,7 @@ async fn open_async() -> spdk::Result<()> {
     assert!(
         error
             .to_string()
-            .starts_with("spdk_bdev_open_async on \"Later\": "),
+            .starts_with("BdevDesc::open_async on \"Later\": "),
         "{error}"
     );
 
@@ -78,10 +78,43 @@ async fn open_async() -> spdk::Result<()> {
 }
 
 /// Fails if the application's end waits for a device that does not come.
-#[spdk::test(bdevs(bdev_malloc_create(name = "D", num_blocks = 64, block_size = BLOCK)))]
-async fn open_async_does_not_hold_up_the_end() -> spdk::Result<()> {
-    let mut never = Box::pin(BdevDesc::open_async("Never", true, Duration::from_secs(2)));
-    assert!(poll_once(never.as_mut()).is_pending());
+#[spdk::test(no_app, deadline = 30)]
+fn open_async_does_not_hold_up_the_end() -> spdk::Result<()> {
+    SpdkApp::builder()
+        .no_huge(true)
+        .no_pci(true)
+        .mem_size_mb(512)
+        .disable_cpumask_locks(true)
+        .shutdown_patience(Duration::from_millis(200))
+        .block_on(async {
+            let hour = Duration::from_secs(3600);
+            let mut dropped = Box::pin(BdevDesc::open_async("Never", true, hour));
+            let mut forgotten = Box::pin(BdevDesc::open_async("Never", true, hour));
+            assert!(poll_once(dropped.as_mut()).is_pending());
+            assert!(poll_once(forgotten.as_mut()).is_pending());
+            std::mem::forget(forgotten);
+            Ok(())
+        })
+}
+
+/// Fails if a long patience is taken for a short one: the first is 0 ticks of SPDK's clock, in 64 bits.
+#[spdk::test(rpc_addr = &rpc::address())]
+async fn open_async_is_patient() -> spdk::Result<()> {
+    let zero = 1 << (u64::BITS - spdk::ticks_hz()?.trailing_zeros());
+    let mut first = Box::pin(BdevDesc::open_async(
+        "Later",
+        true,
+        Duration::from_millis(zero),
+    ));
+    let mut second = Box::pin(BdevDesc::open_async("Later", true, Duration::MAX));
+    assert!(poll_once(first.as_mut()).is_pending());
+    assert!(poll_once(second.as_mut()).is_pending());
+    let create = json!({"name": "Later", "num_blocks": 64, "block_size": BLOCK});
+    rpc::call("bdev_malloc_create", create).await;
+    assert_eq!(
+        (first.await?.name(), second.await?.name()),
+        ("Later", "Later")
+    );
     Ok(())
 }
 

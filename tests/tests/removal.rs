@@ -8,9 +8,12 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use futures_util::{FutureExt, StreamExt};
 use serde_json::json;
-use spdk::{Bdev, BdevEvent, DmaBuf, Error, ErrorKind, Gone};
+use spdk::{Bdev, BdevEvent, DmaBuf, Error, ErrorKind, Events, Gone};
 use spdk_tests::wait::timeout;
 use spdk_tests::{Device, dma, kind, pattern, poll_once, rpc, second, until};
+use tracing::Subscriber;
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::layer::{self, Layer, SubscriberExt};
 
 const BLOCK: usize = 512;
 /// The latency of the slow device in microseconds.
@@ -320,6 +323,46 @@ async fn events_arrive_on_every_stream() -> spdk::Result<()> {
     let all: Vec<_> = unread.collect().await;
     assert_eq!(all, [BdevEvent::Resize, BdevEvent::Remove]);
     drop(device);
+    Ok(())
+}
+
+thread_local! {
+    static UNREAD: RefCell<Option<Events<BdevEvent>>> = const { RefCell::new(None) };
+    static READ: Cell<usize> = const { Cell::new(0) };
+}
+
+/// Reads a stream when it hears of an event of that which was dropped.
+struct Reader;
+
+impl<S: Subscriber> Layer<S> for Reader {
+    fn on_event(&self, event: &tracing::Event<'_>, _: layer::Context<'_, S>) {
+        if event.metadata().target() == "spdk::events" {
+            let read = UNREAD.with_borrow_mut(|events| events.as_mut()?.next().now_or_never());
+            assert_eq!(read, Some(Some(BdevEvent::Resize)));
+            READ.set(READ.get() + 1);
+        }
+    }
+}
+
+/// Fails if a subscriber cannot read the stream that it is told of.
+#[spdk::test(bdevs(bdev_null_create(name = "Null0", num_blocks = 1024, block_size = 4096)))]
+async fn the_subscriber_reads_the_full_stream() -> spdk::Result<()> {
+    /// How many events a stream keeps.
+    const KEPT: usize = 1024;
+    let subscriber = tracing_subscriber::registry()
+        .with(LevelFilter::WARN)
+        .with(Reader);
+    tracing::subscriber::set_global_default(subscriber).expect("the only one of this process");
+    let device = Device::open("Null0")?;
+    UNREAD.set(Some(device.desc.events()));
+    for size in 1..=KEPT + 1 {
+        let params = json!({"name": "Null0", "new_size": 4 + size});
+        spdk::rpc::call::<bool>("bdev_null_resize", &params).await?;
+    }
+    assert_eq!(READ.get(), 1);
+    let events = UNREAD.take().expect("nobody took it");
+    drop(device);
+    assert_eq!(events.count().await, KEPT - 1);
     Ok(())
 }
 
