@@ -207,7 +207,7 @@ async fn open(thread: u64, stop: Arc<AtomicBool>, opened: Arc<AtomicU64>) -> spd
                 errno: Errno::ETIMEDOUT,
                 ..
             }) => {
-                assert_eq!(at.operation, "BdevDesc::open_async");
+                assert_eq!(at.operation, "spdk_bdev_open_async");
             }
             Err(error) => return Err(error.into()),
         }
