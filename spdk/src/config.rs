@@ -28,7 +28,7 @@
 //! ```no_run
 //! use spdk::config::{Config, Uring};
 //!
-//! #[spdk::main(config = Config::new().with(Uring::new("Disk", "/dev/sdb")), no_huge, no_pci)]
+//! #[spdk::main(config = Config::new().with(Uring::new("Disk", "/dev/sdb")), no_huge, no_pci, mem_size_mb = 512)]
 //! async fn main() -> spdk::Result<()> {
 //!     Config::running().await?.save("running.json")
 //! }
