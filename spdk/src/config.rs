@@ -28,7 +28,7 @@
 //! ```no_run
 //! use spdk::config::{Config, Uring};
 //!
-//! #[spdk::main(config = Config::new().with(Uring::new("Disk", "/dev/sdb")), no_huge, no_pci)]
+//! #[spdk::main(config = Config::new().with(Uring::new("Disk", "/dev/sdb")), no_huge, no_pci, mem_size_mb = 512)]
 //! async fn main() -> spdk::Result<()> {
 //!     Config::running().await?.save("running.json")
 //! }
@@ -47,6 +47,9 @@
 //! | NVMe | [`NvmeController`], [`NvmeDiscovery`], [`NvmeOptions`], [`OpalBdev`] |
 //!
 //! GPT partitions need nothing: they are found when a bdev appears.
+//!
+//! A bdev upon others is made when these are there. Until then its `create` is a success all the same, and
+//! [`Bdev::find`](crate::Bdev::find) does not find what it has named; that of [`Split`] names nothing.
 
 mod disks;
 mod file;

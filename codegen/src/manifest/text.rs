@@ -55,6 +55,14 @@ fn way_out(error: &Error) -> Option<String> {
         Error::NoSuchEnumVariant { expected, .. } => {
             Some(format!("it is one of {}", expected.join(", ")))
         }
+        Error::ExpectedIdentifier => {
+            Some("write the name of a field or a variant here, without quotes".to_owned())
+        }
+        Error::ExpectedString => Some("write a text here, in quotes".to_owned()),
+        Error::ExpectedStructLike => Some(
+            "what stands before it has fields, in round brackets; they are documented in `spdk_codegen::manifest`"
+                .to_owned(),
+        ),
         _ => None,
     }
 }

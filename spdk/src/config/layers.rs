@@ -68,7 +68,7 @@ methods! {
 
     /// A bdev that fails on request, called `EE_` and the name of its base bdev.
     ///
-    /// `new` takes the name of the base bdev. See [`InjectError`].
+    /// `new` takes the name of the base bdev, which may [appear later](crate::config). See [`InjectError`].
     "bdev_error_create" => ErrorBdev(base_name: String) {
         /// Its UUID; made of that of the base bdev by default. SPDK 26.01 saves it, but overwrites it with
         /// the default when it makes the bdev.
@@ -95,8 +95,9 @@ methods! {
 
     /// A bdev that takes time.
     ///
-    /// `new` takes its name and that of its base bdev. The latencies are in microseconds. The averages are
-    /// 0 by default, and the 99th percentiles are the averages; they cannot be less.
+    /// `new` takes its name and that of its base bdev, which may [appear later](crate::config). The latencies
+    /// are in microseconds. The averages are 0 by default, and the 99th percentiles are the averages; they
+    /// cannot be less.
     "bdev_delay_create" => Delay(name: String, base_bdev_name: String) {
         /// Its UUID; a random one by default.
         uuid: Uuid,
@@ -122,7 +123,7 @@ methods! {
 
     /// A bdev that passes everything on.
     ///
-    /// `new` takes its name and that of its base bdev.
+    /// `new` takes its name and that of its base bdev, which may [appear later](crate::config).
     "bdev_passthru_create" => Passthru(name: String, base_bdev_name: String) {
         /// Its UUID; made of that of the base bdev by default.
         uuid: Uuid,
@@ -132,7 +133,7 @@ methods! {
 
     /// Bdevs that are the parts of another one, called by its name with `p0`, `p1` and so on.
     ///
-    /// `new` takes the name of the base bdev and how many parts.
+    /// `new` takes the name of the base bdev, which may [appear later](crate::config), and how many parts.
     "bdev_split_create" => Split(base_bdev: String, split_count: u32) {
         /// The size of each part in MiB; as large as they can be by default.
         split_size_mb: u64,
@@ -177,8 +178,8 @@ methods! {
 
     /// A bdev with zones.
     ///
-    /// `new` takes its name, that of its base bdev, the blocks of a zone, and how many open zones give
-    /// the best speed.
+    /// `new` takes its name, that of its base bdev, which may [appear later](crate::config), the blocks of a
+    /// zone, and how many open zones give the best speed.
     "bdev_zone_block_create" => ZoneBlock(
         name: String, base_bdev: String, zone_capacity: u64, optimal_open_zones: u64
     ) {}
