@@ -313,10 +313,10 @@ pub(crate) fn is_attached(thread: NonNull<sys::spdk_thread>) -> bool {
 }
 
 /// Marks this OS thread as inside a poll while it exists.
-struct Polling(bool);
+pub(crate) struct Polling(bool);
 
 impl Polling {
-    fn begin() -> Self {
+    pub(crate) fn begin() -> Self {
         Polling(POLLING.replace(true))
     }
 }
@@ -345,7 +345,7 @@ impl Drop for SpdkThread {
         if POLLING.get() {
             tracing::error!(
                 name = self.name(),
-                "an spdk_thread was dropped inside a poll, where it cannot end: it is leaked"
+                "an spdk_thread was dropped inside a poll, or SPDK's log, where it cannot end: it is leaked"
             );
             return;
         }
