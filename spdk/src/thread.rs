@@ -20,7 +20,7 @@ use crate::{each_thread, options, panic, sys};
 /// How many messages SPDK can have on their way at once: its own default.
 pub const DEFAULT_MSG_MEMPOOL_SIZE: usize = 262_144 - 1;
 
-/// A small pool of messages, for tests that run with little memory.
+/// A small pool of messages, for tests that run with little memory: the smallest that is taken.
 pub const SMALL_MSG_MEMPOOL_SIZE: usize = 1023;
 
 /// The spdk_threads of [`SpdkThread`] that exist; SPDK's thread library is up while there are any.
@@ -87,11 +87,20 @@ impl SpdkThread {
     ///
     /// # Errors
     ///
-    /// As for [`SpdkThread::current`].
+    /// As for [`SpdkThread::current`], and [`ErrorKind::Option`] for a size below [`SMALL_MSG_MEMPOOL_SIZE`], since
+    /// SPDK aborts the process when it has no message left, and for one of more than 32 bits.
     #[doc(alias = "spdk_thread_lib_init_ext")]
     pub fn current_with_mempool_size(name: &str, size: usize) -> Result<Self> {
         const CALL: &str = "SpdkThread::current";
         let name = options::text("name", name)?;
+        // DPDK takes 32 bits of it.
+        if size < SMALL_MSG_MEMPOOL_SIZE || u32::try_from(size).is_err() {
+            let reason = format!(
+                "{size} messages; it must be from {SMALL_MSG_MEMPOOL_SIZE} to {}",
+                u32::MAX
+            );
+            return Err(options::refuse("mempool_size", reason));
+        }
         match env::phase() {
             Phase::Env => {}
             Phase::App => {

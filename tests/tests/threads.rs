@@ -13,8 +13,8 @@ use std::time::Duration;
 use futures_util::future::{Either, select};
 use spdk::task::yield_now;
 use spdk::{
-    DmaBuf, Error, ErrorKind, IoDevice, PollStatus, Poller, SpdkThread, block_on, completion,
-    spawn_local, spdk_poller,
+    DmaBuf, Error, ErrorKind, IoDevice, PollStatus, Poller, SMALL_MSG_MEMPOOL_SIZE, SpdkThread,
+    block_on, completion, spawn_local, spdk_poller,
 };
 
 use spdk_tests::own_thread::{PATIENCE, Worker, env, poll_until, thread};
@@ -60,6 +60,25 @@ fn a_thread_has_a_name_and_is_counted() -> spdk::Result<()> {
     // SPDK's thread library went with the last one, and comes again.
     assert_eq!(thread("three")?.name(), "three");
     Ok(())
+}
+
+/// Fails if a pool of too few messages is made, of which SPDK aborts the process when they are used up: also
+/// one of the lower 32 bits of a size.
+#[spdk::test(no_app)]
+fn a_pool_has_enough_messages() -> spdk::Result<()> {
+    let _env = env()?;
+    for size in [0, 1, SMALL_MSG_MEMPOOL_SIZE - 1, (1 << 32) + 1, usize::MAX] {
+        let refused = SpdkThread::current_with_mempool_size("few", size);
+        let Some(ErrorKind::Option { option, .. }) = kind(&refused) else {
+            panic!("{size}: {refused:?}");
+        };
+        assert_eq!(*option, "mempool_size");
+    }
+    let thread = SpdkThread::current_with_mempool_size("enough", SMALL_MSG_MEMPOOL_SIZE)?;
+    let handle = thread.handle();
+    let sender = std::thread::spawn(move || (0..10_000).try_for_each(|_| handle.send(|| ())));
+    poll_until(&thread, "the sender", || sender.is_finished());
+    sender.join().expect("no panic")
 }
 
 /// Fails if an error of the start or a panic of the function is lost.
