@@ -24,7 +24,8 @@
 //! not pass it on (`spdk_log_cb` of `spdk/log.h` has no parameter for it). Its `file` tells the module.
 //!
 //! A subscriber is called in the middle of SPDK, which may hold a lock. No spdk_thread is current there, so
-//! that nothing of SPDK can be used by accident.
+//! that nothing of SPDK can be used by accident. A [`SpdkThread`](crate::SpdkThread) is neither made nor polled there,
+//! and one that is dropped there is leaked.
 #![allow(unsafe_code)] // Formats the arguments of a C log callback, and reads SPDK's list of flags.
 
 use std::cell::Cell;
@@ -40,6 +41,7 @@ use tracing::subscriber::NoSubscriber;
 
 use crate::error::{At, Fault, Result, interior_nul};
 use crate::local::current_thread;
+use crate::thread::Polling;
 use crate::{panic, sys};
 
 /// How much SPDK logs.
@@ -380,7 +382,20 @@ fn is_wanted(level: LogLevel) -> bool {
             tracing::event_enabled!(target: target!(), tracing::Level::$level, function, file, line)
         };
     }
-    with_level!(level, enabled) || !has_subscriber()
+    aside(|| with_level!(level, enabled)) || !has_subscriber()
+}
+
+/// Runs code of the user's subscriber, without a current spdk_thread. Outside of a poll as well none is ended
+/// there, or made the current one.
+fn aside<R>(f: impl FnOnce() -> R) -> R {
+    let _polling = Polling::begin();
+    let thread = current_thread();
+    // SAFETY: SPDK's code goes on with its own spdk_thread again, which still exists; a panic ends the process.
+    unsafe { sys::spdk_set_thread(ptr::null_mut()) };
+    let result = f();
+    // SAFETY: as above.
+    unsafe { sys::spdk_set_thread(thread) };
+    result
 }
 
 impl Line<'_> {
@@ -402,12 +417,7 @@ impl Line<'_> {
                 )
             };
         }
-        let thread = current_thread();
-        // SAFETY: SPDK's code goes on with its own spdk_thread again; a panic ends the process.
-        unsafe { sys::spdk_set_thread(ptr::null_mut()) };
-        with_level!(self.level, event);
-        // SAFETY: as above.
-        unsafe { sys::spdk_set_thread(thread) };
+        aside(|| with_level!(self.level, event));
     }
 
     /// Writes it as SPDK does.

@@ -20,12 +20,23 @@ use crate::{each_thread, options, panic, sys};
 /// How many messages SPDK can have on their way at once: its own default.
 pub const DEFAULT_MSG_MEMPOOL_SIZE: usize = 262_144 - 1;
 
-/// A small pool of messages, for tests that run with little memory.
-pub const SMALL_MSG_MEMPOOL_SIZE: usize = 1023;
+/// A small pool of messages, for tests that run with little memory: enough for 15 spdk_threads.
+pub const SMALL_MSG_MEMPOOL_SIZE: usize = 16 * 1024 - 1;
+
+/// How many messages an spdk_thread keeps of those that came from the pool. SPDK aborts the process when the pool has
+/// none for another OS thread.
+const KEPT_MSGS: usize = 1024;
+
+/// The least size of a pool for so many spdk_threads: as many are left for those on their way.
+const fn least_mempool_size(threads: usize) -> usize {
+    (threads + 1) * KEPT_MSGS - 1
+}
 
 /// The spdk_threads of [`SpdkThread`] that exist; SPDK's thread library is up while there are any.
 static LIBRARY: Mutex<()> = Mutex::new(());
 static LIVE: AtomicUsize = AtomicUsize::new(0);
+/// The size of the pool of messages that was made last. Used under the lock.
+static MEMPOOL_SIZE: AtomicUsize = AtomicUsize::new(0);
 
 /// Lets no spdk_thread be created or destroyed, and how many there are.
 pub(crate) fn freeze() -> (MutexGuard<'static, ()>, usize) {
@@ -87,11 +98,19 @@ impl SpdkThread {
     ///
     /// # Errors
     ///
-    /// As for [`SpdkThread::current`].
+    /// As for [`SpdkThread::current`], and [`ErrorKind::Option`] for a size below 2047 or of more than 32 bits. `ENOMEM` is for
+    /// a pool that is too small for one more spdk_thread, too: each keeps up to 1024 messages, and SPDK aborts the process
+    /// when there is none.
     #[doc(alias = "spdk_thread_lib_init_ext")]
     pub fn current_with_mempool_size(name: &str, size: usize) -> Result<Self> {
         const CALL: &str = "SpdkThread::current";
         let name = options::text("name", name)?;
+        // DPDK takes 32 bits of it.
+        let least = least_mempool_size(1);
+        if size < least || u32::try_from(size).is_err() {
+            let reason = format!("{size} messages; it must be from {least} to {}", u32::MAX);
+            return Err(options::refuse("mempool_size", reason));
+        }
         match env::phase() {
             Phase::Env => {}
             Phase::App => {
@@ -274,6 +293,9 @@ fn create(name: &CString, mempool_size: usize) -> Result<NonNull<sys::spdk_threa
                 Errno::from_code(rc),
             ));
         }
+        MEMPOOL_SIZE.store(mempool_size, SeqCst);
+    } else if MEMPOOL_SIZE.load(SeqCst) < least_mempool_size(LIVE.load(SeqCst) + 1) {
+        return Err(Error::errno_of(CALL, Errno::ENOMEM));
     }
     // SAFETY: the library is up; the name is copied; no cpuset means any core.
     match NonNull::new(unsafe { sys::spdk_thread_create(name.as_ptr(), ptr::null()) }) {
@@ -313,10 +335,10 @@ pub(crate) fn is_attached(thread: NonNull<sys::spdk_thread>) -> bool {
 }
 
 /// Marks this OS thread as inside a poll while it exists.
-struct Polling(bool);
+pub(crate) struct Polling(bool);
 
 impl Polling {
-    fn begin() -> Self {
+    pub(crate) fn begin() -> Self {
         Polling(POLLING.replace(true))
     }
 }
@@ -345,7 +367,7 @@ impl Drop for SpdkThread {
         if POLLING.get() {
             tracing::error!(
                 name = self.name(),
-                "an spdk_thread was dropped inside a poll, where it cannot end: it is leaked"
+                "an spdk_thread was dropped inside a poll, or SPDK's log, where it cannot end: it is leaked"
             );
             return;
         }

@@ -2,13 +2,16 @@
 #![allow(missing_docs)]
 #![allow(unsafe_code)] // Logs as SPDK's C code does, with texts that live as long as the call.
 
+use std::cell::Cell;
+
 use serde_json::json;
 use spdk::log::{self, LogLevel};
-use spdk::{ErrorKind, SpdkApp, sys};
+use spdk::{ErrorKind, SpdkApp, SpdkThread, sys};
 use spdk_tests::traces::{self, Line};
-use spdk_tests::{kind, rpc};
-use tracing::Level;
+use spdk_tests::{kind, own_thread, rpc};
 use tracing::level_filters::LevelFilter;
+use tracing::{Level, Metadata, Subscriber};
+use tracing_subscriber::layer::{self, Layer, SubscriberExt};
 
 /// All levels of SPDK, with those of `tracing`.
 const LEVELS: [(sys::spdk_log_level, LogLevel, Level); 5] = [
@@ -18,6 +21,20 @@ const LEVELS: [(sys::spdk_log_level, LogLevel, Level); 5] = [
     (sys::SPDK_LOG_INFO, LogLevel::Info, Level::DEBUG),
     (sys::SPDK_LOG_DEBUG, LogLevel::Debug, Level::TRACE),
 ];
+
+/// Logs an error, as SPDK's macros do.
+fn log_once() {
+    // SAFETY: the format has no arguments.
+    unsafe {
+        sys::spdk_log(
+            sys::SPDK_LOG_ERROR,
+            c"some.c".as_ptr(),
+            7,
+            c"some_function".as_ptr(),
+            c"some text\n".as_ptr(),
+        );
+    }
+}
 
 /// Logs a message at each level, as SPDK's macros do; returns what came.
 fn log_all() -> Vec<Line> {
@@ -214,4 +231,44 @@ fn without_a_subscriber() {
     let line = err.lines().find(|line| line.contains("*ERROR*: "));
     assert!(line.is_some_and(|line| line.contains(".c:")), "{err}");
     assert!(!err.contains("*NOTICE*"), "{err}");
+}
+
+thread_local! {
+    static THREAD: Cell<Option<SpdkThread>> = const { Cell::new(None) };
+    static FILTERS: Cell<Option<SpdkThread>> = const { Cell::new(None) };
+}
+
+/// Drops the spdk_threads of the OS thread.
+struct Dropper;
+
+impl<S: Subscriber> Layer<S> for Dropper {
+    fn enabled(&self, metadata: &Metadata<'_>, _: layer::Context<'_, S>) -> bool {
+        if metadata.target() == "spdk::log" {
+            assert!(SpdkThread::get_current().is_none());
+            drop(FILTERS.take());
+        }
+        true
+    }
+
+    fn on_event(&self, event: &tracing::Event<'_>, _: layer::Context<'_, S>) {
+        if event.metadata().target() == "spdk::log" {
+            assert!(SpdkThread::current("another").is_err());
+            drop(THREAD.take());
+        }
+    }
+}
+
+/// Fails if a subscriber, or its filter, ends the spdk_thread on which SPDK goes on, outside of a poll.
+#[spdk::test(no_app)]
+fn the_subscriber_drops_the_spdk_thread() -> spdk::Result<()> {
+    let _env = own_thread::env()?;
+    let subscriber = tracing_subscriber::registry().with(Dropper);
+    tracing::subscriber::set_global_default(subscriber).expect("the only one of this process");
+    THREAD.set(Some(own_thread::thread("other")?));
+    FILTERS.set(Some(own_thread::thread("main")?));
+    log_once();
+    assert!(THREAD.take().is_none() && FILTERS.take().is_none());
+    let current = SpdkThread::get_current().expect("it is still there");
+    assert_eq!((current.name(), SpdkThread::count()), ("main", 2));
+    Ok(())
 }

@@ -13,8 +13,8 @@ use std::time::Duration;
 use futures_util::future::{Either, select};
 use spdk::task::yield_now;
 use spdk::{
-    DmaBuf, Error, ErrorKind, IoDevice, PollStatus, Poller, SpdkThread, block_on, completion,
-    spawn_local, spdk_poller,
+    DmaBuf, Errno, Error, ErrorKind, IoDevice, PollStatus, Poller, SpdkThread, block_on,
+    completion, spawn_local, spdk_poller,
 };
 
 use spdk_tests::own_thread::{PATIENCE, Worker, env, poll_until, thread};
@@ -60,6 +60,37 @@ fn a_thread_has_a_name_and_is_counted() -> spdk::Result<()> {
     // SPDK's thread library went with the last one, and comes again.
     assert_eq!(thread("three")?.name(), "three");
     Ok(())
+}
+
+/// Fails if a pool of too few messages is made, of which SPDK aborts the process when they are used up: also
+/// one of the lower 32 bits of a size.
+#[spdk::test(no_app)]
+fn a_pool_has_enough_messages() -> spdk::Result<()> {
+    /// For one spdk_thread.
+    const LEAST: usize = 2047;
+    let _env = env()?;
+    for size in [0, 1, LEAST - 1, (1 << 32) + LEAST, usize::MAX] {
+        let refused = SpdkThread::current_with_mempool_size("few", size);
+        let Some(ErrorKind::Option { option, .. }) = kind(&refused) else {
+            panic!("{size}: {refused:?}");
+        };
+        assert_eq!(*option, "mempool_size");
+    }
+    let thread = SpdkThread::current_with_mempool_size("enough", LEAST)?;
+    let second = SpdkThread::current("too many");
+    let errno = second.err().and_then(|error| error.errno());
+    assert_eq!(errno, Some(Errno::ENOMEM));
+    // Each of these finds it asleep, which takes a message that it keeps then.
+    let handle = thread.handle();
+    let (tx, wakes) = mpsc::channel();
+    let sender = std::thread::spawn(move || wakes.iter().try_for_each(|()| handle.send(|| ())));
+    for _ in 0..2 * LEAST {
+        poll_until(&thread, "its sleep", || !thread.has_active_pollers());
+        tx.send(()).expect("it is there");
+        poll_until(&thread, "the wake", || thread.has_active_pollers());
+    }
+    drop(tx);
+    sender.join().expect("no panic")
 }
 
 /// Fails if an error of the start or a panic of the function is lost.
