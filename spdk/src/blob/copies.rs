@@ -85,6 +85,31 @@ pub(super) unsafe fn write_super(
     });
 }
 
+/// Has SPDK make a snapshot: runs `make`, which is given what it has to call with what has become of it. `then` gets that; or
+/// an errno, negative, if there was no memory for it.
+///
+/// SPDK swaps the cluster maps of a blob and its snapshot, although a write that began before may be about to give the blob a
+/// cluster. That is then written down for the wrong one of the two, and lost by a crash. So no I/O is in flight then.
+///
+/// # Safety
+/// The store is loaded until `then` runs, and this is its metadata thread.
+pub(super) unsafe fn without_io<T: 'static>(
+    store: Arc<Store>,
+    make: impl FnOnce(Box<dyn FnOnce(T)>) + 'static,
+    then: impl FnOnce(Result<T, c_int>) + 'static,
+) {
+    let made = Rc::new(Cell::new(None));
+    let tells = made.clone();
+    let make = move |_, ended: Then| {
+        make(Box::new(move |value| {
+            tells.set(Some(value));
+            ended(0);
+        }));
+    };
+    let then = move |rc| then(made.take().ok_or(rc));
+    copy_in_turn(store, Box::new(make), Box::new(then), Others::Wait);
+}
+
 /// Whether the I/O of the other spdk_threads goes on when a copy has begun.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Others {

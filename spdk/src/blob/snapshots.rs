@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::blobs::NewBlob;
 use super::blobstore::Blobstore;
 use super::calls::{Then, called, called_with_id, context, context_with_id};
-use super::copies::copy_clusters;
+use super::copies::{copy_clusters, without_io};
 use super::handle::{BlobObject, Errnos, Made, report, report_id};
 use super::id::BlobId;
 use super::remote::metadata;
@@ -43,7 +43,9 @@ type Copy = unsafe extern "C" fn(
 impl Blobstore {
     /// Makes a snapshot of a blob: a read-only blob with what it has now, and with the attributes `xattrs`.
     ///
-    /// The blob is synced, and is a thin clone of the snapshot from then on. It may be open, and I/O in flight on it.
+    /// The blob is synced, and is a thin clone of the snapshot from then on. It may be open, and I/O in flight on it. SPDK
+    /// loses clusters that it is given beside it: so the snapshot begins when no I/O is in flight on the store, on any
+    /// spdk_thread, and what comes meanwhile waits for its end.
     ///
     /// A process or machine that ends in the middle of a snapshot of a blob that is a clone already may leave a store with
     /// which SPDK 26.01 crashes when it is loaded, and so may a device that fails then. SPDK crashes at once if it cannot write
@@ -108,27 +110,42 @@ impl Blobstore {
                 report_id(done, arg, new, rc);
                 drop(change);
             };
-            let make = move |room| match room {
-                Ok((part, blob)) => {
-                    let made = context_with_id(move |new, rc| {
-                        close_at_once(part, blob, move |_| made(new, rc));
-                    });
-                    // SAFETY: the store is loaded, and this is its metadata thread. It calls back once; the operation keeps
-                    // the attributes, and what they point to.
-                    unsafe {
-                        make(
-                            bs,
-                            id.get(),
-                            &raw const (*kept).0,
-                            Some(called_with_id),
-                            made,
-                        )
-                    };
-                }
-                Err(rc) => made(0, rc),
+            // SAFETY: the operation keeps the attributes.
+            let (target, sizes) = (store.clone(), unsafe { (*kept).1.sizes() });
+            let begin = move |made: Box<dyn FnOnce((sys::spdk_blob_id, c_int))>| {
+                let make = move |room| match room {
+                    Ok((part, blob)) => {
+                        let made = context_with_id(move |new, rc| {
+                            close_at_once(part, blob, move |_| made((new, rc)));
+                        });
+                        // SAFETY: the store is loaded, and this is its metadata thread. It calls back once; the operation
+                        // keeps the attributes, and what they point to.
+                        unsafe {
+                            make(
+                                bs,
+                                id.get(),
+                                &raw const (*kept).0,
+                                Some(called_with_id),
+                                made,
+                            )
+                        };
+                    }
+                    Err(rc) => made((0, rc)),
+                };
+                // SAFETY: as above.
+                unsafe { find_room(&target, id, new, sizes, make) };
             };
-            // SAFETY: as above.
-            unsafe { find_room(&store, id, new, (*kept).1.sizes(), make) };
+            match new {
+                New::Clone => begin(Box::new(|(new, rc)| made(new, rc))),
+                New::Snapshot => {
+                    let then = move |result: std::result::Result<_, c_int>| {
+                        let (new, rc) = result.unwrap_or_else(|rc| (0, rc));
+                        made(new, rc);
+                    };
+                    // SAFETY: as above.
+                    unsafe { without_io(store, begin, then) };
+                }
+            }
         };
         // SAFETY: `report_id` is called once.
         let new = unsafe { metadata::<BlobOpWithIdComplete, _, _, _>(at, hold, call, NewBlob::of) };

@@ -206,6 +206,7 @@ async fn replaced_under_reads() -> spdk::Result<()> {
     .await?;
     let blob = new_blob(&store, &depending(b"base", 2)).await?;
     let ch = store.alloc_io_channel()?;
+    let xattrs = Xattrs::new();
     for what in 0..4 {
         let old = base(2, 1).await?;
         blob.set_external_snapshot(ExternalSnapshot::new(old.clone()))
@@ -215,18 +216,15 @@ async fn replaced_under_reads() -> spdk::Result<()> {
         let mut read = Box::pin(blob.read_io_units(&ch, &mut buf, CLUSTER, 8));
         assert!(poll_once(read.as_mut()).is_pending());
         until("the read", || old.in_flight() == 1).await;
+        let mut snapshot = Box::pin(store.create_snapshot(blob.id(), &xattrs));
         match what {
             0 => {
                 let new = ExternalSnapshot::new(base(2, 2).await?);
                 within("the change", blob.set_external_snapshot(new)).await?;
                 check(&blob, &ch, 0, 8, 2).await?;
             }
-            1 => {
-                let xattrs = Xattrs::new();
-                let snapshot = store.create_snapshot(blob.id(), &xattrs);
-                let snapshot = within("the snapshot", snapshot).await?;
-                within("the delete", store.delete_blob(snapshot)).await?;
-            }
+            // It waits for the read.
+            1 => assert!(poll_once(snapshot.as_mut()).is_pending()),
             2 => {
                 let new = ExternalSnapshot::new(base(2, 2).await?);
                 within("the change", blob.set_external_parent(b"other", new)).await?;
@@ -237,6 +235,10 @@ async fn replaced_under_reads() -> spdk::Result<()> {
         old.hold(false);
         within("the read in flight", read).await?;
         pattern::assert_is(&buf, UNIT, CLUSTER, 1);
+        if what == 1 {
+            let snapshot = within("the snapshot", snapshot).await?;
+            within("the delete", store.delete_blob(snapshot)).await?;
+        }
         if what == 3 {
             within("the inflate", store.inflate_blob(blob.id())).await?;
             check(&blob, &ch, 0, 2 * CLUSTER, 1).await?;

@@ -394,3 +394,46 @@ async fn a_clone_is_resized_while_its_snapshot_is_deleted() -> spdk::Result<()> 
     }
     Ok(())
 }
+
+/// Fails if a write that has ended is lost by a crash, because it gave the blob a cluster while a snapshot was made.
+#[spdk::test]
+async fn a_crash_after_writes_beside_a_snapshot() -> spdk::Result<()> {
+    let opts = opts().num_md_pages(64);
+    let xattrs = Xattrs::new();
+    let after = async |turns: u32| {
+        for _ in 0..turns {
+            yield_now().await;
+        }
+    };
+    let cases = (0..3).flat_map(|delay| (0..40).map(move |turns| (delay, turns)));
+    for (delay, turns) in cases {
+        let memory = Memory::new(UNIT as u32, 16384);
+        let store = Blobstore::init_on(memory.clone(), Some(&opts)).await?;
+        let thin = BlobOpts::new().num_clusters(4).thin_provision(true);
+        let blob = new_blob(&store, &thin).await?;
+        let ch = store.alloc_io_channel()?;
+        memory.delay(delay);
+        let snapshot = async {
+            after(20).await;
+            store.create_snapshot(blob.id(), &xattrs).await
+        };
+        let writes = async {
+            after(turns).await;
+            write(&blob, &ch, 0, CLUSTER, 1).await
+        };
+        let (snapshot, written) = join(snapshot, writes).await;
+        written.and(snapshot)?;
+        write(&blob, &ch, CLUSTER, CLUSTER, 2).await?;
+        store.create_snapshot(blob.id(), &xattrs).await?;
+        write(&blob, &ch, 2 * CLUSTER, CLUSTER, 3).await?;
+        let (id, free) = (blob.id(), store.free_clusters()?);
+        let copy = Blobstore::load_on(memory.copy(), Some(&opts)).await?;
+        let blob = copy.open_blob(id, None).await?;
+        let ch = copy.alloc_io_channel()?;
+        for (cluster, generation) in [(0, 1), (1, 2), (2, 3)] {
+            check(&blob, &ch, cluster * CLUSTER, CLUSTER, generation).await?;
+        }
+        assert_eq!(copy.free_clusters()?, free, "{delay} {turns}");
+    }
+    Ok(())
+}

@@ -1,14 +1,14 @@
 //! Snapshots and clones of volumes, and what they have of each other.
 #![allow(unsafe_code)] // Calls what is at home on the metadata thread, there.
 
-use std::ffi::{CString, c_void};
+use std::ffi::{CString, c_int, c_void};
 use std::future::Future;
 use std::ptr;
 use std::sync::Arc;
 
 use super::super::blobstore::Blobstore;
 use super::super::calls::{Then, called, called_with, context, context_with};
-use super::super::copies::copy_clusters;
+use super::super::copies::{copy_clusters, without_io};
 use super::super::device::{self, Device};
 use super::super::external::give;
 use super::super::handle::{Blob, BlobObject, report};
@@ -54,7 +54,9 @@ fn xattrs() -> Vec<usize> {
 impl Lvol {
     /// Makes a snapshot of it, and opens that: a read-only volume with what it has now.
     ///
-    /// The volume is synced, and is a thin clone of the snapshot from then on. I/O may be in flight on it.
+    /// The volume is synced, and is a thin clone of the snapshot from then on. I/O may be in flight on it: the snapshot begins
+    /// when none is on the store, and what comes meanwhile waits, as for
+    /// [`Blobstore::create_snapshot`](crate::blob::Blobstore::create_snapshot).
     ///
     /// SPDK 26.01 crashes if the device fails in the middle of a snapshot of a volume that depends on another one or on a
     /// bdev, or when the store is loaded again.
@@ -132,26 +134,40 @@ impl Lvol {
                 // SAFETY: the store is loaded, and this is its metadata thread, in turn.
                 unsafe { volumes::made(&target, lvol, rc, Box::new(then)) }
             };
-            let make = move |context| {
-                // SAFETY: the operation keeps the name, and the volume open. No other call gives a name meanwhile. It copies
-                // the name, and calls back once, also with an error before it has begun.
-                unsafe {
-                    make(
-                        volume.as_ptr(),
-                        (*kept).1.as_ptr(),
-                        Some(called_with),
-                        context,
-                    )
+            let room_of = store.clone();
+            let begin = move |made: Box<dyn FnOnce((*mut sys::spdk_lvol, c_int))>| {
+                let make = move |context| {
+                    // SAFETY: the operation keeps the name, and the volume open. No other call gives a name meanwhile. It
+                    // copies the name, and calls back once, also with an error before it has begun.
+                    unsafe {
+                        make(
+                            volume.as_ptr(),
+                            (*kept).1.as_ptr(),
+                            Some(called_with),
+                            context,
+                        )
+                    };
                 };
+                let make = move |room| match room {
+                    Ok((part, blob)) => make(context_with(move |lvol, rc| {
+                        close_at_once(part, blob, move |_| made((lvol, rc)));
+                    })),
+                    Err(rc) => made((ptr::null_mut(), rc)),
+                };
+                // SAFETY: as above.
+                unsafe { find_room(&room_of, id, new, xattrs(), make) };
             };
-            let make = move |room| match room {
-                Ok((part, blob)) => make(context_with(move |lvol, rc| {
-                    close_at_once(part, blob, move |_| made(lvol, rc));
-                })),
-                Err(rc) => made(ptr::null_mut(), rc),
-            };
-            // SAFETY: as above.
-            unsafe { find_room(&store, id, new, xattrs(), make) };
+            match new {
+                New::Clone => begin(Box::new(|(lvol, rc)| made(lvol, rc))),
+                New::Snapshot => {
+                    let then = move |result: std::result::Result<_, c_int>| {
+                        let (lvol, rc) = result.unwrap_or_else(|rc| (ptr::null_mut(), rc));
+                        made(lvol, rc);
+                    };
+                    // SAFETY: as above.
+                    unsafe { without_io(store, begin, then) };
+                }
+            }
         };
         let at = || At::new(operation, self);
         // SAFETY: `then` is called once, and the operation keeps what C uses.
