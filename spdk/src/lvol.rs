@@ -48,6 +48,10 @@
 //! ([`Blob::unmap_io_units`](crate::blob::Blob::unmap_io_units)); through `bdev_lvol` none does, nor from an NVMe-oF target of
 //! such bdevs: keep the hosts of thin volumes from unmapping, or give each volume an spdk_thread of its own.
 //!
+//! Nor does it survive writes that get clusters while a snapshot of the volume is made: after a crash they may be lost, although
+//! they had ended. [`Lvol::create_snapshot`] waits until no I/O is in flight; a snapshot by `bdev_lvol` does not, so pause
+//! writes meanwhile.
+//!
 //! # What `lvol.h` lacks
 //!
 //! It has no I/O, no resize and no way to list volumes, and declares its structs only by their names: SPDK's own module
