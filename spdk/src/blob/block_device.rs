@@ -72,6 +72,10 @@ use crate::{Errno, sys};
 /// that is dropped because its spdk_thread ends, fails its I/O with `EIO`. One that is never ready keeps its I/O, and
 /// whatever waits for that, such as the end of its spdk_thread, which drops it first.
 ///
+/// A snapshot, and other calls, begin when no I/O is in flight on the store, and let none begin meanwhile. So an I/O of a device
+/// must not wait for one on a store whose I/O waits for the device, such as that of a blob which depends on it: both could wait
+/// for ever.
+///
 /// A blobstore never asks for what it wrote to be made durable: SPDK has a function for that and does not call it. What is
 /// said of blobs about being durable holds if a write is durable when it ends, or whoever owns the device sees to that
 /// after [`Blob::sync`](super::Blob::sync).
