@@ -423,7 +423,7 @@ async fn a_waker_panics_at_its_end() -> spdk::Result<()> {
     }
     let panics = Arc::new(Panics(AtomicUsize::new(0)));
     let waker = Waker::from(panics.clone());
-    let thread = MovableThread::new("movable", &on(0))?;
+    let thread = MovableThread::new("movable", &on(SpdkApp::cores()?[0]))?;
     let mut end = pin!(thread.exit());
     let first = end.as_mut().poll(&mut Context::from_waker(&waker));
     assert!(first.is_pending());
