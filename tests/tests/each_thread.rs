@@ -290,9 +290,9 @@ fn a_thread_that_ends_with_another_hangs_in_nothing() -> spdk::Result<()> {
         std::future::pending::<()>().await
     })?);
     outer.poll();
+    drop(device);
     drop(outer);
     assert!(dropped.get());
-    drop(device);
     Ok(())
 }
 
