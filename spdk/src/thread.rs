@@ -76,7 +76,8 @@ impl SpdkThread {
     /// # Errors
     ///
     /// [`ErrorKind::NotInitialised`] without a [`SpdkEnv`](crate::SpdkEnv), [`ErrorKind::Option`]
-    /// for a name that is empty or has a NUL byte, [`ErrorKind::Errno`] with `ENOMEM` if SPDK has
+    /// for a name that is empty or has a NUL byte, or where the pool of messages is too small for one more
+    /// ([`SpdkThread::current_with_mempool_size`]), [`ErrorKind::Errno`] with `ENOMEM` if SPDK has
     /// no memory for it, and [`ErrorKind::InvalidArgument`] inside a [`SpdkApp`](crate::SpdkApp) and
     /// from inside a task, message or poller, whose spdk_thread is the current one until its poll is over.
     #[doc(alias = "spdk_thread_create")]
@@ -98,9 +99,9 @@ impl SpdkThread {
     ///
     /// # Errors
     ///
-    /// As for [`SpdkThread::current`], and [`ErrorKind::Option`] for a size below 2047 or of more than 32 bits. `ENOMEM` is for
-    /// a pool that is too small for one more spdk_thread, too: each keeps up to 1024 messages, and SPDK aborts the process
-    /// when there is none.
+    /// As for [`SpdkThread::current`], and [`ErrorKind::Option`] for a size below 2047 or of more than 32 bits, and, whatever
+    /// the size, where the pool that was made is too small for one more spdk_thread: each keeps up to 1024 messages, and SPDK
+    /// aborts the process when there is none.
     #[doc(alias = "spdk_thread_lib_init_ext")]
     pub fn current_with_mempool_size(name: &str, size: usize) -> Result<Self> {
         const CALL: &str = "SpdkThread::current";
@@ -294,8 +295,17 @@ fn create(name: &CString, mempool_size: usize) -> Result<NonNull<sys::spdk_threa
             ));
         }
         MEMPOOL_SIZE.store(mempool_size, SeqCst);
-    } else if MEMPOOL_SIZE.load(SeqCst) < least_mempool_size(LIVE.load(SeqCst) + 1) {
-        return Err(Error::errno_of(CALL, Errno::ENOMEM));
+    } else {
+        let (size, least) = (
+            MEMPOOL_SIZE.load(SeqCst),
+            least_mempool_size(LIVE.load(SeqCst) + 1),
+        );
+        if size < least {
+            let reason = format!(
+                "{size} messages, for all spdk_threads; with one more it must be at least {least}"
+            );
+            return Err(options::refuse("mempool_size", reason));
+        }
     }
     // SAFETY: the library is up; the name is copied; no cpuset means any core.
     match NonNull::new(unsafe { sys::spdk_thread_create(name.as_ptr(), ptr::null()) }) {
