@@ -109,8 +109,8 @@ impl Blobstore {
     /// Has the store use all of its device, which has become larger.
     ///
     /// It waits until nothing that changes the store is in flight, also not what has begun meanwhile, and then I/O on the store
-    /// waits for it: with SPDK 26.01 alone,
-    /// others that write the super block, as the first change after a load does, take back what this has written, or the reverse.
+    /// waits for it: with SPDK 26.01 alone, others that write the super block, as the first change after a load does, take back
+    /// what this has written, or the reverse.
     ///
     /// Blobs may be open. Wraps `spdk_bdev_update_bs_blockcnt` and `spdk_bs_grow_live`.
     ///

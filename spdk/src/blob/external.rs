@@ -234,8 +234,8 @@ impl Blob {
     /// Gives it another device for the external snapshot that it depends on, such as one that was missing. Its ID stays.
     ///
     /// I/O is held back meanwhile. What was in flight ends with the old device. It waits until no snapshot, copy, deletion
-    /// or the like of the store is in flight, also none that has begun meanwhile, and then what changes the store waits for it: with SPDK 26.01 alone, two of them
-    /// beside each other destroy a device that is in use.
+    /// or the like of the store is in flight, also none that has begun meanwhile, and then what changes the store waits for it:
+    /// with SPDK 26.01 alone, two of them beside each other destroy a device that is in use.
     ///
     /// Wraps `spdk_blob_set_esnap_bs_dev`.
     ///
