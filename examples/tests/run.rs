@@ -1,7 +1,10 @@
 //! The programs run, each in a process of its own, and verify their data.
 #![allow(missing_docs)]
 
-use std::process::Command;
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process};
 
 fn run(program: &str, expected: &str) {
     let output = Command::new("timeout").args(["120", program]).output();
@@ -88,4 +91,23 @@ fn nvmf_serve() {
         "{err}{}",
         target.log()
     );
+}
+
+/// Fails if SIGTERM ends the application before its work is done, or never.
+#[test]
+fn tokio_signal() {
+    let mut program = Command::new("timeout");
+    program.args(["120", env!("CARGO_BIN_EXE_tokio_signal")]);
+    let mut child = program
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("`timeout` runs the program");
+    let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
+    let mut line = || lines.next().transpose().expect("text");
+    assert_eq!(line().as_deref(), Some("writes until SIGTERM"));
+    // `timeout` passes it on.
+    kill_process(Pid::from_child(&child), Signal::TERM).expect("it runs");
+    assert_eq!(line().as_deref(), Some("all that was written is there"));
+    let status = child.wait().expect("its end");
+    assert!(status.success(), "{status}");
 }

@@ -79,7 +79,7 @@ pub(crate) fn parse(tokens: TokenStream) -> Result<Vec<Arg>> {
 }
 
 /// The options of `SpdkAppBuilder`, and whether each is a flag.
-const APP_OPTIONS: [(&str, bool); 17] = [
+const APP_OPTIONS: [(&str, bool); 18] = [
     ("name", false),
     ("config_file", false),
     ("json_data", false),
@@ -95,6 +95,7 @@ const APP_OPTIONS: [(&str, bool); 17] = [
     ("log_level", false),
     ("log_flags", false),
     ("disable_cpumask_locks", true),
+    ("disable_signal_handlers", true),
     ("interrupt_mode", true),
     ("shutdown_patience", false),
 ];

@@ -39,8 +39,8 @@ mod test_attr;
 /// Each method of `SpdkAppBuilder` is an argument, and its value any expression of the method's
 /// type: `name`, `config_file`, `json_data`, `config`, `bdev_opts`, `reactor_mask`, `main_core`,
 /// `mem_size_mb`, `rpc_addr`, `shm_id`, `log_level`, `log_flags`, `shutdown_patience`, and the flags
-/// `no_pci`, `no_huge`, `disable_cpumask_locks` and `interrupt_mode`, which are `true` when they stand
-/// alone. The name is the crate's if none is given. `config` is for the feature of this name.
+/// `no_pci`, `no_huge`, `disable_cpumask_locks`, `disable_signal_handlers` and `interrupt_mode`, which are
+/// `true` when they stand alone. The name is the crate's if none is given. `config` is for the feature of this name.
 ///
 /// `crate = path` says where the `spdk` crate is, for a crate that re-exports it.
 ///

@@ -35,6 +35,7 @@ pub struct SpdkAppBuilder {
     log_level: Option<LogLevel>,
     log_flags: Vec<String>,
     disable_cpumask_locks: bool,
+    disable_signal_handlers: bool,
     interrupt_mode: bool,
     shutdown_patience: Option<Duration>,
     bdev_opts: Option<BdevOpts>,
@@ -154,6 +155,15 @@ impl SpdkAppBuilder {
     /// Lets other SPDK processes run on the same cores. From SPDK 24.09 on; refused before that.
     pub fn disable_cpumask_locks(mut self, disable: bool) -> Self {
         self.disable_cpumask_locks = disable;
+        self
+    }
+
+    /// Leaves SIGINT and SIGTERM to the program, which can then finish its work before it ends: they do what it has them
+    /// do, and the application ends only with its main function, or on [`SpdkApp::stop`](crate::SpdkApp::stop). If it
+    /// has handlers for neither, they end the process in the middle of what it does. Tokio's `signal` is told in tasks
+    /// of `spdk::tokio`; `examples/src/bin/tokio_signal.rs` is a program that waits for it.
+    pub fn disable_signal_handlers(mut self, disable: bool) -> Self {
+        self.disable_signal_handlers = disable;
         self
     }
 
@@ -400,6 +410,7 @@ impl<'a> Options<'a> {
             opts.no_pci = builder.no_pci;
             opts.no_huge = builder.no_huge;
             opts.interrupt_mode = builder.interrupt_mode;
+            opts.disable_signal_handlers = builder.disable_signal_handlers;
             #[cfg(spdk_since_24_09)]
             {
                 opts.disable_cpumask_locks = builder.disable_cpumask_locks;
