@@ -196,7 +196,8 @@ impl NvmeController {
     /// Connects the controller again by another path: at another address of its subsystem. It is a
     /// [`reset`](NvmeController::reset) in all else, and comes after one that has begun already.
     ///
-    /// One that fails leaves the controller there; another failover takes it elsewhere, or back.
+    /// One that fails leaves the controller there; another failover takes it elsewhere, or back. Of those that are
+    /// called before one has begun, the last says where to, and all of them end with it.
     ///
     /// Wraps `spdk_nvme_ctrlr_set_trid`.
     ///

@@ -357,19 +357,29 @@ async fn next(events: &mut Events<NvmfEvent>) -> NvmfEvent {
 }
 
 /// Fails if a command that a pause holds back is carried out when the subsystem stops.
-#[spdk::test(bdevs(bdev_malloc_create(name = "Malloc0", num_blocks = 4096, block_size = BLOCK)))]
+#[spdk::test(bdevs(
+    bdev_malloc_create(name = "Malloc0", num_blocks = 4096, block_size = BLOCK),
+    bdev_malloc_create(name = "Malloc1", num_blocks = 4096, block_size = BLOCK)
+))]
 async fn a_stop_during_a_pause() -> spdk::Result<()> {
     let server = serve("Malloc0", address()).await?;
+    let second = server.subsystem().add_namespace("Malloc1").await?;
     let bdev = spdk::Bdev::find("Malloc0")?;
     let controller = connect(server.address(), server.nqn()).await?;
     let qpair = controller.alloc_io_qpair(None).await?;
     let ns = controller.namespace(1).expect("it is served");
+    let free = controller.namespace(second).expect("it is served");
     let pause = server.subsystem().pause(Some(1)).await?;
     let before = writes(&bdev).await?;
-    let buf = spdk::DmaBuf::alloc(4096, 4096)?;
+    let (buf, mut other) = (
+        spdk::DmaBuf::alloc(4096, 4096)?,
+        spdk::DmaBuf::alloc(4096, 4096)?,
+    );
     let mut write = Box::pin(ns.write(&qpair, &buf, 0, (4096 / BLOCK) as u32));
     assert!(poll_once(write.as_mut()).is_pending());
-    after(Duration::from_millis(200)).await;
+    // It comes after the write on the same connection, and the pause is not for its namespace.
+    let read = free.read(&qpair, &mut other, 0, (4096 / BLOCK) as u32);
+    within("a read of the other namespace", read).await?;
     assert!(poll_once(write.as_mut()).is_pending());
     server.subsystem().stop().await?;
     let end = within("the write", write).await;
@@ -379,7 +389,7 @@ async fn a_stop_during_a_pause() -> spdk::Result<()> {
         writes(&bdev).await? - before
     );
     assert_eq!(writes(&bdev).await?, before);
-    drop((ns, qpair, controller));
+    drop((ns, free, qpair, controller));
     // The pause is still there when it starts again.
     server.subsystem().start().await?;
     let host = Host::of(&server, 1);
