@@ -115,7 +115,8 @@ impl Report {
         for job in &outcomes {
             latency += &job.latency;
         }
-        let iops = rate(latency.len(), seconds);
+        let ios = outcomes.iter().map(|job| job.ios).sum();
+        let iops = rate(ios, seconds);
         Report {
             spdk: spdk::version(),
             workload: args.workload.name(),
@@ -123,7 +124,7 @@ impl Report {
             queue_depth: args.queue_depth,
             cores,
             seconds,
-            ios: latency.len(),
+            ios,
             errors: outcomes.iter().map(|job| job.errors).sum(),
             mismatches: outcomes.iter().map(|job| job.mismatches).sum(),
             interrupted,
@@ -144,8 +145,8 @@ impl JobReport {
         let seconds = (job.end - job.begin) as f64 / hz;
         JobReport {
             seconds,
-            ios: job.latency.len(),
-            iops: rate(job.latency.len(), seconds),
+            ios: job.ios,
+            iops: rate(job.ios, seconds),
             errors: job.errors,
             mismatches: job.mismatches,
             busy: job.busy,
