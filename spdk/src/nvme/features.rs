@@ -34,6 +34,22 @@ fn check(feature: u8) -> Result<(), Fault> {
 
 const HOST_MEMORY: u8 = sys::SPDK_NVME_FEAT_HOST_MEM_BUFFER.0 as u8;
 
+/// How many bytes a controller reads to set a feature, whatever it is told.
+fn data_of(feature: u8, cdw11: u32) -> usize {
+    match feature {
+        0x03 => DATA,                          // LBA Range Type
+        0x0c => 256,                           // Autonomous Power State Transition
+        0x0e => 8,                             // Timestamp
+        0x13 => 512,                           // Predictable Latency Mode Config
+        0x16 => 512,                           // Host Behavior Support
+        0x1e => (cdw11 >> 16) as usize & 0xff, // FDP Events, a byte for each
+        0x7d..=0x7f => DATA,                   // metadata of controllers and namespaces
+        0x81 if cdw11 & 1 != 0 => 16,          // Host Identifier, extended
+        0x81 => 8,
+        _ => 0,
+    }
+}
+
 impl NvmeController {
     /// Reads the value of a feature: dword 0 of the completion. `nsid` is for features of namespaces, and
     /// `cdw11` says what else the feature needs.
@@ -123,8 +139,8 @@ impl NvmeController {
     ///
     /// - [`ErrorKind::Device`](crate::ErrorKind::Device): the controller failed it.
     /// - `ENXIO`: the connection is gone.
-    /// - Refused before C sees it: the host memory buffer, which gives the controller memory of this host, and
-    ///   features of the vendor. [`NvmeController::admin_raw`] sets them.
+    /// - Refused before C sees it: less `data` than the controller reads for the feature; the host memory buffer, which
+    ///   gives the controller memory of this host, and features of the vendor. [`NvmeController::admin_raw`] sets them.
     ///
     /// # Cancellation
     ///
@@ -148,6 +164,12 @@ impl NvmeController {
         let start = move |caller: Caller<'_>| {
             check(feature)?;
             let len = data.map_or(0, DmaBuf::len);
+            let least = data_of(feature, cdw11);
+            if len < least {
+                return Err(Fault::invalid(format!(
+                    "the controller reads {least} bytes to set {feature:#04x}; the data have {len}"
+                )));
+            }
             let len = u32::try_from(len).map_err(|_| Fault::invalid("the data are too long"))?;
             let data = data.map(DmaBuf::lend).transpose()?;
             let held = (self.hold_admin(caller)?, data);

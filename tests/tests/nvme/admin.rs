@@ -23,6 +23,8 @@ const HEALTH: u8 = 2;
 const NUMBER_OF_QUEUES: u8 = 7;
 const ERROR_RECOVERY: u8 = 5;
 const HOST_MEMORY_BUFFER: u8 = 0x0d;
+const TIMESTAMP: u8 = 0x0e;
+const HOST_IDENTIFIER: u8 = 0x81;
 
 fn page() -> DmaBuf {
     DmaBuf::alloc(4096, 4096).expect("DMA memory")
@@ -125,6 +127,13 @@ fn features() {
             assert_invalid(&controller.get_feature(feature, 0, 0, None).await);
             assert_invalid(&controller.set_feature(feature, 0, 1, 0, None).await);
         }
+        // The controller would read what is beside the data.
+        assert_invalid(&controller.set_feature(TIMESTAMP, 0, 0, 0, None).await);
+        let short = DmaBuf::alloc(8, 8).expect("DMA memory");
+        let host_id = controller.set_feature(HOST_IDENTIFIER, 0, 1, 0, Some(&short));
+        assert_invalid(&host_id.await);
+        let host_id = controller.set_feature(HOST_IDENTIFIER, 0, 0, 0, Some(&short));
+        assert_status(&host_id.await, (0, 0x0c));
         // There is no such feature.
         assert_status(&controller.get_feature(0x70, 0, 0, None).await, (0, 0x02));
         link.close().await;
