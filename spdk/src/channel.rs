@@ -17,6 +17,10 @@ use crate::thread::CurrentThread;
 /// that made it. It keeps the device open, whatever order you drop them in, and lives on underneath
 /// until the operations in flight on it have ended.
 ///
+/// SPDK gives a channel up in a message to its spdk_thread, which has room for 65,535 of them, and ends the process when there
+/// are more. So a loop that makes and drops as many has to `.await` in between, such as
+/// [`yield_now`](crate::task::yield_now).
+///
 /// # Thread
 ///
 /// `!Send` and `!Sync`. On another spdk_thread of the same OS thread, operations fail with

@@ -50,7 +50,7 @@ use crate::{Errno, app, options, panic, sys, task};
 /// ```
 ///
 /// Dropping it unregisters the device when its channels are gone, in any order; SPDK logs a device that
-/// is forgotten, and keeps it.
+/// is forgotten, and keeps it. That takes a message, as for [`IoChannel`](crate::IoChannel).
 ///
 /// # Thread
 ///

@@ -405,6 +405,18 @@ impl AdminHold {
     pub fn as_ptr(&self) -> *mut sys::spdk_nvme_ctrlr {
         self.0.as_ptr()
     }
+
+    /// Whether SPDK refuses commands. An abort that it refuses counts as in flight for ever, and the controller takes only
+    /// some at once: later ones would wait for it.
+    pub(super) fn is_cut(&self) -> bool {
+        let ctrlr = self.as_ptr();
+        // SAFETY: the controller is attached.
+        unsafe {
+            sys::spdk_nvme_ctrlr_is_failed(ctrlr)
+                || sys::spdk_nvme_ctrlr_get_admin_qp_failure_reason(ctrlr)
+                    != sys::SPDK_NVME_QPAIR_FAILURE_NONE
+        }
+    }
 }
 
 impl Drop for AdminHold {

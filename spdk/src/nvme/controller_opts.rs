@@ -134,6 +134,10 @@ options! {
     /// The host identifier, for controllers that take one of 128 bits.
     extended_host_id: [u8; 16],
     /// After how many milliseconds an admin command of the connect has failed; 0 for never.
+    ///
+    /// Also when the controller tells that namespaces have changed: SPDK itself waits for the answers to what it then
+    /// asks, so that the OS thread does nothing else for up to this time for each. A controller that answers later has SPDK
+    /// write to memory that it has freed. So this has to be longer than any answer takes.
     admin_timeout_ms: u32,
     /// Has the headers of packets checked by a CRC32C. TCP only.
     header_digest: bool,

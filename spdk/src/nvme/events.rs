@@ -24,7 +24,8 @@ pub enum NvmeEvent {
     Error(u8),
     /// The health of the subsystem is worse than it should be. The number is that of the specification.
     Health(u8),
-    /// A namespace was attached, detached, formatted or resized.
+    /// A namespace was attached, detached, formatted or resized. Before it tells so, SPDK waits for what the controller says
+    /// of its namespaces, for as long as [`NvmeCtrlrOpts::admin_timeout_ms`](super::NvmeCtrlrOpts::admin_timeout_ms) says.
     NamespaceChanged,
     /// A firmware is being activated.
     FirmwareActivation,

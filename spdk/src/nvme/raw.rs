@@ -348,6 +348,9 @@ impl NvmeController {
                         }
                         let mut nothing = false;
                         let submitted = submit(ctrlr, ctrlr, || -> c_int {
+                            if ctrlr.is_cut() {
+                                return -libc::ENXIO;
+                            }
                             let (ctrlr, qpair) = (ctrlr.as_ptr(), qpair.as_ptr());
                             let io = id.context();
                             let rc =
@@ -399,6 +402,9 @@ impl NvmeController {
                         }
                         let qpair = qpair.as_ref().map_or(ptr::null_mut(), Hold::as_ptr);
                         submit(ctrlr, ctrlr, || -> c_int {
+                            if ctrlr.is_cut() {
+                                return -libc::ENXIO;
+                            }
                             let ctrlr = ctrlr.as_ptr();
                             sys::spdk_nvme_ctrlr_cmd_abort(ctrlr, qpair, command, done, arg)
                         })

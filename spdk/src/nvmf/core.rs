@@ -347,7 +347,7 @@ impl State {
                 result => result?,
             }
         }
-        self.subsystem(id, call)?.raw.destroy().await?;
+        self.subsystem(id, call)?.destroy().await?;
         self.subsystems.retain(|one| one.id != id);
         Ok(())
     }
@@ -535,8 +535,8 @@ impl State {
             return;
         }
         self.forget();
-        for subsystem in &self.subsystems {
-            if let Err(error) = subsystem.raw.destroy().await {
+        for subsystem in &mut self.subsystems {
+            if let Err(error) = subsystem.destroy().await {
                 tracing::error!(%error, nqn = subsystem.nqn, "an NVMe-oF subsystem is leaked");
                 return;
             }

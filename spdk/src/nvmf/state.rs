@@ -68,13 +68,22 @@ impl Subsystem {
     }
 
     pub(super) async fn stop(&mut self) -> Result<()> {
-        // Without a resume, which would carry out what is held back.
-        if self.is_started {
-            self.raw.stop().await?;
-            self.is_started = false;
-            self.paused = None;
-        }
+        // Without a resume, which would carry out what is held back. Also if it is not started, since SPDK may have started it.
+        self.raw.stop().await?;
+        self.is_started = false;
+        self.paused = None;
         Ok(())
+    }
+
+    /// Destroys it when it is stopped.
+    pub(super) async fn destroy(&mut self) -> Result<()> {
+        loop {
+            match self.raw.destroy().await {
+                // SPDK has started it since.
+                Err(error) if error.errno() == Some(Errno::EAGAIN) => self.stop().await?,
+                result => return result,
+            }
+        }
     }
 
     pub(super) async fn pause(&mut self, nsid: u32) -> Result<()> {
@@ -108,7 +117,8 @@ impl Subsystem {
             }
         }
         if !self.is_started {
-            return Ok(());
+            // SPDK starts it when the bdev of a namespace is removed or resized.
+            return self.raw.stop().await;
         }
         if wanted == self.paused {
             return match (wanted, more) {

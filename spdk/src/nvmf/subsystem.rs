@@ -55,6 +55,9 @@ impl NvmfSubsystem {
     /// Disconnects its hosts, and lets none connect. If it is not started, nothing happens. Commands in flight
     /// are waited for; those that a pause holds back fail.
     ///
+    /// SPDK itself starts a subsystem that is not started when the bdev of one of its namespaces is removed or resized. The
+    /// next change of it, or another stop, stops it again.
+    ///
     /// Wraps `spdk_nvmf_subsystem_stop`.
     ///
     /// # Errors

@@ -3,17 +3,18 @@
 //! Each of these faults was put into the crate, and these tests failed:
 //!
 //! - The abort of nothing is an error: `aborts`.
+//! - An abort is given to a controller that has failed: `aborts_that_are_refused`.
 //! - A discovery log has one entry less than it says: `discovery`.
 #![allow(unsafe_code)] // Passes commands through that stay in their buffers.
 
 use serde_json::json;
 use spdk::nvme::{NvmeController, NvmeEvent};
-use spdk::{DmaBuf, ErrorKind, NvmeCmd};
-use spdk_tests::kind;
+use spdk::{DmaBuf, Errno, ErrorKind, NvmeCmd};
 use spdk_tests::nvme::{Link, beside_target};
 use spdk_tests::nvmf::disk::{Bystanders, SPAN_BLOCKS, assert_is, buffer, filled, submit};
 use spdk_tests::nvmf::{BLOCK_SIZE, Target};
-use spdk_tests::wait::timeout;
+use spdk_tests::wait::{timeout, within};
+use spdk_tests::{assert_errno, kind, until};
 
 use std::time::Duration;
 
@@ -122,6 +123,29 @@ fn aborts() {
             if status.is_aborted());
         assert!(told, "{end:?}");
         drop((ns, another));
+        link.close().await;
+        Bystanders::new()
+    });
+}
+
+#[spdk::test(no_app, deadline = 60)]
+fn aborts_that_are_refused() {
+    // More than a controller takes at once.
+    const MANY: u16 = 8;
+    beside_target(|target| async move {
+        let mut link = Link::to(&target).await;
+        target.kill();
+        let controller = &link.controller;
+        until("the controller to fail", || controller.has_failed()).await;
+        for id in 0..MANY {
+            let refused = link.controller.abort_by_id(None, id).await;
+            assert_errno(refused, Errno::ENXIO);
+        }
+        let _again = target.start_again();
+        link.renew().await;
+        let abort = link.controller.abort_by_id(None, u16::MAX);
+        let told = within("an abort", abort).await;
+        assert!(!told.expect("the target runs"), "there is none of this ID");
         link.close().await;
         Bystanders::new()
     });

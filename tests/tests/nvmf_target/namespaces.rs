@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use serde_json::json;
 use spdk::nvmf::{
-    AnaState, NvmfListenerOpts, NvmfNamespaceOpts, NvmfSubsystemOpts, NvmfTargetOpts, serve,
+    AnaState, NvmfListenerOpts, NvmfNamespaceOpts, NvmfSubsystem, NvmfSubsystemOpts, NvmfTarget,
+    NvmfTargetOpts, serve,
 };
 use spdk::{Errno, ThreadHandle};
 use spdk_tests::nvmf::program::address;
@@ -187,4 +188,40 @@ async fn a_bdev_goes_during_a_pause() -> spdk::Result<()> {
     pause.resume().await?;
     Host::of(&server, 1).succeeds().await;
     server.close().await
+}
+
+/// Fails if a subsystem that SPDK has started, since a bdev of it went, cannot be changed, removed or closed.
+#[spdk::test(bdevs(
+    bdev_malloc_create(name = "Malloc0", num_blocks = 4096, block_size = BLOCK),
+    bdev_malloc_create(name = "Malloc1", num_blocks = 4096, block_size = BLOCK),
+    bdev_malloc_create(name = "Malloc2", num_blocks = 4096, block_size = BLOCK),
+))]
+async fn a_bdev_goes_from_what_is_stopped() -> spdk::Result<()> {
+    let opts = NvmfTargetOpts::new("stopped");
+    let target = over_tcp(&opts).await?;
+    let make = async |name: &str, bdev: &str| {
+        let opts = NvmfSubsystemOpts::new(format!("nqn.2016-06.io.spdk:{name}"));
+        let subsystem = target.create_subsystem(&opts.allow_any_host(true)).await?;
+        subsystem.add_namespace(bdev).await?;
+        Ok::<_, spdk::Error>(subsystem)
+    };
+    let delete = async |bdev: &str, subsystem: &NvmfSubsystem| {
+        let _: bool = spdk::rpc::call("bdev_malloc_delete", &json!({"name": bdev})).await?;
+        while !subsystem.namespaces().await?.is_empty() {
+            spdk::task::yield_now().await;
+        }
+        Ok::<_, spdk::Error>(())
+    };
+    let changed = make("changed", "Malloc0").await?;
+    changed.start().await?;
+    changed.stop().await?;
+    delete("Malloc0", &changed).await?;
+    changed.add_namespace("Malloc1").await?;
+    delete("Malloc1", &changed).await?;
+    changed.remove().await?;
+
+    let closed = make("closed", "Malloc2").await?;
+    delete("Malloc2", &closed).await?;
+    target.close().await?;
+    NvmfTarget::create(&opts).await?.close().await
 }
