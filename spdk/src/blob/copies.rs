@@ -85,8 +85,8 @@ pub(super) unsafe fn write_super(
     });
 }
 
-/// Has SPDK make a snapshot: runs `make`, which is given what it has to call with what has become of it. `then` gets that; or
-/// an errno, negative, if there was no memory for it.
+/// Has SPDK make or delete a snapshot, or cut clusters off: runs `make`, which is given what it has to call with what has become
+/// of it. `then` gets that; or an errno, negative, if there was no memory for it.
 ///
 /// SPDK swaps the cluster maps of a blob and its snapshot, although a write that began before may be about to give the blob a
 /// cluster. That is then written down for the wrong one of the two, and lost by a crash. So no I/O is in flight then.
@@ -108,6 +108,11 @@ pub(super) unsafe fn without_io<T: 'static>(
     };
     let then = move |rc| then(made.take().ok_or(rc));
     copy_in_turn(store, Box::new(make), Box::new(then), Others::Wait);
+}
+
+/// For a call without I/O that ends with an errno itself.
+pub(super) fn told(then: impl FnOnce(c_int) + 'static) -> impl FnOnce(Result<c_int, c_int>) {
+    move |result| then(result.unwrap_or_else(|rc| rc))
 }
 
 /// Whether the I/O of the other spdk_threads goes on when a copy has begun.
