@@ -49,8 +49,10 @@
 //! such bdevs: keep the hosts of thin volumes from unmapping, or give each volume an spdk_thread of its own.
 //!
 //! Nor does it survive writes that get clusters while a snapshot of the volume is made: after a crash they may be lost, although
-//! they had ended. [`Lvol::create_snapshot`] waits until no I/O is in flight; a snapshot by `bdev_lvol` does not, so pause
-//! writes meanwhile.
+//! they had ended. Worse are writes to the clone of a snapshot that is destroyed, to a thin volume that is resized, and to any that
+//! becomes smaller: the clone may lose what it gets, or the volume its size, and SPDK writes beyond its memory.
+//! [`Lvol::create_snapshot`], [`Lvol::destroy`] and [`Lvol::resize`] wait until no I/O is in flight;
+//! those by `bdev_lvol` do not, so pause writes meanwhile.
 //!
 //! # What `lvol.h` lacks
 //!

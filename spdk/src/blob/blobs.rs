@@ -127,6 +127,10 @@ impl Blobstore {
     /// It waits until every spdk_thread with a channel of the store was polled: what a clone that was closed before has
     /// of an external snapshot is given back there first.
     ///
+    /// The deletion of a snapshot with a clone begins when no I/O is in flight on the store, on any spdk_thread, and what comes
+    /// meanwhile waits for its end: with SPDK 26.01 alone, a write to the clone beside it may cost the clone what it gets of the
+    /// snapshot, after the next load.
+    ///
     /// Wraps `spdk_bs_delete_blob`.
     ///
     /// # Errors

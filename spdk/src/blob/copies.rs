@@ -29,8 +29,7 @@ pub(super) struct Copies {
 impl Store {
     /// Whether the I/O on a new channel of the current spdk_thread waits until it is released.
     pub(super) fn holds_new_channels(&self) -> bool {
-        let copies = self.copies();
-        copies.is_held.load(Acquire) || (self.is_home() && copies.is_going_on.get())
+        self.copies().is_held.load(Acquire)
     }
 }
 
@@ -43,8 +42,10 @@ impl Store {
 ///   there, it takes the cluster for copied. The channel is that of all I/O of the metadata thread.
 /// - An unmap that began before, on any channel, takes the cluster away after it was copied. One that begins later leaves
 ///   it alone.
+/// - A write on another spdk_thread that gives the blob a cluster may write the same page of clusters at the same time, and
+///   what one of both has put there is lost.
 ///
-/// So it begins when no I/O is in flight on the store, and that of the metadata thread waits for its end.
+/// So it begins when no I/O is in flight on the store, and what comes waits for its end.
 ///
 /// # Safety
 /// The store is loaded until `then` runs, and this is its metadata thread. `copy` begins at once, and uses the channel
@@ -54,7 +55,7 @@ pub(super) unsafe fn copy_clusters(
     copy: impl FnOnce(*mut sys::spdk_io_channel, Then) + 'static,
     then: impl FnOnce(c_int) + 'static,
 ) {
-    copy_in_turn(store, Box::new(copy), Box::new(then), Others::GoOn);
+    copy_in_turn(store, Box::new(copy), Box::new(then));
 }
 
 /// Has SPDK write the super block of a store: runs `write`, which is given what it has to call with the errno of that,
@@ -80,13 +81,13 @@ pub(super) unsafe fn write_super(
                 drop(quiet);
             };
             let write = Box::new(move |_, ended| write(ended));
-            copy_in_turn(store, write, Box::new(then), Others::Wait);
+            copy_in_turn(store, write, Box::new(then));
         });
     });
 }
 
-/// Has SPDK make a snapshot: runs `make`, which is given what it has to call with what has become of it. `then` gets that; or
-/// an errno, negative, if there was no memory for it.
+/// Has SPDK make or delete a snapshot, or cut clusters off: runs `make`, which is given what it has to call with what has become
+/// of it. `then` gets that; or an errno, negative, if there was no memory for it.
 ///
 /// SPDK swaps the cluster maps of a blob and its snapshot, although a write that began before may be about to give the blob a
 /// cluster. That is then written down for the wrong one of the two, and lost by a crash. So no I/O is in flight then.
@@ -107,14 +108,12 @@ pub(super) unsafe fn without_io<T: 'static>(
         }));
     };
     let then = move |rc| then(made.take().ok_or(rc));
-    copy_in_turn(store, Box::new(make), Box::new(then), Others::Wait);
+    copy_in_turn(store, Box::new(make), Box::new(then));
 }
 
-/// Whether the I/O of the other spdk_threads goes on when a copy has begun.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Others {
-    GoOn,
-    Wait,
+/// For a call without I/O that ends with an errno itself.
+pub(super) fn told(then: impl FnOnce(c_int) + 'static) -> impl FnOnce(Result<c_int, c_int>) {
+    move |result| then(result.unwrap_or_else(|rc| rc))
 }
 
 /// Runs `then`, later, when SPDK has closed the snapshots of the clones that were closed before.
@@ -138,10 +137,10 @@ pub(super) unsafe fn when_closed(store: Arc<Store>, then: impl FnOnce() + 'stati
 
 type CopyClusters = Box<dyn FnOnce(*mut sys::spdk_io_channel, Then)>;
 
-fn copy_in_turn(store: Arc<Store>, copy: CopyClusters, then: Then, others: Others) {
+fn copy_in_turn(store: Arc<Store>, copy: CopyClusters, then: Then) {
     if store.copies().is_going_on.replace(true) {
         let next = store.clone();
-        let next = Box::new(move || copy_in_turn(next, copy, then, others));
+        let next = Box::new(move || copy_in_turn(next, copy, then));
         return store.copies().next.borrow_mut().push_back(next);
     }
     // SAFETY: the store is loaded, and any spdk_thread may have a channel of it.
@@ -150,45 +149,23 @@ fn copy_in_turn(store: Arc<Store>, copy: CopyClusters, then: Then, others: Other
         return end_copy(&store, then, -libc::ENOMEM);
     };
     store.copies().is_held.store(true, Release);
-    let both = Rc::new(Both {
-        left: Cell::new(2),
-        rc: Cell::new(0),
-        then: Cell::new(None),
-    });
-    both.then.set(Some(Box::new({
-        let store = store.clone();
-        move |rc| {
-            if let Some(requests) = Requests::known(channel) {
-                requests.release();
-            }
+    let target = store.clone();
+    let ended = move |rc| {
+        target.copies().is_held.store(false, Release);
+        let store = target.clone();
+        let released = move || {
             // SAFETY: it was allocated above, on this spdk_thread, and the call has ended.
             unsafe { sys::spdk_bs_free_io_channel(channel.as_ptr()) };
             end_copy(&store, then, rc);
-        }
-    })));
-    let begin = {
-        let store = store.clone();
-        move || {
-            let copied = both.clone();
-            let release = move || {
-                store.copies().is_held.store(false, Release);
-                // SAFETY: the store is loaded until both have ended.
-                unsafe { visit_channels(store, release_others, move || both.end(0)) };
-            };
-            let then: Then = match others {
-                Others::GoOn => Box::new(move |rc| copied.end(rc)),
-                Others::Wait => {
-                    let then = Box::new(move |rc| {
-                        copied.end(rc);
-                        release();
-                    });
-                    return copy(channel.as_ptr(), then);
-                }
-            };
-            copy(channel.as_ptr(), then);
-            release();
-        }
+        };
+        let release = |_: &Store, requests: &Rc<Requests>| {
+            requests.release();
+            true
+        };
+        // SAFETY: the store is loaded until `then` runs.
+        unsafe { visit_channels(target, release, released) };
     };
+    let begin = move || copy(channel.as_ptr(), Box::new(ended));
     // SAFETY: passed on; nothing ends before this.
     unsafe { visit_channels(store, |_, requests| requests.hold(), begin) };
 }
@@ -200,34 +177,6 @@ fn end_copy(store: &Store, then: Then, rc: c_int) {
     then(rc);
     if let Some(next) = next {
         next();
-    }
-}
-
-fn release_others(store: &Store, requests: &Rc<Requests>) -> bool {
-    if !store.is_home() {
-        requests.release();
-    }
-    true
-}
-
-/// Runs `then`, with the first errno, when two things have ended.
-struct Both {
-    left: Cell<u32>,
-    rc: Cell<c_int>,
-    then: Cell<Option<Then>>,
-}
-
-impl Both {
-    fn end(&self, rc: c_int) {
-        if rc != 0 {
-            self.rc.set(rc);
-        }
-        self.left.set(self.left.get() - 1);
-        if self.left.get() == 0
-            && let Some(then) = self.then.take()
-        {
-            then(self.rc.get());
-        }
     }
 }
 

@@ -4,8 +4,8 @@
 use std::ffi::{c_int, c_void};
 use std::sync::Arc;
 
-use super::calls::{called, context};
-use super::copies::when_closed;
+use super::calls::{Then, called, context};
+use super::copies::{told, when_closed, without_io};
 use super::handle::report;
 use super::id::BlobId;
 use super::snapshots::clones;
@@ -23,19 +23,53 @@ pub(super) unsafe fn delete(
     arg: *mut c_void,
 ) {
     let (target, alone, change) = (store.clone(), store.alone(), store.change());
-    let delete = move || {
-        let ended = context(move |rc| {
-            report(done, arg, rc);
-            drop((change, alone));
-        });
+    let delete = move |ended: Then| {
         // SAFETY: passed on.
-        unsafe { sys::spdk_bs_delete_blob(target.as_ptr(), id.get(), Some(called), ended) };
+        unsafe {
+            let ended = context(ended);
+            sys::spdk_bs_delete_blob(target.as_ptr(), id.get(), Some(called), ended);
+        }
     };
+    let ended = move |rc| {
+        report(done, arg, rc);
+        drop((change, alone));
+    };
+    // SAFETY: passed on.
+    unsafe { when_ready(store, id, delete, ended) };
+}
+
+/// Runs `delete`, which has SPDK delete this blob, and is given what it has to call with the errno of that, negative, or 0.
+/// `then` gets it too.
+///
+/// SPDK gives the clone of a snapshot what the snapshot has, although a write that began before may be about to give the clone
+/// the first cluster of a page: that page is written without the clusters of the snapshot, which are lost with the next load. And
+/// a read that began before reads what the clone does not need. So no I/O is in flight then.
+///
+/// # Safety
+/// As for [`look`]. `delete` calls back once.
+pub(super) unsafe fn when_ready(
+    store: &Arc<Store>,
+    id: BlobId,
+    delete: impl FnOnce(Then) + 'static,
+    then: impl FnOnce(c_int) + 'static,
+) {
     let target = store.clone();
-    let looked = move |rc| match rc {
+    let looked = move |rc| {
+        if rc != 0 {
+            return then(rc);
+        }
+        let store = target.clone();
+        let closed = move || {
+            // SAFETY: passed on.
+            unsafe {
+                match clones(store.as_ptr(), id).is_ok_and(|clones| !clones.is_empty()) {
+                    true => without_io(store, delete, told(then)),
+                    false => delete(Box::new(then)),
+                }
+            }
+        };
         // SAFETY: passed on.
-        0 => unsafe { when_closed(target, delete) },
-        rc => report(done, arg, rc),
+        unsafe { when_closed(target, closed) };
     };
     // SAFETY: passed on.
     unsafe { look(store.clone(), id, looked) };
@@ -50,7 +84,7 @@ pub(super) unsafe fn delete(
 ///
 /// # Safety
 /// The store is loaded until `then` runs, and this is its metadata thread. Nothing else of it begins meanwhile.
-pub(super) unsafe fn look(store: Arc<Store>, snapshot: BlobId, then: impl FnOnce(c_int) + 'static) {
+unsafe fn look(store: Arc<Store>, snapshot: BlobId, then: impl FnOnce(c_int) + 'static) {
     // SAFETY: passed on.
     let clones = unsafe { clones(store.as_ptr(), snapshot) };
     let Ok(&[clone]) = clones.as_deref() else {

@@ -221,6 +221,10 @@ impl BlobOpts {
 
     /// Whether it gets a cluster only when that is written, and reads as zeroes before. Default: `false`.
     ///
+    /// Where neither it nor a parent has data, SPDK does not clear the cluster that it gets: what is not written of that reads as
+    /// what is on the device there, and may be from a blob that was deleted, unless the device reads what was unmapped as
+    /// zeroes. So it is with the clusters that [`Blobstore::inflate_blob`](super::Blobstore::inflate_blob) gives it.
+    ///
     /// Let one spdk_thread alone write to such a blob, or to one that has a snapshot, where it has no clusters, or make it with
     /// [`BlobOpts::use_extent_table`] off: when two of them give it clusters at once, SPDK 26.01 may write a page of its extent
     /// table without one, which is lost when the store is loaded again.

@@ -186,8 +186,8 @@ impl Blobstore {
     /// Gives a blob all of its clusters, with what it has of its parents, so that it depends on none and is not thin
     /// any more.
     ///
-    /// SPDK does not survive some I/O beside it. So it begins when no I/O is in flight on the store, on any spdk_thread: what
-    /// comes meanwhile waits. That of the metadata thread waits until its end, that of others until it has begun. One
+    /// SPDK does not survive some I/O beside it. So it begins when no I/O is in flight on the store, on any spdk_thread, and what
+    /// comes meanwhile, also for other blobs, waits for its end, which takes as long as it takes to write all of the clusters. One
     /// blob is copied after the other.
     ///
     /// Wraps `spdk_bs_inflate_blob`.

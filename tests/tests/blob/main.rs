@@ -1,6 +1,7 @@
 //! Blobstores on real bdevs.
 #![allow(missing_docs)]
 
+mod beside_io;
 mod data;
 mod each_call;
 mod external;

@@ -1,6 +1,7 @@
 //! Stores and blobs of other spdk_threads than the metadata thread.
 
 use std::collections::BTreeSet;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::time::{Duration, Instant};
@@ -13,7 +14,7 @@ use spdk_tests::memory::Memory;
 use spdk_tests::random::Random;
 use spdk_tests::stress::settings;
 use spdk_tests::wait::within;
-use spdk_tests::{kind, until};
+use spdk_tests::{kind, poll_once, until};
 
 use crate::{CLUSTER, UNIT, assert_errno, check, new_blob, of, opts, write};
 
@@ -155,6 +156,52 @@ async fn dropped_elsewhere_just_before() -> spdk::Result<()> {
     user.await???;
     assert_eq!(store.free_clusters()?, free);
     store.unload().await
+}
+
+/// Fails if a write on another spdk_thread begins while a blob is inflated: with SPDK 26.01 both write the same page of
+/// clusters at a time, and what one of them has put there is lost.
+#[spdk::test(cores = "0x3")]
+async fn inflated_beside_writes() -> spdk::Result<()> {
+    let memory = Memory::new(UNIT as u32, 4096);
+    let store = Blobstore::init_on(memory.clone(), Some(&opts())).await?;
+    let blob = new_blob(&store, &of(4)).await?;
+    let (id, ch) = (blob.id(), store.alloc_io_channel()?);
+    write(&blob, &ch, 0, 4 * CLUSTER, 1).await?;
+    store.create_snapshot(id, &Xattrs::new()).await?;
+    let go = Arc::new(AtomicBool::new(false));
+    let (there, goes, device) = (store.clone(), go.clone(), memory.clone());
+    let writes = spdk::spawn_local(spawn_on(1, move || async move {
+        let blob = there.open_blob(id, None).await?;
+        let ch = there.alloc_io_channel()?;
+        while !goes.load(SeqCst) {
+            yield_now().await;
+        }
+        let mut write = pin!(write(&blob, &ch, 3 * CLUSTER, 1, 2));
+        for _ in 0..1000 {
+            assert!(poll_once(write.as_mut()).is_pending());
+            yield_now().await;
+        }
+        // That of the copy.
+        let in_flight = device.in_flight();
+        device.hold(false);
+        write.await?;
+        Ok::<_, spdk::Error>(in_flight)
+    }))?;
+    // One after the blob was opened there.
+    until("a channel there", || memory.channels() > 1).await;
+    let held = memory.clone();
+    let start = async {
+        until("a read", || held.in_flight() == 1).await;
+        go.store(true, SeqCst);
+        writes.await
+    };
+    memory.hold(true);
+    let (inflated, in_flight) = within("both", join(store.inflate_blob(id), start)).await;
+    inflated?;
+    assert_eq!(in_flight???, 1);
+    check(&blob, &ch, 0, 3 * CLUSTER, 1).await?;
+    check(&blob, &ch, 3 * CLUSTER, 1, 2).await?;
+    Ok(())
 }
 
 /// Fails if a blob is inflated while an unmap of another spdk_thread, which began before, takes its clusters away.

@@ -238,7 +238,8 @@ impl Lvol {
 
     /// Makes it larger or smaller, to `size` bytes rounded up to whole clusters. What is cut off is lost.
     ///
-    /// It is durable when this returns. I/O beyond the new end is refused from now on.
+    /// It is durable when this returns. I/O beyond the new end is refused from now on. I/O may be in flight, and waits as for
+    /// [`Blob::resize`].
     ///
     /// Does what `spdk_lvol_resize` does, which no public header has.
     ///

@@ -112,7 +112,7 @@ impl LvolOpts {
     /// Whether it gets a cluster only when that is written, and reads as zeroes before. Default: `false`.
     ///
     /// Let one spdk_thread alone write to such a volume, or to one that has a snapshot, where it has no clusters: see
-    /// [`BlobOpts::thin_provision`](crate::blob::BlobOpts::thin_provision).
+    /// [`BlobOpts::thin_provision`](crate::blob::BlobOpts::thin_provision), also for what is read beside the first write.
     #[doc(alias = "thin_provisioned")]
     #[must_use]
     pub fn thin(mut self, value: bool) -> Self {

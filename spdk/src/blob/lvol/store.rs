@@ -390,8 +390,8 @@ impl LvolStore {
     /// polled. [`Lvol::destroy`] does it for a volume that is open.
     ///
     /// A snapshot with one clone gives that what it has. One whose clone has got another size since is refused, since SPDK 26.01
-    /// would harm the clone; see [`Blobstore::delete_blob`](crate::blob::Blobstore::delete_blob). [`Lvol::inflate`] first,
-    /// for the clone, helps.
+    /// would harm the clone; see [`Blobstore::delete_blob`](crate::blob::Blobstore::delete_blob), also for the I/O that waits.
+    /// [`Lvol::inflate`] first, for the clone, helps.
     ///
     /// Wraps `spdk_lvol_destroy`.
     ///

@@ -12,7 +12,6 @@ use std::ptr::{self, NonNull};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::super::calls::{Then, called, called_with, context, context_with, later};
-use super::super::copies::when_closed;
 use super::super::deletion;
 use super::super::id::BlobId;
 use super::super::store::{self, Alone, Change, Ending, RawBlob, Store, Use, end_close};
@@ -429,23 +428,15 @@ unsafe fn destroy_now(
         then(rc);
         drop((lock, alone));
     };
-    let target = store.clone();
-    let looked = move |rc| {
-        if rc != 0 {
-            return ended(rc);
-        }
-        let destroy = move || {
-            // SAFETY: passed on; nobody else opens or destroys it, or uses its blob. It calls back once; if it is open, or
-            // has clones, it does nothing else, and otherwise it frees the volume whether its blob was deleted or not.
-            unsafe { sys::spdk_lvol_destroy(lvol.as_ptr(), Some(called), context(ended)) };
-        };
-        // SAFETY: passed on.
-        unsafe { when_closed(target, destroy) };
+    let destroy = move |ended: Then| {
+        // SAFETY: passed on; nobody else opens or destroys it, or uses its blob. It calls back once; if it is open, or
+        // has clones, it does nothing else, and otherwise it frees the volume whether its blob was deleted or not.
+        unsafe { sys::spdk_lvol_destroy(lvol.as_ptr(), Some(called), context(ended)) };
     };
     // SAFETY: passed on. Of an ID that is none there is no snapshot.
     unsafe {
         let id = BlobId::new(layout::volume(lvol).blob_id);
-        deletion::look(store.clone(), id, looked);
+        deletion::when_ready(store, id, destroy, ended);
     }
 }
 

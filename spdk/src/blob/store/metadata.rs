@@ -9,6 +9,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::super::calls::{Then, called, called_with, context, context_with, later};
+use super::super::copies::{told, without_io};
 use super::super::id::BlobId;
 use super::super::lvol::volumes::Volume;
 use super::super::options::MOST_CLUSTERS;
@@ -149,6 +150,10 @@ unsafe fn has_pages(store: &Store, blob: RawBlob) -> bool {
 /// smaller size of the blob has not been written: so nothing else begins before it has. And it takes a size for written
 /// that a blob has got while its metadata were being written: so no write of them is in flight when it begins.
 ///
+/// An I/O that began before one that cuts clusters off goes on with them: it writes to what is another blob's by then, and
+/// puts down what it gets for a cluster beyond the end of SPDK's memory. And the I/O of a thin blob writes metadata too. So
+/// none is in flight then.
+///
 /// # Safety
 /// The blob is open until `then` runs, and this is its metadata thread.
 pub(in crate::blob) unsafe fn resize(
@@ -158,7 +163,14 @@ pub(in crate::blob) unsafe fn resize(
     then: impl FnOnce(c_int) + 'static,
 ) {
     // SAFETY: the blob is open.
-    let is_read_only = unsafe { sys::spdk_blob_is_read_only(blob.ptr.as_ptr()) };
+    let (is_read_only, before, is_thin) = unsafe {
+        let blob = blob.ptr.as_ptr();
+        (
+            sys::spdk_blob_is_read_only(blob),
+            sys::spdk_blob_get_num_clusters(blob),
+            sys::spdk_blob_is_thin_provisioned(blob),
+        )
+    };
     if num_clusters > MOST_CLUSTERS {
         return then(if is_read_only {
             -libc::EPERM
@@ -166,14 +178,21 @@ pub(in crate::blob) unsafe fn resize(
             -libc::ENOSPC
         });
     }
-    let target = store.clone();
-    when_written(store.alone(), move |quiet| {
-        let ended = move |rc| {
-            then(rc);
-            drop(quiet);
-        };
-        resize_now(target, blob, num_clusters, Box::new(ended));
-    });
+    let (target, alone) = (store.clone(), store.alone());
+    let resize = move |then: Then| {
+        when_written(alone, move |quiet| {
+            let ended = move |rc| {
+                then(rc);
+                drop(quiet);
+            };
+            resize_now(target, blob, num_clusters, Box::new(ended));
+        });
+    };
+    match num_clusters < before || is_thin {
+        // SAFETY: the blob is open until `then` runs, and keeps the store loaded.
+        true => unsafe { without_io(store.clone(), resize, told(then)) },
+        false => resize(Box::new(then)),
+    }
 }
 
 /// Runs it when no metadata of blobs are being written. What it gets has closes wait, and the store alone.
