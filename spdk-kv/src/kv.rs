@@ -51,6 +51,9 @@ impl KvStore {
     /// Opens the store that a blobstore has, after a crash too, or an empty one if it has no blobs: [`Error::Foreign`], and
     /// [`Error::Damaged`] if a batch is not as it was written, but for the last one before a crash. Writes to its device must
     /// be durable when they have ended.
+    ///
+    /// The checksums are of batches. SPDK has its own of the metadata of a blob: one that is damaged is no blob for it, and what
+    /// its segment, or snapshot, had is missing then. SPDK's log has it.
     pub async fn open(blobs: Blobstore) -> Result<Self> {
         Ok(KvStore(Rc::new(Mutex::new(Store::open(blobs).await?))))
     }
