@@ -107,7 +107,7 @@ impl KvStore {
         self.call(async |store| store.log.flush().await).await
     }
 
-    /// Keeps the store as it is now under a name, durably: [`Error::SnapshotExists`]. It costs nothing but that the segments
+    /// Keeps the store as it is now under a name, durably: [`Error::SnapshotExists`], [`Error::Name`]. It costs nothing but that the segments
     /// stay until no snapshot needs them.
     pub async fn snapshot(&self, name: &str) -> Result<()> {
         let name = name.to_owned();

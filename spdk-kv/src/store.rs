@@ -9,7 +9,7 @@ use spdk::Errno;
 use spdk::blob::{BlobId, BlobOpts, Blobstore, Xattrs};
 
 use crate::log::{HEADER, Header, LABEL, Label, Log, Place, Record, Segment};
-use crate::{Error, MAX_KEY, Result};
+use crate::{Error, MAX_KEY, MAX_NAME, Result};
 
 /// The size of a segment, if no value is larger.
 const SEGMENT: u64 = 1 << 20;
@@ -239,6 +239,9 @@ impl Store {
     }
 
     pub(crate) async fn snapshot(&mut self, name: String) -> Result<()> {
+        if name.len() > MAX_NAME {
+            return Err(Error::Name(name.len()));
+        }
         if self.snapshots.contains_key(&name) {
             return Err(Error::SnapshotExists(name));
         }
