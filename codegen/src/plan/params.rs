@@ -480,6 +480,12 @@ impl Walk<'_, '_> {
                         quote!(let #length = #name.len();)
                     }
                     ty => {
+                        // A length that does not fit would be another one.
+                        if !matches!(ty, CType::Number(name) if name == "usize") {
+                            self.parts.fallible = true;
+                            let check = quote!(rt::check_len(#bytes, #length as u64, 1)?;);
+                            self.parts.checks.push(check);
+                        }
                         let ty = ty.tokens();
                         quote!(let #length = (#bytes) as #ty;)
                     }
