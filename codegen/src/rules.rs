@@ -95,6 +95,9 @@ rules! {
     UNRELEASED "unreleased":
         "a handle is freed by a function that takes it and nothing else",
         "name that function in `release`, or write `Never(\"who frees it\")`";
+    FREED_TWICE "freed-twice":
+        "the function that frees a handle takes it over where it is called",
+        "give the handle the role `Consumed(Always)`, or remove the entry";
     CALLBACK_SHAPE "callback-shape":
         "the arguments of a callback fit its C signature and its class",
         "give one argument for each of the prototype, in its order";
