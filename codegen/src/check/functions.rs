@@ -260,12 +260,36 @@ impl Check<'_, '_> {
             );
             return self.report(&rules::NOT_EMITTED, &c, message);
         };
-        if let Some(keeps) = &entry.keeps {
-            let parent = self.func.params.iter().any(|means| match means {
-                Means::Receiver(held) | Means::Held(held) => held.c() == keeps.as_str(),
-                _ => false,
+        if entry.keeps.is_none() && matches!(entry.release, Release::Call(_)) {
+            let made_of = self.func.params.iter().find_map(|means| match means {
+                Means::Receiver(held) | Means::Held(held) if held.c() != entry.c.as_str() => {
+                    Some(held.c().to_owned())
+                }
+                _ => None,
             });
-            if !parent {
+            if let Some(made_of) = made_of {
+                let message = format!(
+                    "`{c}` makes a `{}` of a `{made_of}`, which may be gone before it",
+                    entry.rust
+                );
+                self.report(&rules::UNKEPT, &c, message);
+            }
+        }
+        if let Some(keeps) = &entry.keeps {
+            let parent = self.func.params.iter().find_map(|means| match means {
+                Means::Receiver(held) | Means::Held(held) if held.c() == keeps.as_str() => {
+                    Some(held)
+                }
+                _ => None,
+            });
+            if parent.is_some_and(|held| held.raw().is_some() || held.hold().is_some()) {
+                let message = format!(
+                    "`{c}` makes a `{}`, which cannot keep a `{keeps}`",
+                    entry.rust
+                );
+                self.report(&rules::NOT_EMITTED, &c, message);
+            }
+            if parent.is_none() {
                 let message = format!(
                     "`{c}` produces a `{}`, which keeps a `{keeps}`, but has none",
                     entry.rust
