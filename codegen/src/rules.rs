@@ -95,6 +95,12 @@ rules! {
     UNRELEASED "unreleased":
         "a handle is freed by a function that takes it and nothing else",
         "name that function in `release`, or write `Never(\"who frees it\")`";
+    FREED_TWICE "freed-twice":
+        "the function that frees a handle takes it over where it is called",
+        "give the handle the role `Consumed(Always)`, or remove the entry";
+    UNKEPT "unkept":
+        "a handle that a call makes of another one keeps that until it is freed",
+        "name the C type of the other one in `keeps` of its entry";
     CALLBACK_SHAPE "callback-shape":
         "the arguments of a callback fit its C signature and its class",
         "give one argument for each of the prototype, in its order";

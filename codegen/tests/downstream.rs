@@ -61,3 +61,37 @@ fn the_module_of_a_section_exists_when_its_cfg_says_so() {
         "{text}"
     );
 }
+
+#[test]
+fn what_shares_a_length_is_compared_or_refused() {
+    let headers = spdk_codegen::headers::Headers::parse(
+        "unsafe extern \"C\" {
+            pub fn shelf_compare(a: *const ::std::os::raw::c_void, b: *const ::std::os::raw::c_void, n: u16) -> ::std::os::raw::c_int;
+        }",
+    );
+    let headers = headers.expect("they are bindings");
+    let expand = |a: &str, b: &str| {
+        let text = format!(
+            r#"(spdk: "26.01", sections: [Section(header: "shelf.h", doc: "d", entries: [
+                Function(c: "shelf_compare", rust: "compare", returns: Errno, thread: Any, doc: "d",
+                    params: {{ "a": {a}(len: "n"), "b": {b}(len: "n") }}),
+            ])])"#
+        );
+        let source = spdk_codegen::source::Source::new("api.ron", text);
+        let rt = quote!(::spdk::__private);
+        spdk_codegen::expand(&source, &headers, &rt).map(|tokens| tokens.to_string())
+    };
+    let text = expand("Drain", "Drain").unwrap_or_else(|report| panic!("{report}"));
+    for buffer in ["a", "b"] {
+        let check = format!("rt :: check_len ({buffer} . len () as u64 , n as u64 , 1)");
+        assert!(text.contains(&check), "{buffer}: {text}");
+    }
+    for roles in [("Bytes", "Bytes"), ("Drain", "Bytes"), ("Bytes", "Drain")] {
+        let report = expand(roles.0, roles.1).expect_err("C would read beyond the shorter one");
+        let text = report.to_string();
+        assert!(
+            text.contains("error[buffer-length]: `n` of"),
+            "{roles:?}: {text}"
+        );
+    }
+}

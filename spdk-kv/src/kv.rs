@@ -51,6 +51,9 @@ impl KvStore {
     /// Opens the store that a blobstore has, after a crash too, or an empty one if it has no blobs: [`Error::Foreign`], and
     /// [`Error::Damaged`] if a batch is not as it was written, but for the last one before a crash. Writes to its device must
     /// be durable when they have ended.
+    ///
+    /// The checksums are of batches. SPDK has its own of the metadata of a blob: one that is damaged is no blob for it, and what
+    /// its segment, or snapshot, had is missing then. SPDK's log has it.
     pub async fn open(blobs: Blobstore) -> Result<Self> {
         Ok(KvStore(Rc::new(Mutex::new(Store::open(blobs).await?))))
     }
@@ -104,7 +107,7 @@ impl KvStore {
         self.call(async |store| store.log.flush().await).await
     }
 
-    /// Keeps the store as it is now under a name, durably: [`Error::SnapshotExists`]. It costs nothing but that the segments
+    /// Keeps the store as it is now under a name, durably: [`Error::SnapshotExists`], [`Error::Name`]. It costs nothing but that the segments
     /// stay until no snapshot needs them.
     pub async fn snapshot(&self, name: &str) -> Result<()> {
         let name = name.to_owned();

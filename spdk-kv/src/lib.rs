@@ -18,6 +18,9 @@ pub const MAX_KEY: usize = 4096;
 /// The length of a value, at most.
 pub const MAX_VALUE: usize = 1 << 30;
 
+/// The length of the name of a snapshot, at most.
+pub const MAX_NAME: usize = 1024;
+
 /// What calls of the store return.
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -39,6 +42,9 @@ pub enum Error {
     /// A value is too long.
     #[error("a value has {MAX_VALUE} bytes at most, and not {0}")]
     Value(usize),
+    /// The name of a snapshot is too long.
+    #[error("the name of a snapshot has {MAX_NAME} bytes at most, and not {0}")]
+    Name(usize),
     /// What is on the device is not what was written.
     #[error("segment {segment}, byte {offset}: the checksum is wrong")]
     Damaged {

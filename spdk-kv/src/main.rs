@@ -2,11 +2,13 @@
 #![forbid(unsafe_code)]
 
 use std::fs::File;
-use std::io::{self, Write};
-use std::path::PathBuf;
+use std::io::{self, ErrorKind, Write};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
 use serde_json::json;
 use spdk::blob::Blobstore;
 use spdk::{LogLevel, SpdkApp};
@@ -26,9 +28,9 @@ struct Args {
     /// The bdev of that configuration
     #[arg(long, requires = "config")]
     bdev: Option<String>,
-    /// SPDK's memory, in megabytes
-    #[arg(long, default_value_t = 192)]
-    mem: i32,
+    /// SPDK's memory, in megabytes [default: 192 for a file, else 512]
+    #[arg(long)]
+    mem: Option<i32>,
     /// Use hugepages and PCI devices, for hardware such as local NVMe
     #[arg(long)]
     hardware: bool,
@@ -41,7 +43,7 @@ enum Command {
     /// Makes an empty store; what is there is lost
     Init {
         /// The size of a file that does not exist yet, in MiB
-        #[arg(long, default_value_t = 64)]
+        #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..1 << 43))]
         mib: u64,
     },
     /// Reads the other commands from stdin, one a line, and answers each with a line
@@ -101,15 +103,28 @@ fn run(args: Args) -> Result<ExitCode, Box<dyn std::error::Error>> {
     let app = SpdkApp::builder()
         .name("spdk-kv")
         .reactor_mask("[0]")
-        .mem_size_mb(args.mem)
+        .mem_size_mb(
+            args.mem
+                .unwrap_or(if args.config.is_some() { 512 } else { 192 }),
+        )
         .no_huge(!args.hardware)
         .no_pci(!args.hardware)
         .disable_cpumask_locks(!args.hardware)
         .log_level(LogLevel::Error);
     let file = args.file.unwrap_or_default();
+    let of_file = |error: io::Error| format!("{}: {error}", file.display());
     if let (Command::Init { mib }, None, false) = (&args.command, &args.config, file.exists()) {
-        File::create(&file)?.set_len(mib << 20)?;
+        let new = File::create_new(&file).map_err(of_file)?;
+        if let Err(error) = new.set_len(mib << 20) {
+            let _ = std::fs::remove_file(&file);
+            return Err(of_file(error).into());
+        }
     }
+    // Two processes would write over what the other one has written.
+    let _lock = match args.config {
+        Some(_) => None,
+        None => Some(lock(&file).map_err(of_file)?),
+    };
     let bdev = args.bdev.unwrap_or("File0".to_owned());
     let app = match args.config {
         Some(config) => app.config_file(config),
@@ -121,55 +136,97 @@ fn run(args: Args) -> Result<ExitCode, Box<dyn std::error::Error>> {
                 {"method": "bdev_set_options", "params": {"bdev_io_pool_size": 1024, "bdev_io_cache_size": 64,
                     "iobuf_small_cache_size": 16, "iobuf_large_cache_size": 2, "bdev_auto_examine": false}},
                 {"method": "bdev_aio_create", "params": {"name": bdev, "block_size": 512,
-                    "filename": file.canonicalize()?, "fallocate": true}}]}]}).to_string()),
+                    "filename": file.canonicalize().map_err(of_file)?, "fallocate": true}}]}]}).to_string()),
     };
     // The application ends in order whatever this was.
     let lines = app.block_on(async move { Ok(perform(&bdev, args.command).await) })??;
-    lines.iter().flatten().for_each(|line| println!("{line}"));
+    let mut stdout = io::stdout().lock();
+    for line in lines.iter().flatten() {
+        writeln!(stdout, "{line}").map_err(unprinted)?;
+    }
     Ok(ExitCode::from(u8::from(lines.is_none())))
 }
 
-async fn perform(bdev: &str, command: Command) -> spdk_kv::Result<Option<Vec<String>>> {
+/// Keeps other processes from the file until it is dropped.
+fn lock(file: &Path) -> io::Result<File> {
+    let file = File::open(file)?;
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Err(Errno::WOULDBLOCK) => Err(io::Error::other("another process has the store open")),
+        locked => Ok(locked.map(|()| file)?),
+    }
+}
+
+fn unprinted(error: io::Error) -> String {
+    format!("cannot print the answer: {error}")
+}
+
+async fn perform(
+    bdev: &str,
+    command: Command,
+) -> Result<Option<Vec<String>>, Box<dyn std::error::Error>> {
     let opts = KvStore::options().cluster_size(64 << 10);
     let blobs = match command {
         Command::Init { .. } => Blobstore::init(bdev, Some(&opts)).await?,
-        _ => Blobstore::load(bdev, Some(&opts)).await?,
+        _ => match Blobstore::load(bdev, Some(&opts)).await {
+            Err(error) if error.errno() == Some(spdk::Errno::EILSEQ) => {
+                let why = "it has no store, or a damaged one, or not all of one; `init` makes an empty one";
+                return Err(format!("{error}: {why}").into());
+            }
+            loaded => loaded?,
+        },
     };
     let store = KvStore::open(blobs).await?;
-    let mut lines = Some(Vec::new());
+    let (mut lines, mut ended) = (Some(Vec::new()), Ok(()));
     match command {
         Command::Init { .. } => {}
-        Command::Shell => shell(&store).await,
+        Command::Shell => ended = shell(&store).await,
         Command::Call(call) => lines = answer(&store, call).await?,
     }
     store.close().await?;
+    ended?;
     Ok(lines)
 }
 
-async fn shell(store: &KvStore) {
+async fn shell(store: &KvStore) -> Result<(), String> {
     let (sender, mut lines) = mpsc::unbounded_channel();
     // Reading blocks, and SPDK's threads must not.
     std::thread::spawn(move || {
-        let mut lines = io::stdin().lines().map_while(Result::ok);
+        let mut lines = io::stdin().lines();
         lines.try_for_each(|line| sender.send(line))
     });
     while let Some(line) = lines.recv().await {
-        let said = match Call::try_parse_from([""].into_iter().chain(line.splitn(3, ' '))) {
-            Ok(call) => match answer(store, call).await {
-                Ok(Some(lines)) => format!("ok {}", lines.join(" ")),
-                Ok(None) => "none".to_owned(),
-                Err(error) => format!("error: {error}"),
-            },
-            // The first line has it.
-            Err(error) => error.to_string(),
+        let said = match line {
+            Ok(line) => say(store, &line).await,
+            Err(error) if error.kind() == ErrorKind::InvalidData => format!("error: {error}"),
+            Err(error) => return Err(format!("cannot read the next command: {error}")),
         };
-        let said = said.lines().next().unwrap_or_default();
         let said = said.trim_end().to_owned() + "\n";
         // As one write: who reads it may count on what it says.
-        if io::stdout().write_all(said.as_bytes()).is_err() {
-            return;
-        }
+        io::stdout().write_all(said.as_bytes()).map_err(unprinted)?;
     }
+    Ok(())
+}
+
+/// The line that answers one.
+async fn say(store: &KvStore, line: &str) -> String {
+    // A value is the rest of the line, whatever it begins with.
+    let words: Vec<&str> = match line.strip_prefix("put ") {
+        Some(rest) => ["put", "--"]
+            .into_iter()
+            .chain(rest.splitn(2, ' '))
+            .collect(),
+        None => line.split(' ').collect(),
+    };
+    let said = match Call::try_parse_from([""].into_iter().chain(words)) {
+        Ok(call) => match answer(store, call).await {
+            Ok(Some(lines)) => format!("ok {}", lines.join(" ")),
+            Ok(None) => "none".to_owned(),
+            Err(error) => format!("error: {error}"),
+        },
+        // The first line has it.
+        Err(error) => error.to_string(),
+    };
+    said.lines().next().unwrap_or_default().to_owned()
 }
 
 /// The lines that answer it; `None` if there is nothing of that key.

@@ -1,6 +1,6 @@
 //! The store: a log, and the blobs that it and its snapshots need.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use futures_util::TryStreamExt;
@@ -9,7 +9,7 @@ use spdk::Errno;
 use spdk::blob::{BlobId, BlobOpts, Blobstore, Xattrs};
 
 use crate::log::{HEADER, Header, LABEL, Label, Log, Place, Record, Segment};
-use crate::{Error, MAX_KEY, Result};
+use crate::{Error, MAX_KEY, MAX_NAME, Result};
 
 /// The size of a segment, if no value is larger.
 const SEGMENT: u64 = 1 << 20;
@@ -38,7 +38,7 @@ impl Store {
             snapshots: BTreeMap::new(),
             blobs,
         };
-        let ids: Vec<BlobId> = this.blobs.blobs().try_collect().await?;
+        let ids = Store::all(&this.blobs).await?;
         let mut log = BTreeMap::new();
         for id in ids {
             let blob = this.blobs.open_blob(id, None).await?;
@@ -59,6 +59,26 @@ impl Store {
         }
         this.delete_stale().await?;
         Ok(this)
+    }
+
+    /// The blobs. SPDK leaves out those that it cannot open, also if it could a moment later; without its segment, the
+    /// store would be another one.
+    async fn all(blobs: &Blobstore) -> Result<BTreeSet<BlobId>> {
+        let mut ids: BTreeSet<BlobId> = blobs.blobs().try_collect().await?;
+        // An ID is that of a metadata page, of which there is one for each cluster.
+        for id in (0..blobs.total_clusters()?).map(|page| BlobId::new(1 << 32 | page)) {
+            if !ids.contains(&id) {
+                match blobs.open_blob(id, None).await {
+                    Ok(_) => drop(ids.insert(id)),
+                    // There is none, or one that could not be made, or not be deleted, has left a page behind.
+                    Err(error) => match error.errno() {
+                        Some(Errno::ENOENT | Errno::EINVAL | Errno::EILSEQ) => {}
+                        _ => return Err(error.into()),
+                    },
+                }
+            }
+        }
+        Ok(ids)
     }
 
     /// Puts a value, or deletes a key.
@@ -219,6 +239,9 @@ impl Store {
     }
 
     pub(crate) async fn snapshot(&mut self, name: String) -> Result<()> {
+        if name.len() > MAX_NAME {
+            return Err(Error::Name(name.len()));
+        }
         if self.snapshots.contains_key(&name) {
             return Err(Error::SnapshotExists(name));
         }

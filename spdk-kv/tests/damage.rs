@@ -53,6 +53,44 @@ async fn damage_is_told() -> spdk_kv::Result<()> {
     Ok(())
 }
 
+/// Fails if a store is opened without what a blob has whose metadata could not be read at once.
+#[spdk::test]
+async fn a_read_that_fails_loses_nothing() -> spdk_kv::Result<()> {
+    let memory = Memory::new(BLOCK, 2048);
+    let store = create(&memory).await?;
+    for key in [b"first", b"other"] {
+        store.put(key, &[7; 60_000]).await?;
+        store.snapshot(&String::from_utf8_lossy(key)).await?;
+    }
+    let (all, names) = (store.scan(b"", None).await?, store.snapshots().await?);
+    store.close().await?;
+    let (mut number, mut failed) = (0, 0);
+    loop {
+        let copy = memory.copy();
+        copy.fail_read(number);
+        let opened = open(&copy).await;
+        if copy.reads() <= number {
+            break;
+        }
+        match opened {
+            Ok(store) => {
+                assert_eq!(
+                    store.scan(b"", None).await?.len(),
+                    all.len(),
+                    "read {number}"
+                );
+                assert_eq!(store.snapshots().await?, names, "read {number}");
+                store.close().await?;
+            }
+            Err(Error::Spdk(_)) => failed += 1,
+            Err(error) => return Err(error),
+        }
+        number += 1;
+    }
+    assert!(failed > 0, "none of {number} reads has failed");
+    Ok(())
+}
+
 /// Fails if a call does something although it has failed, or if what was put before is lost then.
 #[spdk::test(deadline = 60 + settings::rounds(40, 3000))]
 async fn calls_that_fail_change_nothing() -> spdk_kv::Result<()> {

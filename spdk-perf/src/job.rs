@@ -227,7 +227,7 @@ impl Job {
     /// Tells of the first failure of a kind.
     fn report(&self, kind: &Cell<u64>, what: &str) {
         if kind.replace(kind.get() + 1) == 0 {
-            eprintln!("spdk-perf: {what}");
+            crate::tell(what);
         }
         if !self.spec.continue_on_failure {
             self.run.stop.store(true, Relaxed);

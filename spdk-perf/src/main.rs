@@ -18,6 +18,7 @@ mod report;
 mod verify;
 mod workload;
 
+use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
@@ -36,25 +37,33 @@ fn main() -> ExitCode {
     let args = Args::parse();
     match measure(&args) {
         Ok(report) => {
-            if args.json {
-                match serde_json::to_string(&report) {
-                    Ok(json) => println!("{json}"),
-                    Err(error) => unreachable!("a report is plain data: {error}"),
-                }
-            } else {
-                print!("{report}");
+            let shown = match args.json {
+                true => serde_json::to_string(&report).map(|json| json + "\n"),
+                false => Ok(report.to_string()),
+            };
+            let shown = match shown {
+                Ok(shown) => io::stdout().write_all(shown.as_bytes()),
+                Err(error) => unreachable!("a report is plain data: {error}"),
+            };
+            if let Err(error) = &shown {
+                tell(&format!("cannot print the report: {error}"));
             }
-            if report.errors + report.mismatches == 0 {
+            if shown.is_ok() && report.errors + report.mismatches == 0 {
                 ExitCode::SUCCESS
             } else {
                 ExitCode::FAILURE
             }
         }
         Err(refusal) => {
-            eprintln!("spdk-perf: {refusal}");
+            tell(&refusal.to_string());
             ExitCode::from(if refusal.is_usage() { 2 } else { 1 })
         }
     }
+}
+
+/// Says it on standard error. Nobody may read that any more, and the run goes on.
+fn tell(what: &str) {
+    let _ = writeln!(io::stderr(), "spdk-perf: {what}");
 }
 
 fn measure(args: &Args) -> Result<Report, Refusal> {

@@ -1,5 +1,6 @@
 //! A line per second while the jobs run, from an OS thread of its own: a slow terminal delays no I/O.
 
+use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -34,12 +35,16 @@ fn show(started: &Receiver<Counts>, io_size: u64, warmup: Duration) {
         let count: u64 = counts.iter().map(|count| count.load(Relaxed)).sum();
         let rate = (count - before) as f64 / (now - last).as_secs_f64();
         let elapsed = now - begin;
-        eprintln!(
-            "{:>5.0} s {rate:>12.0} IO/s {:>10.1} MiB/s{}",
+        let line = format!(
+            "{:>5.0} s {rate:>12.0} IO/s {:>10.1} MiB/s{}\n",
             elapsed.as_secs_f64(),
             rate * io_size as f64 / f64::from(1 << 20),
             if elapsed < warmup { "  (warm-up)" } else { "" },
         );
+        // Who read them may be gone.
+        if io::stderr().write_all(line.as_bytes()).is_err() {
+            return;
+        }
         (last, before) = (now, count);
     }
 }

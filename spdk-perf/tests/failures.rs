@@ -2,7 +2,10 @@
 
 mod common;
 
-use common::{Run, error, inject, malloc, null, number};
+use std::io::{PipeWriter, pipe};
+use std::process::{Child, Stdio};
+
+use common::{Finished, Run, error, inject, malloc, null, number};
 
 #[test]
 fn wrong_data_ends_the_run() {
@@ -81,4 +84,35 @@ fn failed_ios_can_be_counted() {
     assert_eq!(number(&report["errors"]), 5.0);
     assert_eq!(number(&report["jobs"][0]["errors"]), 5.0);
     assert!(number(&report["ios"]) > 0.0, "it went on: {report:#}");
+}
+
+/// The end of a pipe to write to that nobody reads.
+fn unread() -> PipeWriter {
+    pipe().expect("a pipe").1
+}
+
+#[test]
+fn nobody_needs_to_read_what_it_says() {
+    let broken = inject("EE_Malloc0", "read", "failure", 1);
+    let calls = [malloc("Malloc0"), error("Malloc0"), broken];
+    // So long that there is a line of its progress, too.
+    let mut run = Run::new(&calls, &["-q", "2", "-f", "-t", "1.5"]);
+    let output = run.command.stdout(Stdio::piped()).stderr(unread()).spawn();
+    let output = output.and_then(Child::wait_with_output);
+    let finished = Finished(output.expect("the program starts"));
+    let report = finished.report();
+    assert_eq!(finished.0.status.code(), Some(1), "{report:#}");
+    assert_eq!(number(&report["errors"]), 1.0);
+    assert!(number(&report["seconds"]) > 1.0, "it went on: {report:#}");
+}
+
+#[test]
+fn a_report_that_cannot_be_printed_is_a_failure() {
+    for as_what in [Run::new, Run::as_text] {
+        let mut run = as_what(&[malloc("Malloc0")], &[]);
+        let output = run.command.stdout(unread()).stderr(Stdio::piped()).spawn();
+        let output = output.and_then(Child::wait_with_output);
+        let finished = Finished(output.expect("the program starts"));
+        finished.refused(1, &["spdk-perf: cannot print the report: Broken pipe"]);
+    }
 }

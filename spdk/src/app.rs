@@ -27,6 +27,9 @@ use crate::{log, mem, movable, options, panic, sys, task};
 /// Whether the application has been asked to stop.
 static STOP: AtomicBool = AtomicBool::new(false);
 
+/// Whether one has begun to start.
+static BEGUN: AtomicBool = AtomicBool::new(false);
+
 /// The app thread, while an application runs.
 static APP_THREAD: Mutex<Option<Arc<Shared>>> = Mutex::new(None);
 
@@ -117,11 +120,17 @@ impl SpdkApp {
     /// flight are waited for, what is still open is closed, and then SPDK stops. What happens when
     /// operations do not end is described at [`SpdkAppBuilder::shutdown_patience`].
     ///
-    /// It returns at once and may be called from any OS thread. Without a running application it does
-    /// nothing.
+    /// It returns at once and may be called from any OS thread. An application that is starting ends as soon as it has
+    /// started. Without one it does nothing.
     #[doc(alias = "spdk_app_stop")]
     pub fn stop() {
-        if let Some(app) = app_thread() {
+        let mut app = app_thread();
+        if app.is_none() && BEGUN.load(SeqCst) {
+            // `on_start` sees it, unless the app thread is known by now.
+            STOP.store(true, SeqCst);
+            app = app_thread();
+        }
+        if let Some(app) = app {
             // `false` means that the application has ended already.
             app.send(|| begin_shutdown("SpdkApp::stop"));
         }
@@ -142,6 +151,7 @@ where
 {
     let options = Options::check(builder)?;
     env::begin()?;
+    BEGUN.store(true, SeqCst);
     if let Some(patience) = options.shutdown_patience() {
         shutdown::set_patience(patience);
     }

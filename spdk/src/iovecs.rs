@@ -96,6 +96,9 @@ fn wrong_len(have: u64, blocks: u64, block_size: u32) -> Fault {
         return hides_metadata();
     }
     Fault::invalid(match blocks.checked_mul(u64::from(block_size)) {
+        Some(want) if block_size == 1 => {
+            format!("the buffer holds {have} bytes, but the call takes {want}")
+        }
         Some(want) => format!(
             "the buffers hold {have} bytes, but {blocks} blocks of {block_size} bytes are {want}"
         ),

@@ -36,6 +36,8 @@ struct State {
     failing: Option<(u64, u64)>,
     /// Whether reads fail.
     fails_reads: bool,
+    /// The read that fails even so.
+    failing_read: Option<u64>,
     /// Whether the cache is flushed by the end of each write.
     writes_through: bool,
     /// Whether I/O is held back.
@@ -114,6 +116,12 @@ impl Memory {
     /// Has reads fail, or not any more.
     pub fn fail_reads(&self, value: bool) {
         self.lock().fails_reads = value;
+    }
+
+    /// Has one read fail, of those from now on. The next one is 0.
+    pub fn fail_read(&self, number: u64) {
+        let number = self.reads() + number;
+        self.lock().failing_read = Some(number);
     }
 
     /// Keeps all I/O in flight, or lets it go on.
@@ -326,9 +334,9 @@ impl BlockDevice for Memory {
 
     async fn read(&self, _: &Channel, block: u64, into: &mut ReadInto<'_>) -> Result<(), Errno> {
         self.turn().await;
-        self.0.reads.fetch_add(1, Relaxed);
+        let number = self.0.reads.fetch_add(1, Relaxed);
         let state = self.lock();
-        if state.fails_reads {
+        if state.fails_reads || state.failing_read == Some(number) {
             return Err(Errno::EIO);
         }
         let size = self.0.block_size;

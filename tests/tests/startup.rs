@@ -4,14 +4,17 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
+use std::time::{Duration, Instant};
 
 use spdk::bdev::BdevOpts;
 use spdk::config::{BdevOptions, Config};
+use spdk::time::sleep;
 use spdk::{
     Bdev, DmaBuf, Error, ErrorKind, SpdkApp, SpdkAppBuilder, SpdkEnv, SpdkThread, ThreadHandle,
     spawn_local,
 };
-use spdk_tests::{Device, kind, poll_once, rpc};
+use spdk_tests::{Device, kind, poll_once, rpc, traces};
+use tracing::level_filters::LevelFilter;
 
 const MALLOC: &str = r#"{"subsystems": [{"subsystem": "bdev", "config": [
     {"method": "bdev_malloc_create",
@@ -341,6 +344,28 @@ fn stop_ends_it() {
     assert!(dropped.get(), "the main future was not dropped");
     SpdkApp::stop();
     SpdkApp::start_shutdown();
+}
+
+/// Fails if a `stop` that comes while the application starts, as from a handler of a signal, is lost.
+#[spdk::test(no_app)]
+fn stop_ends_one_that_is_starting() {
+    traces::keep(LevelFilter::INFO);
+    let stop = std::thread::spawn(|| {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        let has_begun = || {
+            let lines = traces::lines("spdk::log");
+            let mut lines = lines.iter().map(traces::Line::message);
+            lines.any(|line| line.contains("Starting SPDK"))
+        };
+        while !has_begun() {
+            assert!(Instant::now() < deadline, "SPDK does not start");
+            std::thread::yield_now();
+        }
+        SpdkApp::stop();
+    });
+    let end: spdk::Result<()> = app().block_on(async { sleep(Duration::from_secs(20)).await });
+    assert!(matches!(kind(&end), Some(ErrorKind::Cancelled)), "{end:?}");
+    stop.join().expect("it has stopped it");
 }
 
 /// Fails if SPDK's memory is used before it is there, or after.

@@ -2,7 +2,7 @@
 
 use crate::diag::Diagnostics;
 use crate::headers::CType;
-use crate::manifest::{Arg, Class, Consumed, Gives, Range, Returns};
+use crate::manifest::{Arg, Class, Consumed, Gives, Range, Release, Returns};
 use crate::resolve::{Func, Means, unknown_parameter};
 use crate::rules::{self, Rule};
 use crate::world::{HandleInfo, World};
@@ -21,6 +21,8 @@ pub(super) fn function(func: &Func<'_>, world: &World<'_>, errors: &mut Diagnost
     check.handles();
     check.units();
     check.range_unit();
+    check.freed();
+    check.channels();
     check.kept();
     check.gives();
     check.scatter_lists();
@@ -258,12 +260,36 @@ impl Check<'_, '_> {
             );
             return self.report(&rules::NOT_EMITTED, &c, message);
         };
-        if let Some(keeps) = &entry.keeps {
-            let parent = self.func.params.iter().any(|means| match means {
-                Means::Receiver(held) | Means::Held(held) => held.c() == keeps.as_str(),
-                _ => false,
+        if entry.keeps.is_none() && matches!(entry.release, Release::Call(_)) {
+            let made_of = self.func.params.iter().find_map(|means| match means {
+                Means::Receiver(held) | Means::Held(held) if held.c() != entry.c.as_str() => {
+                    Some(held.c().to_owned())
+                }
+                _ => None,
             });
-            if !parent {
+            if let Some(made_of) = made_of {
+                let message = format!(
+                    "`{c}` makes a `{}` of a `{made_of}`, which may be gone before it",
+                    entry.rust
+                );
+                self.report(&rules::UNKEPT, &c, message);
+            }
+        }
+        if let Some(keeps) = &entry.keeps {
+            let parent = self.func.params.iter().find_map(|means| match means {
+                Means::Receiver(held) | Means::Held(held) if held.c() == keeps.as_str() => {
+                    Some(held)
+                }
+                _ => None,
+            });
+            if parent.is_some_and(|held| held.raw().is_some() || held.hold().is_some()) {
+                let message = format!(
+                    "`{c}` makes a `{}`, which cannot keep a `{keeps}`",
+                    entry.rust
+                );
+                self.report(&rules::NOT_EMITTED, &c, message);
+            }
+            if parent.is_none() {
                 let message = format!(
                     "`{c}` produces a `{}`, which keeps a `{keeps}`, but has none",
                     entry.rust
@@ -276,6 +302,7 @@ impl Check<'_, '_> {
     /// A length that `range` takes for a count of blocks is none of bytes, and the reverse: the device would be told of
     /// more memory than the buffer has.
     fn range_unit(&mut self) {
+        self.counts_of_blocks();
         let (count, of_blocks) = match &self.func.entry.range {
             Some(Range::Bytes(_, length)) => (length.clone(), false),
             Some(Range::Blocks(_, count) | Range::Copy(.., count)) => (count.clone(), true),
@@ -306,6 +333,78 @@ impl Check<'_, '_> {
                 ),
             };
             self.report(&rules::BUFFER_UNIT, &name, message);
+        }
+    }
+
+    /// What is called a number of blocks is none of bytes.
+    fn counts_of_blocks(&mut self) {
+        if matches!(
+            self.func.entry.range,
+            Some(Range::Blocks(..) | Range::Copy(..))
+        ) {
+            return; // which `range_unit` compares
+        }
+        for (index, means) in self.func.params.iter().enumerate() {
+            let (Means::Buffer {
+                len, unit: None, ..
+            }
+            | Means::BufferVec {
+                len, unit: None, ..
+            }) = means
+            else {
+                continue;
+            };
+            let count = &self.func.sig.params[*len].name;
+            if count.contains("blocks") || count.contains("lba") {
+                let name = self.func.sig.params[index].name.clone();
+                let message = format!(
+                    "`{count}` of `{}` counts blocks by its name, and `{name}` has as many bytes: give `{name}` a `unit`, \
+                     such as `block_size_of` of a bdev",
+                    self.c()
+                );
+                self.report(&rules::BUFFER_UNIT, &name, message);
+            }
+        }
+    }
+
+    /// The function that frees a handle takes it over: a drop frees it, too.
+    fn freed(&mut self) {
+        let c = self.c();
+        for (index, means) in self.func.params.iter().enumerate() {
+            let (Means::Receiver(HandleInfo::Own(entry)) | Means::Held(HandleInfo::Own(entry))) =
+                means
+            else {
+                continue;
+            };
+            if matches!(&entry.release, Release::Call(release) if release.as_str() == c) {
+                let name = self.func.sig.params[index].name.clone();
+                let message = format!(
+                    "`{c}` frees `{name}`, and a drop of the `{}` frees it again",
+                    entry.rust
+                );
+                self.report(&rules::FREED_TWICE, &name, message);
+            }
+        }
+    }
+
+    /// A channel beside a device that can check it is checked.
+    fn channels(&mut self) {
+        let mut params = self.func.params.iter();
+        let checks = params.any(|means| {
+            matches!(means, Means::Receiver(handle) | Means::Held(handle) if handle.channel().is_some())
+        });
+        for (index, means) in self.func.params.iter().enumerate() {
+            if matches!(means, Means::Held(handle) if checks && handle.c() == "spdk_io_channel") {
+                let name = self.func.sig.params[index].name.clone();
+                let message = format!(
+                    "`{name}` of `{}` may be a channel of another device",
+                    self.c()
+                );
+                let help = format!("give `{name}` the role `Channel(of: ..)`");
+                let span = self.world.source.within(self.func.c(), &name);
+                self.errors
+                    .push_with_help(&rules::CHANNEL_CHECK, span, message, help);
+            }
         }
     }
 

@@ -4,7 +4,7 @@ use proc_macro2::{Ident, TokenStream};
 use quote::{format_ident, quote};
 
 use crate::headers::CType;
-use crate::manifest::Options;
+use crate::manifest::{Options, Returns};
 use crate::model::Hold;
 use crate::resolve::{Func, Means};
 use crate::world::{HandleInfo, World};
@@ -358,17 +358,42 @@ impl Walk<'_, '_> {
                 let raw = format_ident!("{raw}");
                 quote!(#object.#raw())
             }
-            (None, true) => {
+            (None, in_op) if in_op || self.is_kept(handle) => {
                 self.parts.asks_caller = true;
                 quote!(#object.handle().hold(caller))
             }
-            (None, false) => {
+            (None, _) => {
                 self.parts.asks_caller = true;
                 quote!(#object.handle().get(caller))
             }
         };
         self.try_hold(&name, value);
         quote!(#name.as_ptr())
+    }
+
+    /// Whether the handle that the call returns keeps this one.
+    fn is_kept(&self, handle: HandleInfo<'_>) -> bool {
+        let Func { entry, sig, .. } = self.func;
+        let returned = sig
+            .ret
+            .as_ref()
+            .filter(|_| entry.returns == Some(Returns::Handle));
+        let returned = returned.and_then(|ty| match self.world.headers.resolve(ty).target() {
+            Some((CType::Named(name), _)) => Some(name),
+            _ => None,
+        });
+        let returned = returned.and_then(|name| self.world.handle(name));
+        returned
+            .into_iter()
+            .chain(self.func.produced())
+            .any(|made| {
+                let HandleInfo::Own(made) = made else {
+                    return false;
+                };
+                made.keeps
+                    .as_ref()
+                    .is_some_and(|kept| kept.as_str() == handle.c())
+            })
     }
 
     fn channel(&mut self, name: &Ident, of: usize) {
@@ -480,6 +505,12 @@ impl Walk<'_, '_> {
                         quote!(let #length = #name.len();)
                     }
                     ty => {
+                        // A length that does not fit would be another one.
+                        if !matches!(ty, CType::Number(name) if name == "usize") {
+                            self.parts.fallible = true;
+                            let check = quote!(rt::check_len(#bytes, #length as u64, 1)?;);
+                            self.parts.checks.push(check);
+                        }
                         let ty = ty.tokens();
                         quote!(let #length = (#bytes) as #ty;)
                     }

@@ -214,6 +214,20 @@ impl<'a> Reader<'_, 'a> {
                 "memory that C reads: `void *` or `const void *`",
             ),
             Role::Fill {
+                multiple: Some(0), ..
+            }
+            | Role::Drain {
+                multiple: Some(0), ..
+            } => {
+                let message = format!(
+                    "the length of `{}` of `{}` is a multiple of 0",
+                    param.name,
+                    self.c()
+                );
+                self.report(&rules::BUFFER_LENGTH, param, message);
+                None
+            }
+            Role::Fill {
                 len,
                 unit,
                 multiple,
@@ -263,7 +277,7 @@ impl<'a> Reader<'_, 'a> {
                 }),
                 false => self.misfit(param, "Bytes", "memory that C only reads: `const void *`"),
             },
-            Role::Text | Role::TextOrNull => match ty.is_text() {
+            Role::Text | Role::TextOrNull => match ty.is_text() && is_const {
                 true => Some(Means::Text {
                     nullable: *role == Role::TextOrNull,
                 }),
@@ -406,23 +420,47 @@ impl<'a> Reader<'_, 'a> {
                     len, count, unit, ..
                 }) => (len, Some(count), unit.is_none()),
                 Some(Means::CopiedVec { count: len, .. } | Means::Bytes { len }) => {
-                    means[len] = Some(Means::BytesLength { of });
+                    self.count(means, len, Means::BytesLength { of });
                     continue;
                 }
                 Some(Means::Sgl { len, .. }) => (len, None, false),
                 Some(Means::Transfer { len }) => (len, None, true),
                 Some(Means::Texts { count }) => {
-                    means[count] = Some(Means::Count { of });
+                    self.count(means, count, Means::Count { of });
                     continue;
                 }
                 _ => continue,
             };
-            // Two buffers may share a length; the first one gives it.
-            if matches!(means[len], Some(Means::Value)) {
-                means[len] = Some(Means::Length { of, derived });
+            // Buffers may share a length; the first one gives it, and the others are compared with that.
+            let is_shared = matches!(means[len], Some(Means::Length { .. }))
+                && !matches!(means[of], Some(Means::Transfer { .. }));
+            if !is_shared {
+                self.count(means, len, Means::Length { of, derived });
             }
             if let Some(count) = count {
-                means[count] = Some(Means::Count { of });
+                self.count(means, count, Means::Count { of });
+            }
+        }
+    }
+
+    /// Has a number count one thing, which gives it: nobody would compare another one with it.
+    fn count(&mut self, means: &mut [Option<Means<'a>>], number: usize, counts: Means<'a>) {
+        match means[number] {
+            Some(Means::Value) => means[number] = Some(counts),
+            None => {} // it was refused
+            Some(_) => {
+                let param = &self.sig.params[number];
+                let message = format!(
+                    "`{}` of `{}` says how long something is, and has another role too: of that, or of something else that \
+                     nobody compares with it",
+                    param.name,
+                    self.c()
+                );
+                let span = self.world.source.within(self.c(), &param.name);
+                let help = "only buffers may share a length; remove the other role, or write the wrapper by hand, and a \
+                            `Manual(c: .., rust: .., reason: ..)` entry for it";
+                self.errors
+                    .push_with_help(&rules::BUFFER_LENGTH, span, message, help.to_owned());
             }
         }
     }

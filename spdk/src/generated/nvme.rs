@@ -527,6 +527,7 @@ impl NvmeController {
         let at = move || rt::At::new("spdk_nvme_ctrlr_cmd_get_log_page", self);
         let start = move |caller: rt::Caller<'_>| {
             rt::check_multiple(payload.len(), 4u32)?;
+            rt::check_len(payload.len() as u64, payload_size as u64, 1)?;
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
             // keeps `ctrlr` and `payload` until then.
             Ok(unsafe {
@@ -608,6 +609,7 @@ impl NvmeController {
         let at = move || rt::At::new("spdk_nvme_ctrlr_cmd_get_log_page_ext", self);
         let start = move |caller: rt::Caller<'_>| {
             rt::check_multiple(payload.len(), 4u32)?;
+            rt::check_len(payload.len() as u64, payload_size as u64, 1)?;
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
             // keeps `ctrlr` and `payload` until then.
             Ok(unsafe {
@@ -684,6 +686,7 @@ impl NvmeController {
         let at = move || rt::At::new("spdk_nvme_ctrlr_cmd_security_receive", self);
         let start = move |caller: rt::Caller<'_>| {
             rt::check_multiple(payload.len(), 1u32)?;
+            rt::check_len(payload.len() as u64, payload_size as u64, 1)?;
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
             // keeps `ctrlr` and `payload` until then.
             Ok(unsafe {
@@ -757,6 +760,7 @@ impl NvmeController {
         let at = move || rt::At::new("spdk_nvme_ctrlr_cmd_security_send", self);
         let start = move |caller: rt::Caller<'_>| {
             rt::check_multiple(payload.len(), 1u32)?;
+            rt::check_len(payload.len() as u64, payload_size as u64, 1)?;
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
             // keeps `ctrlr` and `payload` until then.
             Ok(unsafe {
@@ -837,6 +841,7 @@ impl NvmeController {
         let at = move || rt::At::new("spdk_nvme_ctrlr_cmd_directive_receive", self);
         let start = move |caller: rt::Caller<'_>| {
             rt::check_multiple(payload.len(), 4u32)?;
+            rt::check_len(payload.len() as u64, payload_size as u64, 1)?;
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
             // keeps `ctrlr` and `payload` until then. The `spdk_bdev_io` is ours in the callback,
             // until `io` is dropped.
@@ -921,6 +926,7 @@ impl NvmeController {
         let at = move || rt::At::new("spdk_nvme_ctrlr_cmd_directive_send", self);
         let start = move |caller: rt::Caller<'_>| {
             rt::check_multiple(payload.len(), 4u32)?;
+            rt::check_len(payload.len() as u64, payload_size as u64, 1)?;
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
             // keeps `ctrlr` and `payload` until then. The `spdk_bdev_io` is ours in the callback,
             // until `io` is dropped.
@@ -3619,6 +3625,7 @@ impl NvmeNamespace {
         let at = move || rt::At::new("spdk_nvme_ns_cmd_reservation_report", self);
         let start = move |caller: rt::Caller<'_>| {
             rt::check_multiple(payload.len(), 4u32)?;
+            rt::check_len(payload.len() as u64, len as u64, 1)?;
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
             // keeps `ns`, `qpair` and `payload` until then.
             Ok(unsafe {
@@ -3694,6 +3701,7 @@ impl NvmeNamespace {
         let at = move || rt::At::new("spdk_nvme_ns_cmd_io_mgmt_recv", self);
         let start = move |caller: rt::Caller<'_>| {
             rt::check_multiple(payload.len(), 4u32)?;
+            rt::check_len(payload.len() as u64, len as u64, 1)?;
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
             // keeps `ns`, `qpair` and `payload` until then.
             Ok(unsafe {

@@ -858,6 +858,7 @@ impl NvmeNamespace {
         };
         let start = move |caller: rt::Caller<'_>| {
             rt::check_multiple(buffer.len(), 1u32)?;
+            rt::check_len(buffer.len() as u64, payload_size as u64, 1)?;
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
             // keeps `ns`, `qpair` and `buffer` until then.
             Ok(unsafe {
@@ -938,6 +939,7 @@ impl NvmeNamespace {
         let at = move || rt::At::new("spdk_nvme_zns_report_zones", self).block(slba);
         let start = move |caller: rt::Caller<'_>| {
             rt::check_multiple(payload.len(), 4u32)?;
+            rt::check_len(payload.len() as u64, payload_size as u64, 1)?;
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
             // keeps `ns`, `qpair` and `payload` until then.
             Ok(unsafe {
@@ -1017,6 +1019,7 @@ impl NvmeNamespace {
         let at = move || rt::At::new("spdk_nvme_zns_ext_report_zones", self).block(slba);
         let start = move |caller: rt::Caller<'_>| {
             rt::check_multiple(payload.len(), 4u32)?;
+            rt::check_len(payload.len() as u64, payload_size as u64, 1)?;
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
             // keeps `ns`, `qpair` and `payload` until then.
             Ok(unsafe {

@@ -71,7 +71,11 @@ pub(super) fn check_prefix(prefix: &Path) -> Result<()> {
             prefix.display()
         );
     }
-    Ok(())
+    // Found out before minutes are spent.
+    let probe = sibling(prefix, "probe")?;
+    create(&probe)
+        .and_then(|()| remove(&probe))
+        .with_context(|| format!("--prefix: {} cannot be made", prefix.display()))
 }
 
 /// Step `install`.
@@ -258,6 +262,15 @@ mod tests {
         assert!(message.contains("is not empty"), "{message}");
         write_whole(&prefix.join(PROVENANCE), "key").unwrap();
         check_prefix(&prefix).unwrap();
+        assert_eq!(std::fs::read_dir(root.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_prefix_that_cannot_be_made_is_refused() {
+        let message = check_prefix(Path::new("/proc/spdk"))
+            .unwrap_err()
+            .to_string();
+        assert!(message.contains("/proc/spdk cannot be made"), "{message}");
     }
 
     #[test]

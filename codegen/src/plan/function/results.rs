@@ -98,7 +98,10 @@ pub(super) fn adopted(
             if let Some(hold) = parts.holds.iter_mut().find(|hold| hold.name == parent) {
                 hold.in_finish = true;
             }
-            quote!(#parent)
+            match in_op {
+                true => quote!(#parent.clone()),
+                false => quote!(#parent),
+            }
         }
         None => quote!(()),
     };

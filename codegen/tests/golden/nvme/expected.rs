@@ -327,6 +327,7 @@ impl NvmeController {
         let at = move || rt::At::new("spdk_nvme_ctrlr_cmd_get_log_page", self);
         let start = move |caller: rt::Caller<'_>| {
             rt::check_multiple(payload.len(), 4u32)?;
+            rt::check_len(payload.len() as u64, payload_size as u64, 1)?;
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
             // keeps `ctrlr` and `payload` until then. The `spdk_bdev_io` is ours in the callback,
             // until `io` is dropped.

@@ -350,7 +350,7 @@ impl Blobstore {
                     },
                     |(bs,), (blb, bserrno)| {
                         rt::status(bserrno)?;
-                        Blob::from_c(blb, bs)
+                        Blob::from_c(blb, bs.clone())
                     },
                     (self.handle().hold(caller)?,),
                 )
