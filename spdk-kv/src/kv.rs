@@ -13,34 +13,15 @@ use crate::{Error, MAX_VALUE, Pair, Result, Snapshot};
 ///
 /// What is put is in memory, where [`KvStore::get`] finds it, until a batch is full or [`KvStore::sync`] is called. A
 /// batch is written at once, and after a crash it is there as a whole or not at all: so the store is then as it was
-/// after one of the calls since the last sync.
-///
-/// It is a log: batches are appended to segments, which are blobs. When more than half of it is out of date, or there is
-/// no room, the oldest segment is cleaned: what counts of it is appended again, and its blob is deleted.
+/// after one of the calls since the last sync. It is a log: batches are appended to segments, which are blobs. When more
+/// than half of it is out of date, or there is no room, the oldest segment is cleaned: what counts of it is appended
+/// again, and its blob is deleted.
 ///
 /// Calls are tasks of the current spdk_thread, one after the other. One whose future is dropped after its first poll is done
-/// all the same, and those after it wait for that; so it costs nothing that is not known.
-///
-/// # Errors
-///
-/// Every call returns [`Error::Spdk`] if the device or the blobstore fails, and the errors that it names. Nothing has
-/// changed then, and what was put before is still in memory, and written by the next call.
+/// all the same, and those after it wait for that; so it costs nothing that is not known. Every call returns [`Error::Spdk`]
+/// if the device or the blobstore fails, and the errors that it names. Nothing has changed then, and what was put before is
+/// still in memory, and written by the next call.
 pub struct KvStore(Rc<Mutex<Store>>);
-
-/// What a store has.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stats {
-    /// How many keys there are.
-    pub keys: usize,
-    /// How many segments.
-    pub segments: usize,
-    /// The bytes of the segments.
-    pub log_bytes: u64,
-    /// The bytes of them that count.
-    pub live_bytes: u64,
-    /// The bytes that no blob has.
-    pub free_bytes: u64,
-}
 
 impl KvStore {
     /// With these a blobstore is made and loaded, so that one is not taken that is for something else.
@@ -51,9 +32,7 @@ impl KvStore {
     /// Opens the store that a blobstore has, after a crash too, or an empty one if it has no blobs: [`Error::Foreign`], and
     /// [`Error::Damaged`] if a batch is not as it was written, but for the last one before a crash. Writes to its device must
     /// be durable when they have ended.
-    ///
-    /// The checksums are of batches. SPDK has its own of the metadata of a blob: one that is damaged is no blob for it, and what
-    /// its segment, or snapshot, had is missing then. SPDK's log has it.
+    /// A blob whose metadata are damaged is none for SPDK, whose log tells so: what its segment or snapshot had is missing.
     pub async fn open(blobs: Blobstore) -> Result<Self> {
         Ok(KvStore(Rc::new(Mutex::new(Store::open(blobs).await?))))
     }
@@ -67,15 +46,15 @@ impl KvStore {
         spawn_local(async move { f(&mut *store.lock().await).await })?.await?
     }
 
-    /// Gives a key a value, durably after [`KvStore::sync`]: [`Error::Full`], [`Error::Key`], [`Error::Value`].
+    /// Gives a key a value, durably after [`KvStore::sync`]: [`Error::Full`], [`Error::Length`].
     pub async fn put(&self, key: &[u8], value: &[u8]) -> Result<()> {
         if value.len() > MAX_VALUE {
-            return Err(Error::Value(value.len()));
+            return Err(Error::Length(value.len()));
         }
         self.set(key, Some(value.to_vec())).await
     }
 
-    /// Takes a key away, if it is there, durably after [`KvStore::sync`]: [`Error::Full`], [`Error::Key`]. In a store that
+    /// Takes a key away, if it is there, durably after [`KvStore::sync`]: [`Error::Full`], [`Error::Length`]. In a store that
     /// puts have filled there is room for deletes, if no snapshot keeps it.
     pub async fn delete(&self, key: &[u8]) -> Result<()> {
         self.set(key, None).await
@@ -107,7 +86,7 @@ impl KvStore {
         self.call(async |store| store.log.flush().await).await
     }
 
-    /// Keeps the store as it is now under a name, durably: [`Error::SnapshotExists`], [`Error::Name`]. It costs nothing but that the segments
+    /// Keeps the store as it is now under a name, durably: [`Error::SnapshotExists`]. It costs nothing but that the segments
     /// stay until no snapshot needs them.
     pub async fn snapshot(&self, name: &str) -> Result<()> {
         let name = name.to_owned();
@@ -133,20 +112,6 @@ impl KvStore {
         let name = name.to_owned();
         let open = async move |store: &mut Store| store.open_snapshot(&name).await;
         self.call(open).await
-    }
-
-    /// What the store has.
-    pub async fn stats(&self) -> Result<Stats> {
-        let stats = async |Store { log, blobs, .. }: &mut Store| {
-            Ok(Stats {
-                keys: log.index.len(),
-                segments: log.segments.len(),
-                log_bytes: log.segments.values().map(|segment| segment.size).sum(),
-                live_bytes: log.live_bytes(),
-                free_bytes: blobs.free_clusters()? * blobs.cluster_size(),
-            })
-        };
-        self.call(stats).await
     }
 
     /// Writes what is in memory and unloads the blobstore: `EBUSY` as long as a snapshot is open, or read. Without it, what

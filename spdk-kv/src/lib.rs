@@ -1,13 +1,12 @@
-//! A persistent key-value store on SPDK blobs.
-//!
-//! It proves the blobstore API of the `spdk` crate by using nothing else: see [`KvStore`] for what it promises.
+//! A persistent key-value store on SPDK blobs, which proves the blobstore API of the `spdk` crate by using nothing else:
+//! see [`KvStore`] for what it promises.
 #![forbid(unsafe_code)]
 
 mod kv;
 mod log;
 mod store;
 
-pub use kv::{KvStore, Stats};
+pub use kv::KvStore;
 pub use log::Log as Snapshot;
 
 /// A key and its value.
@@ -18,9 +17,6 @@ pub const MAX_KEY: usize = 4096;
 /// The length of a value, at most.
 pub const MAX_VALUE: usize = 1 << 30;
 
-/// The length of the name of a snapshot, at most.
-pub const MAX_NAME: usize = 1024;
-
 /// What calls of the store return.
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -29,30 +25,14 @@ pub type Result<T> = std::result::Result<T, Error>;
 #[non_exhaustive]
 pub enum Error {
     /// Nothing was changed. Deletes make room, of keys and of snapshots.
-    #[error("the store is full: {needed} more clusters are needed, and {free} can be had")]
-    Full {
-        /// How many clusters are missing.
-        needed: u64,
-        /// How many are free for data.
-        free: u64,
-    },
-    /// A key is empty or too long.
-    #[error("a key has 1 to {MAX_KEY} bytes, and not {0}")]
-    Key(usize),
-    /// A value is too long.
-    #[error("a value has {MAX_VALUE} bytes at most, and not {0}")]
-    Value(usize),
-    /// The name of a snapshot is too long.
-    #[error("the name of a snapshot has {MAX_NAME} bytes at most, and not {0}")]
-    Name(usize),
-    /// What is on the device is not what was written.
-    #[error("segment {segment}, byte {offset}: the checksum is wrong")]
-    Damaged {
-        /// The number of the segment.
-        segment: u64,
-        /// Where in it the record, or the batch of records, begins.
-        offset: u64,
-    },
+    #[error("the store is full: {0} more clusters are needed, and {1} can be had")]
+    Full(u64, u64),
+    /// A key is empty, or it or a value is too long.
+    #[error("a key has 1 to {MAX_KEY} bytes and a value {MAX_VALUE} at most, and not {0}")]
+    Length(usize),
+    /// What is on the device is not what was written, of the record, or the batch of records, that begins there.
+    #[error("segment {0}, byte {1}: the checksum is wrong")]
+    Damaged(u64, u64),
     /// The blobstore has a blob that this crate did not make, or that is damaged.
     #[error("blob {0} does not belong to a key-value store")]
     Foreign(spdk::blob::BlobId),

@@ -4,8 +4,8 @@
 //! batch: crc32c u32 | length of the records u32 | records | zeroes to the io unit
 //! ```
 //!
-//! The checksum starts from the salt of the segment and the place in it, so that what another segment has left in the
-//! same cluster is no batch. Labels of blobs and records are encoded by postcard.
+//! The checksum starts from the salt of the segment and the place in it: what another segment has left in the same cluster
+//! is no batch. Labels of blobs and records are encoded by postcard.
 
 use std::collections::BTreeMap;
 use std::ops::{Bound, Range};
@@ -147,13 +147,6 @@ impl Segment {
         let found = self.checksum(at, &bytes[..length.len() + records.len()]);
         (found == *checksum).then_some((records, end))
     }
-
-    pub(crate) fn damaged(&self, offset: u64) -> Error {
-        Error::Damaged {
-            segment: self.header.number,
-            offset,
-        }
-    }
 }
 
 /// A key and its value; without one it was deleted.
@@ -213,12 +206,12 @@ impl Log {
             while !records.is_empty() {
                 let offset = at + (all - records.len()) as u64;
                 let rest = self.note(segment.header.number, offset, records);
-                records = rest.ok_or_else(|| segment.damaged(offset))?;
+                records = rest.ok_or(Error::Damaged(segment.header.number, offset))?;
             }
             at = end;
         }
         if at < segment.header.used {
-            return Err(segment.damaged(at));
+            return Err(Error::Damaged(segment.header.number, at));
         }
         if at > segment.header.used {
             segment.header.used = at;
@@ -276,7 +269,7 @@ impl Log {
         let bytes = segment.read(&self.ch, place.offset, place.length).await?;
         match crc32c::crc32c(&bytes) == place.checksum {
             true => Ok(bytes),
-            false => Err(segment.damaged(place.offset)),
+            false => Err(Error::Damaged(place.segment, place.offset)),
         }
     }
 
@@ -297,10 +290,11 @@ impl Log {
     /// The keys from `from` on and before `to`, if that is given, with their values: [`Error::Damaged`] as for [`Log::get`].
     pub async fn scan(&self, from: &[u8], to: Option<&[u8]>) -> Result<Vec<Pair>> {
         let mut found = Vec::new();
-        let rest = self
-            .index
-            .range::<[u8], _>((Bound::Included(from), Bound::Unbounded));
-        for (key, place) in rest.take_while(|(key, _)| to.is_none_or(|to| key.as_slice() < to)) {
+        let rest = (Bound::Included(from), Bound::Unbounded);
+        for (key, place) in self.index.range::<[u8], _>(rest) {
+            if to.is_some_and(|to| key.as_slice() >= to) {
+                break;
+            }
             found.push((key.clone(), self.value(place).await?));
         }
         Ok(found)

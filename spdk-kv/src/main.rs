@@ -1,7 +1,7 @@
 //! `spdk-kv`: a key-value store in a file, or on any other bdev.
 #![forbid(unsafe_code)]
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -88,8 +88,6 @@ enum Call {
     Snapshots,
     /// Deletes a snapshot
     DeleteSnapshot { name: String },
-    /// Prints how full it is
-    Stats,
 }
 
 fn main() -> ExitCode {
@@ -99,31 +97,23 @@ fn main() -> ExitCode {
     })
 }
 
-fn run(args: Args) -> Result<ExitCode, Box<dyn std::error::Error>> {
+type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
+
+fn run(args: Args) -> Outcome<ExitCode> {
+    let least = if args.config.is_some() { 512 } else { 192 };
     let app = SpdkApp::builder()
         .name("spdk-kv")
         .reactor_mask("[0]")
-        .mem_size_mb(
-            args.mem
-                .unwrap_or(if args.config.is_some() { 512 } else { 192 }),
-        )
+        .mem_size_mb(args.mem.unwrap_or(least))
         .no_huge(!args.hardware)
         .no_pci(!args.hardware)
         .disable_cpumask_locks(!args.hardware)
         .log_level(LogLevel::Error);
     let file = args.file.unwrap_or_default();
     let of_file = |error: io::Error| format!("{}: {error}", file.display());
-    if let (Command::Init { mib }, None, false) = (&args.command, &args.config, file.exists()) {
-        let new = File::create_new(&file).map_err(of_file)?;
-        if let Err(error) = new.set_len(mib << 20) {
-            let _ = std::fs::remove_file(&file);
-            return Err(of_file(error).into());
-        }
-    }
-    // Two processes would write over what the other one has written.
     let _lock = match args.config {
         Some(_) => None,
-        None => Some(lock(&file).map_err(of_file)?),
+        None => Some(lock(&file, &args.command).map_err(of_file)?),
     };
     let bdev = args.bdev.unwrap_or("File0".to_owned());
     let app = match args.config {
@@ -135,21 +125,31 @@ fn run(args: Args) -> Result<ExitCode, Box<dyn std::error::Error>> {
             {"subsystem": "bdev", "config": [
                 {"method": "bdev_set_options", "params": {"bdev_io_pool_size": 1024, "bdev_io_cache_size": 64,
                     "iobuf_small_cache_size": 16, "iobuf_large_cache_size": 2, "bdev_auto_examine": false}},
-                {"method": "bdev_aio_create", "params": {"name": bdev, "block_size": 512,
-                    "filename": file.canonicalize().map_err(of_file)?, "fallocate": true}}]}]}).to_string()),
+                {"method": "bdev_aio_create", "params": {"name": bdev, "block_size": 512, "fallocate": true,
+                    "filename": file.canonicalize().map_err(of_file)?}}]}]}).to_string()),
     };
     // The application ends in order whatever this was.
     let lines = app.block_on(async move { Ok(perform(&bdev, args.command).await) })??;
-    let mut stdout = io::stdout().lock();
-    for line in lines.iter().flatten() {
-        writeln!(stdout, "{line}").map_err(unprinted)?;
-    }
+    let text: String = lines
+        .iter()
+        .flatten()
+        .map(|line| line.to_owned() + "\n")
+        .collect();
+    io::stdout().write_all(text.as_bytes()).map_err(unprinted)?;
     Ok(ExitCode::from(u8::from(lines.is_none())))
 }
 
-/// Keeps other processes from the file until it is dropped.
-fn lock(file: &Path) -> io::Result<File> {
-    let file = File::open(file)?;
+/// Keeps other processes from the file until it is dropped: each would write over what the other one has written.
+fn lock(path: &Path, command: &Command) -> io::Result<File> {
+    let file = match command {
+        Command::Init { mib } if !path.exists() => {
+            let new = File::create_new(path)?;
+            new.set_len(mib << 20)
+                .inspect_err(|_| drop(fs::remove_file(path)))?;
+            new
+        }
+        _ => File::open(path)?,
+    };
     match flock(&file, FlockOperation::NonBlockingLockExclusive) {
         Err(Errno::WOULDBLOCK) => Err(io::Error::other("another process has the store open")),
         locked => Ok(locked.map(|()| file)?),
@@ -160,20 +160,11 @@ fn unprinted(error: io::Error) -> String {
     format!("cannot print the answer: {error}")
 }
 
-async fn perform(
-    bdev: &str,
-    command: Command,
-) -> Result<Option<Vec<String>>, Box<dyn std::error::Error>> {
+async fn perform(bdev: &str, command: Command) -> Outcome<Option<Vec<String>>> {
     let opts = KvStore::options().cluster_size(64 << 10);
     let blobs = match command {
         Command::Init { .. } => Blobstore::init(bdev, Some(&opts)).await?,
-        _ => match Blobstore::load(bdev, Some(&opts)).await {
-            Err(error) if error.errno() == Some(spdk::Errno::EILSEQ) => {
-                let why = "it has no store, or a damaged one, or not all of one; `init` makes an empty one";
-                return Err(format!("{error}: {why}").into());
-            }
-            loaded => loaded?,
-        },
+        _ => Blobstore::load(bdev, Some(&opts)).await?,
     };
     let store = KvStore::open(blobs).await?;
     let (mut lines, mut ended) = (Some(Vec::new()), Ok(()));
@@ -187,7 +178,7 @@ async fn perform(
     Ok(lines)
 }
 
-async fn shell(store: &KvStore) -> Result<(), String> {
+async fn shell(store: &KvStore) -> Outcome<()> {
     let (sender, mut lines) = mpsc::unbounded_channel();
     // Reading blocks, and SPDK's threads must not.
     std::thread::spawn(move || {
@@ -198,35 +189,35 @@ async fn shell(store: &KvStore) -> Result<(), String> {
         let said = match line {
             Ok(line) => say(store, &line).await,
             Err(error) if error.kind() == ErrorKind::InvalidData => format!("error: {error}"),
-            Err(error) => return Err(format!("cannot read the next command: {error}")),
+            Err(error) => return Err(format!("cannot read the next command: {error}").into()),
         };
-        let said = said.trim_end().to_owned() + "\n";
-        // As one write: who reads it may count on what it says.
+        // The first line of an error has it. As one write: who reads it may count on what it says.
+        let said = said
+            .lines()
+            .next()
+            .unwrap_or_default()
+            .trim_end()
+            .to_owned()
+            + "\n";
         io::stdout().write_all(said.as_bytes()).map_err(unprinted)?;
     }
     Ok(())
 }
 
-/// The line that answers one.
 async fn say(store: &KvStore, line: &str) -> String {
-    // A value is the rest of the line, whatever it begins with.
-    let words: Vec<&str> = match line.strip_prefix("put ") {
-        Some(rest) => ["put", "--"]
-            .into_iter()
-            .chain(rest.splitn(2, ' '))
-            .collect(),
-        None => line.split(' ').collect(),
+    // A value is the rest of the line, and no option.
+    let (line, words) = match line.strip_prefix("put ") {
+        Some(rest) => (format!(" put -- {rest}"), 5),
+        None => (format!(" {line}"), usize::MAX),
     };
-    let said = match Call::try_parse_from([""].into_iter().chain(words)) {
+    match Call::try_parse_from(line.splitn(words, ' ')) {
         Ok(call) => match answer(store, call).await {
             Ok(Some(lines)) => format!("ok {}", lines.join(" ")),
             Ok(None) => "none".to_owned(),
             Err(error) => format!("error: {error}"),
         },
-        // The first line has it.
         Err(error) => error.to_string(),
-    };
-    said.lines().next().unwrap_or_default().to_owned()
+    }
 }
 
 /// The lines that answer it; `None` if there is nothing of that key.
@@ -257,7 +248,6 @@ async fn answer(store: &KvStore, call: Call) -> spdk_kv::Result<Option<Vec<Strin
         Call::Snapshot { name } => store.snapshot(&name).await?,
         Call::Snapshots => lines = store.snapshots().await?,
         Call::DeleteSnapshot { name } => store.delete_snapshot(&name).await?,
-        Call::Stats => lines.push(format!("{:?}", store.stats().await?)),
     }
     Ok(Some(lines))
 }

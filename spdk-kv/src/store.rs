@@ -1,18 +1,23 @@
 //! The store: a log, and the blobs that it and its snapshots need.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::ops::Range;
 
-use futures_util::TryStreamExt;
 use serde_bytes::Bytes;
 use spdk::Errno;
 use spdk::blob::{BlobId, BlobOpts, Blobstore, Xattrs};
 
 use crate::log::{HEADER, Header, LABEL, Label, Log, Place, Record, Segment};
-use crate::{Error, MAX_KEY, MAX_NAME, Result};
+use crate::{Error, MAX_KEY, Result};
 
 /// The size of a segment, if no value is larger.
 const SEGMENT: u64 = 1 << 20;
+/// What SPDK says of an ID that no blob has, or only a page of one that could not be made, or not be deleted.
+const NO_BLOB: [Option<Errno>; 3] = [
+    Some(Errno::ENOENT),
+    Some(Errno::EINVAL),
+    Some(Errno::EILSEQ),
+];
 
 /// The store, whose calls are done to their ends.
 pub(crate) struct Store {
@@ -38,10 +43,16 @@ impl Store {
             snapshots: BTreeMap::new(),
             blobs,
         };
-        let ids = Store::all(&this.blobs).await?;
         let mut log = BTreeMap::new();
-        for id in ids {
-            let blob = this.blobs.open_blob(id, None).await?;
+        // SPDK's own iteration leaves out what it cannot open, even if it could a moment later, and without its segment the
+        // store would be another one. An ID is that of a metadata page, of which there is one for each cluster.
+        for page in 0..this.blobs.total_clusters()? {
+            let id = BlobId::new(1 << 32 | page);
+            let blob = match this.blobs.open_blob(id, None).await {
+                Ok(blob) => blob,
+                Err(error) if NO_BLOB.contains(&error.errno()) => continue,
+                Err(error) => return Err(error.into()),
+            };
             match Label::of(&blob).await? {
                 Label::Segment(header) => {
                     this.next_number = this.next_number.max(header.number + 1);
@@ -61,30 +72,10 @@ impl Store {
         Ok(this)
     }
 
-    /// The blobs. SPDK leaves out those that it cannot open, also if it could a moment later; without its segment, the
-    /// store would be another one.
-    async fn all(blobs: &Blobstore) -> Result<BTreeSet<BlobId>> {
-        let mut ids: BTreeSet<BlobId> = blobs.blobs().try_collect().await?;
-        // An ID is that of a metadata page, of which there is one for each cluster.
-        for id in (0..blobs.total_clusters()?).map(|page| BlobId::new(1 << 32 | page)) {
-            if !ids.contains(&id) {
-                match blobs.open_blob(id, None).await {
-                    Ok(_) => drop(ids.insert(id)),
-                    // There is none, or one that could not be made, or not be deleted, has left a page behind.
-                    Err(error) => match error.errno() {
-                        Some(Errno::ENOENT | Errno::EINVAL | Errno::EILSEQ) => {}
-                        _ => return Err(error.into()),
-                    },
-                }
-            }
-        }
-        Ok(ids)
-    }
-
     /// Puts a value, or deletes a key.
     pub(crate) async fn set(&mut self, key: &[u8], value: Option<&[u8]>) -> Result<()> {
         if key.is_empty() || key.len() > MAX_KEY {
-            return Err(Error::Key(key.len()));
+            return Err(Error::Length(key.len()));
         }
         if value.is_none() && !self.log.index.contains_key(key) {
             return Ok(());
@@ -101,9 +92,7 @@ impl Store {
         Ok(())
     }
 
-    /// Has the last segment have room for a record, when its batch was written.
-    ///
-    /// A segment is made if `spare` others of the largest size stay free: two for a put, so that one is left for deletes,
+    /// Has the last segment have room for a record, when its batch was written. A segment is made if `spare` others of the largest size stay free: two for a put, so that one is left for deletes,
     /// which make room, and one for a delete, which is left for cleaning, and that gives back what it takes. If there are
     /// not so many, or if more than half of the log is stale, segments are cleaned from the oldest on, each once at most.
     async fn make_room(&mut self, record: usize, spare: u64) -> Result<()> {
@@ -123,16 +112,13 @@ impl Store {
                 0 => self.stale_bytes() > self.log.live_bytes() + 2 * new * cluster,
                 _ => self.stale_bytes() >= needed * cluster,
             };
-            let oldest = self.log.segments.first_key_value();
-            let oldest =
-                oldest.filter(|(number, oldest)| **number < end && oldest.size <= free * cluster);
-            match oldest {
+            let fits = |(number, oldest): &(&u64, &Segment)| {
+                **number < end && oldest.size <= free * cluster
+            };
+            match self.log.segments.first_key_value().filter(fits) {
                 Some((oldest, _)) if should_clean => self.clean(*oldest).await?,
                 _ if needed == 0 => self.add_segment(new).await?,
-                _ => {
-                    let free = free.saturating_sub(kept);
-                    return Err(Error::Full { needed, free });
-                }
+                _ => return Err(Error::Full(needed, free.saturating_sub(kept))),
             }
         }
     }
@@ -239,9 +225,6 @@ impl Store {
     }
 
     pub(crate) async fn snapshot(&mut self, name: String) -> Result<()> {
-        if name.len() > MAX_NAME {
-            return Err(Error::Name(name.len()));
-        }
         if self.snapshots.contains_key(&name) {
             return Err(Error::SnapshotExists(name));
         }

@@ -466,8 +466,18 @@ impl<'a> At<'a> {
         self
     }
 
-    /// What SPDK means by `EINVAL`, if the range is why, and by what it says of a device that is not to be written.
+    /// What SPDK means by `EINVAL`, if the range is why, and by what it says of a device that is not to be written, or has no
+    /// blobstore.
     fn hint(&self, errno: Errno) -> Option<Box<str>> {
+        const LOADS: [&str; 4] = [
+            "spdk_bs_load",
+            "spdk_bs_grow",
+            "spdk_lvs_load",
+            "spdk_lvs_grow",
+        ];
+        if errno == Errno::EILSEQ && LOADS.iter().any(|loads| self.call.starts_with(loads)) {
+            return Some("; it has no blobstore, or a damaged one, or not all of one".into());
+        }
         if self.call.starts_with("spdk_bdev_") {
             let opens = self.call.starts_with("spdk_bdev_open_ext");
             let reason = match errno {
