@@ -1,6 +1,5 @@
 //! What a job does its I/O on.
 
-use spdk::bdev::Histogram;
 use spdk::nvme::{NvmeController, NvmeCtrlrOpts, NvmeNamespace, NvmeQpair, NvmeQpairOpts};
 use spdk::{BdevDesc, DmaBuf, IoChannel};
 
@@ -41,14 +40,6 @@ impl Device {
                 let channel = desc.get_io_channel()?;
                 Ok(Device::Bdev(desc, channel))
             }
-        }
-    }
-
-    /// How long the I/Os took that this job has had on a bdev, if the bdev layer counts that.
-    pub(crate) fn histogram(&self) -> Option<Histogram> {
-        match self {
-            Device::Bdev(desc, channel) => desc.bdev().ok()?.channel_histogram(channel).ok(),
-            Device::Nvme(..) => None,
         }
     }
 

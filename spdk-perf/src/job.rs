@@ -9,12 +9,11 @@ use std::sync::mpsc::Sender;
 
 use futures_util::future::try_join_all;
 use hdrhistogram::Histogram;
-use spdk::bdev::Histogram as BdevHistogram;
 use spdk::nvme::NvmeController;
 use spdk::{Completion, CompletionSender, DmaBuf, SpdkThread, ThreadStats};
 
 use crate::device::{self, Device};
-use crate::latency::{self, Latencies};
+use crate::latency::Latencies;
 use crate::load;
 use crate::plan::Spec;
 use crate::refusal::Refusal;
@@ -48,8 +47,7 @@ pub(crate) struct Outcome {
     /// When its measurement began and ended, in ticks.
     pub(crate) begin: u64,
     pub(crate) end: u64,
-    pub(crate) ios: u64,
-    /// In ticks.
+    /// In ticks; its length is the number of I/Os.
     pub(crate) latency: Histogram<u64>,
     pub(crate) errors: u64,
     pub(crate) mismatches: u64,
@@ -77,8 +75,6 @@ pub(crate) struct Job {
     before: Cell<ThreadStats>,
     busy: Cell<Option<f64>>,
     latency: Latencies,
-    /// What the bdev layer had counted when the measurement began, where it counts.
-    counted_before: Cell<Option<BdevHistogram>>,
     errors: Cell<u64>,
     mismatches: Cell<u64>,
     /// How many I/Os have ended, warm-up included, for whoever looks on.
@@ -132,7 +128,6 @@ async fn run_one(job: Start, controller: Option<&NvmeController>) -> Result<(), 
         before: Cell::default(),
         busy: Cell::new(None),
         latency: Latencies::new(),
-        counted_before: Cell::new(None),
         errors: Cell::new(0),
         mismatches: Cell::new(0),
         spec,
@@ -205,7 +200,6 @@ impl Job {
             self.busy.set(busy(self.before.get(), stats()));
         } else {
             self.latency.clear();
-            self.counted_before.set(self.device.histogram());
             self.before.set(stats());
             self.begin.set(Some(self.run.begin.max(self.started.get())));
             self.mark.set(self.run.end);
@@ -266,23 +260,13 @@ impl Drop for Job {
             .begin
             .get()
             .and_then(|_| busy(self.before.get(), stats()));
-        let latency = self.latency.histogram();
-        let ios = latency.len();
-        let latency = match (self.counted_before.take(), self.device.histogram()) {
-            // It counts those that fail as well.
-            (Some(before), Some(after)) if self.errors.get() == 0 => {
-                latency::between(&before, &after)
-            }
-            _ => latency,
-        };
         // The other end waits for all of them.
         let _ = self.outcome.send(Outcome {
             name: self.spec.name.clone(),
             core: self.spec.core,
             begin,
             end,
-            ios,
-            latency,
+            latency: self.latency.histogram(),
             errors: self.errors.get(),
             mismatches: self.mismatches.get(),
             busy: self.busy.get().or(still),

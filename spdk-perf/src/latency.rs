@@ -3,7 +3,6 @@
 use std::cell::Cell;
 
 use hdrhistogram::Histogram;
-use spdk::bdev::Histogram as BdevHistogram;
 
 /// The bits of a latency that are kept below the first: three decimal digits.
 const BITS: u32 = 10;
@@ -51,21 +50,6 @@ impl Latencies {
         }
         histogram
     }
-}
-
-/// What the bdev layer has counted between two looks at its histogram.
-pub(crate) fn between(before: &BdevHistogram, after: &BdevHistogram) -> Histogram<u64> {
-    let mut histogram = empty();
-    let mut before = before.buckets().iter().peekable();
-    for bucket in after.buckets() {
-        let earlier = before.next_if(|earlier| earlier.start_ticks == bucket.start_ticks);
-        // Less than before, if somebody has ended and begun it meanwhile.
-        let count = bucket
-            .count
-            .saturating_sub(earlier.map_or(0, |earlier| earlier.count));
-        histogram.saturating_record_n((bucket.end_ticks - 1).min(LONGEST), count);
-    }
-    histogram
 }
 
 /// A histogram for latencies in ticks.

@@ -76,11 +76,6 @@ pub(crate) async fn jobs(args: &Args, cores: &[u32]) -> Result<Vec<Vec<Spec>>, R
     let mut groups: Vec<Vec<Spec>> = Vec::new();
     for bdev in bdevs(args)? {
         groups.push(vec![of_bdev(args, &bdev, cores.len() as u32)?]);
-        // A job sees when the next I/O is submitted. Where each waits for the one before it, that is later than its end by
-        // what the job does in between, and the bdev layer, which knows the end, has nothing else to do.
-        if args.queue_depth == 1 && args.workload != Workload::Verify {
-            bdev.enable_histogram(true).await?;
-        }
     }
     for controller in controllers::find(&args.controllers).await? {
         let specs = controller.namespaces.iter();

@@ -115,8 +115,7 @@ impl Report {
         for job in &outcomes {
             latency += &job.latency;
         }
-        let ios = outcomes.iter().map(|job| job.ios).sum();
-        let iops = rate(ios, seconds);
+        let iops = rate(latency.len(), seconds);
         Report {
             spdk: spdk::version(),
             workload: args.workload.name(),
@@ -124,7 +123,7 @@ impl Report {
             queue_depth: args.queue_depth,
             cores,
             seconds,
-            ios,
+            ios: latency.len(),
             errors: outcomes.iter().map(|job| job.errors).sum(),
             mismatches: outcomes.iter().map(|job| job.mismatches).sum(),
             interrupted,
@@ -145,8 +144,8 @@ impl JobReport {
         let seconds = (job.end - job.begin) as f64 / hz;
         JobReport {
             seconds,
-            ios: job.ios,
-            iops: rate(job.ios, seconds),
+            ios: job.latency.len(),
+            iops: rate(job.latency.len(), seconds),
             errors: job.errors,
             mismatches: job.mismatches,
             busy: job.busy,
