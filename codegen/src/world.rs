@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use crate::diag::Diagnostics;
-use crate::headers::{CFn, Headers};
+use crate::headers::{CFn, CType, Headers};
 use crate::manifest::{Callback, Entry, Enum, Extern, Handle, Manifest, Options, Record};
 use crate::rules;
 use crate::source::Source;
@@ -88,6 +88,15 @@ impl<'a> World<'a> {
         world
     }
 
+    /// The name of the type that a pointer is to.
+    pub(crate) fn pointee<'t>(&'t self, ty: &'t CType) -> Option<&'t str> {
+        let (to, _) = self.headers.resolve(ty).target()?;
+        match self.headers.resolve(to) {
+            CType::Named(name) => Some(name),
+            _ => None,
+        }
+    }
+
     pub(crate) fn handle(&self, c: &str) -> Option<HandleInfo<'a>> {
         self.handles.get(c).copied()
     }
@@ -132,7 +141,7 @@ fn callback_type<'a>(entry: &Callback, headers: &'a Headers) -> Option<&'a CFn> 
         Some((function, param)) => {
             let function = headers.functions.get(function.as_str())?;
             match headers.resolve(&function.param(param)?.ty) {
-                crate::headers::CType::Callback(sig) => Some(sig),
+                CType::Callback(sig) => Some(sig),
                 _ => None,
             }
         }

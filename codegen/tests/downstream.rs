@@ -95,3 +95,30 @@ fn what_shares_a_length_is_compared_or_refused() {
         );
     }
 }
+
+/// Fails if a handle keeps another one only where C names its type, and not an alias of it.
+#[test]
+fn a_handle_by_another_name_keeps_its_parent() {
+    let headers = spdk_codegen::headers::Headers::parse(
+        "pub struct shelf { _unused: [u8; 0] }
+        pub struct book { _unused: [u8; 0] }
+        pub type book_t = book;
+        unsafe extern \"C\" {
+            pub fn shelf_free(shelf: *mut shelf);
+            pub fn shelf_book(shelf: *mut shelf) -> *mut book_t;
+            pub fn book_free(book: *mut book);
+        }",
+    );
+    let headers = headers.expect("they are bindings");
+    let text = r#"(spdk: "26.01", sections: [Section(header: "shelf.h", doc: "d", entries: [
+        Handle(c: "shelf", rust: "Shelf", release: Call("shelf_free"), doc: "d"),
+        Handle(c: "book", rust: "Book", release: Call("book_free"), keeps: "shelf", doc: "d"),
+        Function(c: "shelf_book", rust: "Shelf::book", returns: Handle, doc: "d"),
+    ])])"#;
+    let source = spdk_codegen::source::Source::new("api.ron", text.to_owned());
+    let rt = quote!(::spdk::__private);
+    let tokens = spdk_codegen::expand(&source, &headers, &rt);
+    let text = tokens.map(|tokens| tokens.to_string());
+    let text = text.unwrap_or_else(|report| panic!("{report}"));
+    assert!(text.contains("self . handle () . hold (caller)"), "{text}");
+}

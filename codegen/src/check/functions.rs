@@ -21,6 +21,7 @@ pub(super) fn function(func: &Func<'_>, world: &World<'_>, errors: &mut Diagnost
     check.handles();
     check.units();
     check.range_unit();
+    check.counts_of_blocks();
     check.freed();
     check.channels();
     check.kept();
@@ -119,13 +120,12 @@ impl Check<'_, '_> {
 
     fn returned_handle(&mut self, ty: &CType) {
         let c = self.c();
-        let target = ty.target().map(|(to, _)| self.world.headers.resolve(to));
-        let message = match target {
-            Some(CType::Named(name)) => match self.world.handle(name) {
+        let message = match self.world.pointee(ty) {
+            Some(name) => match self.world.handle(name) {
                 Some(handle) => return self.produced(handle),
                 None => format!("`{c}` produces a `{name}`, which no entry declares"),
             },
-            _ => format!("`{c}` returns `{}`, which is no handle", ty.spell()),
+            None => format!("`{c}` returns `{}`, which is no handle", ty.spell()),
         };
         self.report(&rules::UNDECLARED_HANDLE, &c, message);
     }
@@ -302,7 +302,6 @@ impl Check<'_, '_> {
     /// A length that `range` takes for a count of blocks is none of bytes, and the reverse: the device would be told of
     /// more memory than the buffer has.
     fn range_unit(&mut self) {
-        self.counts_of_blocks();
         let (count, of_blocks) = match &self.func.entry.range {
             Some(Range::Bytes(_, length)) => (length.clone(), false),
             Some(Range::Blocks(_, count) | Range::Copy(.., count)) => (count.clone(), true),

@@ -371,29 +371,18 @@ impl Walk<'_, '_> {
         quote!(#name.as_ptr())
     }
 
-    /// Whether the handle that the call returns keeps this one.
+    /// Whether the handle that the call makes keeps this one.
     fn is_kept(&self, handle: HandleInfo<'_>) -> bool {
-        let Func { entry, sig, .. } = self.func;
-        let returned = sig
-            .ret
-            .as_ref()
-            .filter(|_| entry.returns == Some(Returns::Handle));
-        let returned = returned.and_then(|ty| match self.world.headers.resolve(ty).target() {
-            Some((CType::Named(name), _)) => Some(name),
+        let returned = match &self.func.sig.ret {
+            Some(ty) if self.func.entry.returns == Some(Returns::Handle) => self
+                .world
+                .pointee(ty)
+                .and_then(|name| self.world.handle(name)),
             _ => None,
-        });
-        let returned = returned.and_then(|name| self.world.handle(name));
-        returned
-            .into_iter()
-            .chain(self.func.produced())
-            .any(|made| {
-                let HandleInfo::Own(made) = made else {
-                    return false;
-                };
-                made.keeps
-                    .as_ref()
-                    .is_some_and(|kept| kept.as_str() == handle.c())
-            })
+        };
+        let made = returned.or_else(|| self.func.produced());
+        matches!(made, Some(HandleInfo::Own(made))
+            if made.keeps.as_ref().is_some_and(|kept| kept.as_str() == handle.c()))
     }
 
     fn channel(&mut self, name: &Ident, of: usize) {

@@ -4,7 +4,7 @@ use proc_macro2::TokenStream;
 use quote::{format_ident, quote};
 
 use super::Planned;
-use super::results::{adopted, outputs, pointee, result};
+use super::results::{adopted, outputs, result};
 use crate::headers::CType;
 use crate::manifest::Returns;
 use crate::model::{self, Body};
@@ -87,7 +87,7 @@ pub(super) fn call(func: &Func<'_>, parts: &mut Parts, world: &World<'_>) -> Opt
         ),
         Returns::TextOrNull => attempt(quote!(Option<String>), quote!(unsafe { rt::string(rc) })),
         Returns::Handle => {
-            let handle = world.handle(pointee(ret, world)?)?;
+            let handle = world.handle(world.pointee(ret)?)?;
             let name = format_ident!("rc");
             let made = adopted(func, handle, &name, parts, false);
             attempt(made.ty, made.value)

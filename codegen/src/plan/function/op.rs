@@ -4,7 +4,7 @@ use proc_macro2::{Ident, TokenStream};
 use quote::{ToTokens, format_ident, quote};
 
 use super::Planned;
-use super::results::{Output, adopted, outputs, pointee, result};
+use super::results::{Output, adopted, outputs, result};
 use crate::manifest::{Arg, Gives, NoMem, Outcome};
 use crate::model::{Body, Submitted};
 use crate::plan::params::{self, Parts};
@@ -44,7 +44,7 @@ pub(super) fn op(
         match arg {
             Arg::Errno => status = Some(name.clone()),
             Arg::Handle => {
-                let handle = world.handle(pointee(&param.ty, world)?)?;
+                let handle = world.handle(world.pointee(&param.ty)?)?;
                 results.push(adopted(func, handle, &name, parts, true));
             }
             _ => results.push(Output::ready(ty, name.to_token_stream())),

@@ -3,11 +3,10 @@
 use proc_macro2::{Ident, TokenStream};
 use quote::{format_ident, quote};
 
-use crate::headers::CType;
 use crate::plan::params::{self, Parts};
 use crate::plan::types;
 use crate::resolve::{Func, Means};
-use crate::world::{HandleInfo, World};
+use crate::world::HandleInfo;
 
 /// A part of what a wrapper returns.
 pub(super) struct Output {
@@ -63,14 +62,6 @@ pub(super) fn outputs(func: &Func<'_>, parts: &mut Parts, in_op: bool) -> Vec<Ou
             _ => Output::ready(output.ty, output.value),
         })
         .collect()
-}
-
-pub(super) fn pointee<'a>(ty: &'a CType, world: &'a World<'_>) -> Option<&'a str> {
-    let (to, _) = world.headers.resolve(ty).target()?;
-    match world.headers.resolve(to) {
-        CType::Named(name) => Some(name),
-        _ => None,
-    }
 }
 
 /// The type of a produced handle, and the expression that makes it of a C pointer.
