@@ -192,13 +192,8 @@ async fn shell(store: &KvStore) -> Outcome<()> {
             Err(error) => return Err(format!("cannot read the next command: {error}").into()),
         };
         // The first line of an error has it. As one write: who reads it may count on what it says.
-        let said = said
-            .lines()
-            .next()
-            .unwrap_or_default()
-            .trim_end()
-            .to_owned()
-            + "\n";
+        let said = said.lines().next().unwrap_or_default().trim_end();
+        let said = said.to_owned() + "\n";
         io::stdout().write_all(said.as_bytes()).map_err(unprinted)?;
     }
     Ok(())

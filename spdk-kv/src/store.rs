@@ -92,7 +92,9 @@ impl Store {
         Ok(())
     }
 
-    /// Has the last segment have room for a record, when its batch was written. A segment is made if `spare` others of the largest size stay free: two for a put, so that one is left for deletes,
+    /// Has the last segment have room for a record, when its batch was written.
+    ///
+    /// A segment is made if `spare` others of the largest size stay free: two for a put, so that one is left for deletes,
     /// which make room, and one for a delete, which is left for cleaning, and that gives back what it takes. If there are
     /// not so many, or if more than half of the log is stale, segments are cleaned from the oldest on, each once at most.
     async fn make_room(&mut self, record: usize, spare: u64) -> Result<()> {
