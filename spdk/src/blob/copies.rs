@@ -10,9 +10,14 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::{Acquire, Release};
 
-use super::calls::{Then, later};
+use super::calls::{Then, called, context, later};
+use super::handle::BlobObject;
+use super::id::BlobId;
+use super::readv::ALIGN;
 use super::requests::Requests;
 use super::store::{Store, when_written};
+use crate::buf::DmaBuf;
+use crate::handle::Hold;
 use crate::panic::guard;
 use crate::sys;
 
@@ -33,8 +38,78 @@ impl Store {
     }
 }
 
+/// A blob that gets what it has of its parent.
+pub(super) struct Copied<'a> {
+    pub(super) blob: &'a Hold<BlobObject>,
+    /// Unless it gets all of its clusters: its parent, which may be none.
+    pub(super) parent: Option<Option<&'a Hold<BlobObject>>>,
+}
+
+/// The same, for the metadata thread, while both are open.
+#[derive(Clone, Copy)]
+struct Clusters {
+    blob: *mut sys::spdk_blob,
+    parent: Option<*mut sys::spdk_blob>,
+    gets_all: bool,
+}
+
+impl Clusters {
+    fn of(copied: Copied<'_>) -> Self {
+        Clusters {
+            blob: copied.blob.as_ptr(),
+            parent: copied.parent.flatten().map(Hold::as_ptr),
+            gets_all: copied.parent.is_none(),
+        }
+    }
+
+    /// Whether its parent is this one, and as large as it, or it has none as it should: SPDK looks for the clusters of a blob
+    /// in its parent without regard to the end of that.
+    ///
+    /// # Safety
+    /// Both are open, this is their metadata thread, and `bs` their store.
+    unsafe fn are_covered(self, bs: *mut sys::spdk_blob_store) -> bool {
+        if self.gets_all {
+            return true;
+        }
+        // SAFETY: passed on.
+        unsafe {
+            let id = sys::spdk_blob_get_id(self.blob);
+            let id = sys::spdk_blob_get_parent_snapshot(bs, id);
+            let Some(parent) = self.parent else {
+                return BlobId::from_c(id).is_none();
+            };
+            id == sys::spdk_blob_get_id(parent)
+                && sys::spdk_blob_get_num_clusters(self.blob)
+                    <= sys::spdk_blob_get_num_clusters(parent)
+        }
+    }
+
+    /// The first I/O unit from this one on that lies in a cluster to get.
+    ///
+    /// # Safety
+    /// Both are open, and this is their metadata thread.
+    unsafe fn next(self, mut unit: u64) -> Option<u64> {
+        // SAFETY: passed on. Each search ends at the end of its blob.
+        unsafe {
+            loop {
+                unit = sys::spdk_blob_get_next_unallocated_io_unit(self.blob, unit);
+                let owned = match self.parent {
+                    _ if unit == u64::MAX => return None,
+                    Some(parent) => sys::spdk_blob_get_next_allocated_io_unit(parent, unit),
+                    None if self.gets_all => unit,
+                    None => return None,
+                };
+                if owned == unit {
+                    return Some(unit);
+                }
+                unit = owned;
+            }
+        }
+    }
+}
+
 /// Has a blob get what it has of its parent: runs `copy`, which is given a channel, and what it has to call with the
-/// errno of that, negative, or 0. `then` gets it too.
+/// errno of that, negative, or 0. `then` gets it too; or `EINVAL`, if the blob is not as large as that parent.
 ///
 /// SPDK copies one cluster after the other. It does not survive I/O beside that:
 ///
@@ -45,17 +120,113 @@ impl Store {
 /// - A write on another spdk_thread that gives the blob a cluster may write the same page of clusters at the same time, and
 ///   what one of both has put there is lost.
 ///
-/// So it begins when no I/O is in flight on the store, and what comes waits for its end.
+/// So it begins when no I/O is in flight on the store, and what comes waits for its end. That would take as long as all clusters do:
+/// so the blob gets them before, each for itself, and other I/O between them. SPDK is left what has come in between.
 ///
 /// # Safety
-/// The store is loaded until `then` runs, and this is its metadata thread. `copy` begins at once, and uses the channel
-/// until it calls what it is given, once.
+/// The store is loaded and the blobs are open until `then` runs, and this is their metadata thread. `copy` begins at once, and uses
+/// the channel until it calls what it is given, once.
 pub(super) unsafe fn copy_clusters(
     store: Arc<Store>,
+    copied: Copied<'_>,
     copy: impl FnOnce(*mut sys::spdk_io_channel, Then) + 'static,
     then: impl FnOnce(c_int) + 'static,
 ) {
-    copy_in_turn(store, Box::new(copy), Box::new(then));
+    let (bs, clusters) = (store.as_ptr(), Clusters::of(copied));
+    let copy = move |channel, ended: Then| {
+        // SAFETY: as the caller says.
+        match unsafe { clusters.are_covered(bs) } {
+            true => copy(channel, ended),
+            false => ended(-libc::EINVAL),
+        }
+    };
+    copy_in_turn(store, Some(clusters), Box::new(copy), Box::new(then));
+}
+
+/// A blob gets one cluster after the other, as by any write.
+struct Ahead {
+    store: Arc<Store>,
+    channel: NonNull<sys::spdk_io_channel>,
+    clusters: Clusters,
+    /// An I/O unit.
+    buf: DmaBuf,
+    then: Then,
+}
+
+impl Ahead {
+    /// # Safety
+    /// The store is loaded and the blobs are open until `then` runs. The channel is one of the current spdk_thread, which is
+    /// the metadata thread, and stays until then.
+    unsafe fn begin(
+        store: Arc<Store>,
+        channel: NonNull<sys::spdk_io_channel>,
+        clusters: Clusters,
+        then: impl FnOnce(c_int) + 'static,
+    ) {
+        // SAFETY: passed on.
+        let are_covered = unsafe { clusters.are_covered(store.as_ptr()) };
+        match DmaBuf::alloc(store.io_unit_size() as usize, ALIGN) {
+            Ok(buf) if are_covered => Box::new(Ahead {
+                store,
+                channel,
+                clusters,
+                buf,
+                then: Box::new(then),
+            })
+            .go_on(0),
+            _ => then(0),
+        }
+    }
+
+    /// From this I/O unit on.
+    fn go_on(self: Box<Self>, from: u64) {
+        // SAFETY: as `begin` says.
+        let Some(unit) = (unsafe { self.clusters.next(from) }) else {
+            return (self.then)(0);
+        };
+        let store = self.store.clone();
+        let ended = move |this: Box<Self>, rc| {
+            let store = this.store.clone();
+            let released = move || match rc {
+                0 => this.go_on(unit + 1),
+                // It is read-only: SPDK copies all that is left.
+                rc if rc == -libc::EPERM => (this.then)(0),
+                rc => (this.then)(rc),
+            };
+            // SAFETY: as `begin` says.
+            unsafe { release(store, released) };
+        };
+        // SAFETY: as above.
+        unsafe { hold(store, move || self.rewrite(unit, ended)) };
+    }
+
+    /// Writes what it reads: SPDK then copies the rest of the cluster before. Nothing else is in flight.
+    fn rewrite(mut self: Box<Self>, unit: u64, ended: impl FnOnce(Box<Self>, c_int) + 'static) {
+        let (blob, channel) = (self.clusters.blob, self.channel.as_ptr());
+        let payload = self.buf.as_mut_slice().as_mut_ptr().cast();
+        let written = move |rc| match rc {
+            0 => {
+                let ended = context(move |rc| ended(self, rc));
+                // SAFETY: as below.
+                unsafe {
+                    sys::spdk_blob_io_write(blob, channel, payload, unit, 1, Some(called), ended);
+                }
+            }
+            rc => ended(self, rc),
+        };
+        // SAFETY: as `begin` says. `self` has the memory, and is kept by the context; the callback comes once.
+        unsafe {
+            sys::spdk_blob_io_read(
+                blob,
+                channel,
+                payload,
+                unit,
+                1,
+                Some(called),
+                context(written),
+            );
+        }
+    }
 }
 
 /// Has SPDK write the super block of a store: runs `write`, which is given what it has to call with the errno of that,
@@ -81,7 +252,7 @@ pub(super) unsafe fn write_super(
                 drop(quiet);
             };
             let write = Box::new(move |_, ended| write(ended));
-            copy_in_turn(store, write, Box::new(then));
+            copy_in_turn(store, None, write, Box::new(then));
         });
     });
 }
@@ -108,7 +279,7 @@ pub(super) unsafe fn without_io<T: 'static>(
         }));
     };
     let then = move |rc| then(made.take().ok_or(rc));
-    copy_in_turn(store, Box::new(make), Box::new(then));
+    copy_in_turn(store, None, Box::new(make), Box::new(then));
 }
 
 /// For a call without I/O that ends with an errno itself.
@@ -137,10 +308,11 @@ pub(super) unsafe fn when_closed(store: Arc<Store>, then: impl FnOnce() + 'stati
 
 type CopyClusters = Box<dyn FnOnce(*mut sys::spdk_io_channel, Then)>;
 
-fn copy_in_turn(store: Arc<Store>, copy: CopyClusters, then: Then) {
+/// With `ahead`, that has got its clusters before.
+fn copy_in_turn(store: Arc<Store>, ahead: Option<Clusters>, copy: CopyClusters, then: Then) {
     if store.copies().is_going_on.replace(true) {
         let next = store.clone();
-        let next = Box::new(move || copy_in_turn(next, copy, then));
+        let next = Box::new(move || copy_in_turn(next, ahead, copy, then));
         return store.copies().next.borrow_mut().push_back(next);
     }
     // SAFETY: the store is loaded, and any spdk_thread may have a channel of it.
@@ -148,26 +320,53 @@ fn copy_in_turn(store: Arc<Store>, copy: CopyClusters, then: Then) {
     let Some(channel) = NonNull::new(channel) else {
         return end_copy(&store, then, -libc::ENOMEM);
     };
-    store.copies().is_held.store(true, Release);
     let target = store.clone();
-    let ended = move |rc| {
-        target.copies().is_held.store(false, Release);
-        let store = target.clone();
-        let released = move || {
-            // SAFETY: it was allocated above, on this spdk_thread, and the call has ended.
-            unsafe { sys::spdk_bs_free_io_channel(channel.as_ptr()) };
-            end_copy(&store, then, rc);
-        };
-        let release = |_: &Store, requests: &Rc<Requests>| {
-            requests.release();
-            true
-        };
-        // SAFETY: the store is loaded until `then` runs.
-        unsafe { visit_channels(target, release, released) };
+    let end = move |rc| {
+        // SAFETY: it was allocated above, on this spdk_thread, and the calls have ended.
+        unsafe { sys::spdk_bs_free_io_channel(channel.as_ptr()) };
+        end_copy(&target, then, rc);
     };
-    let begin = move || copy(channel.as_ptr(), Box::new(ended));
-    // SAFETY: passed on; nothing ends before this.
-    unsafe { visit_channels(store, |_, requests| requests.hold(), begin) };
+    let target = store.clone();
+    let begin = move |rc| {
+        if rc != 0 {
+            return end(rc);
+        }
+        let held = target.clone();
+        // SAFETY: the store is loaded until `then` runs.
+        let ended = move |rc| unsafe { release(target, move || end(rc)) };
+        let copy = move || copy(channel.as_ptr(), Box::new(ended));
+        // SAFETY: as above.
+        unsafe { hold(held, copy) };
+    };
+    match ahead {
+        // SAFETY: passed on; the channel was allocated above, and is freed by `end`.
+        Some(clusters) => unsafe { Ahead::begin(store, channel, clusters, begin) },
+        None => begin(0),
+    }
+}
+
+/// Runs `then`, later, when no I/O is in flight on a store; what comes waits.
+///
+/// # Safety
+/// As for [`visit_channels`].
+unsafe fn hold(store: Arc<Store>, then: impl FnOnce() + 'static) {
+    store.copies().is_held.store(true, Release);
+    // SAFETY: passed on.
+    unsafe { visit_channels(store, |_, requests| requests.hold(), then) };
+}
+
+/// The end of [`hold`]: what waits goes on. Then runs `then`, later.
+///
+/// # Safety
+/// As for [`visit_channels`].
+unsafe fn release(store: Arc<Store>, then: impl FnOnce() + 'static) {
+    store.copies().is_held.store(false, Release);
+    let visit = |_: &Store, requests: &Rc<Requests>| {
+        requests.release();
+        true
+    };
+    // SAFETY: passed on.
+    unsafe { visit_channels(store, visit, then) };
 }
 
 /// Lets the next copy begin.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::blobs::NewBlob;
 use super::blobstore::Blobstore;
 use super::calls::{Then, called, called_with_id, context, context_with_id};
-use super::copies::{copy_clusters, without_io};
+use super::copies::{Copied, copy_clusters, without_io};
 use super::handle::{BlobObject, Errnos, Made, report, report_id};
 use super::id::BlobId;
 use super::remote::metadata;
@@ -186,9 +186,9 @@ impl Blobstore {
     /// Gives a blob all of its clusters, with what it has of its parents, so that it depends on none and is not thin
     /// any more.
     ///
-    /// SPDK does not survive some I/O beside it. So it begins when no I/O is in flight on the store, on any spdk_thread, and what
-    /// comes meanwhile, also for other blobs, waits for its end, which takes as long as it takes to write all of the clusters. One
-    /// blob is copied after the other.
+    /// SPDK does not survive some I/O beside it. So the blob gets each cluster while no I/O is in flight on the store, on any
+    /// spdk_thread: what comes meanwhile, also for other blobs, waits until that cluster is written, and goes on before the next
+    /// one. A blob that is read-only gets all of them at once. One blob is copied after the other.
     ///
     /// Wraps `spdk_bs_inflate_blob`.
     ///
@@ -255,13 +255,7 @@ impl Blobstore {
             let copy = move |channel, ended: Then| {
                 // SAFETY: the operation holds the blobs until its callback. The store is loaded, this is its metadata
                 // thread, and the channel stays until the callback, which comes once.
-                unsafe {
-                    let (blob, parent) = &*held;
-                    if is_decoupled && !is_covered_by(bs, blob, parent.as_ref()) {
-                        return ended(-libc::EINVAL);
-                    }
-                    copy(bs, channel, id.get(), Some(called), context(ended));
-                }
+                unsafe { copy(bs, channel, id.get(), Some(called), context(ended)) };
             };
             let change = store.change();
             let then = move |rc| {
@@ -269,7 +263,11 @@ impl Blobstore {
                 drop(change);
             };
             // SAFETY: as above.
-            unsafe { copy_clusters(store, copy, then) };
+            unsafe {
+                let (blob, parent) = &*held;
+                let parent = is_decoupled.then_some(parent.as_ref());
+                copy_clusters(store, Copied { blob, parent }, copy, then);
+            }
         };
         // SAFETY: `report` is called once, and the callback keeps what C uses.
         let copied =
@@ -416,27 +414,5 @@ pub(super) unsafe fn clones(
     match rc {
         0 => Ok(ids.into_iter().take(count).map(BlobId::new).collect()),
         rc => Err(Fault::errno(Errno::from_code(rc))),
-    }
-}
-
-/// Whether a blob's parent is this one, and as large as it, or it has none as it should: SPDK looks for the clusters of a blob
-/// in its parent without regard to the end of that.
-///
-/// # Safety
-/// The store is loaded, and this is its metadata thread.
-pub(super) unsafe fn is_covered_by(
-    bs: *mut sys::spdk_blob_store,
-    blob: &Hold<BlobObject>,
-    parent: Option<&Hold<BlobObject>>,
-) -> bool {
-    let blob = blob.as_ptr();
-    // SAFETY: passed on; both are open while they are held.
-    unsafe {
-        let id = sys::spdk_blob_get_parent_snapshot(bs, sys::spdk_blob_get_id(blob));
-        let Some(parent) = parent.map(Hold::as_ptr) else {
-            return BlobId::from_c(id).is_none();
-        };
-        id == sys::spdk_blob_get_id(parent)
-            && sys::spdk_blob_get_num_clusters(blob) <= sys::spdk_blob_get_num_clusters(parent)
     }
 }

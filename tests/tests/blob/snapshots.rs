@@ -1,11 +1,13 @@
 //! Snapshots and clones.
 
+use std::cell::Cell;
 use std::pin::pin;
+use std::rc::Rc;
 
 use futures_util::future::join;
 use spdk::blob::{BlobOpts, Blobstore, SnapshotTree, Xattrs};
 use spdk::task::yield_now;
-use spdk::{Bdev, Errno, ErrorKind};
+use spdk::{Bdev, Errno, ErrorKind, IoQueue};
 use spdk_tests::memory::Memory;
 use spdk_tests::wait::within;
 use spdk_tests::{kind, pattern, poll_once};
@@ -221,6 +223,89 @@ async fn inflated_beside_writes() -> spdk::Result<()> {
     check(&blob, &ch, 0, 8 * CLUSTER, 1).await?;
     assert_eq!(blob.info().await?.num_allocated_clusters, 8);
     Ok(())
+}
+
+/// Fails if other I/O of the store waits until a blob has got all of its clusters.
+#[spdk::test]
+async fn io_beside_copies() -> spdk::Result<()> {
+    const CLUSTERS: u64 = 32;
+    let memory = Memory::new(UNIT as u32, 32768);
+    let store = Blobstore::init_on(memory.clone(), Some(&opts())).await?;
+    let ch = store.alloc_io_channel()?;
+    let other = new_blob(&store, &of(2)).await?;
+    write(&other, &ch, 0, 2 * CLUSTER, 3).await?;
+    memory.delay(2);
+    for is_inflated in [true, false] {
+        let blob = new_blob(&store, &of(CLUSTERS).thin_provision(true)).await?;
+        write(&blob, &ch, 0, CLUSTERS * CLUSTER, 1).await?;
+        store.create_snapshot(blob.id(), &Xattrs::new()).await?;
+        write(&blob, &ch, CLUSTER, 1, 2).await?;
+        let (has_ended, reads) = (Rc::new(Cell::new(false)), Rc::new(Cell::new(0)));
+        let copy = async {
+            let copied = match is_inflated {
+                true => store.inflate_blob(blob.id()).await,
+                false => store.decouple_parent(blob.id()).await,
+            };
+            has_ended.set(true);
+            copied
+        };
+        let mut generation = 3;
+        let io = async {
+            while !has_ended.get() {
+                check(&other, &ch, 0, CLUSTER, generation).await?;
+                generation += 1;
+                write(&other, &ch, 0, CLUSTER, generation).await?;
+            }
+            check(&other, &ch, 0, CLUSTER, generation).await
+        };
+        let mut queue = IoQueue::of_blob(&other, &ch)?;
+        for _ in 0..4 {
+            queue.read_blocks(buffer(1)?, CLUSTER, 1, ());
+        }
+        let (until, count) = (has_ended.clone(), reads.clone());
+        let all = queue.for_each_ended(move |mut io| {
+            if io.take_result().is_ok() && !until.get() {
+                count.set(count.get() + 1);
+                io.read_blocks(CLUSTER, 1);
+            }
+        });
+        let all = async {
+            all.await;
+            Ok(())
+        };
+        let both = async { futures_util::try_join!(copy, io, all) };
+        within("the copy", both).await?;
+        let (writes, reads) = (generation - 3, reads.get());
+        assert!(writes > CLUSTERS / 4, "{writes} writes meanwhile");
+        assert!(reads > CLUSTERS, "{reads} reads meanwhile");
+        let clusters = blob.info().await?.num_allocated_clusters;
+        assert_eq!(clusters, CLUSTERS);
+        check(&blob, &ch, 0, CLUSTER, 1).await?;
+        check(&blob, &ch, CLUSTER, 1, 2).await?;
+        check(&blob, &ch, CLUSTER + 1, (CLUSTERS - 1) * CLUSTER - 1, 1).await?;
+        write(&other, &ch, 0, CLUSTER, 3).await?;
+    }
+    Ok(())
+}
+
+/// Fails if a blob that cannot be written does not get its clusters.
+#[spdk::test(bdevs(bdev_malloc_create(name = "M", num_blocks = 16384, block_size = UNIT)))]
+async fn inflated_though_read_only() -> spdk::Result<()> {
+    let store = Blobstore::init("M", Some(&opts())).await?;
+    let ch = store.alloc_io_channel()?;
+    let blob = new_blob(&store, &of(4)).await?;
+    write(&blob, &ch, 0, 4 * CLUSTER, 1).await?;
+    store.create_snapshot(blob.id(), &Xattrs::new()).await?;
+    write(&blob, &ch, CLUSTER, 1, 2).await?;
+    let snapshot = store.create_snapshot(blob.id(), &Xattrs::new()).await?;
+    let snapshot = store.open_blob(snapshot, None).await?;
+    assert_eq!(snapshot.info().await?.num_allocated_clusters, 1);
+    store.inflate_blob(snapshot.id()).await?;
+    assert_eq!(snapshot.info().await?.num_allocated_clusters, 4);
+    assert_eq!(store.parent(snapshot.id()).await?, None);
+    check(&snapshot, &ch, 0, CLUSTER, 1).await?;
+    check(&snapshot, &ch, CLUSTER, 1, 2).await?;
+    check(&snapshot, &ch, CLUSTER + 1, 3 * CLUSTER - 1, 1).await
 }
 
 /// Fails if a read into several buffers, beyond the end of the parent of a larger clone, writes zeroes behind one of them.

@@ -8,14 +8,14 @@ use std::sync::Arc;
 
 use super::super::blobstore::Blobstore;
 use super::super::calls::{Then, called, called_with, context, context_with};
-use super::super::copies::{copy_clusters, without_io};
+use super::super::copies::{Copied, copy_clusters, without_io};
 use super::super::device::{self, Device};
 use super::super::external::give;
 use super::super::handle::{Blob, BlobObject, report};
 use super::super::remote::{StoreHold, metadata};
 use super::super::room::{New, find_room};
 use super::super::shallow_copy::{Progress, ShallowCopy, on_progress};
-use super::super::snapshots::{is_covered_by, set_parent};
+use super::super::snapshots::set_parent;
 use super::super::store::close_at_once;
 use super::super::xattrs::XATTR;
 use super::esnap::Esnap;
@@ -243,17 +243,10 @@ impl Lvol {
         let store = self.store().clone();
         let call =
             move |held: *mut (Hold<BlobObject>, Option<Hold<BlobObject>>), done: Ended, arg| {
-                let bs = store.as_ptr();
                 let copy = move |_, ended: Then| {
                     // SAFETY: the operation keeps the blobs open until its callback, and with its blob the volume. This is the
                     // metadata thread. It calls back once, also with an error before it has begun.
-                    unsafe {
-                        let (blob, parent) = &*held;
-                        if is_decoupled && !is_covered_by(bs, blob, parent.as_ref()) {
-                            return ended(-libc::EINVAL);
-                        }
-                        f(volume.as_ptr(), Some(called), context(ended));
-                    }
+                    unsafe { f(volume.as_ptr(), Some(called), context(ended)) };
                 };
                 let then = move |rc| {
                     if let Some(done) = done {
@@ -262,7 +255,11 @@ impl Lvol {
                     }
                 };
                 // SAFETY: the operation keeps the store loaded, and this is its metadata thread.
-                unsafe { copy_clusters(store, copy, then) };
+                unsafe {
+                    let (blob, parent) = &*held;
+                    let parent = is_decoupled.then_some(parent.as_ref());
+                    copy_clusters(store, Copied { blob, parent }, copy, then);
+                }
             };
         let hold = |caller: Caller<'_>| {
             let parent = match &parent {
