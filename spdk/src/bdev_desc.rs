@@ -345,6 +345,17 @@ impl BdevDesc {
         }
     }
 
+    /// Refuses a write of no zeroes: SPDK never ends it on a device that has no command for it, at a boundary where it
+    /// splits writes. An empty unmap it refuses itself.
+    #[doc(hidden)]
+    #[inline]
+    pub fn has_blocks(&self, _offset: u64, length: u64) -> Result<(), Fault> {
+        match length {
+            0 => Err(Fault::errno(Errno::EINVAL)),
+            _ => Ok(()),
+        }
+    }
+
     /// Refuses what SPDK crashes in.
     #[doc(hidden)]
     #[inline]

@@ -4,8 +4,9 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use spdk::{BdevIoType, DmaBuf, Errno, Error, ErrorKind};
-use spdk_tests::{Device, kind, pattern, rpc};
+use spdk::{BdevIoType, DmaBuf, Errno, Error, ErrorKind, IoQueue};
+use spdk_tests::wait::within;
+use spdk_tests::{Device, assert_errno, kind, pattern, rpc};
 
 /// The blocks of each device.
 const BLOCKS: u64 = 2048;
@@ -462,4 +463,31 @@ async fn properties() -> spdk::Result<()> {
     assert_eq!(malloc.ch.thread().name(), "app_thread");
     assert_eq!(format!("{:?}", malloc.desc), "BdevDesc(\"Malloc0\")");
     Ok(())
+}
+
+/// Fails if a write of no zeroes is submitted: where the device has no command for it, SPDK splits it at a boundary into
+/// nothing, and never ends it.
+#[spdk::test(bdevs(
+    bdev_malloc_create(name = "A", num_blocks = 1024, block_size = 512),
+    bdev_malloc_create(name = "B", num_blocks = 1024, block_size = 512),
+    bdev_raid_create(name = "D", raid_level = "raid0", base_bdevs = ["A", "B"], strip_size_kb = 4),
+))]
+async fn a_write_of_no_zeroes_ends() -> spdk::Result<()> {
+    let device = Device::open("D")?;
+    let Device { desc, ch, .. } = &device;
+    for block in [0, 5, 8] {
+        let at = block * 512;
+        let ends = [
+            within("bytes", desc.write_zeroes(ch, at, 0)).await,
+            within("blocks", desc.write_zeroes_blocks(ch, block, 0)).await,
+        ];
+        for end in ends {
+            assert_errno(end, Errno::EINVAL);
+        }
+        let mut queue = IoQueue::new(ch)?;
+        queue.write_zeroes_blocks(block, 0, ());
+        let done = within("a queue", queue.next()).await;
+        assert_errno(done.expect("the I/O").result, Errno::EINVAL);
+    }
+    desc.write_zeroes_blocks(ch, 8, 1).await
 }

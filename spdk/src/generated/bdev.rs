@@ -4182,7 +4182,7 @@ impl BdevDesc {
     ///
     /// # Errors
     ///
-    /// - `EINVAL`: the range is not made of whole blocks, or ends beyond the device.
+    /// - `EINVAL`: the range is empty, is not made of whole blocks, or ends beyond the device.
     /// - `EBADF`: the descriptor was not opened for writing.
     /// - `ENOTSUP`: the device can neither write zeroes nor write.
     /// - `ErrorKind::Device`: the device failed it, with the status that it reports.
@@ -4206,6 +4206,7 @@ impl BdevDesc {
         let at = move || rt::At::new("spdk_bdev_write_zeroes", self).bytes(offset, len);
         let start = move |caller: rt::Caller<'_>| {
             self.shows_metadata()?;
+            self.has_blocks(offset, len)?;
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
             // keeps `desc` and `ch` until then.
             Ok(unsafe {
@@ -4249,7 +4250,7 @@ impl BdevDesc {
     ///
     /// # Errors
     ///
-    /// - `EINVAL`: they end beyond the device.
+    /// - `EINVAL`: they are none, or end beyond the device.
     /// - `EBADF`: the descriptor was not opened for writing.
     /// - `ENOTSUP`: the device can neither write zeroes nor write.
     /// - `ErrorKind::Device`: the device failed it, with the status that it reports.
@@ -4276,6 +4277,7 @@ impl BdevDesc {
         };
         let start = move |caller: rt::Caller<'_>| {
             self.shows_metadata()?;
+            self.has_blocks(offset_blocks, num_blocks)?;
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
             // keeps `desc` and `ch` until then.
             Ok(unsafe {

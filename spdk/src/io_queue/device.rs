@@ -321,6 +321,8 @@ unsafe impl Device for BdevDevice {
                 Kind::Write => {
                     sys::spdk_bdev_write_blocks(desc, ch, data, offset, blocks, done, arg)
                 }
+                // As `BdevDesc::has_blocks` refuses.
+                Kind::WriteZeroes if blocks == 0 => -libc::EINVAL,
                 Kind::WriteZeroes => {
                     sys::spdk_bdev_write_zeroes_blocks(desc, ch, offset, blocks, done, arg)
                 }
