@@ -33,6 +33,8 @@ pub struct DescExtra {
     md_size: Cell<u32>,
     /// Whether SPDK survives a comparison of metadata.
     compares_md: Cell<bool>,
+    /// Whether SPDK crashes in data without their metadata.
+    needs_md: Cell<bool>,
     timeouts: OnceCell<EventHub<IoTimeout>>,
     media: EventHub<MediaEvent>,
     name: OnceCell<Box<str>>,
@@ -67,6 +69,7 @@ impl DescExtra {
             vector_block_size: Cell::new(0),
             md_size: Cell::new(0),
             compares_md: Cell::new(true),
+            needs_md: Cell::new(false),
             timeouts: OnceCell::new(),
             media: EventHub::new(),
             name: OnceCell::new(),
@@ -85,6 +88,16 @@ impl DescExtra {
     #[inline]
     pub(crate) fn block_size(&self) -> u32 {
         self.block_size.get()
+    }
+
+    #[inline]
+    pub(crate) fn needs_no_metadata(&self) -> Result<(), Fault> {
+        match self.needs_md.get() {
+            false => Ok(()),
+            true => Err(Fault::invalid(
+                "SPDK crashes in I/O on this device that is not given a buffer for the metadata",
+            )),
+        }
     }
 
     pub(crate) fn hub(&self) -> &EventHub<BdevEvent> {
@@ -206,6 +219,7 @@ unsafe fn set_sizes(extra: &DescExtra, desc: *mut sys::spdk_bdev_desc, bdev: *mu
         if sys::spdk_bdev_is_md_separate(bdev) {
             extra.md_size.set(sys::spdk_bdev_get_md_size(bdev));
             extra.compares_md.set(compares_metadata(bdev));
+            extra.needs_md.set(needs_metadata(bdev));
         }
     }
 }
@@ -226,6 +240,22 @@ unsafe fn compares_metadata(bdev: *mut sys::spdk_bdev) -> bool {
         let module = CStr::from_ptr(sys::spdk_bdev_get_module_name(bdev));
         sys::spdk_bdev_io_type_supported(bdev, sys::SPDK_BDEV_IO_TYPE_COMPARE)
             || !WITHOUT_METADATA.contains(&module)
+    }
+}
+
+/// The modules that are parts of a device to SPDK.
+const PARTS: [&CStr; 4] = [c"split", c"gpt", c"error", c"opal"];
+
+/// Whether SPDK changes the reference tags in the metadata, and does not look whether there is a buffer with them.
+///
+/// # Safety
+/// `bdev` exists, and keeps its metadata apart.
+unsafe fn needs_metadata(bdev: *mut sys::spdk_bdev) -> bool {
+    // SAFETY: passed on; a bdev has a module, and that a name.
+    unsafe {
+        let module = CStr::from_ptr(sys::spdk_bdev_get_module_name(bdev));
+        PARTS.contains(&module)
+            && sys::spdk_bdev_is_dif_check_enabled(bdev, sys::SPDK_DIF_CHECK_TYPE_REFTAG)
     }
 }
 
@@ -366,6 +396,21 @@ impl BdevDesc {
                 "SPDK cannot compare the metadata of this kind of device, which has no command for it",
             )),
         }
+    }
+
+    /// Refuses what SPDK crashes in.
+    #[doc(hidden)]
+    #[inline]
+    pub fn needs_no_metadata(&self) -> Result<(), Fault> {
+        self.handle().extra().needs_no_metadata()
+    }
+
+    /// Both.
+    #[doc(hidden)]
+    #[inline]
+    pub fn shows_and_needs_no_metadata(&self) -> Result<(), Fault> {
+        self.shows_metadata()?;
+        self.needs_no_metadata()
     }
 
     /// The size of the metadata of a block in a buffer of their own, for the check of its length.

@@ -164,7 +164,7 @@ impl BdevDesc {
         num_blocks: u64,
     ) -> impl BdevIo<Output = Result<()>> {
         let start = move |caller: Caller<'_>| {
-            self.shows_metadata()?;
+            self.shows_and_needs_no_metadata()?;
             let iovs = transfers.iovs()?;
             check_len(size_of(&iovs), num_blocks, self.block_size_of()?)?;
             let used = transfers.domain.used(transfers.context, caller)?;

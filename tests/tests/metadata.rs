@@ -7,8 +7,8 @@ use std::pin::Pin;
 use std::slice::from_ref;
 
 use spdk::bdev::{BdevExtIoOpts, BdevOpenOpts, DifCheck, DifFlags, DifType};
-use spdk::{BdevDesc, DmaBuf, Errno, ErrorKind, IoChannel};
-use spdk_tests::{Device, dma, kind, pattern, poll_once, until};
+use spdk::{BdevDesc, DmaBuf, Errno, ErrorKind, IoChannel, IoQueue};
+use spdk_tests::{Device, assert_kind, dma, kind, pattern, poll_once, until};
 
 const BLOCK: usize = 512;
 const MD: usize = 8;
@@ -386,6 +386,70 @@ async fn they_stay_with_an_operation_that_was_abandoned() -> spdk::Result<()> {
             })
             .await;
         }
+    }
+    Ok(())
+}
+
+/// Fails, by a signal, if a part of a device gets data without the metadata that SPDK changes on the way.
+#[spdk::test(bdevs(
+    bdev_set_options(bdev_auto_examine = false), // else SPDK itself reads without, and crashes
+    bdev_malloc_create(
+        name = "M", num_blocks = 1024, block_size = BLOCK, md_size = MD, md_interleave = false,
+        dif_type = 1, dif_is_head_of_md = false,
+    ),
+    bdev_split_create(base_bdev = "M", split_count = 2),
+    bdev_malloc_create(
+        name = "N", num_blocks = 1024, block_size = BLOCK, md_size = MD, md_interleave = false,
+        dif_type = 3, dif_is_head_of_md = false,
+    ),
+    bdev_error_create(base_name = "N"),
+    bdev_malloc_create(
+        name = "O", num_blocks = 1024, block_size = BLOCK, md_size = MD, md_interleave = false,
+        dif_type = 1, dif_is_head_of_md = false,
+    ),
+))]
+async fn parts_with_reference_tags_need_them() -> spdk::Result<()> {
+    let device = Device::open("Mp1")?;
+    let Device { desc, ch, .. } = &device;
+    let (mut one, mut bufs) = (device.buffer(8)?, [device.buffer(8)?]);
+    let opts = BdevExtIoOpts::new();
+    let results = [
+        desc.read(ch, &mut one, 0).await,
+        desc.read_blocks(ch, &mut one, 0, 8).await,
+        desc.readv(ch, &mut bufs, 0).await,
+        desc.readv_blocks(ch, &mut bufs, 0, 8).await,
+        desc.readv_blocks_ext(ch, &mut bufs, 0, 8, &opts, None)
+            .await,
+        desc.write(ch, &one, 0).await,
+        desc.write_blocks(ch, &one, 0, 8).await,
+        desc.writev(ch, &bufs, 0).await,
+        desc.writev_blocks(ch, &bufs, 0, 8).await,
+        desc.writev_blocks_ext(ch, &bufs, 0, 8, &opts, None).await,
+        desc.compare_blocks(ch, &one, 0, 8).await,
+        desc.comparev_blocks(ch, &bufs, 0, 8).await,
+        desc.compare_and_write_blocks(ch, &bufs, &bufs, 0, 1).await,
+    ];
+    for result in &results {
+        assert_kind!(result, InvalidArgument);
+    }
+    let mut queue = IoQueue::new(ch)?;
+    queue.read_blocks(device.buffer(8)?, 0, 8, ());
+    queue.write_blocks(device.buffer(8)?, 0, 8, ());
+    while let Some(done) = queue.next().await {
+        assert_kind!(done.result, InvalidArgument);
+    }
+
+    // What needs none, and what has them.
+    desc.write_zeroes_blocks(ch, 0, 16).await?;
+    desc.copy_blocks(ch, 8, 0, 8).await?;
+    let mut md = DmaBuf::alloc(8 * MD, 64)?;
+    desc.read_blocks_with_md(ch, &mut one, &mut md, 8, 8)
+        .await?;
+    desc.write_blocks_with_md(ch, &one, &md, 8, 8).await?;
+    for name in ["O", "EE_N"] {
+        let other = Device::open(name)?;
+        let mut buf = other.buffer(8)?;
+        other.desc.read_blocks(&other.ch, &mut buf, 0, 8).await?;
     }
     Ok(())
 }

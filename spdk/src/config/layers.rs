@@ -69,6 +69,9 @@ methods! {
     /// A bdev that fails on request, called `EE_` and the name of its base bdev.
     ///
     /// `new` takes the name of the base bdev, which may [appear later](crate::config). See [`InjectError`].
+    ///
+    /// SPDK 26.01 crashes as it examines one whose base bdev has metadata apart and a `dif_type` of 1 or 2, which
+    /// [`BdevOptions::bdev_auto_examine`](super::BdevOptions::bdev_auto_examine) prevents.
     "bdev_error_create" => ErrorBdev(base_name: String) {
         /// Its UUID; made of that of the base bdev by default. SPDK 26.01 saves it, but overwrites it with
         /// the default when it makes the bdev.
@@ -134,6 +137,9 @@ methods! {
     /// Bdevs that are the parts of another one, called by its name with `p0`, `p1` and so on.
     ///
     /// `new` takes the name of the base bdev, which may [appear later](crate::config), and how many parts.
+    ///
+    /// SPDK 26.01 crashes as it examines one whose base bdev has metadata apart and a `dif_type` of 1 or 2, which
+    /// [`BdevOptions::bdev_auto_examine`](super::BdevOptions::bdev_auto_examine) prevents.
     "bdev_split_create" => Split(base_bdev: String, split_count: u32) {
         /// The size of each part in MiB; as large as they can be by default.
         split_size_mb: u64,

@@ -20,6 +20,11 @@ rt::assert_not_send_sync!(Bdev);
 /// are closed as soon as nothing is in flight, and report
 /// [`ErrorKind::Gone`](crate::ErrorKind::Gone).
 ///
+/// An error, GPT, Opal or split bdev whose metadata are apart from the data, with reference
+/// tags that are checked ([`DifCheck::RefTag`](crate::bdev::DifCheck::RefTag)), is read and
+/// written with a buffer for them only: without, SPDK 26.01 crashes, and so it is refused. This
+/// is not seen of one of these below another bdev.
+///
 /// It belongs to the spdk_thread that it was made on; elsewhere its methods return
 /// `ErrorKind::WrongThread`. Dropping it calls `spdk_bdev_close` on its home thread, once no
 /// operation uses it any more.
@@ -2562,7 +2567,7 @@ impl BdevDesc {
         let nbytes = buf.len() as u64;
         let at = move || rt::At::new("spdk_bdev_read", self).bytes(offset, nbytes);
         let start = move |caller: rt::Caller<'_>| {
-            self.shows_metadata()?;
+            self.shows_and_needs_no_metadata()?;
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
             // keeps `desc`, `ch` and `buf` until then.
             Ok(unsafe {
@@ -2640,6 +2645,7 @@ impl BdevDesc {
             rt::At::new("spdk_bdev_read_blocks", self).blocks(offset_blocks, num_blocks)
         };
         let start = move |caller: rt::Caller<'_>| {
+            self.needs_no_metadata()?;
             rt::check_len(buf.len() as u64, num_blocks, self.block_size_of()?)?;
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
             // keeps `desc`, `ch` and `buf` until then.
@@ -2802,6 +2808,7 @@ impl BdevDesc {
         let nbytes = rt::total_len(bufs);
         let at = move || rt::At::new("spdk_bdev_readv", self).bytes(offset, nbytes);
         let start = move |caller: rt::Caller<'_>| {
+            self.needs_no_metadata()?;
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
             // keeps `desc`, `ch` and `iov` until then.
             Ok(unsafe {
@@ -2882,6 +2889,7 @@ impl BdevDesc {
             rt::At::new("spdk_bdev_readv_blocks", self).blocks(offset_blocks, num_blocks)
         };
         let start = move |caller: rt::Caller<'_>| {
+            self.needs_no_metadata()?;
             rt::check_len(
                 rt::total_len(bufs),
                 num_blocks,
@@ -3070,6 +3078,7 @@ impl BdevDesc {
                 .blocks(offset_blocks, num_blocks)
         };
         let start = move |caller: rt::Caller<'_>| {
+            self.needs_no_metadata()?;
             rt::check_len(
                 rt::total_len(bufs),
                 num_blocks,
@@ -3162,7 +3171,7 @@ impl BdevDesc {
         let nbytes = buf.len() as u64;
         let at = move || rt::At::new("spdk_bdev_write", self).bytes(offset, nbytes);
         let start = move |caller: rt::Caller<'_>| {
-            self.shows_metadata()?;
+            self.shows_and_needs_no_metadata()?;
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
             // keeps `desc`, `ch` and `buf` until then.
             Ok(unsafe {
@@ -3237,6 +3246,7 @@ impl BdevDesc {
             rt::At::new("spdk_bdev_write_blocks", self).blocks(offset_blocks, num_blocks)
         };
         let start = move |caller: rt::Caller<'_>| {
+            self.needs_no_metadata()?;
             rt::check_len(buf.len() as u64, num_blocks, self.block_size_of()?)?;
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
             // keeps `desc`, `ch` and `buf` until then.
@@ -3397,6 +3407,7 @@ impl BdevDesc {
         let len = rt::total_len(bufs);
         let at = move || rt::At::new("spdk_bdev_writev", self).bytes(offset, len);
         let start = move |caller: rt::Caller<'_>| {
+            self.needs_no_metadata()?;
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
             // keeps `desc`, `ch` and `iov` until then.
             Ok(unsafe {
@@ -3478,6 +3489,7 @@ impl BdevDesc {
                 .blocks(offset_blocks, num_blocks)
         };
         let start = move |caller: rt::Caller<'_>| {
+            self.needs_no_metadata()?;
             rt::check_len(
                 rt::total_len(bufs),
                 num_blocks,
@@ -3668,6 +3680,7 @@ impl BdevDesc {
                 .blocks(offset_blocks, num_blocks)
         };
         let start = move |caller: rt::Caller<'_>| {
+            self.needs_no_metadata()?;
             rt::check_len(
                 rt::total_len(bufs),
                 num_blocks,
@@ -3765,6 +3778,7 @@ impl BdevDesc {
                 .blocks(offset_blocks, num_blocks)
         };
         let start = move |caller: rt::Caller<'_>| {
+            self.needs_no_metadata()?;
             rt::check_len(buf.len() as u64, num_blocks, self.block_size_of()?)?;
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
             // keeps `desc`, `ch` and `buf` until then.
@@ -3934,6 +3948,7 @@ impl BdevDesc {
                 .blocks(offset_blocks, num_blocks)
         };
         let start = move |caller: rt::Caller<'_>| {
+            self.needs_no_metadata()?;
             rt::check_len(rt::total_len(bufs), num_blocks, self.block_size_of()?)?;
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
             // keeps `desc`, `ch` and `iov` until then.
@@ -4121,6 +4136,7 @@ impl BdevDesc {
                 .blocks(offset_blocks, num_blocks)
         };
         let start = move |caller: rt::Caller<'_>| {
+            self.needs_no_metadata()?;
             rt::check_len(
                 rt::total_len(compare_iov),
                 num_blocks,

@@ -296,7 +296,10 @@ unsafe impl Device for BdevDevice {
     #[inline]
     fn measure(&self, (): (), blocks: u64, len: Option<u64>) -> Result<(), Fault> {
         match len {
-            Some(len) => check_len(len, blocks, self.desc.extra().block_size()),
+            Some(len) => {
+                self.desc.extra().needs_no_metadata()?;
+                check_len(len, blocks, self.desc.extra().block_size())
+            }
             None => Ok(()),
         }
     }
