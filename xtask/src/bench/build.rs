@@ -55,23 +55,32 @@ const PROGRAMS: [(Program, &[&str]); 3] = [
     (Program::NvmfTgt, &["bin/nvmf_tgt", "build/bin/nvmf_tgt"]),
 ];
 
-/// Builds ours in release, and finds SPDK's in `found`: `bdevperf` unless the user names one.
+/// Finds SPDK's in `found`, `bdevperf` unless the user names one, and builds ours in release, which takes minutes.
 pub(super) fn build(
     found: &Found,
     selection: &Selection,
     bdevperf: Option<&Path>,
 ) -> Result<Built> {
-    let mut executables = executables(&["spdk-bench", "spdk-perf"])?;
+    let mut theirs = Vec::new();
     for (program, places) in PROGRAMS {
         if selection.has(program) {
             let path = match bdevperf {
-                Some(path) if program == Program::Bdevperf => path.to_owned(),
+                Some(path) if program == Program::Bdevperf => named(path)?,
                 _ => find(found, program, places)?,
             };
-            executables.insert(program.name().to_owned(), path);
+            theirs.push((program.name().to_owned(), path));
         }
     }
+    let mut executables = executables(&["spdk-bench", "spdk-perf"])?;
+    executables.extend(theirs);
     Ok(Built { executables })
+}
+
+fn named(bdevperf: &Path) -> Result<PathBuf> {
+    if !bdevperf.is_file() {
+        bail!("--bdevperf: there is no file {}", bdevperf.display());
+    }
+    Ok(bdevperf.to_owned())
 }
 
 fn find(found: &Found, program: Program, places: &[&str]) -> Result<PathBuf> {
