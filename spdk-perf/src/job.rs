@@ -10,6 +10,7 @@ use std::sync::mpsc::Sender;
 use futures_util::future::try_join_all;
 use hdrhistogram::Histogram;
 use spdk::nvme::NvmeController;
+use spdk::task::yield_now;
 use spdk::{Completion, CompletionSender, DmaBuf, SpdkThread, ThreadStats};
 
 use crate::device::{self, Device};
@@ -112,6 +113,7 @@ async fn run_one(job: Start, controller: Option<&NvmeController>) -> Result<(), 
         outcome,
     } = job;
     let device = Device::open(&spec, controller).await?;
+    let bufs = buffers(&spec).await?;
     gate.ready.success(());
     let Ok(run) = gate.go.await else {
         return Ok(()); // another job could not begin, and tells why
@@ -137,12 +139,13 @@ async fn run_one(job: Start, controller: Option<&NvmeController>) -> Result<(), 
     });
     job.started.set(spdk::ticks());
     if job.spec.workload != Workload::Verify {
-        return Ok(load::spawn(&job)?.await?);
+        return Ok(load::spawn(&job, bufs)?.await?);
     }
-    let slots = (0..job.spec.queue_depth).map(|index| {
-        let buffers = (job.buffer()?, job.buffer()?);
-        spdk::spawn_local(verify::run(job.clone(), index, buffers))
-    });
+    let mut bufs = bufs.into_iter();
+    let pairs = std::iter::from_fn(|| Some((bufs.next()?, bufs.next()?)));
+    let slots = (0..)
+        .zip(pairs)
+        .map(|(index, buffers)| spdk::spawn_local(verify::run(job.clone(), index, buffers)));
     let slots: Vec<_> = slots.collect::<spdk::Result<_>>()?;
     drop(job);
     for slot in slots {
@@ -151,14 +154,24 @@ async fn run_one(job: Start, controller: Option<&NvmeController>) -> Result<(), 
     Ok(())
 }
 
+/// The buffers of a job, before the measurement: DPDK looks through all that it has for each, so tens of thousands take
+/// it tens of seconds.
+async fn buffers(spec: &Spec) -> spdk::Result<Vec<DmaBuf>> {
+    let mut bufs = Vec::new();
+    for _ in 0..spec.queue_depth * spec.workload.buffers() {
+        bufs.push(DmaBuf::alloc(spec.io_size as usize, spec.align)?);
+        // A signal ends it, and connections are kept alive.
+        if bufs.len() % 64 == 0 {
+            yield_now().await;
+        }
+    }
+    Ok(bufs)
+}
+
 impl Job {
     /// Whether to submit another I/O.
     pub(crate) fn goes_on(&self) -> bool {
         !self.run.stop.load(Relaxed)
-    }
-
-    pub(crate) fn buffer(&self) -> spdk::Result<DmaBuf> {
-        DmaBuf::alloc(self.spec.io_size as usize, self.spec.align)
     }
 
     /// The place of the next I/O of a sequential workload.

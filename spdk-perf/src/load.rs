@@ -6,7 +6,7 @@ use std::rc::Rc;
 use fastrand::Rng;
 use spdk::nvme::NvmeNamespace;
 use spdk::task::{JoinHandle, yield_now};
-use spdk::{BdevDesc, EndedIo, IoQueue, IoTarget, spawn_local};
+use spdk::{BdevDesc, DmaBuf, EndedIo, IoQueue, IoTarget, spawn_local};
 
 use crate::device::Device;
 use crate::job::Job;
@@ -97,29 +97,29 @@ impl Target for NvmeNamespace {
     }
 }
 
-/// Submits the first I/Os of a job. The task keeps as many in flight until the job ends.
-///
-/// # Errors
-///
-/// Without memory for the buffers.
-pub(crate) fn spawn(job: &Rc<Job>) -> spdk::Result<JoinHandle<()>> {
+/// Submits the first I/Os of a job, with a buffer each if they have one. The task keeps as many in flight until the job ends.
+pub(crate) fn spawn(job: &Rc<Job>, bufs: Vec<DmaBuf>) -> spdk::Result<JoinHandle<()>> {
     match &job.device {
-        Device::Bdev(_, channel) => spawn_on(job, IoQueue::new(channel)?),
-        Device::Nvme(ns, qpair) => spawn_on(job, IoQueue::of_namespace(ns, qpair)?),
+        Device::Bdev(_, channel) => spawn_on(job, bufs, IoQueue::new(channel)?),
+        Device::Nvme(ns, qpair) => spawn_on(job, bufs, IoQueue::of_namespace(ns, qpair)?),
     }
 }
 
-fn spawn_on<D: Target>(job: &Rc<Job>, queue: IoQueue<u64, D>) -> spdk::Result<JoinHandle<()>> {
+fn spawn_on<D: Target>(
+    job: &Rc<Job>,
+    bufs: Vec<DmaBuf>,
+    queue: IoQueue<u64, D>,
+) -> spdk::Result<JoinHandle<()>> {
     let mut rng = Rng::with_seed(mix(job.spec.seed, 0));
     let blocks = job.spec.blocks;
     if job.spec.workload.is_random() {
         let mut at = rng.fork();
         let (first, places) = (job.part.start, job.part.end - job.part.start);
-        spawn_at(job, queue, rng, move |_| {
+        spawn_at(job, bufs, queue, rng, move |_| {
             (first + below(places, &mut at)) * blocks
         })
     } else {
-        spawn_at(job, queue, rng, move |job| job.next_place() * blocks)
+        spawn_at(job, bufs, queue, rng, move |job| job.next_place() * blocks)
     }
 }
 
@@ -133,6 +133,7 @@ fn below(end: u64, rng: &mut Rng) -> u64 {
 /// The same, at the blocks that `at` gives.
 fn spawn_at<D: Target>(
     job: &Rc<Job>,
+    bufs: Vec<DmaBuf>,
     mut queue: IoQueue<u64, D>,
     mut rng: Rng,
     mut at: impl FnMut(&Job) -> u64 + 'static,
@@ -141,24 +142,24 @@ fn spawn_at<D: Target>(
     let (percent, blocks) = (job.spec.read_percent, job.spec.blocks);
     let mut dice = rng.fork();
     let mut reads = move || dice.u8(..100) < percent;
-    for _ in 0..job.spec.queue_depth {
+    for mut buf in bufs {
         let (offset, tag) = (at(&job), D::tag());
-        let mut buffer = || {
-            let mut buf = job.buffer()?;
-            rng.fill(&mut buf);
-            Ok::<_, spdk::Error>(buf)
-        };
+        rng.fill(&mut buf);
         match job.spec.workload {
-            Workload::Read | Workload::RandRead => {
-                queue.read_blocks(buffer()?, offset, blocks, tag)
-            }
+            Workload::Read | Workload::RandRead => queue.read_blocks(buf, offset, blocks, tag),
             Workload::Rw | Workload::RandRw if reads() => {
-                queue.read_blocks(buffer()?, offset, blocks, tag);
+                queue.read_blocks(buf, offset, blocks, tag);
             }
+            _ => queue.write_blocks(buf, offset, blocks, tag),
+        }
+    }
+    // Those without.
+    for _ in queue.len()..job.spec.queue_depth as usize {
+        let (offset, tag) = (at(&job), D::tag());
+        match job.spec.workload {
             Workload::Flush => queue.flush_blocks(offset, blocks, tag),
             Workload::Unmap => queue.unmap_blocks(offset, blocks, tag),
-            Workload::WriteZeroes => queue.write_zeroes_blocks(offset, blocks, tag),
-            _ => queue.write_blocks(buffer()?, offset, blocks, tag),
+            _ => queue.write_zeroes_blocks(offset, blocks, tag),
         }
     }
     // A loop of its own for each, since it runs millions of times per second.

@@ -62,6 +62,15 @@ impl Workload {
         }
     }
 
+    /// How many buffers each I/O in flight has.
+    pub(crate) fn buffers(self) -> u32 {
+        match self {
+            Self::Verify => 2,
+            Self::Flush | Self::Unmap | Self::WriteZeroes => 0,
+            _ => 1,
+        }
+    }
+
     /// Whether it needs a descriptor that may write.
     pub(crate) fn writes(self) -> bool {
         !matches!(self, Self::Read | Self::RandRead)

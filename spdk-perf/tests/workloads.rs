@@ -250,3 +250,11 @@ fn it_tells_how_busy_it_was() {
     // It is nearly all of the time, and next to nothing, but what another process takes may count as either.
     assert!(null > 0.5 && slow < null, "{null} and {slow}");
 }
+
+/// Fails if the time that many buffers take is a part of the measurement.
+#[test]
+fn many_buffers_are_there_before_it_begins() {
+    let options = ["-q", "16000", "-o", "512", "-t", "0.2"];
+    let report = Run::new(&[malloc("Malloc0")], &options).output().success();
+    assert!(number(&report["seconds"]) < 1.0, "{report:#}");
+}
