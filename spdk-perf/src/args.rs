@@ -17,7 +17,7 @@ use crate::workload::Workload;
 /// It drives the bdevs of a configuration, or NVMe controllers without the bdev layer, named by
 /// `--transport-id`; both, if bdevs are named too. Local NVMe needs `--hardware`.
 ///
-/// Exit codes: 0 when all went well, 1 when an I/O failed, data was wrong, or SPDK did not start, and
+/// Exit codes: 0 when all went well, 1 when an I/O failed or did not end, data was wrong, or SPDK did not start, and
 /// 2 when what was asked for cannot be done.
 #[derive(Parser, Clone, Debug)]
 #[command(version, max_term_width = 100)]
@@ -61,6 +61,8 @@ pub(crate) struct Args {
     pub(crate) rwmixread: Option<u8>,
 
     /// How many seconds to measure, such as 10 or 0.5
+    ///
+    /// I/Os that are in flight then are waited for, until none has ended for 10 seconds.
     #[arg(short, long, default_value = "10", value_name = "SECONDS", value_parser = positive_seconds)]
     pub(crate) time: Duration,
 

@@ -263,7 +263,11 @@ impl Job {
 
 impl Drop for Job {
     fn drop(&mut self) {
-        let end = self.end.get().unwrap_or_else(spdk::ticks);
+        let end = self.end.get().unwrap_or_else(|| {
+            // If nothing has ended since the time was over, what comes after that is not measured.
+            let end = spdk::ticks().min(self.run.end);
+            end.max(self.begin.get().unwrap_or(0))
+        });
         let begin = self.begin.get().unwrap_or_else(|| {
             self.latency.clear();
             end

@@ -21,17 +21,21 @@ mod workload;
 use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{Sender, channel};
+use std::time::Duration;
 
 use clap::Parser;
-use futures_util::future::{join, try_join_all};
+use futures_util::future::{Either, pending, select, try_join_all};
 use spdk::{LogLevel, SpdkApp};
 
 use crate::args::Args;
 use crate::job::{Gate, Outcome, Run, Start};
 use crate::refusal::Refusal;
 use crate::report::Report;
+
+/// How long after the end of the measurement no I/O may end until those that are left are given up.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 fn main() -> ExitCode {
     let args = Args::parse();
@@ -48,7 +52,7 @@ fn main() -> ExitCode {
             if let Err(error) = &shown {
                 tell(&format!("cannot print the report: {error}"));
             }
-            if shown.is_ok() && report.errors + report.mismatches == 0 {
+            if shown.is_ok() && report.errors + report.mismatches == 0 && !report.unanswered {
                 ExitCode::SUCCESS
             } else {
                 ExitCode::FAILURE
@@ -82,30 +86,38 @@ fn measure(args: &Args) -> Result<Report, Refusal> {
         .log_level(LogLevel::Warn);
     let (start, lines) = progress::spawn(args.io_size, args.warmup);
     let (sender, outcomes) = channel();
+    let unanswered = Arc::new(AtomicBool::new(false));
     let ended = app.block_on({
-        let args = args.clone();
-        async move { Ok(run(&args, &start, &sender).await) }
+        let (args, unanswered) = (args.clone(), unanswered.clone());
+        async move { Ok(run(&args, &start, &sender, &unanswered).await) }
     });
     // It ends, since `start` is gone; it has no other result.
     let _ = lines.join();
     let outcomes: Vec<Outcome> = outcomes.try_iter().collect();
+    let unanswered = unanswered.load(Relaxed);
     let interrupted = match ended {
         Ok(result) => result.map(|()| false)?,
         Err(error) => match error.kind() {
             // SIGINT or SIGTERM: there is what was measured until then.
             spdk::ErrorKind::Cancelled if !outcomes.is_empty() => true,
+            _ if unanswered => {
+                tell(&error.to_string());
+                false
+            }
             _ => return Err(error.into()),
         },
     };
     let hz = spdk::ticks_hz()?;
-    Ok(Report::new(args, outcomes, hz, interrupted))
+    Ok(Report::new(args, outcomes, hz, interrupted, unanswered))
 }
 
-/// Runs every job to its end, each on its core.
+/// Runs every job to its end, each on its core. If I/Os are left that do not end, it says so, and leaves them to the end of
+/// the application, which resets their devices.
 async fn run(
     args: &Args,
     start: &progress::Start,
     outcome: &Sender<Outcome>,
+    unanswered: &AtomicBool,
 ) -> Result<(), Refusal> {
     let groups = plan::jobs(args, &SpdkApp::cores()?).await?;
     let hz = spdk::ticks_hz()? as f64;
@@ -146,9 +158,37 @@ async fn run(
             stop: AtomicBool::new(false),
         });
         // Whoever shows them may have failed; the measurement goes on.
-        let _ = start.send(counts);
+        let _ = start.send(counts.clone());
         go.into_iter().for_each(|go| go.success(run.clone()));
+        if standstill(args, &counts).await.is_ok() {
+            unanswered.store(true, Relaxed);
+        } else {
+            pending().await
+        }
     };
-    let (ends, ()) = join(try_join_all(jobs), begin).await;
-    ends?.into_iter().collect()
+    let (jobs, begin) = (std::pin::pin!(try_join_all(jobs)), std::pin::pin!(begin));
+    match select(jobs, begin).await {
+        Either::Left((ends, _)) => ends?.into_iter().collect(),
+        Either::Right(((), jobs)) if !unanswered.load(Relaxed) => jobs.await?.into_iter().collect(),
+        Either::Right(_) => {
+            let seconds = PATIENCE.as_secs();
+            tell(&format!(
+                "no I/O has ended for {seconds} s after the time: those in flight are given up"
+            ));
+            Ok(())
+        }
+    }
+}
+
+/// Ready when the time is over, and nothing has ended for a while.
+async fn standstill(args: &Args, counts: &progress::Counts) -> spdk::Result<()> {
+    spdk::time::sleep(args.warmup + args.time).await?;
+    let mut before = None;
+    loop {
+        let count: u64 = counts.iter().map(|count| count.load(Relaxed)).sum();
+        if before.replace(count) == Some(count) {
+            return Ok(());
+        }
+        spdk::time::sleep(PATIENCE).await?;
+    }
 }

@@ -23,6 +23,8 @@ pub(crate) struct Report {
     pub(crate) mismatches: u64,
     /// Whether SIGINT or SIGTERM ended it early.
     interrupted: bool,
+    /// Whether I/Os did not end after the time, and were given up.
+    pub(crate) unanswered: bool,
     iops: f64,
     bytes_per_second: f64,
     /// The mean of the jobs'.
@@ -103,7 +105,13 @@ fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
 
 impl Report {
     /// `hz` is the number of ticks in a second.
-    pub(crate) fn new(args: &Args, mut outcomes: Vec<Outcome>, hz: u64, interrupted: bool) -> Self {
+    pub(crate) fn new(
+        args: &Args,
+        mut outcomes: Vec<Outcome>,
+        hz: u64,
+        interrupted: bool,
+        unanswered: bool,
+    ) -> Self {
         let hz = hz as f64;
         outcomes.sort_by(|a, b| (a.core, &a.name).cmp(&(b.core, &b.name)));
         let begin = outcomes.iter().map(|job| job.begin).min().unwrap_or(0);
@@ -127,6 +135,7 @@ impl Report {
             errors: outcomes.iter().map(|job| job.errors).sum(),
             mismatches: outcomes.iter().map(|job| job.mismatches).sum(),
             interrupted,
+            unanswered,
             iops,
             bytes_per_second: iops * args.io_size as f64,
             busy: mean(outcomes.iter().filter_map(|job| job.busy)),
@@ -166,10 +175,10 @@ impl fmt::Display for Report {
             self.io_size,
             self.queue_depth,
             self.seconds,
-            if self.interrupted {
-                " (interrupted)"
-            } else {
-                ""
+            match (self.interrupted, self.unanswered) {
+                (true, _) => " (interrupted)",
+                (_, true) => " (I/Os did not end)",
+                _ => "",
             },
         )?;
         let width = self.jobs.iter().map(|job| job.bdev.len()).max();

@@ -116,3 +116,19 @@ fn a_report_that_cannot_be_printed_is_a_failure() {
         finished.refused(1, &["spdk-perf: cannot print the report: Broken pipe"]);
     }
 }
+
+/// Fails if the run waits for ever, if it says that all is well, or if the wait counts as measured time.
+#[test]
+fn a_device_that_does_not_answer_is_given_up() {
+    for (num, workload) in [(3, "randread"), (1 << 20, "verify")] {
+        let pending = inject("EE_Malloc0", "read", "pending", num);
+        let calls = [malloc("Malloc0"), error("Malloc0"), pending];
+        let finished = Run::new(&calls, &["-w", workload, "-q", "4", "-t", "0.5"]).output();
+        let report = finished.report();
+        assert_eq!(finished.0.status.code(), Some(1), "{report:#}");
+        assert_eq!(report["unanswered"], true, "{report:#}");
+        assert!(number(&report["seconds"]) < 5.0, "{report:#}");
+        let words = finished.words();
+        assert!(words.contains("those in flight are given up"), "{words}");
+    }
+}
