@@ -47,14 +47,26 @@ impl QosLimits {
 }
 
 /// A callback that comes on any spdk_thread, on its way to the one that it is for.
-struct Relay {
+pub(crate) struct Relay {
     home: *mut sys::spdk_thread,
     done: sys::spdk_bdev_histogram_status_cb,
     arg: *mut c_void,
     status: c_int,
 }
 
-unsafe extern "C" fn on_any_thread(relay: *mut c_void, status: c_int) {
+impl Relay {
+    /// Of an operation of the current spdk_thread. [`on_any_thread`] frees it.
+    pub(crate) fn new(done: sys::spdk_bdev_histogram_status_cb, arg: *mut c_void) -> *mut Self {
+        Box::into_raw(Box::new(Relay {
+            home: current_thread(),
+            done,
+            arg,
+            status: 0,
+        }))
+    }
+}
+
+pub(crate) unsafe extern "C" fn on_any_thread(relay: *mut c_void, status: c_int) {
     let relay = relay.cast::<Relay>();
     // SAFETY: C has the relay and gives it back once; nobody else uses it meanwhile.
     let home = unsafe {
@@ -70,7 +82,7 @@ unsafe extern "C" fn on_any_thread(relay: *mut c_void, status: c_int) {
     if rc != 0 {
         tracing::error!(
             rc,
-            "a limit was set, but SPDK has no memory to tell so: it will never be told"
+            "SPDK has no memory to tell the end of an operation: it will never be told"
         );
     }
 }
@@ -160,13 +172,7 @@ unsafe fn set(
     done: sys::spdk_bdev_histogram_status_cb,
     arg: *mut c_void,
 ) {
-    let relay = Box::new(Relay {
-        home: current_thread(),
-        done,
-        arg,
-        status: 0,
-    });
-    let relay = Box::into_raw(relay).cast();
+    let relay = Relay::new(done, arg).cast();
     // SAFETY: passed on; `on_any_thread` takes the relay back.
     unsafe {
         #[cfg(spdk_args_spdk_bdev_set_qos_rate_limits = "5")]

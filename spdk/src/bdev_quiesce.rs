@@ -9,6 +9,7 @@ use std::ptr::NonNull;
 
 use crate::app;
 use crate::bdev::{BdevDesc, BdevDescObject};
+use crate::bdev_unlock::unlocked;
 use crate::call::call;
 use crate::errno::Errno;
 use crate::error::{At, Describe, Fault, Gone, Result};
@@ -136,6 +137,7 @@ unsafe fn unlock(
             },
             move |(desc,), rc| {
                 told(desc, rc);
+                unlocked(desc);
                 status(rc)
             },
             (desc,),

@@ -80,6 +80,7 @@ pub mod bdev;
 mod bdev_abort;
 mod bdev_channels;
 mod bdev_claim;
+mod bdev_compare;
 mod bdev_desc;
 mod bdev_domain;
 mod bdev_events;
@@ -91,6 +92,7 @@ mod bdev_open;
 mod bdev_props;
 mod bdev_qos;
 mod bdev_quiesce;
+mod bdev_unlock;
 mod bdev_zcopy;
 #[cfg(feature = "blob")]
 pub mod blob;

@@ -13,8 +13,10 @@ use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
 use futures_util::future::join_all;
 use serde_json::json;
+use spdk::config::Malloc;
 use spdk::task::yield_now;
 use spdk::{Bdev, BdevEvent, Errno, ErrorKind, Gone, spawn_local, spawn_on};
+use spdk_tests::turns::pass;
 use spdk_tests::wait::within;
 use spdk_tests::{Counters, Device, foreign, forget, kind, pattern, poll_once, traces, until};
 use tracing::level_filters::LevelFilter;
@@ -422,4 +424,41 @@ async fn a_refused_unlock_is_reported() -> spdk::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Removes a device while blocks of it are unlocked, and is closed, at all sorts of times.
+async fn removals(compares: bool) -> spdk::Result<()> {
+    for round in 0..300 {
+        let name = Malloc::new("M", BLOCK as u32, 64).create().await?;
+        let device = Device::open(&name)?;
+        let removed = spawn_local(Malloc::delete("M"))?;
+        let turns = pass(round % 60);
+        if compares {
+            turns.await;
+            let blocks = [device.buffer(1)?];
+            let Device { desc, ch, .. } = &device;
+            let io = desc.compare_and_write_blocks(ch, &blocks, &blocks, 0, 1);
+            let _ = poll_once(pin!(io));
+        } else if let Ok(range) = device.desc.quiesce_range(0, 8).await {
+            turns.await;
+            drop(range);
+        }
+        // Both end in the background, and the descriptor with them.
+        drop(device);
+        within("the removal", removed).await??;
+    }
+    Ok(())
+}
+
+/// Fails, by a signal, if a descriptor is closed between the two times that SPDK goes on with a removal: at the end of its
+/// look at the channels, and when the last blocks are unlocked meanwhile.
+#[spdk::test(deadline = 120)]
+async fn a_removal_beside_an_unlock() -> spdk::Result<()> {
+    removals(false).await
+}
+
+/// The same of the unlock that SPDK does itself.
+#[spdk::test(deadline = 120)]
+async fn a_removal_beside_a_compare_and_write() -> spdk::Result<()> {
+    removals(true).await
 }

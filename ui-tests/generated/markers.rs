@@ -348,7 +348,6 @@ fn operations() {
     send_future(spdk::bdev::BdevDesc::compare_blocks_with_md); //~ E0277 `Send`
     send_future(spdk::bdev::BdevDesc::comparev_blocks); //~ E0277 `Send`
     send_future(spdk::bdev::BdevDesc::comparev_blocks_with_md); //~ E0277 `Send`
-    send_future(spdk::bdev::BdevDesc::compare_and_write_blocks); //~ E0277 `Send`
     send_future(spdk::bdev::BdevDesc::write_zeroes); //~ E0277 `Send`
     send_future(spdk::bdev::BdevDesc::write_zeroes_blocks); //~ E0277 `Send`
     send_future(spdk::bdev::BdevDesc::unmap); //~ E0277 `Send`
