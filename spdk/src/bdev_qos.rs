@@ -66,19 +66,35 @@ impl Relay {
     }
 }
 
+/// It goes on in a message: what it lets go may be the last that has the device open, and SPDK, which has called this, ends a
+/// removal of the device then itself, as the close has done.
 pub(crate) unsafe extern "C" fn on_any_thread(relay: *mut c_void, status: c_int) {
-    let relay = relay.cast::<Relay>();
     // SAFETY: C has the relay and gives it back once; nobody else uses it meanwhile.
-    let home = unsafe {
-        (*relay).status = status;
-        (*relay).home
-    };
-    if home == current_thread() {
-        // SAFETY: as above.
-        return unsafe { at_home(relay.cast()) };
+    unsafe {
+        (*relay.cast::<Relay>()).status = status;
+        send(current_thread(), on_the_way, relay);
     }
-    // SAFETY: the operation holds an object of `home`, which therefore does not end. The relay goes along.
-    let rc = unsafe { sys::spdk_thread_send_msg(home, Some(at_home), relay.cast()) };
+}
+
+unsafe extern "C" fn on_the_way(relay: *mut c_void) {
+    // SAFETY: as above. The operation holds an object of `home`, which therefore does not end.
+    unsafe {
+        match (*relay.cast::<Relay>()).home {
+            home if home == current_thread() => at_home(relay),
+            home => send(home, at_home, relay),
+        }
+    }
+}
+
+/// # Safety
+/// The spdk_thread exists. The relay goes along.
+unsafe fn send(
+    to: *mut sys::spdk_thread,
+    message: unsafe extern "C" fn(*mut c_void),
+    relay: *mut c_void,
+) {
+    // SAFETY: passed on.
+    let rc = unsafe { sys::spdk_thread_send_msg(to, Some(message), relay) };
     if rc != 0 {
         tracing::error!(
             rc,

@@ -82,3 +82,15 @@ unsafe extern "C" fn exit_and_spawn(sender: *mut c_void) {
         Err(error) => sender.error(error),
     }
 }
+
+/// Begins to remove a device, as its module does when it is deleted.
+///
+/// # Panics
+///
+/// When it is gone.
+pub fn remove(bdev: &Bdev) {
+    let bdev = bdev.as_ptr();
+    assert!(!bdev.is_null(), "it is gone");
+    // SAFETY: the device is there, and this is its spdk_thread; there is no callback to call.
+    unsafe { sys::spdk_bdev_unregister(bdev, None, ptr::null_mut()) }
+}

@@ -3,14 +3,17 @@
 
 use std::future::Future;
 use std::ops::ControlFlow;
+use std::pin::pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Wake};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
 use spdk::bdev::{HistogramOptions, QosLimits, ResetStat};
-use spdk::{BdevIoType, Errno, Error, ErrorKind};
-use spdk_tests::{Device, kind, poll_once, rpc, second, until};
+use spdk::config::Malloc;
+use spdk::{Bdev, BdevIoType, Errno, Error, ErrorKind};
+use spdk_tests::turns::pass;
+use spdk_tests::{Device, foreign, kind, poll_once, rpc, second, until};
 
 const BLOCK: usize = 512;
 const LATENCY: u64 = 5_000;
@@ -473,5 +476,30 @@ async fn queue_depth() -> spdk::Result<()> {
         matches!(kind(&elsewhere), Some(ErrorKind::WrongThread { .. })),
         "{elsewhere:?}"
     );
+    Ok(())
+}
+
+/// Fails, by a signal, if what sets limits closes the device inside of SPDK's callback: both then end a removal.
+#[spdk::test(deadline = 60)]
+async fn limits_are_set_beside_a_removal() -> spdk::Result<()> {
+    for round in 0..48 {
+        let name = Malloc::new("M", 512, 64).create().await?;
+        let device = Device::open(&name)?;
+        let few = QosLimits {
+            rw_ios_per_sec: 1_000,
+            ..QosLimits::default()
+        };
+        let [limits, then] = match round % 2 {
+            0 => [few, QosLimits::default()],
+            _ => [QosLimits::default(), few],
+        };
+        device.bdev.set_qos_limits(limits).await?;
+        foreign::remove(&device.bdev);
+        pass(round / 2 % 4).await;
+        let _ = poll_once(pin!(device.bdev.set_qos_limits(then)));
+        pass(round / 8 % 3).await;
+        drop(device);
+        until("the removal", || Bdev::get_by_name(&name).is_none()).await;
+    }
     Ok(())
 }
