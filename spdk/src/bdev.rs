@@ -190,6 +190,20 @@ impl Bdev {
         })
     }
 
+    /// Refuses what keeps a device that is being removed: SPDK has ended it for the removal.
+    #[doc(hidden)]
+    pub fn stays(&self) -> Result<(), Fault> {
+        let Ok(bdev) = begin(|caller| self.0.get(caller)) else {
+            return Ok(()); // the call tells
+        };
+        // SAFETY: `get` says that the descriptor in `extra` is open, which keeps the bdev.
+        let status = unsafe { (&raw const (*bdev.as_ptr()).internal.status).read_volatile() };
+        match status {
+            sys::SPDK_BDEV_STATUS_READY => Ok(()),
+            _ => Err(Fault::gone(Gone::Removed)),
+        }
+    }
+
     /// The channel, for a call on this device.
     #[doc(hidden)]
     pub fn channel(

@@ -13,7 +13,8 @@ use spdk::bdev::{HistogramOptions, QosLimits, ResetStat};
 use spdk::config::Malloc;
 use spdk::{Bdev, BdevIoType, Errno, Error, ErrorKind};
 use spdk_tests::turns::pass;
-use spdk_tests::{Device, foreign, kind, poll_once, rpc, second, until};
+use spdk_tests::wait::within;
+use spdk_tests::{Device, assert_kind, foreign, kind, poll_once, rpc, second, until};
 
 const BLOCK: usize = 512;
 const LATENCY: u64 = 5_000;
@@ -501,5 +502,24 @@ async fn limits_are_set_beside_a_removal() -> spdk::Result<()> {
         drop(device);
         until("the removal", || Bdev::get_by_name(&name).is_none()).await;
     }
+    Ok(())
+}
+
+/// Fails if the queue depth is measured again while the device is removed: then it never goes.
+#[spdk::test]
+async fn a_removal_ends_the_measurement() -> spdk::Result<()> {
+    let name = Malloc::new("M", 512, 64).create().await?;
+    let bdev = Bdev::find(&name)?;
+    bdev.set_qd_sampling_period(1000)?;
+    foreign::remove(&bdev);
+    assert_kind!(bdev.set_qd_sampling_period(1000), Gone);
+    drop(bdev);
+    // Only a device that is gone leaves its name.
+    let again = async {
+        while Malloc::new("M", 512, 64).create().await.is_err() {
+            pass(1).await;
+        }
+    };
+    within("the removal", again).await;
     Ok(())
 }

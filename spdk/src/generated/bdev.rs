@@ -2328,6 +2328,7 @@ impl Bdev {
         };
         let result = rt::begin(|caller| {
             rt::on_app_thread()?;
+            self.stays()?;
             let bdev = self.handle().get(caller)?;
             // SAFETY: `bdev` may be used now and here; C keeps nothing after the call.
             unsafe { sys::spdk_bdev_set_qd_sampling_period(bdev.as_ptr(), period) };
