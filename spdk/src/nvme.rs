@@ -46,6 +46,8 @@
 //! [`NvmeController::probe`]. Its commands end in the same way, and
 //! [`NvmeEvent::Removed`] is told. A reset does not bring it back.
 
+#[cfg(spdk_has_spdk_nvme_qpair_authenticate)]
+mod authenticate;
 mod commands;
 mod completion;
 mod controller;

@@ -62,6 +62,22 @@ pub fn submit(
     submitted(queue, again, call())
 }
 
+/// Calls the C function that submits what nothing else may be in flight with. It waits for what is, and what comes
+/// later waits for it.
+#[cfg(spdk_has_spdk_nvme_qpair_authenticate)]
+pub(super) fn submit_alone(queue: &impl Queue, call: impl FnOnce() -> c_int) -> Submitted {
+    let waiters = queue.waiters();
+    let again = waiters.take_turn();
+    if again && queue.is_gone() {
+        return Submitted::Refused(Errno::ENXIO);
+    }
+    // This one is counted too.
+    match queue.commands() > waiters.count() + 1 || (!again && waiters.count() != 0) {
+        true => wait(queue, again),
+        false => Submitted::rc(call()),
+    }
+}
+
 /// Whether a command may begin at once, and nothing of it has to be kept as it is.
 #[inline(always)]
 pub(super) fn is_open(queue: &impl Queue, subject: &impl Subject) -> bool {

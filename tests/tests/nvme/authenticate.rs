@@ -5,15 +5,19 @@
 //! - A key is given back while SPDK has it: `right_keys`, under AddressSanitizer.
 //! - The key of the controller is not passed on: `wrong_keys`.
 //! - The pre-shared key is not passed on: `tls`.
+//! - SPDK gets an authentication beside other commands: `full_queues`.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use futures_util::future::{join, join_all};
 use serde_json::{Value, json};
-use spdk::nvme::{DhchapDigest, DhchapGroup, NvmeController, NvmeCtrlrOpts, TransportId};
-use spdk::{Errno, Error, ErrorKind};
+use spdk::nvme::{
+    DhchapDigest, DhchapGroup, NvmeController, NvmeCtrlrOpts, NvmeQpairOpts, TransportId,
+};
+use spdk::{DmaBuf, Errno, Error, ErrorKind};
 use spdk_tests::kind;
 use spdk_tests::nvme::Link;
 use spdk_tests::nvmf::{Target, free_port};
@@ -63,7 +67,15 @@ fn guarded(target: &Target, folder: &Path) -> TransportId {
         "nvmf_subsystem_add_host",
         json!({"nqn": NQN, "host": HOST, "dhchap_key": "host", "dhchap_ctrlr_key": "target"}),
     );
+    add_disk(target, "Guarded");
     target.trid_of(NQN)
+}
+
+fn add_disk(target: &Target, name: &str) {
+    let disk = json!({"name": name, "num_blocks": 64, "block_size": 4096});
+    target.rpc("bdev_malloc_create", disk);
+    let add = json!({"nqn": NQN, "namespace": {"bdev_name": name, "nsid": 1}});
+    target.rpc("nvmf_subsystem_add_ns", add);
 }
 
 /// Keys as TLS takes them: 32 characters with their CRC.
@@ -91,10 +103,7 @@ fn encrypted(target: &Target, folder: &Path) -> TransportId {
     target.rpc("nvmf_subsystem_add_listener", listen);
     let host = json!({"nqn": NQN, "host": HOST, "psk": "psk"});
     target.rpc("nvmf_subsystem_add_host", host);
-    let add = json!({"nqn": NQN, "namespace": {"bdev_name": "Encrypted", "nsid": 1}});
-    let disk = json!({"name": "Encrypted", "num_blocks": 64, "block_size": 4096});
-    target.rpc("bdev_malloc_create", disk);
-    target.rpc("nvmf_subsystem_add_ns", add);
+    add_disk(target, "Encrypted");
     TransportId::tcp("127.0.0.1", &port, NQN).expect("an address of TCP")
 }
 
@@ -170,6 +179,54 @@ fn right_keys() {
                 .await
                 .expect("it is of this spdk_thread");
         }
+    });
+}
+
+/// With more commands than a queue has places, SPDK keeps the rest until some have ended.
+#[spdk::test(no_app, deadline = 60)]
+fn full_queues() {
+    run(|trid| async move {
+        let opts = host()
+            .dhchap_key("host")
+            .dhchap_dhgroups(&[DhchapGroup::Null])
+            .admin_timeout_ms(20_000);
+        let controller = NvmeController::connect(&trid, Some(&opts)).await;
+        let controller = controller.expect("the keys are right");
+        let small = NvmeQpairOpts::new().io_queue_size(8).io_queue_requests(32);
+        let qpair = controller.alloc_io_qpair(Some(&small)).await;
+        let qpair = qpair.expect("the keys are right");
+        let ns = controller.namespace(1).expect("the target has one");
+        for depth in [1, 7, 8, 32, 100] {
+            let mut bufs: Vec<_> = (0..depth)
+                .map(|_| DmaBuf::alloc(4096, 4096).expect("memory"))
+                .collect();
+            let reads = bufs.iter_mut().map(|buf| ns.read(&qpair, buf, 0, 1));
+            let mut before: Vec<_> = reads.collect();
+            let after = join_all(before.split_off(depth / 2 + 1));
+            let work = join(join_all(before), join(qpair.authenticate(), after));
+            let (before, (end, after)) = work.await;
+            end.expect("the keys are right");
+            for read in before.into_iter().chain(after) {
+                read.expect("the keys are right");
+            }
+            assert!(qpair.is_connected());
+        }
+        for depth in [1, 27, 28, 100] {
+            let ask = || controller.get_feature(0x07, 0, 1, None);
+            let asks = join_all((0..depth).map(|_| ask()));
+            let twice = join(controller.authenticate(), controller.authenticate());
+            let (asks, (ends, late)) = join(asks, join(twice, ask())).await;
+            ends.0.expect("the keys are right");
+            ends.1.expect("the keys are right");
+            for ask in asks.into_iter().chain([late]) {
+                ask.expect("the keys are right");
+            }
+            assert!(!controller.has_failed());
+        }
+        drop(ns);
+        qpair.close().await.expect("it is of this spdk_thread");
+        let detached = controller.detach().await;
+        detached.expect("it is of this spdk_thread");
     });
 }
 
