@@ -98,6 +98,7 @@ impl NvmfTarget {
     /// # Errors
     ///
     /// - `EEXIST`: it has one.
+    /// - [`ErrorKind::Option`]: [`max_io_size`](NvmfTransportOpts::max_io_size) is 0.
     /// - [`ErrorKind::InvalidArgument`]: SPDK refuses the options. It says why in its log only.
     ///
     /// # Cancellation
@@ -274,6 +275,7 @@ async fn make_transport(opts: &NvmfTransportOpts) -> Result<RawTransport> {
             "SPDK refuses these options; its log says why",
         ))
     };
+    opts.check()?;
     let (mut raw, json) = opts.to_c().ok_or_else(refused)?;
     let start = move |_: crate::local::Caller<'_>| {
         let submit = move |_: &mut (Here, Json), done, arg| {
@@ -292,7 +294,11 @@ async fn make_transport(opts: &NvmfTransportOpts) -> Result<RawTransport> {
         };
         Ok(begun)
     };
-    let made = crate::call::call(start, || At::free(CALL)).await?;
+    let made = match crate::call::call(start, || At::free(CALL)).await {
+        // All that it says of options.
+        Err(error) if error.errno() == Some(Errno::EPERM) => None,
+        made => made?,
+    };
     // SAFETY: it exists until its target is destroyed, on this spdk_thread.
     made.map(|transport| unsafe { RawTransport::new(transport) })
         .ok_or_else(refused)

@@ -4,7 +4,8 @@
 use std::mem::{self, MaybeUninit};
 
 use super::json::Json;
-use crate::sys;
+use crate::error::Result;
+use crate::{options, sys};
 
 /// The name of the transport.
 pub(super) const TCP: &std::ffi::CStr = c"TCP";
@@ -102,6 +103,19 @@ macro_rules! transport_opts {
     };
 }
 
+impl NvmfTransportOpts {
+    pub(super) fn check(&self) -> Result<()> {
+        match self.max_io_size {
+            // SPDK lets it pass, and divides by it.
+            Some(0) => Err(options::refuse(
+                "max_io_size",
+                "0; it must be at least 8192",
+            )),
+            _ => Ok(()),
+        }
+    }
+}
+
 transport_opts! {
     options {
         /// How many commands a queue pair can have in flight.
@@ -110,7 +124,7 @@ transport_opts! {
         max_qpairs_per_ctrlr: u16;
         /// How many bytes of data a command can bring with it.
         in_capsule_data_size: u32;
-        /// How many bytes a command moves at most; the hosts split what is larger.
+        /// How many bytes a command moves at most, a power of 2 from 8192; the hosts split what is larger.
         max_io_size: u32;
         /// The size in bytes of the buffers that data is moved through.
         io_unit_size: u32;
@@ -130,10 +144,10 @@ transport_opts! {
         acceptor_poll_rate: u32;
         /// Whether data is moved without a copy where the bdev lends its memory.
         zcopy: bool;
-        /// The shortest keep-alive timeout, in milliseconds: hosts that ask for less have this.
+        /// The shortest keep-alive timeout, in milliseconds, and not 0: hosts that ask for less have this.
         #[cfg(spdk_since_25_05)]
         min_kato: u32;
-        /// What keep-alive timeouts are rounded up to, in units of 100 ms. 0: there is no keep-alive.
+        /// What keep-alive timeouts are rounded up to, in units of 100 ms, and not 0.
         #[cfg(spdk_since_25_05)]
         kas: u16;
     }

@@ -2,6 +2,7 @@
 
 use serde_json::json;
 use spdk::nvmf::{NvmfTarget, NvmfTargetOpts, NvmfTransportOpts};
+use spdk_tests::assert_kind;
 use spdk_tests::traces::{self, Line};
 use tracing::level_filters::LevelFilter;
 
@@ -66,6 +67,27 @@ async fn a_transport_has_what_it_is_made_with() -> spdk::Result<()> {
         spdk::rpc::call("nvmf_get_transports", &json!({"tgt_name": "options"})).await?;
     assert_eq!(said[0]["c2h_success"], false, "{said}");
     assert_eq!(said[0]["sock_priority"], 3, "{said}");
+    target.close().await
+}
+
+/// Fails if options that SPDK cannot use, or crashes with, leave another trace than an error.
+#[spdk::test]
+async fn options_are_refused() -> spdk::Result<()> {
+    let target = NvmfTarget::create(&NvmfTargetOpts::new("refused")).await?;
+    let opts = NvmfTransportOpts::tcp;
+    assert_kind!(target.add_transport(&opts().max_io_size(0)).await, Option);
+    for opts in [
+        opts().max_io_size(12288),
+        opts().io_unit_size(0),
+        opts().io_unit_size(1),
+        opts().kas(0),
+        opts().min_kato(0),
+        opts().sock_priority(u32::MAX),
+    ] {
+        assert_kind!(target.add_transport(&opts).await, InvalidArgument);
+    }
+    assert_eq!(target.transport().await?, None);
+    target.add_transport(&opts()).await?;
     target.close().await
 }
 
