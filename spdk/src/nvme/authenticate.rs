@@ -1,24 +1,35 @@
 //! Authentication of queues that are connected.
 #![allow(unsafe_code)] // Submits operations with the queues that they hold.
 
+use std::ffi::c_int;
 use std::future::Future;
 
 use super::controller::{AdminHold, NvmeController};
 use super::qpair::{NvmeQpair, NvmeQpairObject};
-use super::queue::submit_alone;
+use super::queue::{Queue, submit_alone};
 use crate::call::call;
 use crate::error::{At, Result};
 use crate::generated::nvme::NvmeAuthenticateCb;
 use crate::handle::Hold;
 use crate::local::Caller;
+use crate::op::Submitted;
 use crate::{op, sys};
+
+/// SPDK takes the authentication of a queue that is not connected for that of the next connect, and does not end it if
+/// there is none.
+fn submit(queue: &impl Queue, is_up: bool, call: impl FnOnce() -> c_int) -> Submitted {
+    submit_alone(queue, || match is_up {
+        true => call(),
+        false => -libc::ENOTCONN,
+    })
+}
 
 impl NvmeController {
     /// Authenticates the admin queue again, by DH-HMAC-CHAP with the keys of the connect. The first time is part of
     /// the connect.
     ///
     /// It begins when the commands before it have ended, and those after it wait until it has. One that fails breaks the
-    /// connection.
+    /// connection, which a [`reset`](NvmeController::reset) may not bring back, as that says.
     ///
     /// Wraps `spdk_nvme_ctrlr_authenticate`, which SPDK has since 24.09.
     ///
@@ -28,7 +39,7 @@ impl NvmeController {
     ///   [`NvmeCtrlrOpts::dhchap_key`](crate::nvme::NvmeCtrlrOpts::dhchap_key).
     /// - `EACCES`: the controller, or this host, refused the other one.
     /// - `ENOTCONN`: the connection is gone.
-    /// - `ECANCELED`: the connection broke meanwhile.
+    /// - `ECANCELED` or `EIO`: the connection broke meanwhile.
     ///
     /// # Cancellation
     ///
@@ -46,7 +57,8 @@ impl NvmeController {
             Ok(unsafe {
                 op::op::<NvmeAuthenticateCb, _, _>(
                     |(ctrlr,): &mut (AdminHold,), done, arg| {
-                        submit_alone(ctrlr, || {
+                        let is_up = !ctrlr.is_cut() && !ctrlr.is_resetting();
+                        submit(ctrlr, is_up, || {
                             sys::spdk_nvme_ctrlr_authenticate(ctrlr.as_ptr(), done, arg)
                         })
                     },
@@ -74,7 +86,7 @@ impl NvmeQpair {
     ///   [`NvmeCtrlrOpts::dhchap_key`](crate::nvme::NvmeCtrlrOpts::dhchap_key).
     /// - `EACCES`: the controller, or this host, refused the other one.
     /// - `ENOTCONN` and `ENXIO`: the connection is gone.
-    /// - `ECANCELED`: the connection broke meanwhile.
+    /// - `ECANCELED` or `EIO`: the connection broke meanwhile.
     ///
     /// # Cancellation
     ///
@@ -91,7 +103,8 @@ impl NvmeQpair {
             Ok(unsafe {
                 op::op::<NvmeAuthenticateCb, _, _>(
                     |(qpair,): &mut (Hold<NvmeQpairObject>,), done, arg| {
-                        submit_alone(qpair, || {
+                        let is_up = qpair.is_connected();
+                        submit(qpair, is_up, || {
                             sys::spdk_nvme_qpair_authenticate(qpair.as_ptr(), done, arg)
                         })
                     },

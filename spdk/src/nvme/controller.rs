@@ -175,7 +175,9 @@ impl NvmeController {
     /// # Errors
     ///
     /// - [`ErrorKind::NotConnected`](crate::ErrorKind::NotConnected): it could not be connected again. It has
-    ///   failed then, and another reset may bring it back.
+    ///   failed then, and another reset may bring it back. One whose admin queue began to authenticate by
+    ///   DH-HMAC-CHAP, and was refused or cut off, may be brought back by none: SPDK keeps that failure.
+    ///   [`detach`](NvmeController::detach) it then, and connect again.
     /// - [`ErrorKind::WrongThread`](crate::ErrorKind::WrongThread) on another spdk_thread,
     ///   [`ErrorKind::Gone`](crate::ErrorKind::Gone) when that has ended.
     ///
@@ -416,6 +418,14 @@ impl AdminHold {
                 || sys::spdk_nvme_ctrlr_get_admin_qp_failure_reason(ctrlr)
                     != sys::SPDK_NVME_QPAIR_FAILURE_NONE
         }
+    }
+}
+
+impl AdminHold {
+    /// Whether the controller is being connected again, or about to be.
+    #[cfg(spdk_has_spdk_nvme_ctrlr_authenticate)]
+    pub(super) fn is_resetting(&self) -> bool {
+        self.0.extra().driver().is_resetting()
     }
 }
 

@@ -291,6 +291,16 @@ impl Hold<NvmeQpairObject> {
     }
 }
 
+impl Hold<NvmeQpairObject> {
+    /// Whether commands reach the controller.
+    #[cfg(spdk_has_spdk_nvme_qpair_authenticate)]
+    pub(super) fn is_connected(&self) -> bool {
+        // SAFETY: it is not freed before its last command has ended, and a freed one has failed before.
+        self.extra().member.is_connected()
+            && unsafe { sys::spdk_nvme_qpair_is_connected(self.as_ptr()) }
+    }
+}
+
 impl QueueSubject for Hold<NvmeQpairObject> {
     fn is_as_it_was(&self) -> bool {
         true

@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
+use futures_util::future::join;
 use serde_json::json;
 use spdk::nvme::{NvmeController, NvmeCtrlrOpts};
 use spdk::nvmf::{
@@ -95,6 +96,52 @@ async fn hosts_authenticate() -> spdk::Result<()> {
         target.close().await?;
     }
     Ok(())
+}
+
+/// Fails if SPDK gets the authentication of a queue that is not connected, which it may never end.
+#[spdk::test(bdevs(bdev_malloc_create(name = "Malloc0", num_blocks = 4096, block_size = BLOCK)))]
+async fn a_host_is_refused_later() -> spdk::Result<()> {
+    let _folder = keyring(&[
+        (
+            "right",
+            "DHHC-1:00:YSBzZWNyZXQgb2YgdGhpcnR5LXR3byBieXRlcywgMDFcKX2z:",
+        ),
+        (
+            "wrong",
+            "DHHC-1:00:YSBzZWNyZXQgb2YgdGhpcnR5LXR3byBieXRlcywgMDLmeHQq:",
+        ),
+    ])
+    .await?;
+    let server = Serve::new("Malloc0").host("nqn.2014-08.org.nvmexpress:other");
+    let server = server.start(address()).await?;
+    let subsystem = server.subsystem();
+    let (right, wrong) = (NvmfHostKeys::new("right"), NvmfHostKeys::new("wrong"));
+    subsystem.add_host_with_keys(HOST, &right).await?;
+    let opts = NvmeCtrlrOpts::new()
+        .hostnqn(HOST)
+        .dhchap_key("right")
+        .dhchap_dhgroups(&[DhchapGroup::Null]);
+    let trid = trid(server.address(), server.nqn())?;
+    let controller = NvmeController::connect(&trid, Some(&opts)).await?;
+    let qpair = controller.alloc_io_qpair(None).await?;
+    subsystem.set_host_keys(HOST, &wrong).await?;
+    assert_errno(qpair.authenticate().await, Errno::EACCES);
+    assert_errno(qpair.authenticate().await, Errno::ENOTCONN);
+    qpair.close().await?;
+    assert_errno(controller.authenticate().await, Errno::EACCES);
+    let again = within("a refusal", controller.authenticate()).await;
+    assert_errno(again, Errno::ENOTCONN);
+    let (reset, again) = join(controller.reset(), controller.authenticate()).await;
+    assert_kind!(reset, NotConnected);
+    assert_errno(again, Errno::ENOTCONN);
+    let again = within("a refusal", controller.authenticate()).await;
+    assert_errno(again, Errno::ENOTCONN);
+    controller.detach().await?;
+    subsystem.set_host_keys(HOST, &right).await?;
+    let controller = NvmeController::connect(&trid, Some(&opts)).await?;
+    controller.authenticate().await?;
+    controller.detach().await?;
+    server.close().await
 }
 
 /// Fails if a connection is not encrypted, a host gets in without its key, or not with it.
