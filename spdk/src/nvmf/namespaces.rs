@@ -22,6 +22,26 @@ pub struct NvmfNamespace {
     pub ana_group: u32,
 }
 
+/// Whether SPDK reads wrong data from a bdev whose metadata it hides: into the buffer that the accel sequence of the
+/// module leaves out, and then copies that.
+///
+/// # Safety
+///
+/// The bdev exists.
+unsafe fn reads_past_metadata(bdev: *mut sys::spdk_bdev) -> bool {
+    // SAFETY: as the caller says; these do not change while it is registered.
+    #[cfg(spdk_since_26_01)]
+    unsafe {
+        let takes_sequences = (*bdev).accel_sequence_supported;
+        (*bdev).md_len != 0 && takes_sequences & (1 << sys::SPDK_BDEV_IO_TYPE_READ.0) != 0
+    }
+    #[cfg(not(spdk_since_26_01))]
+    {
+        let _ = bdev;
+        false
+    }
+}
+
 impl NvmfSubsystem {
     /// Adds a bdev as a namespace, with SPDK's defaults, and returns its number.
     ///
@@ -45,19 +65,30 @@ impl NvmfSubsystem {
     /// - [`ErrorKind::Option`]: an option cannot be used.
     /// - [`ErrorKind::InvalidArgument`]: SPDK refuses it, since the number is taken or is greater than
     ///   [`max_namespaces`](super::NvmfSubsystemOpts::max_namespaces), or another user of the bdev has it
-    ///   for itself.
+    ///   for itself. Also metadata in buffers of their own, a
+    ///   [`reservations_file`](NvmfNamespaceOpts::reservations_file) with something else in it, and
+    ///   [`hide_metadata`](NvmfNamespaceOpts::hide_metadata) of a bdev from which SPDK reads wrong data then.
     #[doc(alias = "spdk_nvmf_subsystem_add_ns_ext")]
     pub async fn add_namespace_with(&self, bdev: &str, opts: &NvmfNamespaceOpts) -> Result<u32> {
         const CALL: &str = "spdk_nvmf_subsystem_add_ns_ext";
+        let hides_metadata = opts.hides_metadata();
         let (opts, file, bdev) = (opts.to_c()?, opts.file()?, bdev.to_owned());
         self.change(CALL, async move |subsystem| {
             let object = bdev.as_str();
             let at = |fault: Fault| fault.at(At::new(CALL, &object));
             let name = cstring(&bdev, "the name of the bdev").map_err(at)?;
             // SAFETY: the name is read during the call.
-            if unsafe { sys::spdk_bdev_get_by_name(name.as_ptr()) }.is_null() {
+            let found = unsafe { sys::spdk_bdev_get_by_name(name.as_ptr()) };
+            if found.is_null() {
                 let name = bdev.clone();
                 return Err(ErrorKind::NoSuchBdev { name }.into());
+            }
+            // SAFETY: the bdev exists, on the app thread, where bdevs come and go.
+            if hides_metadata && unsafe { reads_past_metadata(found) } {
+                return Err(at(Fault::invalid(
+                    "SPDK reads wrong data from such a bdev where it hides the metadata: its module takes \
+                     accel sequences",
+                )));
             }
             let add = async |raw: &RawSubsystem| {
                 // SAFETY: the subsystem exists, on this spdk_thread, and is paused or not started. The texts

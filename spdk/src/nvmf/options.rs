@@ -296,11 +296,17 @@ impl NvmfNamespaceOpts {
         self
     }
 
-    /// Whether hosts see blocks without metadata, which SPDK makes and checks, where the bdev has some.
+    /// Whether hosts see blocks without metadata, which SPDK makes and checks, where the bdev has some. A bdev
+    /// whose module takes accel sequences, as malloc's does, is refused: SPDK reads wrong data from it then.
     #[cfg(spdk_since_25_05)]
     pub fn hide_metadata(mut self, hide: bool) -> Self {
         self.hide_metadata = hide;
         self
+    }
+
+    /// Whether metadata is hidden.
+    pub(super) fn hides_metadata(&self) -> bool {
+        self.hide_metadata
     }
 
     /// A file that SPDK keeps the reservations in which hosts ask to survive a loss of power. It need not exist.

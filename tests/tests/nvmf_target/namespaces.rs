@@ -9,10 +9,10 @@ use spdk::nvmf::{
     AnaState, NvmfListenerOpts, NvmfNamespaceOpts, NvmfSubsystem, NvmfSubsystemOpts, NvmfTarget,
     NvmfTargetOpts, serve,
 };
-use spdk::{Errno, ThreadHandle};
+use spdk::{DmaBuf, Errno, ThreadHandle};
 use spdk_tests::nvmf::program::address;
 use spdk_tests::wait::after;
-use spdk_tests::{assert_errno, assert_kind, until};
+use spdk_tests::{assert_errno, assert_kind, pattern, until};
 
 use crate::host::Host;
 use crate::{BLOCK, HOST, connect, listen, over_tcp};
@@ -57,10 +57,11 @@ async fn namespaces_come_and_go_under_io() -> spdk::Result<()> {
     server.close().await
 }
 
-/// Fails if a host sees metadata that is to be hidden from it, or does not see it otherwise.
+/// Fails if a host sees metadata that is to be hidden from it, or does not see it otherwise; or if it reads other data than
+/// were written.
 #[spdk::test(bdevs(
     bdev_malloc_create(
-        name = "Hidden",
+        name = "Whole",
         num_blocks = 64,
         block_size = 512,
         md_size = 8,
@@ -75,20 +76,35 @@ async fn namespaces_come_and_go_under_io() -> spdk::Result<()> {
         md_interleave = true,
         dif_type = 1
     ),
+    bdev_split_create(base_bdev = "Whole", split_count = 1),
 ))]
 async fn metadata_is_hidden() -> spdk::Result<()> {
     let target = over_tcp(&NvmfTargetOpts::new("metadata")).await?;
     let nqn = "nqn.2016-06.io.spdk:metadata";
     let opts = NvmfSubsystemOpts::new(nqn).allow_any_host(true);
     let subsystem = target.create_subsystem(&opts).await?;
-    for (bdev, hide) in [("Hidden", true), ("Shown", false)] {
+    for (bdev, hide) in [("Wholep0", true), ("Shown", false)] {
         let opts = NvmfNamespaceOpts::new().hide_metadata(hide);
         subsystem.add_namespace_with(bdev, &opts).await?;
     }
+    // SPDK would read wrong data from it.
+    let opts = NvmfNamespaceOpts::new().hide_metadata(true);
+    let refused = subsystem.add_namespace_with("Shown", &opts).await;
+    assert_kind!(refused, InvalidArgument);
     let at = listen(&subsystem).await?;
     let host = connect(at, nqn).await?;
     let sizes = [1, 2].map(|id| host.namespace(id).map(|ns| ns.md_size()));
     assert!(matches!(sizes, [Some(Ok(0)), Some(Ok(8))]), "{sizes:?}");
+    let qpair = host.alloc_io_qpair(None).await?;
+    let ns = host.namespace(1).expect("it has it");
+    let mut buf = DmaBuf::alloc(8 * 512, 4096)?;
+    pattern::fill(&mut buf, 512, 5, 1);
+    ns.write(&qpair, &buf, 5, 8).await?;
+    buf.fill(0);
+    ns.read(&qpair, &mut buf, 5, 8).await?;
+    pattern::assert_is(&buf, 512, 5, 1);
+    drop(ns);
+    qpair.close().await?;
     host.detach().await?;
     target.close().await
 }
