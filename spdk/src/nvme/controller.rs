@@ -100,7 +100,9 @@ impl NvmeController {
     ///
     /// How long it may take is said by [`NvmeCtrlrOpts::admin_timeout_ms`] and
     /// [`NvmeCtrlrOpts::fabrics_connect_timeout_us`]; over TCP SPDK waits 10 seconds for the first answer of who accepts
-    /// the connection, whatever these say. Nothing waits meanwhile but this future, except at a discovery subsystem: SPDK
+    /// the connection, whatever these say. But for the answers that tell the version and the capabilities of a controller
+    /// over a network, the next after that, SPDK waits without end while the connection stands: drop the future then. The
+    /// connect goes on all the same, and the end of the application gives SPDK up for it. Nothing waits meanwhile but this future, except at a discovery subsystem: SPDK
     /// itself waits for its answers, during which the OS thread does nothing else.
     ///
     /// Wraps `spdk_nvme_connect_async`. It takes the place of `spdk_nvme_connect` too, which polls SPDK from
@@ -167,6 +169,9 @@ impl NvmeController {
     /// Every command in flight ends with the status of an aborted one, on the admin queue too. The queue pairs
     /// are gone then: their handles report [`Gone::Reset`], and others take their place. Namespaces
     /// and the stream of events stay.
+    ///
+    /// It takes as long as a [connect](NvmeController::connect), and may wait without end for the same answers. A
+    /// [`detach`](NvmeController::detach) ends that, when the future has been dropped.
     ///
     /// Several resets at a time are one. Wraps `spdk_nvme_ctrlr_disconnect`, `spdk_nvme_ctrlr_reconnect_async` and
     /// `spdk_nvme_ctrlr_reconnect_poll_async`, and takes the place of `spdk_nvme_ctrlr_reset`, which polls SPDK from

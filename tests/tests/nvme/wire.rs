@@ -6,18 +6,22 @@
 //! - The silence of a queue pair is not counted: `a_queue_stands_still`, `headers_with_digests`.
 //! - The controller is not asked for a sign of life: `a_slow_command_is_waited_for`.
 //! - Only a controller that was asked is given up: `a_full_queue_stands_still`.
+//! - A reset that is not answered goes on when no handle is left: `a_reset_is_not_answered`.
 //! - The options for digests are not passed on: `data_with_digests`, `headers_with_digests`.
 
+use std::pin::pin;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use futures_util::future::join_all;
+use futures_util::future::{join_all, select};
 use serde_json::json;
 use spdk::nvme::{NvmeController, NvmeCtrlrOpts, NvmeQpairOpts};
 use spdk::{DmaBuf, Errno, Error, ErrorKind};
 use spdk_tests::nvme::{Link, beside_target};
 use spdk_tests::nvmf::disk::{Bystanders, SPAN_BLOCKS, assert_is, buffer, filled, submit};
-use spdk_tests::nvmf::proxy::{Command, Fate, Proxy, Spoil};
+use spdk_tests::nvmf::proxy::{Command, Fate, PROPERTY_GET, Proxy, Spoil};
 use spdk_tests::nvmf::{BLOCK_SIZE, Target};
 use spdk_tests::wait::within;
 use spdk_tests::{kind, pattern, until};
@@ -273,6 +277,46 @@ fn a_slow_command_is_waited_for() {
             let asked = |command: &Command| !command.is_admin && command.nsid() == u32::MAX - 1;
             assert!(proxy.commands().iter().any(asked));
             link.close().await;
+            Bystanders::new()
+        }
+    });
+}
+
+/// SPDK waits without end for what tells the version and the capabilities of a controller.
+#[spdk::test(no_app, deadline = 60)]
+fn a_reset_is_not_answered() {
+    beside_target(|target| {
+        let is_silent = Arc::new(AtomicBool::new(false));
+        let silent = is_silent.clone();
+        let asks = |command: &Command| command.fabrics_type() == Some(PROPERTY_GET);
+        let proxy = Proxy::start(&target, move |command| {
+            match asks(command) && silent.load(Relaxed) {
+                true => Fate::Lose,
+                false => short_life(command),
+            }
+        });
+        let trid = proxy.trid(&target);
+        async move {
+            let link = Link::at(&trid, &NvmeCtrlrOpts::new()).await;
+            let Link {
+                controller,
+                qpair,
+                ns,
+            } = link;
+            drop(ns);
+            qpair.close().await.expect("it is of this spdk_thread");
+            let asked = || proxy.commands().iter().filter(|one| asks(one)).count();
+            let before = asked();
+            is_silent.store(true, Relaxed);
+            {
+                let reset = pin!(controller.reset());
+                let lost = pin!(until("the question", || asked() > before));
+                select(reset, lost).await;
+            }
+            let start = Instant::now();
+            let detached = within("the detach", controller.detach()).await;
+            detached.expect("it is of this spdk_thread");
+            assert!(start.elapsed() < SOON, "{:?}", start.elapsed());
             Bystanders::new()
         }
     });

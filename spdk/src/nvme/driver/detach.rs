@@ -44,6 +44,12 @@ impl Driver {
         }
     }
 
+    /// Whether no handle is left, and its answers are not waited for any longer.
+    pub(super) fn is_left_for_long(&self) -> bool {
+        let limit = self.leaving.recall_limit.get();
+        self.leaving.has_begun.get() && limit.is_some_and(|limit| Instant::now() >= limit)
+    }
+
     pub(super) fn begin_detach(&self, ctrlr: NonNull<sys::spdk_nvme_ctrlr>) -> Step {
         let mut ctx = ptr::null_mut();
         // SAFETY: no handle, no queue pair and no command of it is left, and it is detached once: on an

@@ -95,6 +95,15 @@ impl Driver {
     }
 
     pub(super) fn go_on_reconnecting(&self, ctrlr: NonNull<sys::spdk_nvme_ctrlr>) -> Step {
+        // Over a network SPDK waits without end for some of the first answers.
+        if !self.is_local && (self.is_given_up.take() || self.is_left_for_long()) {
+            // SAFETY: the controller is attached. The next poll finds that it has failed.
+            unsafe {
+                if !sys::spdk_nvme_ctrlr_is_failed(ctrlr.as_ptr()) {
+                    sys::spdk_nvme_ctrlr_fail(ctrlr.as_ptr());
+                }
+            }
+        }
         // SAFETY: it was disconnected, and is connected again until another code than -EAGAIN is told. It has
         // no queue pair. It may forget namespaces, which are looked up again after that.
         let rc = unsafe { sys::spdk_nvme_ctrlr_reconnect_poll_async(ctrlr.as_ptr()) };
