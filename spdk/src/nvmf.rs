@@ -60,9 +60,11 @@
 //! holds the commands of the hosts back, and none fails.
 //!
 //! SPDK's JSON-RPC methods reach the targets too. `rpc::call` refuses to delete one of them, or of their
-//! subsystems. What another client deletes, where [`rpc_addr`](crate::SpdkAppBuilder::rpc_addr) lets one in, is
-//! gone: its methods return [`ErrorKind::Gone`](crate::ErrorKind::Gone). It should not do so during a change: SPDK
-//! itself uses a subsystem that is deleted while another change of it waits.
+//! subsystems, to remove a listener, and to set an ANA state. What another client deletes, where
+//! [`rpc_addr`](crate::SpdkAppBuilder::rpc_addr) lets one in, is gone: its methods return
+//! [`ErrorKind::Gone`](crate::ErrorKind::Gone). It should not do so during a change: SPDK itself uses a subsystem
+//! that is deleted while another change of it waits. Nor should it remove a listener while an ANA state is set, or
+//! set one while a listener is removed: SPDK uses the listener after it was freed.
 
 mod address;
 mod connections;

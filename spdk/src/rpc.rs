@@ -41,7 +41,8 @@ use message::Message;
 /// [`ErrorKind::Rpc`] with what the method says when it fails, or when there is no such method;
 /// [`Error::errno`](crate::Error::errno) where its code is one. SPDK does not say which parameter it did
 /// not understand; for the methods that have a struct in [`config`](crate::config) this crate does. `EBUSY` from
-/// `nvmf_delete_subsystem` and `nvmf_delete_target` for what belongs to an `NvmfTarget` of this crate, or may, where no
+/// `nvmf_delete_subsystem`, `nvmf_delete_target`, `nvmf_subsystem_remove_listener` and
+/// `nvmf_subsystem_listener_set_ana_state` for what belongs to an `NvmfTarget` of this crate, or may, where no
 /// target is named. [`ErrorKind::RpcAnswer`] if the answer is not an `R`. [`ErrorKind::InvalidArgument`] for parameters that cannot be written as JSON, are
 /// neither an object nor an array, or are larger than SPDK takes: 32 KiB of text and 1024 values.
 /// [`ErrorKind::NotInitialised`] and [`ErrorKind::ThreadEnded`] when the application does not run yet,

@@ -63,7 +63,7 @@ thread_local! {
 /// Makes a call. Runs as a message of the app thread, which drops what comes while it ends.
 pub(super) fn submit(message: Message, sender: Sender) {
     #[cfg(feature = "nvmf")]
-    if message.deletes_ours() {
+    if message.harms_ours() {
         let _ = sender.send(Ok(message.refusal())); // the caller may have dropped its future
         return;
     }

@@ -59,12 +59,18 @@ impl Message {
 }
 
 #[cfg(feature = "nvmf")]
+const REMOVE_LISTENER: &str = "nvmf_subsystem_remove_listener";
+#[cfg(feature = "nvmf")]
+const SET_ANA_STATE: &str = "nvmf_subsystem_listener_set_ana_state";
+
+#[cfg(feature = "nvmf")]
 impl Message {
     /// Whether it deletes a target of this crate, or a subsystem of one: SPDK would free what the chores of the target
-    /// use, and itself uses a subsystem that goes while another change of it waits. On the app thread.
-    pub(super) fn deletes_ours(&self) -> bool {
+    /// use, and itself uses a subsystem that goes while another change of it waits. So it uses a listener that goes while
+    /// an ANA state is set, which those of this crate wait for. On the app thread.
+    pub(super) fn harms_ours(&self) -> bool {
         let name = match self.method.as_str() {
-            "nvmf_delete_subsystem" => "tgt_name",
+            "nvmf_delete_subsystem" | REMOVE_LISTENER | SET_ANA_STATE => "tgt_name",
             "nvmf_delete_target" => "name",
             _ => return false,
         };
@@ -75,11 +81,13 @@ impl Message {
 
     /// What a method would answer that refuses this.
     pub(super) fn refusal(&self) -> Vec<u8> {
-        let (code, message) = (
-            -libc::EBUSY,
-            "it is of an `NvmfTarget`: call `NvmfSubsystem::remove`, or `NvmfTarget::close`",
-        );
-        let error = serde_json::json!({"code": code, "message": message});
+        let instead = match self.method.as_str() {
+            REMOVE_LISTENER => "`NvmfSubsystem::stop_listening`",
+            SET_ANA_STATE => "`NvmfSubsystem::set_ana_state`",
+            _ => "`NvmfSubsystem::remove`, or `NvmfTarget::close`",
+        };
+        let message = format!("it is of an `NvmfTarget`: call {instead}");
+        let error = serde_json::json!({"code": -libc::EBUSY, "message": message});
         serde_json::json!({"id": self.id, "error": error})
             .to_string()
             .into_bytes()

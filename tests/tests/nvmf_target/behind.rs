@@ -31,11 +31,23 @@ async fn call(method: &str, params: Value) -> Value {
     within("the method", rpc::call(method, params)).await
 }
 
-/// Fails if this process deletes what its targets use.
+/// Fails if this process deletes what its targets use, or has SPDK use a listener that is gone.
 #[spdk::test(bdevs(bdev_malloc_create(name = "Malloc0", num_blocks = 4096, block_size = BLOCK)), rpc_addr = &rpc::address())]
 async fn this_process_deletes_nothing() -> spdk::Result<()> {
-    let (target, subsystem, _) = make().await?;
+    let (target, subsystem, at) = make().await?;
+    let port = at.socket_addr().port().to_string();
+    let address =
+        json!({"trtype": "TCP", "adrfam": "IPv4", "traddr": "127.0.0.1", "trsvcid": port});
     for (method, params) in [
+        (
+            "nvmf_subsystem_remove_listener",
+            json!({"nqn": NQN, "tgt_name": TARGET, "listen_address": address}),
+        ),
+        (
+            "nvmf_subsystem_listener_set_ana_state",
+            json!({"nqn": NQN, "tgt_name": TARGET, "listen_address": address,
+                "ana_state": "inaccessible"}),
+        ),
         (
             "nvmf_delete_subsystem",
             json!({"nqn": NQN, "tgt_name": TARGET}),
@@ -47,6 +59,7 @@ async fn this_process_deletes_nothing() -> spdk::Result<()> {
         assert_errno(refused, Errno::EBUSY);
     }
     assert_eq!(subsystem.namespaces().await?.len(), 1);
+    assert_eq!(subsystem.listeners().await?, [at]);
     // What belongs to others is left to SPDK.
     let unknown = json!({"nqn": NQN, "tgt_name": "unknown"});
     let unknown = spdk::rpc::call::<Value>("nvmf_delete_subsystem", &unknown).await;
