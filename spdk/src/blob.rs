@@ -52,6 +52,7 @@ mod block_device;
 mod bs_dev;
 mod callbacks;
 mod calls;
+mod check;
 mod copies;
 mod deletion;
 mod device;

@@ -80,7 +80,12 @@ impl Memory {
 
     /// Another device with the same content.
     pub fn copy(&self) -> Self {
-        let copy = Memory::new(self.0.block_size as u32, 0);
+        self.in_blocks_of(self.0.block_size as u32)
+    }
+
+    /// Another device with the same content, in blocks of this size.
+    pub fn in_blocks_of(&self, block_size: u32) -> Self {
+        let copy = Memory::new(block_size, 0);
         copy.lock().bytes = self.lock().bytes.clone();
         copy
     }

@@ -30,6 +30,11 @@ struct BsDev<D: BlockDevice> {
     _kept: Box<dyn Any>,
 }
 
+/// Whether a device of a blobstore can have blocks of this size.
+pub(super) fn is_block_size(bytes: u32) -> bool {
+    bytes.is_power_of_two() && (512..=4096).contains(&bytes)
+}
+
 /// Makes a device that its owner, or who that gives it to, destroys by its own function, on an spdk_thread.
 pub(super) fn new<D: BlockDevice>(device: D) -> Result<NonNull<sys::spdk_bs_dev>, Errno> {
     new_keeping(device, Box::new(()))
@@ -41,9 +46,7 @@ pub(super) fn new_keeping<D: BlockDevice>(
     kept: Box<dyn Any>,
 ) -> Result<NonNull<sys::spdk_bs_dev>, Errno> {
     let (block_size, num_blocks) = (device.block_size(), device.num_blocks());
-    let is_valid = block_size.is_power_of_two()
-        && (512..=4096).contains(&block_size)
-        && num_blocks.checked_mul(block_size.into()).is_some();
+    let is_valid = is_block_size(block_size) && num_blocks.checked_mul(block_size.into()).is_some();
     if !is_valid {
         return Err(Errno::EINVAL);
     }

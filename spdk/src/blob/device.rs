@@ -117,6 +117,12 @@ impl Device {
         unsafe { bdev_io::take_over(dev) };
         // SAFETY: it was just made, for us. An event comes by a message, so none has come yet.
         let device = unsafe { Device::watch(name, dev, key, Kind::Bdev) };
+        // SAFETY: as above.
+        let block_size = unsafe { (*dev).blocklen };
+        // SPDK does not look, and writes metadata that it does not find again.
+        if !bs_dev::is_block_size(block_size) {
+            return Err(Errno::EINVAL);
+        }
         // SAFETY: it was just made on the current spdk_thread; the module is a static.
         let rc = unsafe { sys::spdk_bs_bdev_claim(dev, bdev_claim::module()) };
         match rc {

@@ -6,7 +6,10 @@ use std::fmt::Write;
 use std::ptr;
 
 use super::blobstore::Blobstore;
+use super::check::{For, check};
 use super::device::{self, Device};
+use super::external::destroy;
+use super::handle::report;
 use crate::call::call;
 use crate::error::{At, Fault, Result};
 use crate::generated::blob::BsOpComplete;
@@ -86,7 +89,7 @@ impl Blobstore {
     ///
     /// # Errors
     ///
-    /// As for [`Blobstore::init`].
+    /// `EILSEQ`: its super block or its lists of what is used are damaged. And those of [`Blobstore::init`].
     ///
     /// # Cancellation
     ///
@@ -102,10 +105,16 @@ impl Blobstore {
             let held = (Here::now()?, Device::open(bdev)?, Memory::new()?);
             closed = Some(held.1.closed());
             let submit = |(_, device, memory): &mut (Here, Device, Memory), done, arg| {
-                // SAFETY: the device is ours, and goes to the call; the file is kept until the callback.
+                let (dev, file) = (device.give(), memory.file.cast());
+                // SAFETY: the device is ours, and goes to the call; the file is kept until the callback, which is one.
                 unsafe {
-                    let file = memory.file.cast();
-                    sys::spdk_bs_dump(device.give(), file, Some(print_xattr), done, arg);
+                    check(dev, For::Dump, move |checked| match checked {
+                        Ok(()) => sys::spdk_bs_dump(dev, file, Some(print_xattr), done, arg),
+                        Err(errno) => {
+                            destroy(dev);
+                            report(done, arg, -errno.code());
+                        }
+                    });
                 }
                 Submitted::Pending
             };

@@ -387,7 +387,7 @@ pub(super) unsafe fn give(
 
 /// # Safety
 /// The device is the caller's, on the spdk_thread where it was made.
-unsafe fn destroy(dev: *mut sys::spdk_bs_dev) {
+pub(super) unsafe fn destroy(dev: *mut sys::spdk_bs_dev) {
     // SAFETY: as the caller says; this is its own function.
     unsafe {
         if let Some(destroy) = (*dev).destroy {

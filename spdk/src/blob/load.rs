@@ -4,15 +4,16 @@
 use std::ffi::{c_int, c_void};
 use std::future::{Future, poll_fn};
 use std::pin::pin;
-use std::ptr::NonNull;
+use std::ptr::{self, NonNull};
 use std::task::Poll;
 use std::time::Duration;
 
 use super::blobstore::Blobstore;
 use super::block_device::BlockDevice;
 use super::callbacks::BsOpWithHandleComplete;
+use super::check::{For, check};
 use super::device::{self, Device};
-use super::external;
+use super::external::{self, destroy};
 use super::options::BsOpts;
 use super::store::Store;
 use crate::call::call;
@@ -45,7 +46,9 @@ impl Blobstore {
     ///
     /// - [`ErrorKind::NoSuchBdev`](crate::ErrorKind::NoSuchBdev): no bdev has this name.
     /// - `EPERM`: somebody else has claimed the bdev, such as another blobstore.
-    /// - `EINVAL`: an option is wrong. SPDK's log says which.
+    /// - `EINVAL`: an option is wrong, and SPDK's log says which; or the size of the bdev's blocks is no power of two from 512
+    ///   to 4096.
+    /// - `ENOSPC`: the bdev is smaller than a cluster.
     /// - [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument): no page of metadata has the size that is asked for.
     /// - `ENOMEM`: the metadata does not fit, or there is no memory.
     /// - `EIO`: the device failed. SPDK 26.01 keeps it open then, until the process ends.
@@ -94,10 +97,13 @@ impl Blobstore {
     ///
     /// # Errors
     ///
-    /// `EILSEQ`: the bdev has no blobstore, or a damaged one, or its super block could not be read, which SPDK does not
-    /// tell apart. `ENXIO`: the store is not of the type in `opts`. And those of [`Blobstore::init`]. After `EIO` SPDK 26.01
-    /// keeps the bdev open if what it could not read was the list of the blobs: the application waits for that at its end, and
-    /// has to be ended from outside.
+    /// `EILSEQ`: the bdev has no blobstore, or a damaged one. If the lists of what is used are damaged,
+    /// [`BsOpts::force_recover`] loads it; they have no checksum, so that other damage of them is not found: blobs may be
+    /// missing then, or lose pages and clusters to those that are made. `EINVAL`: the store was made on blocks of another size,
+    /// which with SPDK alone has I/O read and write more memory than it was given, or less. `ENXIO`: the store is not of the type
+    /// in `opts`. `ENOSPC`: the bdev is smaller than the size of a cluster that is in `opts`, or by default. And those of
+    /// [`Blobstore::init`]. After `EIO` SPDK 26.01 keeps the bdev open if what it could not read was the list of the blobs: the
+    /// application waits for that at its end, and has to be ended from outside.
     ///
     /// # Cancellation, thread
     ///
@@ -178,6 +184,11 @@ impl Blobstore {
     ) -> Result<Self> {
         let opts = opts.cloned().unwrap_or_default();
         let max_channel_ops = opts.ios() as usize;
+        let what_for = match (operation, opts.recovers()) {
+            ("spdk_bs_init", _) => None,
+            ("spdk_bs_load", true) => Some(For::Recovery),
+            _ => Some(For::Load),
+        };
         let mut closed = None;
         let start = |_: Caller<'_>| {
             let (here, device) = (Here::now()?, open()?);
@@ -194,9 +205,25 @@ impl Blobstore {
             closed = Some(held.1.closed());
             let submit =
                 move |(_, device, opts): &mut (Here, Device, sys::spdk_bs_opts), done, arg| {
-                    // SAFETY: the device is ours, and goes to the call. The options are copied; the context among them
-                    // is kept as long as the device.
-                    unsafe { load(device.give(), opts, done, arg) };
+                    let (dev, opts) = (device.give(), ptr::from_mut(opts));
+                    // SAFETY: the device is ours, and goes to the call. The operation keeps the options until it has called
+                    // back; the context among them is kept as long as the device.
+                    let load = move || unsafe { load(dev, opts, done, arg) };
+                    match what_for {
+                        None => load(),
+                        // SAFETY: as above; it ends the operation once. The device was just opened.
+                        Some(what_for) => unsafe {
+                            check(dev, what_for, move |checked| match checked {
+                                Ok(()) => load(),
+                                Err(errno) => {
+                                    destroy(dev);
+                                    if let Some(done) = done {
+                                        done(arg, ptr::null_mut(), -errno.code());
+                                    }
+                                }
+                            });
+                        },
+                    }
                     Submitted::Pending
                 };
             let finish = move |(_, device, _): &mut (Here, Device, _),

@@ -92,7 +92,8 @@ impl BsOpts {
         self
     }
 
-    /// Whether a store that was unloaded in order is loaded as if it had not been: from the metadata of its blobs.
+    /// Whether a store that was unloaded in order is loaded as if it had not been: from the metadata of its blobs, which have
+    /// checksums, and not from lists of what is used, which have none.
     #[must_use]
     pub fn force_recover(mut self, value: bool) -> Self {
         self.force_recover = Some(value);
@@ -112,6 +113,10 @@ impl BsOpts {
     ) -> Self {
         self.find = Some(Find(Arc::new(find)));
         self
+    }
+
+    pub(super) fn recovers(&self) -> bool {
+        self.force_recover == Some(true)
     }
 
     pub(super) fn find(&self) -> Option<Find> {

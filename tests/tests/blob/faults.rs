@@ -1,11 +1,11 @@
 //! Devices that fail, are full or are removed.
 
 use serde_json::json;
-use spdk::blob::{BlobId, BlobOpts, Blobstore, Xattrs};
+use spdk::blob::{BlobId, BlobOpts, Blobstore, BsOpts, Xattrs};
 use spdk::{Bdev, DmaBuf, Errno, ErrorKind, Gone, spawn_local};
 use spdk_tests::memory::Memory;
 use spdk_tests::wait::within;
-use spdk_tests::{kind, pattern, poll_once, rpc};
+use spdk_tests::{kind, pattern, poll_once, rpc, until};
 
 use crate::{CLUSTER, UNIT, assert_errno, buffer, check, new_blob, of, opts, write};
 
@@ -126,6 +126,82 @@ async fn foreign_and_taken_devices() -> spdk::Result<()> {
     desc.write(&ch, &buf, 0).await?;
     drop((ch, desc));
     assert_errno(Blobstore::load("M", None).await, Errno::EILSEQ);
+    Ok(())
+}
+
+/// Fails if SPDK gets blocks of another size than those that the store was made on: it would read and write more memory than it
+/// was given, or less.
+#[spdk::test(bdevs(
+    bdev_malloc_create(name = "M", num_blocks = 2048, block_size = 8192),
+    bdev_malloc_create(name = "N", num_blocks = 8192, block_size = 1536),
+))]
+async fn blocks_of_another_size() -> spdk::Result<()> {
+    for (one, other) in [(512, 4096), (4096, 512), (1024, 2048)] {
+        let memory = Memory::new(one, (8 << 20) / u64::from(one));
+        let store = Blobstore::init_on(memory.clone(), Some(&opts())).await?;
+        store.unload().await?;
+        let other = memory.in_blocks_of(other);
+        for loaded in [
+            Blobstore::load_on(other.clone(), None).await,
+            Blobstore::load_grown_on(other.clone(), None).await,
+            Blobstore::load_on(other.clone(), Some(&opts().force_recover(true))).await,
+        ] {
+            assert_errno(loaded, Errno::EINVAL);
+        }
+        until("the device", || other.handles() == 1).await;
+        Blobstore::load_on(memory, None).await?.unload().await?;
+    }
+    // SPDK makes a store on these, and does not find it again.
+    for name in ["M", "N"] {
+        let opts = BsOpts::new().cluster_size(1536 * 1024);
+        assert_errno(Blobstore::init(name, Some(&opts)).await, Errno::EINVAL);
+        assert_errno(Blobstore::load(name, None).await, Errno::EINVAL);
+        Bdev::find(name)?.open(true)?;
+    }
+    Ok(())
+}
+
+/// Fails if SPDK gets a list that says that it is longer than it is, or another one: it would read beyond its memory; or if the
+/// store is lost with that.
+#[spdk::test(bdevs(bdev_malloc_create(name = "M", num_blocks = 16384, block_size = UNIT)))]
+async fn damaged_lists() -> spdk::Result<()> {
+    let store = Blobstore::init("M", Some(&opts())).await?;
+    let blob = new_blob(&store, &of(4)).await?;
+    let ch = store.alloc_io_channel()?;
+    write(&blob, &ch, 0, 4 * CLUSTER, 1).await?;
+    let (id, free) = (blob.id(), store.free_clusters()?);
+    drop((blob, ch));
+    store.unload().await?;
+    // The pages behind the super block; each begins with what it is, and its length.
+    for page in 1..4 {
+        for byte in 0..5 {
+            let desc = Bdev::find("M")?.open(true)?;
+            let ch = desc.get_io_channel()?;
+            let mut buf = DmaBuf::alloc(UNIT, 4096)?;
+            desc.read(&ch, &mut buf, page * 4096).await?;
+            // Of the list of clusters, SPDK leaves out what is too much.
+            buf[byte] = if page == 2 && byte > 0 {
+                0
+            } else {
+                buf[byte] ^ 0x55
+            };
+            desc.write(&ch, &buf, page * 4096).await?;
+            drop((ch, desc));
+            if page != 2 || byte < 2 {
+                assert_errno(Blobstore::load("M", None).await, Errno::EILSEQ);
+                assert_errno(Blobstore::load_grown("M", None).await, Errno::EILSEQ);
+                assert_errno(Blobstore::dump("M").await, Errno::EILSEQ);
+            }
+            let store = Blobstore::load("M", Some(&opts().force_recover(true))).await?;
+            assert_eq!(store.free_clusters()?, free);
+            let blob = store.open_blob(id, None).await?;
+            let ch = store.alloc_io_channel()?;
+            check(&blob, &ch, 0, 4 * CLUSTER, 1).await?;
+            drop((blob, ch));
+            store.unload().await?;
+        }
+    }
+    Blobstore::dump("M").await?;
     Ok(())
 }
 

@@ -2,6 +2,7 @@
 
 use serde_json::json;
 use spdk::blob::{Blobstore, BsOpts, BsType};
+use spdk::config::Aio;
 use spdk::lvol::LvolStore;
 use spdk::{Bdev, DmaBuf, Errno, ErrorKind, Gone, spawn_local};
 use spdk_tests::wait::within;
@@ -344,6 +345,33 @@ async fn foreign_and_taken_devices() -> spdk::Result<()> {
     desc.write(&ch, &buf, 0).await?;
     drop((ch, desc));
     assert_errno(LvolStore::load("M").await, Errno::EILSEQ);
+    Ok(())
+}
+
+/// Fails if SPDK gets blocks of another size than those that the store was made on, or a list of what is used that is longer
+/// than it is: see the tests of blobs.
+#[spdk::test(bdevs(
+    bdev_set_options(bdev_auto_examine = false),
+    bdev_aio_create(name = "A", filename = new_file(), block_size = UNIT),
+))]
+async fn what_spdk_takes_on_trust() -> spdk::Result<()> {
+    init("A").await?.unload().await?;
+    Aio::delete("A").await?;
+    Aio::new("A", file()).block_size(4096).create().await?;
+    assert_errno(LvolStore::load("A").await, Errno::EINVAL);
+    assert_errno(LvolStore::load_grown("A").await, Errno::EINVAL);
+    // The first list is behind the super block, and its length behind what it is.
+    let desc = Bdev::find("A")?.open(true)?;
+    let ch = desc.get_io_channel()?;
+    let mut buf = DmaBuf::alloc(4096, 4096)?;
+    desc.read(&ch, &mut buf, 4096).await?;
+    buf[3] = 0x55;
+    desc.write(&ch, &buf, 4096).await?;
+    drop((ch, desc));
+    Aio::delete("A").await?;
+    Aio::new("A", file()).block_size(512).create().await?;
+    assert_errno(LvolStore::load("A").await, Errno::EILSEQ);
+    assert_errno(LvolStore::load_grown("A").await, Errno::EILSEQ);
     Ok(())
 }
 

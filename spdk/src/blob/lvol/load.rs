@@ -2,10 +2,12 @@
 #![allow(unsafe_code)] // Gives devices to calls that take them over, and takes what those have loaded.
 
 use std::ffi::{CString, c_int, c_void};
-use std::ptr::NonNull;
+use std::ptr::{self, NonNull};
 
 use super::super::calls::{called, context};
+use super::super::check::{For, check};
 use super::super::device::{self, Device};
+use super::super::external::destroy;
 use super::super::requests::IOS_OF_VOLUMES;
 use super::super::store::Store;
 use super::options::{LvsOpts, checked};
@@ -62,7 +64,8 @@ impl LvolStore {
     /// - [`ErrorKind::NoSuchBdev`](crate::ErrorKind::NoSuchBdev): no bdev has this name.
     /// - `EPERM`: somebody else has claimed the bdev, such as another store.
     /// - `EEXIST`: a store of this name is loaded.
-    /// - `EINVAL`: an option is wrong. SPDK's log says which.
+    /// - `EINVAL`: an option is wrong, and SPDK's log says which; or the size of the bdev's blocks is no power of two from 512
+    ///   to 4096.
     /// - [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument): the name is empty or too long, or has a NUL, or no
     ///   page of metadata has the size that is asked for.
     /// - `ENOMEM`: the metadata does not fit, or there is no memory.
@@ -104,7 +107,8 @@ impl LvolStore {
     /// - `EILSEQ`: the bdev has no blobstore, or a damaged one.
     /// - `ENXIO`: it has a blobstore that is no lvol store.
     /// - `EEXIST`: another store of its name is loaded.
-    /// - `EINVAL`: the metadata of a volume, or of the store, is damaged.
+    /// - `EINVAL`: the metadata of a volume, or of the store, is damaged; or the store was made on blocks of another size, as for
+    ///   [`Blobstore::load`](crate::blob::Blobstore::load).
     /// - `ENODEV`: the store has no super blob, or that cannot be read.
     /// - `ENOTSUP`: SPDK's structs are not as expected; see [the module](crate::lvol).
     /// - [`ErrorKind::NoSuchBdev`](crate::ErrorKind::NoSuchBdev), `EPERM`, `ENOMEM`, `EIO` and
@@ -161,30 +165,39 @@ impl LvolStore {
             let opts = opts.to_c(name)?;
             let held = (Here::now()?, Device::open(bdev)?, opts);
             closed = Some(held.1.closed());
-            let submit =
-                move |(_, device, opts): &mut (Here, Device, sys::spdk_lvs_opts), done, arg| {
-                    let dev = device.give();
-                    // SAFETY: the device is ours, and goes to the call. The options are copied.
-                    let rc = unsafe {
-                        match by {
-                            By::Init => sys::spdk_lvs_init(dev, opts, done, arg),
-                            By::Load => {
-                                sys::spdk_lvs_load_ext(dev, opts, done, arg);
-                                0
-                            }
-                            By::Grow => {
-                                sys::spdk_lvs_grow(dev, done, arg);
-                                0
+            let submit = move |(_, device, opts): &mut (Here, Device, sys::spdk_lvs_opts),
+                               done,
+                               arg| {
+                let dev = device.give();
+                let opts = ptr::from_mut(opts);
+                // SAFETY: the device is ours, and goes to the call. The operation keeps the options until it has called
+                // back, once.
+                let rc = unsafe {
+                    let load = move |checked: std::result::Result<(), Errno>| match (checked, by) {
+                        (Ok(()), By::Grow) => sys::spdk_lvs_grow(dev, done, arg),
+                        (Ok(()), _) => sys::spdk_lvs_load_ext(dev, opts, done, arg),
+                        (Err(errno), _) => {
+                            destroy(dev);
+                            if let Some(done) = done {
+                                done(arg, ptr::null_mut(), -errno.code());
                             }
                         }
                     };
-                    if rc == 0 {
-                        return Submitted::Pending;
+                    match by {
+                        By::Init => sys::spdk_lvs_init(dev, opts, done, arg),
+                        By::Load | By::Grow => {
+                            check(dev, For::Load, load);
+                            0
+                        }
                     }
-                    // It has not called back, nor taken the device.
-                    device.take_back();
-                    Submitted::Refused(Errno::from_code(rc))
                 };
+                if rc == 0 {
+                    return Submitted::Pending;
+                }
+                // It has not called back, nor taken the device.
+                device.take_back();
+                Submitted::Refused(Errno::from_code(rc))
+            };
             let finish = |(_, device, _): &mut (Here, Device, _), (lvs, rc): (*mut _, c_int)| {
                 let loaded = status(rc)
                     .and_then(|()| NonNull::new(lvs).ok_or_else(|| Fault::errno(Errno::ENOMEM)));

@@ -1,0 +1,228 @@
+//! What SPDK takes on trust of a store that it loads.
+//!
+//! SPDK 26.01 does the I/O of blobs in blocks of the device, as many as there are io units, which have the size of the blocks that
+//! the store was made on: where that is another one, it reads and writes other memory than it was given. And each list of what
+//! is used, which has no checksum, says how many bits it has: SPDK believes that, and reads beyond its memory. It looks at
+//! neither, or by `assert` alone.
+#![allow(unsafe_code)] // Reads a device by its own functions, before SPDK does.
+
+use std::ffi::{c_int, c_void};
+use std::ptr::{self, NonNull};
+
+use crate::panic::guard;
+use crate::{Errno, sys};
+
+/// What is read at a time: the size of a super block, and of the smallest page of metadata.
+const PAGE: usize = 4096;
+
+/// What a store is read for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum For {
+    Load,
+    /// For a load that finds out what is used from the metadata of the blobs.
+    Recovery,
+    Dump,
+}
+
+/// Looks at the store that a device has, if it has one, and then tells what is wrong with that.
+///
+/// # Safety
+/// The device is the caller's, on the spdk_thread that opened it, and nobody uses it until `then` runs.
+pub(super) unsafe fn check(
+    dev: *mut sys::spdk_bs_dev,
+    what_for: For,
+    then: impl FnOnce(Result<(), Errno>) + 'static,
+) {
+    // SAFETY: the device is open, as the caller says, and this is its own function.
+    let channel = unsafe { (*dev).create_channel.map(|create| create(dev)) };
+    let channel = channel.and_then(NonNull::new);
+    let (Some(channel), Some(page)) = (channel, Page::new()) else {
+        if let Some(channel) = channel {
+            // SAFETY: it was just made, here, and is put back once.
+            unsafe { sys::spdk_put_io_channel(channel.as_ptr()) };
+        }
+        return then(Err(Errno::ENOMEM));
+    };
+    let check = Box::new(Check {
+        dev,
+        channel,
+        page,
+        args: sys::spdk_bs_dev_cb_args {
+            cb_fn: None,
+            channel: ptr::null_mut(),
+            cb_arg: ptr::null_mut(),
+        },
+        what_for,
+        reads: None,
+        left: Vec::new(),
+        then: Box::new(then),
+    });
+    check.read(0);
+}
+
+/// A list of what is used.
+struct List {
+    /// Where it is, in bytes.
+    at: u64,
+    kind: u8,
+    /// How many bits it has.
+    least: u64,
+    most: u64,
+}
+
+struct Check {
+    dev: *mut sys::spdk_bs_dev,
+    channel: NonNull<sys::spdk_io_channel>,
+    page: Page,
+    /// C keeps them until the read has ended.
+    args: sys::spdk_bs_dev_cb_args,
+    what_for: For,
+    /// The list that is being read, or else the super block is.
+    reads: Option<List>,
+    left: Vec<List>,
+    then: Box<dyn FnOnce(Result<(), Errno>)>,
+}
+
+impl Check {
+    /// Reads the page at this byte.
+    fn read(mut self: Box<Self>, at: u64) {
+        let (dev, channel, page) = (self.dev, self.channel.as_ptr(), self.page.0.as_ptr());
+        self.args.cb_fn = Some(done);
+        self.args.channel = channel;
+        let this = Box::into_raw(self);
+        // SAFETY: the device is open until `then` runs, which `done` calls; its blocks are not larger than a page. What C keeps
+        // until that is in the box, which is not used before.
+        unsafe {
+            (*this).args.cb_arg = this.cast();
+            let block = (*dev).blocklen;
+            let (first, count) = (at / u64::from(block), PAGE as u32 / block);
+            match (*dev).read {
+                Some(read) => {
+                    let args = &raw mut (*this).args;
+                    read(dev, channel, page.cast(), first, count, args);
+                }
+                None => done(channel, this.cast(), -libc::EIO),
+            }
+        }
+    }
+
+    /// Goes on when a page was read.
+    fn went(mut self: Box<Self>, rc: c_int) {
+        let found = match (rc, self.reads.take()) {
+            (0, None) => self.super_block(),
+            (0, Some(list)) => list.check(self.page.bytes()),
+            _ => Err(Errno::EIO),
+        };
+        match (found, self.left.pop()) {
+            (Ok(()), Some(list)) => {
+                let at = list.at;
+                self.reads = Some(list);
+                self.read(at);
+            }
+            (found, _) => {
+                // First: who is told may close the device.
+                // SAFETY: it was made by the device, on this spdk_thread, and nothing is in flight on it.
+                unsafe { sys::spdk_put_io_channel(self.channel.as_ptr()) };
+                (self.then)(found);
+            }
+        }
+    }
+
+    /// Looks at the super block, and finds the lists that SPDK will read.
+    fn super_block(&mut self) -> Result<(), Errno> {
+        let bytes = self.page.bytes();
+        let word = |at: usize| u32::from_le_bytes([0, 1, 2, 3].map(|i| bytes[at + i]));
+        let or_page = |size| if size == 0 { PAGE as u32 } else { size };
+        if &bytes[..8] != b"SPDKBLOB" {
+            // SPDK says so.
+            return Ok(());
+        }
+        if word(PAGE - 4) != checksum(&bytes[..PAGE - 4]) {
+            return Err(Errno::EILSEQ);
+        }
+        let (io_unit, page) = (or_page(word(88)), u64::from(or_page(word(92))));
+        // SAFETY: the device is open.
+        let block = unsafe { (*self.dev).blocklen };
+        if io_unit != block && self.what_for != For::Dump {
+            tracing::error!(
+                io_unit,
+                block,
+                "a blobstore was made on blocks of another size"
+            );
+            return Err(Errno::EINVAL);
+        }
+        let is_clean = word(16) != 0 && word(76) != 0;
+        if self.what_for == For::Recovery || !is_clean && self.what_for == For::Load {
+            return Ok(());
+        }
+        let (size, pages) = (
+            u64::from(word(80)) | u64::from(word(84)) << 32,
+            word(52).into(),
+        );
+        let clusters = size.checked_div(word(28).into()).unwrap_or(0);
+        let list = |kind, at, least, most| List {
+            at: u64::from(word(at)) * page,
+            kind,
+            least,
+            most,
+        };
+        self.left = vec![
+            list(0, 32, pages, pages),
+            // More, if the store could not be grown: SPDK leaves those out.
+            list(1, 40, clusters, u64::MAX),
+            list(2, 72, pages, pages),
+        ];
+        Ok(())
+    }
+}
+
+impl List {
+    fn check(&self, bytes: &[u8]) -> Result<(), Errno> {
+        let bits = u32::from_le_bytes([1, 2, 3, 4].map(|i| bytes[i])).into();
+        match bytes[0] == self.kind && (self.least..=self.most).contains(&bits) {
+            true => Ok(()),
+            false => {
+                let (kind, bits) = (bytes[0], bits);
+                tracing::error!(kind, bits, "a blobstore has a damaged list of what is used");
+                Err(Errno::EILSEQ)
+            }
+        }
+    }
+}
+
+/// As SPDK has it of its pages.
+fn checksum(bytes: &[u8]) -> u32 {
+    // SAFETY: it reads so many bytes.
+    !unsafe { sys::spdk_crc32c_update(bytes.as_ptr().cast(), bytes.len(), u32::MAX) }
+}
+
+unsafe extern "C" fn done(_: *mut sys::spdk_io_channel, check: *mut c_void, rc: c_int) {
+    guard("check of a blobstore", || {
+        // SAFETY: the box that `Check::read` has given, which is called back once.
+        let check = unsafe { Box::from_raw(check.cast::<Check>()) };
+        check.went(rc);
+    });
+}
+
+/// A page of memory that devices can write to.
+struct Page(NonNull<u8>);
+
+impl Page {
+    fn new() -> Option<Self> {
+        // SAFETY: it allocates; the address is not asked for.
+        let page = unsafe { sys::spdk_dma_zmalloc(PAGE, PAGE, ptr::null_mut()) };
+        NonNull::new(page.cast()).map(Page)
+    }
+
+    fn bytes(&self) -> &[u8] {
+        // SAFETY: it has so many bytes, all of them set, and no read is in flight while it is looked at.
+        unsafe { std::slice::from_raw_parts(self.0.as_ptr(), PAGE) }
+    }
+}
+
+impl Drop for Page {
+    fn drop(&mut self) {
+        // SAFETY: it was allocated by the function that belongs to this one.
+        unsafe { sys::spdk_dma_free(self.0.as_ptr().cast()) }
+    }
+}
