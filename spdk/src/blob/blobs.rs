@@ -61,9 +61,11 @@ impl Blobstore {
             // SAFETY: the store is loaded, and this is its metadata thread. It calls back once; the operation keeps
             // the options, and what they point to.
             unsafe {
-                let pages = (*opts).pages();
-                // SPDK looks for the first one itself.
-                if pages > 1 && !are_left(bs, pages) {
+                let (pages, raw) = ((*opts).pages(), &(*opts).raw);
+                // SPDK looks for the first one itself, and before for clusters.
+                let has_clusters =
+                    raw.thin_provision || raw.num_clusters <= sys::spdk_bs_free_cluster_count(bs);
+                if pages > 1 && has_clusters && !are_left(bs, pages) {
                     return called_with_id(made, 0, -libc::ENOMEM);
                 }
                 let done = Some(called_with_id as _);

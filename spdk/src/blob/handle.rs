@@ -335,7 +335,7 @@ impl Blob {
     /// It is durable when this returns, and so is what else [`Blob::sync`] writes. I/O beyond the new end is refused
     /// from now on. Calls to the blobstore that come after wait for it.
     ///
-    /// I/O may be in flight on it. If it becomes smaller, or is thin, the resize begins when none is on the store, on any
+    /// I/O may be in flight on it. If it becomes smaller, or larger by more than 512 clusters, or is thin, the resize begins when none is on the store, on any
     /// spdk_thread, and what comes meanwhile waits for its end: with SPDK 26.01 alone, a write that began before goes to a
     /// cluster that was cut off, which may be another blob's by then, or corrupts the memory of the process; and the new size
     /// or the write may be lost.
@@ -348,7 +348,8 @@ impl Blob {
     ///
     /// # Errors
     ///
-    /// `ENOSPC`: there are not enough free clusters, and it is not thin; or none can be so large. `EPERM`: it is read-only. `EBUSY`: another
+    /// `ENOSPC`: there are not enough free clusters, or pages of metadata for them, and it is not thin; or none can be so
+    /// large. `EPERM`: it is read-only. `EBUSY`: another
     /// resize, snapshot or delete of it has not ended. `EIO`: the device did not write it; what was to become smaller
     /// is as large as before, and what was to become larger is that until it is closed. And those of [`Blob::info`].
     ///

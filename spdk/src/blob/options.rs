@@ -5,7 +5,7 @@ use std::mem::MaybeUninit;
 use std::sync::Arc;
 
 use super::external::{ExternalSnapshot, Find, check_id};
-use super::pages::{EXTERNAL, extent_pages, pages};
+use super::pages::{EXTERNAL, all_pages, pages};
 use super::requests;
 use super::xattrs::{CXattrs, Xattrs};
 use crate::blob::{BlobClearMethod, BsClearMethod};
@@ -324,14 +324,14 @@ pub(super) struct CBlobOpts {
 }
 
 impl CBlobOpts {
-    /// How many pages of metadata SPDK takes for the blob, if its own take more than one.
+    /// How many pages of metadata SPDK takes for the blob.
     pub(super) fn pages(&self) -> u32 {
         let clusters = self.raw.num_clusters;
         let id = self.id.iter().map(|id| EXTERNAL + id.len());
-        let own = pages(self.xattrs.sizes().into_iter().chain(id), clusters);
-        match self.raw.use_extent_table && !self.raw.thin_provision && own > 1 {
-            true => own.saturating_add(extent_pages(clusters).try_into().unwrap_or(u32::MAX)),
-            false => own,
+        let xattrs = self.xattrs.sizes().into_iter().chain(id);
+        match self.raw.use_extent_table && !self.raw.thin_provision {
+            true => all_pages(xattrs, clusters),
+            false => pages(xattrs, clusters),
         }
     }
 }

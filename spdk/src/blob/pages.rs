@@ -47,6 +47,16 @@ pub(super) fn pages(xattrs: impl IntoIterator<Item = usize>, clusters: u64) -> u
     pages + u32::try_from(more).unwrap_or(u32::MAX - pages)
 }
 
+/// How many pages a new blob has that has all of its clusters, with those for them, or 1 if SPDK looks for each of them: for
+/// the first of either it does.
+pub(super) fn all_pages(xattrs: impl IntoIterator<Item = usize>, clusters: u64) -> u32 {
+    let (own, extents) = (pages(xattrs, clusters), extent_pages(clusters));
+    match own > 1 || extents > 1 {
+        true => own.saturating_add(extents.try_into().unwrap_or(u32::MAX)),
+        false => own,
+    }
+}
+
 /// How many extent pages so many clusters have.
 pub(super) fn extent_pages(clusters: u64) -> u64 {
     clusters.div_ceil(CLUSTERS)

@@ -66,6 +66,33 @@ async fn out_of_space() -> spdk::Result<()> {
     check(&lvol, &ch, 0, CLUSTER, 1).await
 }
 
+/// Fails if a volume is made or becomes larger without the pages for its clusters: see the tests of blobs.
+#[spdk::test(bdevs(bdev_malloc_create(name = "M", num_blocks = 16384, block_size = UNIT)))]
+async fn no_pages_for_its_clusters() -> spdk::Result<()> {
+    const BYTES: u64 = 4096;
+    let opts = opts().cluster_size(BYTES as u32);
+    let opts = opts.num_md_pages_per_cluster_ratio(1);
+    let store = LvolStore::init("M", "store", Some(&opts)).await?;
+    let free = store.free_clusters()?;
+    let mut made = Vec::new();
+    while let Ok(lvol) = store.create_lvol(&made.len().to_string(), 0, None).await {
+        made.push(lvol);
+    }
+    for _ in 0..2 {
+        made.remove(0).destroy().await?;
+    }
+    let large = store.create_lvol("large", 1024 * BYTES, None).await;
+    assert_errno(large, Errno::ENOMEM);
+    assert_errno(made[0].resize(3 * 512 * BYTES).await, Errno::ENOSPC);
+    assert_eq!((made[0].size()?, store.free_clusters()?), (0, free));
+    made.remove(1).destroy().await?;
+    let large = store.create_lvol("large", 1024 * BYTES, None).await?;
+    assert_eq!(store.free_clusters()?, free - 1024);
+    large.close().await?;
+    store.open_lvol("large").await?;
+    Ok(())
+}
+
 /// Fails if a volume can be read beyond its new end, or loses what is before that.
 #[spdk::test(bdevs(bdev_malloc_create(name = "M", num_blocks = 16384, block_size = UNIT)))]
 async fn a_resize_below_the_content() -> spdk::Result<()> {

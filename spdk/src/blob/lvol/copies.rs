@@ -45,7 +45,7 @@ type Make = unsafe extern "C" fn(
 );
 
 /// How much of a page of metadata the name and the UUID of a volume take.
-fn xattrs() -> Vec<usize> {
+pub(super) fn xattrs() -> Vec<usize> {
     let name = XATTR + "name".len() + sys::SPDK_LVOL_NAME_MAX as usize;
     let uuid = XATTR + "uuid".len() + sys::SPDK_UUID_STRING_LEN as usize;
     vec![name, uuid]

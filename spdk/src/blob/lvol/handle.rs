@@ -245,7 +245,7 @@ impl Lvol {
     ///
     /// # Errors
     ///
-    /// - `ENOSPC`: there are not enough free clusters, and it is not thin; or none can be so large.
+    /// - `ENOSPC`: there are not enough free clusters, or pages of metadata for them, and it is not thin; or none can be so large.
     /// - `ENOMEM`: there is no memory for so many clusters.
     /// - `EPERM`: it is read-only.
     /// - `EBUSY`: another call has it locked.

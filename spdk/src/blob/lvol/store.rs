@@ -11,8 +11,10 @@ use super::super::calls::{called, called_with, context, context_with};
 use super::super::copies::write_super;
 use super::super::handle::report;
 use super::super::options::MOST_CLUSTERS;
+use super::super::pages::{all_pages, are_left};
 use super::super::remote::{Returned, StoreHold, metadata};
 use super::super::store::{Ending, Store};
+use super::copies::xattrs;
 use super::esnap::Esnap;
 use super::handle::{Lvol, NewLvol};
 use super::list::{self, LvolInfo};
@@ -229,7 +231,21 @@ impl LvolStore {
         // The values of `lvol_clear_method` are defined as these.
         let clear = opts.clear_method.unwrap_or(BlobClearMethod::Default);
         let clear = sys::lvol_clear_method(clear.to_c().0);
+        let clusters = size.div_ceil(self.cluster_size());
+        let pages = if opts.is_thin {
+            1
+        } else {
+            all_pages(xattrs(), clusters)
+        };
+        let bs = self.store().clone();
         let make = move |lvs, name: &CString, arg| {
+            let bs = bs.as_ptr();
+            // SAFETY: the store is loaded, and this is its metadata thread.
+            let has_clusters = clusters <= unsafe { sys::spdk_bs_free_cluster_count(bs) };
+            // SAFETY: as above. SPDK looks for clusters itself.
+            if pages > 1 && has_clusters && !unsafe { are_left(bs, pages) } {
+                return -libc::ENOMEM;
+            }
             let (name, done) = (name.as_ptr(), Some(called_with as _));
             // SAFETY: `make` says it.
             unsafe { sys::spdk_lvol_create(lvs, name, size, opts.is_thin, clear, done, arg) }

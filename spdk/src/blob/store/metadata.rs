@@ -13,7 +13,7 @@ use super::super::copies::{told, without_io};
 use super::super::id::BlobId;
 use super::super::lvol::volumes::Volume;
 use super::super::options::MOST_CLUSTERS;
-use super::super::pages::{are_left, pages, xattrs_of};
+use super::super::pages::{are_left, extent_pages, pages, xattrs_of};
 use super::{Alone, Store};
 use crate::sys;
 
@@ -154,6 +154,9 @@ unsafe fn has_pages(store: &Store, blob: RawBlob) -> bool {
 /// puts down what it gets for a cluster beyond the end of SPDK's memory. And the I/O of a thin blob writes metadata too. So
 /// none is in flight then.
 ///
+/// SPDK does not see that it has not all of the pages for what a blob gets at once, gives it no clusters there, and crashes by an
+/// I/O on them: so the blob gets its old size then, before there is an I/O.
+///
 /// # Safety
 /// The blob is open until `then` runs, and this is its metadata thread.
 pub(in crate::blob) unsafe fn resize(
@@ -188,7 +191,7 @@ pub(in crate::blob) unsafe fn resize(
             resize_now(target, blob, num_clusters, Box::new(ended));
         });
     };
-    match num_clusters < before || is_thin {
+    match num_clusters < before || is_thin || may_lack_pages(before, num_clusters) {
         // SAFETY: the blob is open until `then` runs, and keeps the store loaded.
         true => unsafe { without_io(store.clone(), resize, told(then)) },
         false => resize(Box::new(then)),
@@ -223,11 +226,38 @@ fn resize_now(store: Arc<Store>, blob: RawBlob, num_clusters: u64, then: Then) {
         sys::spdk_blob_get_num_clusters(blob.ptr.as_ptr())
     };
     let arg = context(move |rc| match rc {
+        // SAFETY: the blob is open until `then` runs, and this is its metadata thread.
+        0 if may_lack_pages(before, num_clusters) && unsafe { lacks_clusters(blob) } => {
+            let gone_back = context(move |_| {
+                write_size(store, blob, None, Box::new(move |_| then(-libc::ENOSPC)));
+            });
+            // SAFETY: as above; it calls back once.
+            unsafe { sys::spdk_blob_resize(blob.ptr.as_ptr(), before, Some(called), gone_back) };
+        }
         0 => write_size(store, blob, (before > num_clusters).then_some(before), then),
         rc => then(rc),
     });
     // SAFETY: as above; it calls back once.
     unsafe { sys::spdk_blob_resize(blob.ptr.as_ptr(), num_clusters, Some(called), arg) };
+}
+
+/// Whether a blob that gets larger may need several pages for its clusters.
+fn may_lack_pages(before: u64, num_clusters: u64) -> bool {
+    extent_pages(num_clusters) > extent_pages(before) + 1
+}
+
+/// Whether a blob should have clusters that it has not.
+///
+/// # Safety
+/// The blob is open, and this is its metadata thread.
+unsafe fn lacks_clusters(blob: RawBlob) -> bool {
+    let blob = blob.ptr.as_ptr();
+    // SAFETY: passed on; these read.
+    unsafe {
+        !sys::spdk_blob_is_thin_provisioned(blob)
+            && sys::spdk_blob_get_num_allocated_clusters(blob)
+                < sys::spdk_blob_get_num_clusters(blob)
+    }
 }
 
 /// Writes the metadata of a blob that `resize` has open; if that fails, a size to go back to is the old one again.
