@@ -335,10 +335,10 @@ impl Blob {
     /// It is durable when this returns, and so is what else [`Blob::sync`] writes. I/O beyond the new end is refused
     /// from now on. Calls to the blobstore that come after wait for it.
     ///
-    /// I/O may be in flight on it. If it becomes smaller, or larger by more than 512 clusters, or is thin, the resize begins when none is on the store, on any
-    /// spdk_thread, and what comes meanwhile waits for its end: with SPDK 26.01 alone, a write that began before goes to a
-    /// cluster that was cut off, which may be another blob's by then, or corrupts the memory of the process; and the new size
-    /// or the write may be lost.
+    /// I/O may be in flight on it. If it becomes smaller, or larger by more than 512 clusters or when hardly a page of metadata is
+    /// left, or is thin, the resize begins when none is on the store, on any spdk_thread, and what comes meanwhile waits for its
+    /// end: with SPDK 26.01 alone, a write that began before goes to a cluster that was cut off, which may be another blob's by
+    /// then, or corrupts the memory of the process; and the new size or the write may be lost.
     ///
     /// A crash while a blob with an extent table is made smaller may leave a store that SPDK does not load any more.
     /// One that is to become smaller is better made with [`BlobOpts::use_extent_table(false)`](super::BlobOpts::use_extent_table).

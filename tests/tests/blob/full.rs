@@ -147,6 +147,31 @@ async fn no_pages_for_its_clusters() -> spdk::Result<()> {
     Ok(())
 }
 
+/// Fails if a blob becomes larger whose only page left is the first of all, which SPDK 26.01 does not take for clusters.
+#[spdk::test]
+async fn the_first_page_is_for_no_clusters() -> spdk::Result<()> {
+    let memory = Memory::new(UNIT as u32, 8 * 1000);
+    let opts = BsOpts::new().cluster_size(4096).num_md_pages(3);
+    let store = Blobstore::init_on(memory.clone(), Some(&opts)).await?;
+    let first = store.create_blob(None).await?;
+    let blob = new_blob(&store, &of(0)).await?;
+    let last = store.create_blob(None).await?;
+    store.delete_blob(first).await?;
+    let free = store.free_clusters()?;
+    assert_errno(blob.resize(10).await, Errno::ENOSPC);
+    assert_eq!((blob.size()?, store.free_clusters()?), (0, free));
+    store.delete_blob(last).await?;
+    blob.resize(10).await?;
+    let ch = store.alloc_io_channel()?;
+    write(&blob, &ch, 0, 80, 1).await?;
+    let id = blob.id();
+    drop((blob, ch));
+    store.unload().await?;
+    let store = Blobstore::load_on(memory, Some(&opts)).await?;
+    let blob = store.open_blob(id, None).await?;
+    check(&blob, &store.alloc_io_channel()?, 0, 80, 1).await
+}
+
 /// Fails if a clone is made while SPDK has no request for it, which it does not survive; or waits for ever for one.
 #[spdk::test(bdevs(bdev_malloc_create(name = "M", num_blocks = 16384, block_size = UNIT)))]
 async fn a_clone_without_a_request() -> spdk::Result<()> {

@@ -191,7 +191,14 @@ pub(in crate::blob) unsafe fn resize(
             resize_now(target, blob, num_clusters, Box::new(ended));
         });
     };
-    match num_clusters < before || is_thin || may_lack_pages(before, num_clusters) {
+    let may_go_back = match extent_pages(num_clusters).saturating_sub(extent_pages(before)) {
+        0 => false,
+        // The last one may be the first of all, which SPDK finds, but does not take for this.
+        // SAFETY: the store is loaded while the blob is open, and this is its metadata thread.
+        1 => !unsafe { are_left(store.as_ptr(), 2) },
+        _ => true,
+    };
+    match num_clusters < before || is_thin || may_go_back {
         // SAFETY: the blob is open until `then` runs, and keeps the store loaded.
         true => unsafe { without_io(store.clone(), resize, told(then)) },
         false => resize(Box::new(then)),
@@ -227,7 +234,7 @@ fn resize_now(store: Arc<Store>, blob: RawBlob, num_clusters: u64, then: Then) {
     };
     let arg = context(move |rc| match rc {
         // SAFETY: the blob is open until `then` runs, and this is its metadata thread.
-        0 if may_lack_pages(before, num_clusters) && unsafe { lacks_clusters(blob) } => {
+        0 if before < num_clusters && unsafe { lacks_clusters(blob) } => {
             let gone_back = context(move |_| {
                 write_size(store, blob, None, Box::new(move |_| then(-libc::ENOSPC)));
             });
@@ -239,11 +246,6 @@ fn resize_now(store: Arc<Store>, blob: RawBlob, num_clusters: u64, then: Then) {
     });
     // SAFETY: as above; it calls back once.
     unsafe { sys::spdk_blob_resize(blob.ptr.as_ptr(), num_clusters, Some(called), arg) };
-}
-
-/// Whether a blob that gets larger may need several pages for its clusters.
-fn may_lack_pages(before: u64, num_clusters: u64) -> bool {
-    extent_pages(num_clusters) > extent_pages(before) + 1
 }
 
 /// Whether a blob should have clusters that it has not.
