@@ -150,6 +150,9 @@ methods! {
     /// A bdev upon several others.
     ///
     /// `new` takes its name, how it uses the base bdevs, and their names.
+    ///
+    /// SPDK 26.01 uses memory that it has freed when one is deleted before the method that creates it has ended, which a
+    /// dropped future of [`Raid::create`] does not wait for.
     "bdev_raid_create" => Raid(name: String, raid_level: RaidLevel, base_bdevs: Names) {
         /// The size of a strip in KiB, a power of two, for `Raid0`, `Raid5f` and `Concat`, which need
         /// it.
