@@ -32,7 +32,8 @@ impl KvStore {
     /// Opens the store that a blobstore has, after a crash too, or an empty one if it has no blobs: [`Error::Foreign`], and
     /// [`Error::Damaged`] if a batch is not as it was written, but for the last one before a crash. Writes to its device must
     /// be durable when they have ended.
-    /// A blob whose metadata are damaged is none for SPDK, whose log tells so: what its segment or snapshot had is missing.
+    /// A blob whose metadata are damaged, or the lists of what is used, is none for SPDK: what its segment or snapshot had is
+    /// missing. [`BsOpts::force_recover`] has those lists, which have no checksum, made anew.
     pub async fn open(blobs: Blobstore) -> Result<Self> {
         Ok(KvStore(Rc::new(Mutex::new(Store::open(blobs).await?))))
     }

@@ -54,6 +54,10 @@
 //! [`Lvol::create_snapshot`], [`Lvol::destroy`] and [`Lvol::resize`] wait until no I/O is in flight;
 //! those by `bdev_lvol` do not, so pause writes meanwhile.
 //!
+//! A store that was made on blocks of another size than the bdev has, or whose lists of what is used are damaged, is refused by
+//! [`LvolStore::load`]. `bdev_lvol` loads it: then the method that makes the bdev may never end, I/O on its volumes goes to other
+//! memory and places, or SPDK crashes.
+//!
 //! # What `lvol.h` lacks
 //!
 //! It has no I/O, no resize and no way to list volumes, and declares its structs only by their names: SPDK's own module
