@@ -15,6 +15,15 @@ impl Extra {
     pub(crate) fn block_size(&self) -> u32 {
         1
     }
+
+    #[allow(
+        clippy::unused_self,
+        clippy::unnecessary_wraps,
+        reason = "as the crate's"
+    )]
+    pub(crate) fn needs_no_metadata(&self) -> Result<(), Fault> {
+        Ok(())
+    }
 }
 
 impl Object for BdevDescObject {
