@@ -376,7 +376,7 @@ impl BdevDesc {
     }
 
     /// Refuses a write of no zeroes: SPDK never ends it on a device that has no command for it, at a boundary where it
-    /// splits writes. An empty unmap it refuses itself.
+    /// splits writes. An empty unmap ends at once.
     #[doc(hidden)]
     #[inline]
     pub fn has_blocks(&self, _offset: u64, length: u64) -> Result<(), Fault> {

@@ -59,17 +59,16 @@ pub(super) unsafe fn when_ready(
             return then(rc);
         }
         let store = target.clone();
-        let closed = move || {
-            // SAFETY: passed on.
-            unsafe {
-                match clones(store.as_ptr(), id).is_ok_and(|clones| !clones.is_empty()) {
-                    true => without_io(store, delete, told(then)),
-                    false => delete(Box::new(then)),
-                }
-            }
-        };
+        // At last: others may be closed while I/O is waited for.
         // SAFETY: passed on.
-        unsafe { when_closed(target, closed) };
+        let delete = move |ended: Then| unsafe { when_closed(store, move || delete(ended)) };
+        // SAFETY: passed on.
+        unsafe {
+            match clones(target.as_ptr(), id).is_ok_and(|clones| !clones.is_empty()) {
+                true => without_io(target, delete, told(then)),
+                false => delete(Box::new(then)),
+            }
+        }
     };
     // SAFETY: passed on.
     unsafe { look(store.clone(), id, looked) };

@@ -113,6 +113,8 @@ methods! {
         num_io_queues: u32,
         /// How long to try to reconnect before the controller is deleted, in seconds; -1 for ever, 0 not
         /// at all. As [`NvmeOptions`] says by default, as with the next two.
+        ///
+        /// A reset of a bdev of it that comes while it disconnects has SPDK 26.01 spin on the app thread for as long.
         ctrlr_loss_timeout_sec: i32,
         /// How long to wait between two tries, in seconds; 0 for no try.
         reconnect_delay_sec: u32,

@@ -1,12 +1,16 @@
 //! Volumes that depend on bdevs.
 
 use std::pin::pin;
+use std::task::Poll;
 
 use futures_util::future::join;
 use serde_json::{Value, json};
 use spdk::lvol::LvolStore;
 use spdk::task::yield_now;
 use spdk::{Bdev, Errno, ErrorKind};
+use spdk_tests::model::check::text;
+use spdk_tests::model::threads::{Threads, clear_desk, set_desk};
+use spdk_tests::wait::within;
 use spdk_tests::{Device, kind, pattern, poll_once};
 
 use crate::{BYTES, CLUSTER, UNIT, assert_errno, check, init, names, thin, write};
@@ -215,4 +219,70 @@ async fn a_handle_closes_while_another_gets_a_parent() -> spdk::Result<()> {
         check(&lvol, &ch, 0, 4 * CLUSTER, generation).await?;
     }
     Ok(())
+}
+
+/// Fails if a snapshot is taken for open because its clone is closed just before it is deleted.
+#[spdk::test(cores = "0x3", bdevs(
+    bdev_malloc_create(name = "M", num_blocks = 16384, block_size = UNIT),
+    bdev_malloc_create(name = "E", num_blocks = 512, block_size = UNIT),
+))]
+async fn a_snapshot_goes_as_its_clone_is_closed() -> spdk::Result<()> {
+    const ROUNDS: usize = 60;
+    fill("E", 1).await?;
+    let store = init("M").await?;
+    // SPDK closes the snapshot on one spdk_thread after the other.
+    let threads = Threads::new(3).await?;
+    for thread in threads.numbers() {
+        let there = store.clone();
+        let set_up = async move || {
+            set_desk(thread, there.alloc_io_channel().map_err(text)?);
+            Ok(())
+        };
+        threads.on(thread, set_up).await.expect("a channel");
+    }
+    let there = store.clone();
+    let rounds = async move || {
+        for turns in 1..ROUNDS {
+            let failed = destroy_and_close(&there, turns).await;
+            failed.map_err(|error| format!("after {turns} turns: {error}"))?;
+        }
+        Ok(())
+    };
+    threads.on(1, rounds).await.expect("no failure");
+    for thread in threads.numbers() {
+        let clear = async move || {
+            clear_desk(thread);
+            Ok(())
+        };
+        threads.on(thread, clear).await.expect("no failure");
+    }
+    threads.end().await?;
+    store.unload().await
+}
+
+/// Begins to destroy a snapshot, and drops all that there is some turns later.
+async fn destroy_and_close(store: &LvolStore, turns: usize) -> spdk::Result<()> {
+    let ch = store.alloc_io_channel()?;
+    let clone = store.create_esnap_clone("clone", "E").await?;
+    write(&clone, &ch, 0, 8, 2).await?;
+    let snapshot = clone.create_snapshot("snapshot").await?;
+    let mut destroy = Box::pin(snapshot.destroy());
+    for _ in 0..turns {
+        if let Poll::Ready(end) = poll_once(destroy.as_mut()) {
+            end?;
+            break;
+        }
+        yield_now().await;
+    }
+    drop((destroy, ch, clone));
+    let end = async {
+        loop {
+            match store.destroy_lvol("clone").await {
+                // It is open still, or has not got what the snapshot has.
+                Err(error) if error.errno() == Some(Errno::EBUSY) => yield_now().await,
+                end => return end,
+            }
+        }
+    };
+    within("the end of the clone", end).await
 }
