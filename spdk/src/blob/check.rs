@@ -60,6 +60,24 @@ pub(super) unsafe fn check(
     check.read(0);
 }
 
+/// Where a super block has what, in bytes.
+mod at {
+    pub(super) const CLEAN: usize = 16;
+    pub(super) const CLUSTER_SIZE: usize = 28;
+    pub(super) const USED_PAGES: usize = 32;
+    pub(super) const USED_CLUSTERS: usize = 40;
+    pub(super) const PAGES: usize = 52;
+    pub(super) const USED_BLOBS: usize = 72;
+    /// 0 in stores of old, in which SPDK looks for the blobs.
+    pub(super) const USED_BLOBS_PAGES: usize = 76;
+    /// Of 8 bytes; all others have 4.
+    pub(super) const SIZE: usize = 80;
+    /// 0 for 4096, as the next one.
+    pub(super) const IO_UNIT_SIZE: usize = 88;
+    pub(super) const PAGE_SIZE: usize = 92;
+    pub(super) const CHECKSUM: usize = super::PAGE - 4;
+}
+
 /// A list of what is used.
 struct List {
     /// Where it is, in bytes.
@@ -137,10 +155,13 @@ impl Check {
             // SPDK says so.
             return Ok(());
         }
-        if word(PAGE - 4) != checksum(&bytes[..PAGE - 4]) {
+        if word(at::CHECKSUM) != checksum(&bytes[..at::CHECKSUM]) {
             return Err(Errno::EILSEQ);
         }
-        let (io_unit, page) = (or_page(word(88)), u64::from(or_page(word(92))));
+        let (io_unit, page) = (
+            or_page(word(at::IO_UNIT_SIZE)),
+            u64::from(or_page(word(at::PAGE_SIZE))),
+        );
         // SAFETY: the device is open.
         let block = unsafe { (*self.dev).blocklen };
         if io_unit != block && self.what_for != For::Dump {
@@ -151,15 +172,15 @@ impl Check {
             );
             return Err(Errno::EINVAL);
         }
-        let is_clean = word(16) != 0 && word(76) != 0;
+        let is_clean = word(at::CLEAN) != 0 && word(at::USED_BLOBS_PAGES) != 0;
         if self.what_for == For::Recovery || !is_clean && self.what_for == For::Load {
             return Ok(());
         }
         let (size, pages) = (
-            u64::from(word(80)) | u64::from(word(84)) << 32,
-            word(52).into(),
+            u64::from(word(at::SIZE)) | u64::from(word(at::SIZE + 4)) << 32,
+            word(at::PAGES).into(),
         );
-        let clusters = size.checked_div(word(28).into()).unwrap_or(0);
+        let clusters = size.checked_div(word(at::CLUSTER_SIZE).into()).unwrap_or(0);
         let list = |kind, at, least, most| List {
             at: u64::from(word(at)) * page,
             kind,
@@ -167,10 +188,10 @@ impl Check {
             most,
         };
         self.left = vec![
-            list(0, 32, pages, pages),
+            list(0, at::USED_PAGES, pages, pages),
             // More, if the store could not be grown: SPDK leaves those out.
-            list(1, 40, clusters, u64::MAX),
-            list(2, 72, pages, pages),
+            list(1, at::USED_CLUSTERS, clusters, u64::MAX),
+            list(2, at::USED_BLOBS, pages, pages),
         ];
         Ok(())
     }

@@ -34,6 +34,24 @@ type Load = unsafe extern "C" fn(
     *mut c_void,
 );
 
+/// How a store is loaded.
+#[derive(Clone, Copy)]
+enum By {
+    Init,
+    Load,
+    Grow,
+}
+
+impl By {
+    fn call(self) -> (&'static str, Load) {
+        match self {
+            By::Init => ("spdk_bs_init", sys::spdk_bs_init),
+            By::Load => ("spdk_bs_load", sys::spdk_bs_load),
+            By::Grow => ("spdk_bs_grow", sys::spdk_bs_grow),
+        }
+    }
+}
+
 impl Blobstore {
     /// Makes a blobstore on a bdev. What was on that is lost.
     ///
@@ -66,7 +84,7 @@ impl Blobstore {
     #[doc(alias = "spdk_bdev_create_bs_dev_ext")]
     #[doc(alias = "spdk_bs_bdev_claim")]
     pub async fn init(bdev: &str, opts: Option<&BsOpts>) -> Result<Self> {
-        Self::on_bdev("spdk_bs_init", sys::spdk_bs_init, bdev, opts).await
+        Self::on_bdev(By::Init, bdev, opts).await
     }
 
     /// Makes a blobstore on a device written in Rust. What was on that is lost.
@@ -85,7 +103,7 @@ impl Blobstore {
     /// As for [`Blobstore::init`].
     #[doc(alias = "spdk_bs_init")]
     pub async fn init_on(device: impl BlockDevice, opts: Option<&BsOpts>) -> Result<Self> {
-        Self::on_device("spdk_bs_init", sys::spdk_bs_init, device, opts).await
+        Self::on_device(By::Init, device, opts).await
     }
 
     /// Loads the blobstore that a bdev has.
@@ -110,7 +128,7 @@ impl Blobstore {
     /// As for [`Blobstore::init`].
     #[doc(alias = "spdk_bs_load")]
     pub async fn load(bdev: &str, opts: Option<&BsOpts>) -> Result<Self> {
-        Self::on_bdev("spdk_bs_load", sys::spdk_bs_load, bdev, opts).await
+        Self::on_bdev(By::Load, bdev, opts).await
     }
 
     /// Loads the blobstore that a device written in Rust has.
@@ -122,7 +140,7 @@ impl Blobstore {
     /// As for [`Blobstore::init_on`] and [`Blobstore::load`].
     #[doc(alias = "spdk_bs_load")]
     pub async fn load_on(device: impl BlockDevice, opts: Option<&BsOpts>) -> Result<Self> {
-        Self::on_device("spdk_bs_load", sys::spdk_bs_load, device, opts).await
+        Self::on_device(By::Load, device, opts).await
     }
 
     /// Loads the blobstore that a bdev has, and has it use all of the bdev, which is larger than when the store was
@@ -139,7 +157,7 @@ impl Blobstore {
     /// As for [`Blobstore::init`].
     #[doc(alias = "spdk_bs_grow")]
     pub async fn load_grown(bdev: &str, opts: Option<&BsOpts>) -> Result<Self> {
-        Self::on_bdev("spdk_bs_grow", sys::spdk_bs_grow, bdev, opts).await
+        Self::on_bdev(By::Grow, bdev, opts).await
     }
 
     /// Loads the blobstore that a device written in Rust has, and has it use all of the device, which is larger than
@@ -152,42 +170,32 @@ impl Blobstore {
     /// As for [`Blobstore::init_on`] and [`Blobstore::load_grown`].
     #[doc(alias = "spdk_bs_grow")]
     pub async fn load_grown_on(device: impl BlockDevice, opts: Option<&BsOpts>) -> Result<Self> {
-        Self::on_device("spdk_bs_grow", sys::spdk_bs_grow, device, opts).await
+        Self::on_device(By::Grow, device, opts).await
     }
 
-    async fn on_bdev(
-        operation: &'static str,
-        load: Load,
-        bdev: &str,
-        opts: Option<&BsOpts>,
-    ) -> Result<Self> {
-        let result = Self::begin(operation, load, || Device::open(bdev), bdev, opts).await;
+    async fn on_bdev(by: By, bdev: &str, opts: Option<&BsOpts>) -> Result<Self> {
+        let result = Self::begin(by, || Device::open(bdev), bdev, opts).await;
         result.map_err(|error| device::told(bdev, error))
     }
 
-    async fn on_device<D: BlockDevice>(
-        operation: &'static str,
-        load: Load,
-        device: D,
-        opts: Option<&BsOpts>,
-    ) -> Result<Self> {
+    async fn on_device<D: BlockDevice>(by: By, device: D, opts: Option<&BsOpts>) -> Result<Self> {
         let name = std::any::type_name::<D>();
-        Self::begin(operation, load, || Device::own(device), name, opts).await
+        Self::begin(by, || Device::own(device), name, opts).await
     }
 
     async fn begin(
-        operation: &'static str,
-        load: Load,
+        by: By,
         open: impl FnOnce() -> std::result::Result<Device, Errno>,
         name: &str,
         opts: Option<&BsOpts>,
     ) -> Result<Self> {
         let opts = opts.cloned().unwrap_or_default();
         let max_channel_ops = opts.ios() as usize;
-        let what_for = match (operation, opts.recovers()) {
-            ("spdk_bs_init", _) => None,
-            ("spdk_bs_load", true) => Some(For::Recovery),
-            _ => Some(For::Load),
+        let (operation, load) = by.call();
+        let what_for = match by {
+            By::Init => None,
+            By::Load if opts.recovers() => Some(For::Recovery),
+            By::Load | By::Grow => Some(For::Load),
         };
         let mut closed = None;
         let start = |_: Caller<'_>| {
