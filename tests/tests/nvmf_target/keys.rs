@@ -19,20 +19,21 @@ use tempfile::TempDir;
 use crate::discovery::told;
 use crate::{BLOCK, HOST, attach, listen, over_tcp, trid};
 
+const KEYS: [(&str, &str); 2] = [
+    (
+        "right",
+        "DHHC-1:00:YSBzZWNyZXQgb2YgdGhpcnR5LXR3byBieXRlcywgMDFcKX2z:",
+    ),
+    (
+        "wrong",
+        "DHHC-1:00:YSBzZWNyZXQgb2YgdGhpcnR5LXR3byBieXRlcywgMDLmeHQq:",
+    ),
+];
+
 /// Fails if a host gets in without its key, or not with it.
 #[spdk::test(bdevs(bdev_malloc_create(name = "Malloc0", num_blocks = 4096, block_size = BLOCK)))]
 async fn hosts_authenticate() -> spdk::Result<()> {
-    let _folder = keyring(&[
-        (
-            "right",
-            "DHHC-1:00:YSBzZWNyZXQgb2YgdGhpcnR5LXR3byBieXRlcywgMDFcKX2z:",
-        ),
-        (
-            "wrong",
-            "DHHC-1:00:YSBzZWNyZXQgb2YgdGhpcnR5LXR3byBieXRlcywgMDLmeHQq:",
-        ),
-    ])
-    .await?;
+    let _folder = keyring(&KEYS).await?;
     let server = Serve::new("Malloc0").host("nqn.2014-08.org.nvmexpress:other");
     let server = server.start(address()).await?;
     let subsystem = server.subsystem();
@@ -101,17 +102,7 @@ async fn hosts_authenticate() -> spdk::Result<()> {
 /// Fails if SPDK gets the authentication of a queue that is not connected, which it may never end.
 #[spdk::test(bdevs(bdev_malloc_create(name = "Malloc0", num_blocks = 4096, block_size = BLOCK)))]
 async fn a_host_is_refused_later() -> spdk::Result<()> {
-    let _folder = keyring(&[
-        (
-            "right",
-            "DHHC-1:00:YSBzZWNyZXQgb2YgdGhpcnR5LXR3byBieXRlcywgMDFcKX2z:",
-        ),
-        (
-            "wrong",
-            "DHHC-1:00:YSBzZWNyZXQgb2YgdGhpcnR5LXR3byBieXRlcywgMDLmeHQq:",
-        ),
-    ])
-    .await?;
+    let _folder = keyring(&KEYS).await?;
     let server = Serve::new("Malloc0").host("nqn.2014-08.org.nvmexpress:other");
     let server = server.start(address()).await?;
     let subsystem = server.subsystem();
