@@ -38,8 +38,8 @@ pub(super) unsafe fn check(
     let channel = channel.and_then(NonNull::new);
     let (Some(channel), Some(page)) = (channel, Page::new()) else {
         if let Some(channel) = channel {
-            // SAFETY: it was just made, here, and is put back once.
-            unsafe { sys::spdk_put_io_channel(channel.as_ptr()) };
+            // SAFETY: it was just made.
+            unsafe { give_back(dev, channel) };
         }
         return then(Err(Errno::ENOMEM));
     };
@@ -58,6 +58,17 @@ pub(super) unsafe fn check(
         then: Box::new(then),
     });
     check.read(0);
+}
+
+/// # Safety
+/// The device has made the channel, on the current spdk_thread, and it is given back once.
+unsafe fn give_back(dev: *mut sys::spdk_bs_dev, channel: NonNull<sys::spdk_io_channel>) {
+    // SAFETY: as the caller says; this is its own function, which may count its channels.
+    unsafe {
+        if let Some(destroy) = (*dev).destroy_channel {
+            destroy(dev, channel.as_ptr());
+        }
+    }
 }
 
 /// Where a super block has what, in bytes.
@@ -139,8 +150,8 @@ impl Check {
             }
             (found, _) => {
                 // First: who is told may close the device.
-                // SAFETY: it was made by the device, on this spdk_thread, and nothing is in flight on it.
-                unsafe { sys::spdk_put_io_channel(self.channel.as_ptr()) };
+                // SAFETY: nothing is in flight on it.
+                unsafe { give_back(self.dev, self.channel) };
                 (self.then)(found);
             }
         }
