@@ -37,7 +37,11 @@ pub(crate) fn unlocked(desc: &Hold<BdevDescObject>) {
                 }));
                 // The removal began in a call on this spdk_thread, which has returned when the message comes; so the
                 // look at the channels that begins then ends after that of the removal.
-                let removes = (*bdev).internal.unregister_td;
+                let removes = match (&raw const (*bdev).internal.unregister_td).read_volatile() {
+                    // SPDK has set the status, on another CPU, and is about to set this to where devices are removed.
+                    removes if removes.is_null() => sys::spdk_thread_get_app_thread(),
+                    removes => removes,
+                };
                 match sys::spdk_thread_send_msg(removes, Some(at_removal), look.cast()) {
                     0 => Submitted::Pending,
                     rc => {

@@ -74,7 +74,7 @@ pub(super) fn submit_alone(queue: &impl Queue, call: impl FnOnce() -> c_int) -> 
     // This one is counted too.
     match queue.commands() > waiters.count() + 1 || (!again && waiters.count() != 0) {
         true => wait(queue, again),
-        false => Submitted::rc(call()),
+        false => submitted(queue, again, call()),
     }
 }
 
