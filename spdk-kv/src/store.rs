@@ -12,12 +12,6 @@ use crate::{Error, MAX_KEY, Result};
 
 /// The size of a segment, if no value is larger.
 const SEGMENT: u64 = 1 << 20;
-/// What SPDK says of an ID that no blob has, or only a page of one that could not be made, or not be deleted.
-const NO_BLOB: [Option<Errno>; 3] = [
-    Some(Errno::ENOENT),
-    Some(Errno::EINVAL),
-    Some(Errno::EILSEQ),
-];
 
 /// The store, whose calls are done to their ends.
 pub(crate) struct Store {
@@ -44,15 +38,10 @@ impl Store {
             blobs,
         };
         let mut log = BTreeMap::new();
-        // SPDK's own iteration leaves out what it cannot open, even if it could a moment later, and without its segment the
-        // store would be another one. An ID is that of a metadata page, of which there is one for each cluster.
-        for page in 0..this.blobs.total_clusters()? {
-            let id = BlobId::new(1 << 32 | page);
-            let blob = match this.blobs.open_blob(id, None).await {
-                Ok(blob) => blob,
-                Err(error) if NO_BLOB.contains(&error.errno()) => continue,
-                Err(error) => return Err(error.into()),
-            };
+        let mut ids = this.blobs.blobs();
+        while let Some(id) = ids.next().await {
+            let id = id?;
+            let blob = this.blobs.open_blob(id, None).await?;
             match Label::of(&blob).await? {
                 Label::Segment(header) => {
                     this.next_number = this.next_number.max(header.number + 1);

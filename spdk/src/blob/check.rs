@@ -24,14 +24,15 @@ pub(super) enum For {
     Dump,
 }
 
-/// Looks at the store that a device has, if it has one, and then tells what is wrong with that.
+/// Looks at the store that a device has, if it has one, and then tells what is wrong with that, or how many pages of metadata
+/// blobs have there.
 ///
 /// # Safety
 /// The device is the caller's, on the spdk_thread that opened it, and nobody uses it until `then` runs.
 pub(super) unsafe fn check(
     dev: *mut sys::spdk_bs_dev,
     what_for: For,
-    then: impl FnOnce(Result<(), Errno>) + 'static,
+    then: impl FnOnce(Result<u32, Errno>) + 'static,
 ) {
     // SAFETY: the device is open, as the caller says, and this is its own function.
     let channel = unsafe { (*dev).create_channel.map(|create| create(dev)) };
@@ -55,6 +56,7 @@ pub(super) unsafe fn check(
         what_for,
         reads: None,
         left: Vec::new(),
+        pages: 0,
         then: Box::new(then),
     });
     check.read(0);
@@ -109,7 +111,8 @@ struct Check {
     /// The list that is being read, or else the super block is.
     reads: Option<List>,
     left: Vec<List>,
-    then: Box<dyn FnOnce(Result<(), Errno>)>,
+    pages: u32,
+    then: Box<dyn FnOnce(Result<u32, Errno>)>,
 }
 
 impl Check {
@@ -152,7 +155,8 @@ impl Check {
                 // First: who is told may close the device.
                 // SAFETY: nothing is in flight on it.
                 unsafe { give_back(self.dev, self.channel) };
-                (self.then)(found);
+                let pages = self.pages;
+                (self.then)(found.map(|()| pages));
             }
         }
     }
@@ -169,6 +173,7 @@ impl Check {
         if word(at::CHECKSUM) != checksum(&bytes[..at::CHECKSUM]) {
             return Err(Errno::EILSEQ);
         }
+        self.pages = word(at::PAGES);
         let (io_unit, page) = (
             or_page(word(at::IO_UNIT_SIZE)),
             u64::from(or_page(word(at::PAGE_SIZE))),
@@ -189,7 +194,7 @@ impl Check {
         }
         let (size, pages) = (
             u64::from(word(at::SIZE)) | u64::from(word(at::SIZE + 4)) << 32,
-            word(at::PAGES).into(),
+            u64::from(self.pages),
         );
         let clusters = size.checked_div(word(at::CLUSTER_SIZE).into()).unwrap_or(0);
         let list = |kind, at, least, most| List {

@@ -109,7 +109,7 @@ impl Blobstore {
                 // SAFETY: the device is ours, and goes to the call; the file is kept until the callback, which is one.
                 unsafe {
                     check(dev, For::Dump, move |checked| match checked {
-                        Ok(()) => sys::spdk_bs_dump(dev, file, Some(print_xattr), done, arg),
+                        Ok(_) => sys::spdk_bs_dump(dev, file, Some(print_xattr), done, arg),
                         Err(errno) => {
                             destroy(dev);
                             report(done, arg, -errno.code());

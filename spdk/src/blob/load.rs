@@ -222,7 +222,11 @@ impl Blobstore {
                         // SAFETY: as above; it ends the operation once. The device was just opened.
                         Some(what_for) => unsafe {
                             check(dev, what_for, move |checked| match checked {
-                                Ok(()) => load(),
+                                Ok(pages) => {
+                                    // SPDK makes nothing of it in a load.
+                                    (*opts).num_md_pages = pages;
+                                    load();
+                                }
                                 Err(errno) => {
                                     destroy(dev);
                                     if let Some(done) = done {
@@ -234,13 +238,19 @@ impl Blobstore {
                     }
                     Submitted::Pending
                 };
-            let finish = move |(_, device, _): &mut (Here, Device, _),
+            let finish = move |(_, device, opts): &mut (Here, Device, sys::spdk_bs_opts),
                                (bs, rc): (*mut _, c_int)| {
                 let loaded = status(rc)
                     .and_then(|()| NonNull::new(bs).ok_or_else(|| Fault::errno(Errno::ENOMEM)));
-                // SAFETY: it was loaded on this spdk_thread, from this device, for us.
-                loaded
-                    .and_then(|bs| unsafe { Blobstore::adopt(bs, device.share(), max_channel_ops) })
+                loaded.and_then(|bs| {
+                    let clusters = device.clusters(opts.cluster_sz);
+                    let pages = match opts.num_md_pages {
+                        u32::MAX => u32::try_from(clusters).unwrap_or(u32::MAX),
+                        pages => pages,
+                    };
+                    // SAFETY: it was loaded on this spdk_thread, from this device, for us.
+                    unsafe { Blobstore::adopt(bs, device.share(), max_channel_ops, pages) }
+                })
             };
             // SAFETY: the call calls back once, on this spdk_thread, and touches nothing of ours but the device,
             // which it has taken over.
@@ -273,9 +283,10 @@ impl Blobstore {
         bs: NonNull<sys::spdk_blob_store>,
         device: Device,
         max_channel_ops: usize,
+        num_md_pages: u32,
     ) -> std::result::Result<Self, Fault> {
         // SAFETY: passed on.
-        let store = unsafe { Store::adopt(bs, device, max_channel_ops, None) }?;
+        let store = unsafe { Store::adopt(bs, device, max_channel_ops, num_md_pages, None) }?;
         let this = Blobstore::of(store);
         this.store().watch_device();
         Ok(this)

@@ -44,6 +44,8 @@ pub(super) struct Store {
     cluster_size: u64,
     page_size: u64,
     max_channel_ops: usize,
+    /// Of which each may be the first of a blob. 0 for an lvol store, whose blobs are volumes.
+    num_md_pages: u32,
     copies: Copies,
     /// If it is the blobstore of an lvol store.
     volumes: Option<Volumes>,
@@ -94,6 +96,7 @@ impl Store {
         ptr: NonNull<sys::spdk_blob_store>,
         device: Device,
         max_channel_ops: usize,
+        num_md_pages: u32,
         volumes: Option<Volumes>,
     ) -> Result<Arc<Store>, Fault> {
         let local = Local::current()?;
@@ -116,6 +119,7 @@ impl Store {
             cluster_size,
             page_size,
             max_channel_ops,
+            num_md_pages,
             copies: Copies::default(),
             volumes,
             state: Mutex::default(),
@@ -166,6 +170,10 @@ impl Store {
 
     pub(super) fn max_channel_ops(&self) -> usize {
         self.max_channel_ops
+    }
+
+    pub(super) fn num_md_pages(&self) -> u32 {
+        self.num_md_pages
     }
 
     pub(super) fn home(&self) -> &Arc<Shared> {

@@ -39,7 +39,7 @@ impl Blobstore {
     ///
     /// # Errors
     ///
-    /// Those of [`Blobstore::blobs`].
+    /// Those of [`Blobstore::blobs`] about the store. A blob that cannot be opened is there.
     ///
     /// # Cancellation
     ///
@@ -50,7 +50,7 @@ impl Blobstore {
     /// Any spdk_thread.
     pub async fn snapshot_tree(&self) -> Result<SnapshotTree> {
         let (mut blobs, mut ids) = (self.blobs(), Vec::new());
-        while let Some(id) = blobs.next().await {
+        while let Some(id) = blobs.next_id().await {
             ids.push(id?);
         }
         let read = move |bs| {

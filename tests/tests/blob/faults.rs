@@ -1,5 +1,7 @@
 //! Devices that fail, are full or are removed.
 
+use futures_util::StreamExt;
+use futures_util::future::{join, join_all};
 use serde_json::json;
 use spdk::blob::{BlobId, BlobOpts, Blobstore, BsOpts, Xattrs};
 use spdk::{Bdev, DmaBuf, Errno, ErrorKind, Gone, spawn_local};
@@ -7,6 +9,7 @@ use spdk_tests::memory::Memory;
 use spdk_tests::wait::within;
 use spdk_tests::{kind, pattern, poll_once, rpc, until};
 
+use crate::life::ids;
 use crate::{CLUSTER, UNIT, assert_errno, buffer, check, new_blob, of, opts, write};
 
 /// Fails if a blob can be read beyond its new end, or loses what is before that.
@@ -86,6 +89,63 @@ async fn the_device_fails() -> spdk::Result<()> {
     let blob = store.open_blob(id, None).await?;
     let ch = store.alloc_io_channel()?;
     check(&blob, &ch, 8, CLUSTER - 8, 1).await
+}
+
+/// Fails if a blob is left out of all blobs since it could not be opened at once, and nobody is told.
+#[spdk::test]
+async fn all_blobs_or_an_error() -> spdk::Result<()> {
+    let memory = Memory::new(4096, 8192);
+    // More pages than are looked at in a turn of the metadata thread, and few requests.
+    let opts = opts().cluster_size(2 * 4096).max_channel_ops(1);
+    let store = Blobstore::init_on(memory.clone(), Some(&opts)).await?;
+    let mut all = Vec::new();
+    for _ in 0..6 {
+        all.push(store.create_blob(None).await?);
+    }
+    for gap in [0, 2] {
+        store.delete_blob(all.remove(gap)).await?;
+    }
+    all_or_errors(&store, &memory, &all).await?;
+    store.unload().await?;
+    let store = Blobstore::load_on(memory.clone(), Some(&opts)).await?;
+    all_or_errors(&store, &memory, &all).await?;
+    store.unload().await
+}
+
+async fn all_or_errors(store: &Blobstore, memory: &Memory, all: &[BlobId]) -> spdk::Result<()> {
+    for read in 0.. {
+        memory.fail_read(read);
+        let before = memory.reads();
+        assert_eq!(ids(store).await?, all, "read {read}");
+        if memory.reads() - before <= read {
+            break;
+        }
+    }
+    memory.fail_reads(true);
+    let mut blobs = store.blobs();
+    for id in all {
+        let error = blobs.next().await.expect("a blob").unwrap_err();
+        assert_eq!(error.errno(), Some(Errno::EIO), "{error}");
+        assert!(
+            error.to_string().contains(&format!("blob {id} ")),
+            "{error}"
+        );
+    }
+    assert!(blobs.next().await.is_none());
+    assert!(store.snapshot_tree().await?.blobs().eq(all.iter().copied()));
+    memory.fail_reads(false);
+    // More calls than there are requests for.
+    let opens = join_all((0..500).map(|_| store.open_blob(all[0], None)));
+    let (opened, found) = join(opens, store.blobs().collect::<Vec<_>>()).await;
+    assert!(opened.iter().any(Result::is_err), "no call was refused");
+    assert_eq!(found.len(), all.len());
+    for (found, id) in found.into_iter().zip(all) {
+        match found {
+            Ok(found) => assert_eq!(found, *id),
+            Err(error) => assert_eq!(error.errno(), Some(Errno::ENOMEM), "{error}"),
+        }
+    }
+    Ok(())
 }
 
 /// Fails if a bdev that is no blobstore is taken for one, or two stores get one.

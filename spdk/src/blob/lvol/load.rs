@@ -173,9 +173,9 @@ impl LvolStore {
                 // SAFETY: the device is ours, and goes to the call. The operation keeps the options until it has called
                 // back, once.
                 let rc = unsafe {
-                    let load = move |checked: std::result::Result<(), Errno>| match (checked, by) {
-                        (Ok(()), By::Grow) => sys::spdk_lvs_grow(dev, done, arg),
-                        (Ok(()), _) => sys::spdk_lvs_load_ext(dev, opts, done, arg),
+                    let load = move |checked: std::result::Result<u32, Errno>| match (checked, by) {
+                        (Ok(_), By::Grow) => sys::spdk_lvs_grow(dev, done, arg),
+                        (Ok(_), _) => sys::spdk_lvs_load_ext(dev, opts, done, arg),
                         (Err(errno), _) => {
                             destroy(dev);
                             if let Some(done) = done {
@@ -242,7 +242,7 @@ impl LvolStore {
         };
         let volumes = Some(Volumes::new(lvs));
         // SAFETY: passed on; the blobstore is that of the lvol store.
-        let store = unsafe { Store::adopt(bs, device, IOS_OF_VOLUMES, volumes) }?;
+        let store = unsafe { Store::adopt(bs, device, IOS_OF_VOLUMES, 0, volumes) }?;
         let this = LvolStore::of(store);
         this.store().watch_device();
         Ok(this)
