@@ -103,16 +103,26 @@ macro_rules! transport_opts {
     };
 }
 
+/// What the longest unit of keep-alive timeouts, of 65,535 times 100 ms, leaves of 32 bits.
+#[cfg(spdk_since_25_05)]
+const MAX_KATO: u32 = u32::MAX - u16::MAX as u32 * 100;
+
 impl NvmfTransportOpts {
     pub(super) fn check(&self) -> Result<()> {
-        match self.max_io_size {
-            // SPDK lets it pass, and divides by it.
-            Some(0) => Err(options::refuse(
+        // SPDK lets it pass, and divides by it.
+        if self.max_io_size == Some(0) {
+            return Err(options::refuse(
                 "max_io_size",
                 "0; it must be at least 8192",
-            )),
-            _ => Ok(()),
+            ));
         }
+        // Rounded up it has 32 bits for SPDK, whatever `kas` is.
+        #[cfg(spdk_since_25_05)]
+        if self.min_kato.is_some_and(|min| min > MAX_KATO) {
+            let why = format!("more than {MAX_KATO} milliseconds");
+            return Err(options::refuse("min_kato", &why));
+        }
+        Ok(())
     }
 }
 
@@ -144,7 +154,7 @@ transport_opts! {
         acceptor_poll_rate: u32;
         /// Whether data is moved without a copy where the bdev lends its memory.
         zcopy: bool;
-        /// The shortest keep-alive timeout, in milliseconds, and not 0: hosts that ask for less have this.
+        /// The shortest keep-alive timeout, in milliseconds, from 1 to 4,288,413,795: hosts that ask for less have this.
         #[cfg(spdk_since_25_05)]
         min_kato: u32;
         /// What keep-alive timeouts are rounded up to, in units of 100 ms, and not 0.

@@ -75,7 +75,9 @@ async fn a_transport_has_what_it_is_made_with() -> spdk::Result<()> {
 async fn options_are_refused() -> spdk::Result<()> {
     let target = NvmfTarget::create(&NvmfTargetOpts::new("refused")).await?;
     let opts = NvmfTransportOpts::tcp;
-    assert_kind!(target.add_transport(&opts().max_io_size(0)).await, Option);
+    for opts in [opts().max_io_size(0), opts().min_kato(u32::MAX)] {
+        assert_kind!(target.add_transport(&opts).await, Option);
+    }
     for opts in [
         opts().max_io_size(12288),
         opts().io_unit_size(0),
