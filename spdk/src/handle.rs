@@ -252,6 +252,8 @@ impl<O: Object> WeakHandle<O> {
                 return false;
             }
             inner.revoke(why);
+            // The drop of its last handle does not, since there is nothing to release.
+            inner.local.remove(inner.key.get());
         }
         true
     }

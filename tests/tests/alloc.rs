@@ -9,8 +9,9 @@ use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use futures_util::join;
+use serde_json::{Value, json};
 use spdk::blob::{BlobOpts, Blobstore};
-use spdk::{DmaBuf, Error, IoQueue, IoTarget, spawn_local};
+use spdk::{DmaBuf, Error, IoQueue, IoTarget, rpc, spawn_local};
 use spdk_tests::nvme::{Link, beside_target};
 use spdk_tests::nvmf::BLOCK_SIZE;
 use spdk_tests::nvmf::disk::{Bystanders, buffer};
@@ -21,6 +22,7 @@ const BLOCK: usize = 512;
 struct Counting;
 
 static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
+static FREED: AtomicU64 = AtomicU64::new(0);
 
 // SAFETY: every call is passed on to the system's allocator unchanged.
 unsafe impl GlobalAlloc for Counting {
@@ -31,12 +33,14 @@ unsafe impl GlobalAlloc for Counting {
     }
 
     unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
+        FREED.fetch_add(1, Relaxed);
         // SAFETY: passed on.
         unsafe { System.dealloc(ptr, layout) }
     }
 
     unsafe fn realloc(&self, ptr: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         ALLOCATIONS.fetch_add(1, Relaxed);
+        FREED.fetch_add(1, Relaxed);
         // SAFETY: passed on.
         unsafe { System.realloc(ptr, layout, size) }
     }
@@ -360,5 +364,33 @@ async fn an_io_queue_allocates_nothing() -> spdk::Result<()> {
             }
         }
     }
+    Ok(())
+}
+
+/// Fails if something stays of the handles of each device that was removed before they were dropped.
+#[spdk::test(deadline = 60)]
+async fn handles_of_removed_devices_leave_nothing() -> spdk::Result<()> {
+    const ROUNDS: u64 = 200;
+    let mut before = 0;
+    for round in 0..2 * ROUNDS {
+        if round == ROUNDS {
+            before = ALLOCATIONS.load(Relaxed) - FREED.load(Relaxed);
+        }
+        for name in ["Malloc0", "Malloc1"] {
+            let params = json!({"name": name, "num_blocks": 4096, "block_size": BLOCK});
+            let _: Value = rpc::call("bdev_malloc_create", &params).await?;
+        }
+        let _: bool = rpc::call("bdev_wait_for_examine", &()).await?;
+        let device = Device::open("Malloc0")?;
+        let store = Blobstore::init("Malloc1", None).await?;
+        let blob = store.open_blob(store.create_blob(None).await?, None);
+        let (blob, ch) = (blob.await?, store.alloc_io_channel()?);
+        for name in ["Malloc0", "Malloc1"] {
+            let _: bool = rpc::call("bdev_malloc_delete", &json!({"name": name})).await?;
+        }
+        drop((device, ch, blob, store));
+    }
+    let left = (ALLOCATIONS.load(Relaxed) - FREED.load(Relaxed)).saturating_sub(before);
+    assert!(left < ROUNDS / 2, "{left} pieces of memory are left");
     Ok(())
 }
