@@ -194,6 +194,11 @@ impl Memory {
         self.lock().bytes[at] ^= 0x55;
     }
 
+    /// Edits what is on it.
+    pub fn edit(&self, edit: impl FnOnce(&mut [u8])) {
+        edit(&mut self.lock().bytes);
+    }
+
     /// The names of the spdk_threads that have written since this was asked last.
     pub fn writers(&self) -> BTreeSet<String> {
         std::mem::take(&mut self.lock().writers)

@@ -6,7 +6,8 @@ use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 
-use super::calls::{called, context};
+use super::calls::{Then, called, context};
+use super::check::{For, check};
 use super::copies::write_super;
 use super::handle::report;
 use super::options::BsType;
@@ -129,9 +130,14 @@ impl Blobstore {
         let call = move |bs, done, arg| {
             let device = target.clone();
             // SAFETY: the operation keeps the store loaded, from this device, and this is its metadata thread.
-            let grow = move |ended| unsafe {
-                device.device().update_size();
-                sys::spdk_bs_grow_live(bs, Some(called), context(ended));
+            let grow = move |ended: Then| unsafe {
+                check(device.device().as_ptr(), For::Growth, move |checked| {
+                    if let Err(errno) = checked {
+                        return ended(-errno.code());
+                    }
+                    device.device().update_size();
+                    sys::spdk_bs_grow_live(bs, Some(called), context(ended));
+                });
             };
             // SAFETY: as above.
             unsafe { write_super(&target, grow, move |rc| report(done, arg, rc)) };

@@ -4,7 +4,10 @@
 //! the store was made on: where that is another one, it reads and writes other memory than it was given. And each list of what
 //! is used, which has no checksum, says how many bits it has: SPDK believes that, and reads beyond its memory. It looks at
 //! neither, or by `assert` alone.
-#![allow(unsafe_code)] // Reads a device by its own functions, before SPDK does.
+//!
+//! A store that was made before pages of metadata had a size of their own says 0 for that. SPDK 26.01 divides by it when the
+//! store grows. So what it stands for is written down before.
+#![allow(unsafe_code)] // Uses a device by its own functions, before SPDK does.
 
 use std::ffi::{c_int, c_void};
 use std::ptr::{self, NonNull};
@@ -19,20 +22,25 @@ const PAGE: usize = 4096;
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum For {
     Load,
+    /// For a load that has it use all of its device.
+    LoadGrown,
+    /// For the same of a store that is loaded.
+    Growth,
     /// For a load that finds out what is used from the metadata of the blobs.
     Recovery,
     Dump,
 }
 
-/// Looks at the store that a device has, if it has one, and then tells what is wrong with that, or how many pages of metadata
-/// blobs have there.
+/// Looks at the store that a device has, if it has one, and then tells what is wrong with that, or which pages of metadata it
+/// has.
 ///
 /// # Safety
-/// The device is the caller's, on the spdk_thread that opened it, and nobody uses it until `then` runs.
+/// The device is the caller's, on the spdk_thread that opened it, and nobody uses it until `then` runs; or it is that of a
+/// loaded store, on its metadata thread, and nobody writes the metadata of that or unloads it.
 pub(super) unsafe fn check(
     dev: *mut sys::spdk_bs_dev,
     what_for: For,
-    then: impl FnOnce(Result<u32, Errno>) + 'static,
+    then: impl FnOnce(Result<Pages, Errno>) + 'static,
 ) {
     // SAFETY: the device is open, as the caller says, and this is its own function.
     let channel = unsafe { (*dev).create_channel.map(|create| create(dev)) };
@@ -54,12 +62,15 @@ pub(super) unsafe fn check(
             cb_arg: ptr::null_mut(),
         },
         what_for,
-        reads: None,
+        io: Io::SuperBlock,
         left: Vec::new(),
-        pages: 0,
+        pages: Pages {
+            count: 0,
+            size: PAGE as u32,
+        },
         then: Box::new(then),
     });
-    check.read(0);
+    check.begin(0);
 }
 
 /// # Safety
@@ -101,26 +112,42 @@ struct List {
     most: u64,
 }
 
+/// The pages that blobs have their metadata in.
+#[derive(Clone, Copy)]
+pub(super) struct Pages {
+    pub(super) count: u32,
+    /// In bytes.
+    pub(super) size: u32,
+}
+
+/// What is in flight.
+enum Io {
+    SuperBlock,
+    /// The super block is written.
+    Mend,
+    List(List),
+}
+
 struct Check {
     dev: *mut sys::spdk_bs_dev,
     channel: NonNull<sys::spdk_io_channel>,
     page: Page,
-    /// C keeps them until the read has ended.
+    /// C keeps them until the I/O has ended.
     args: sys::spdk_bs_dev_cb_args,
     what_for: For,
-    /// The list that is being read, or else the super block is.
-    reads: Option<List>,
+    io: Io,
     left: Vec<List>,
-    pages: u32,
-    then: Box<dyn FnOnce(Result<u32, Errno>)>,
+    pages: Pages,
+    then: Box<dyn FnOnce(Result<Pages, Errno>)>,
 }
 
 impl Check {
-    /// Reads the page at this byte.
-    fn read(mut self: Box<Self>, at: u64) {
+    /// Reads, or writes, the page at this byte.
+    fn begin(mut self: Box<Self>, at: u64) {
         let (dev, channel, page) = (self.dev, self.channel.as_ptr(), self.page.0.as_ptr());
         self.args.cb_fn = Some(done);
         self.args.channel = channel;
+        let is_write = matches!(self.io, Io::Mend);
         let this = Box::into_raw(self);
         // SAFETY: the device is open until `then` runs, which `done` calls; its blocks are not larger than a page. What C keeps
         // until that is in the box, which is not used before.
@@ -128,28 +155,39 @@ impl Check {
             (*this).args.cb_arg = this.cast();
             let block = (*dev).blocklen;
             let (first, count) = (at / u64::from(block), PAGE as u32 / block);
-            match (*dev).read {
-                Some(read) => {
+            let io = if is_write { (*dev).write } else { (*dev).read };
+            match io {
+                Some(io) => {
                     let args = &raw mut (*this).args;
-                    read(dev, channel, page.cast(), first, count, args);
+                    io(dev, channel, page.cast(), first, count, args);
                 }
                 None => done(channel, this.cast(), -libc::EIO),
             }
         }
     }
 
-    /// Goes on when a page was read.
+    /// Goes on when a page was read or written.
     fn went(mut self: Box<Self>, rc: c_int) {
-        let found = match (rc, self.reads.take()) {
-            (0, None) => self.super_block(),
-            (0, Some(list)) => list.check(self.page.bytes()),
+        let found = match (rc, &self.io) {
+            (0, Io::SuperBlock) => match self.super_block() {
+                Ok(true) => {
+                    self.page.set(at::PAGE_SIZE, PAGE as u32);
+                    let checksum = checksum(&self.page.bytes()[..at::CHECKSUM]);
+                    self.page.set(at::CHECKSUM, checksum);
+                    self.io = Io::Mend;
+                    return self.begin(0);
+                }
+                found => found.map(|_| ()),
+            },
+            (0, Io::Mend) => Ok(()),
+            (0, Io::List(list)) => list.check(self.page.bytes()),
             _ => Err(Errno::EIO),
         };
         match (found, self.left.pop()) {
             (Ok(()), Some(list)) => {
                 let at = list.at;
-                self.reads = Some(list);
-                self.read(at);
+                self.io = Io::List(list);
+                self.begin(at);
             }
             (found, _) => {
                 // First: who is told may close the device.
@@ -161,23 +199,26 @@ impl Check {
         }
     }
 
-    /// Looks at the super block, and finds the lists that SPDK will read.
-    fn super_block(&mut self) -> Result<(), Errno> {
+    /// Looks at the super block, and finds the lists that SPDK will read. Returns whether it is to be mended.
+    fn super_block(&mut self) -> Result<bool, Errno> {
         let bytes = self.page.bytes();
         let word = |at: usize| u32::from_le_bytes([0, 1, 2, 3].map(|i| bytes[at + i]));
         let or_page = |size| if size == 0 { PAGE as u32 } else { size };
         if &bytes[..8] != b"SPDKBLOB" {
             // SPDK says so.
-            return Ok(());
+            return Ok(false);
         }
         if word(at::CHECKSUM) != checksum(&bytes[..at::CHECKSUM]) {
             return Err(Errno::EILSEQ);
         }
-        self.pages = word(at::PAGES);
         let (io_unit, page) = (
             or_page(word(at::IO_UNIT_SIZE)),
             u64::from(or_page(word(at::PAGE_SIZE))),
         );
+        self.pages = Pages {
+            count: word(at::PAGES),
+            size: page as u32,
+        };
         // SAFETY: the device is open.
         let block = unsafe { (*self.dev).blocklen };
         if io_unit != block && self.what_for != For::Dump {
@@ -188,13 +229,20 @@ impl Check {
             );
             return Err(Errno::EINVAL);
         }
+        let grows = matches!(self.what_for, For::LoadGrown | For::Growth);
+        let to_mend = grows && word(at::PAGE_SIZE) == 0;
         let is_clean = word(at::CLEAN) != 0 && word(at::USED_BLOBS_PAGES) != 0;
-        if self.what_for == For::Recovery || !is_clean && self.what_for == For::Load {
-            return Ok(());
+        let reads_lists = match self.what_for {
+            For::Load | For::LoadGrown => is_clean,
+            For::Growth | For::Recovery => false,
+            For::Dump => true,
+        };
+        if !reads_lists {
+            return Ok(to_mend);
         }
         let (size, pages) = (
             u64::from(word(at::SIZE)) | u64::from(word(at::SIZE + 4)) << 32,
-            u64::from(self.pages),
+            word(at::PAGES).into(),
         );
         let clusters = size.checked_div(word(at::CLUSTER_SIZE).into()).unwrap_or(0);
         let list = |kind, at, least, most| List {
@@ -209,7 +257,7 @@ impl Check {
             list(1, at::USED_CLUSTERS, clusters, u64::MAX),
             list(2, at::USED_BLOBS, pages, pages),
         ];
-        Ok(())
+        Ok(to_mend)
     }
 }
 
@@ -235,7 +283,7 @@ fn checksum(bytes: &[u8]) -> u32 {
 
 unsafe extern "C" fn done(_: *mut sys::spdk_io_channel, check: *mut c_void, rc: c_int) {
     guard("check of a blobstore", || {
-        // SAFETY: the box that `Check::read` has given, which is called back once.
+        // SAFETY: the box that `Check::begin` has given, which is called back once.
         let check = unsafe { Box::from_raw(check.cast::<Check>()) };
         check.went(rc);
     });
@@ -252,8 +300,14 @@ impl Page {
     }
 
     fn bytes(&self) -> &[u8] {
-        // SAFETY: it has so many bytes, all of them set, and no read is in flight while it is looked at.
+        // SAFETY: it has so many bytes, all of them set, and no I/O is in flight while it is looked at.
         unsafe { std::slice::from_raw_parts(self.0.as_ptr(), PAGE) }
+    }
+
+    fn set(&mut self, at: usize, word: u32) {
+        // SAFETY: as above.
+        let bytes = unsafe { std::slice::from_raw_parts_mut(self.0.as_ptr(), PAGE) };
+        bytes[at..at + 4].copy_from_slice(&word.to_le_bytes());
     }
 }
 

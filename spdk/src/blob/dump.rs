@@ -89,7 +89,8 @@ impl Blobstore {
     ///
     /// # Errors
     ///
-    /// `EILSEQ`: its super block or its lists of what is used are damaged. And those of [`Blobstore::init`].
+    /// `EILSEQ`: its super block or its lists of what is used are damaged. `ENOMEM`: also for a store of SPDK before 26.01, which
+    /// SPDK 26.01 does not dump. And those of [`Blobstore::init`].
     ///
     /// # Cancellation
     ///

@@ -146,11 +146,14 @@ impl Blobstore {
     /// Loads the blobstore that a bdev has, and has it use all of the bdev, which is larger than when the store was
     /// made.
     ///
+    /// A store without room for the metadata of a larger one is loaded as it is, see [`Blobstore::max_growable_size`].
+    ///
     /// Wraps `spdk_bs_grow`. [`Blobstore::grow`] does it for a store that is loaded.
     ///
     /// # Errors
     ///
-    /// `ENOSPC`: the store has no room for the metadata of a larger one. And those of [`Blobstore::load`].
+    /// `EIO`: the device failed; or the store was not unloaded in order, and is recovered by [`Blobstore::load`]. And those of
+    /// that.
     ///
     /// # Cancellation, thread
     ///
@@ -195,7 +198,8 @@ impl Blobstore {
         let what_for = match by {
             By::Init => None,
             By::Load if opts.recovers() => Some(For::Recovery),
-            By::Load | By::Grow => Some(For::Load),
+            By::Load => Some(For::Load),
+            By::Grow => Some(For::LoadGrown),
         };
         let mut closed = None;
         let start = |_: Caller<'_>| {
@@ -224,7 +228,12 @@ impl Blobstore {
                             check(dev, what_for, move |checked| match checked {
                                 Ok(pages) => {
                                     // SPDK makes nothing of it in a load.
-                                    (*opts).num_md_pages = pages;
+                                    (*opts).num_md_pages = pages.count;
+                                    // When a store grows, SPDK looks for its lists before it knows.
+                                    #[cfg(spdk_since_26_01)]
+                                    {
+                                        (*opts).md_page_size = pages.size;
+                                    }
                                     load();
                                 }
                                 Err(errno) => {

@@ -445,6 +445,53 @@ async fn a_device_that_grows() -> spdk::Result<()> {
     Ok(())
 }
 
+/// Fails if the process ends when a store grows whose super block says nothing of pages of metadata, as those of SPDK before
+/// 26.01, or its lists are overwritten when it has others than the options say.
+#[spdk::test]
+async fn stores_of_any_pages_grow() -> spdk::Result<()> {
+    const PAGE_SIZE: usize = 92;
+    const CHECKSUM: usize = 4092;
+    for (page, is_loaded) in [
+        (0, true),
+        (0, false),
+        (4096, false),
+        (8192, true),
+        (8192, false),
+    ] {
+        let memory = memory();
+        let opts = opts().num_md_pages(64);
+        let made = opts.clone().md_page_size(page.max(4096));
+        let store = Blobstore::init_on(memory.clone(), Some(&made)).await?;
+        let blob = new_blob(&store, &of(2)).await?;
+        let ch = store.alloc_io_channel()?;
+        write(&blob, &ch, 0, 2 * CLUSTER, 1).await?;
+        let (id, free) = (blob.id(), store.free_clusters()?);
+        drop((blob, ch));
+        store.unload().await?;
+        memory.edit(|bytes| {
+            bytes[PAGE_SIZE..][..4].copy_from_slice(&page.to_le_bytes());
+            let checksum = crc32c::crc32c(&bytes[..CHECKSUM]);
+            bytes[CHECKSUM..][..4].copy_from_slice(&checksum.to_le_bytes());
+        });
+        memory.grow(BLOCKS);
+        let store = if is_loaded {
+            let store = Blobstore::load_on(memory.clone(), Some(&opts)).await?;
+            store.grow().await?;
+            store
+        } else {
+            let other = opts.clone().md_page_size(12288 - page.max(4096));
+            Blobstore::load_grown_on(memory.clone(), Some(&other)).await?
+        };
+        assert_eq!(store.free_clusters()?, free + BLOCKS / CLUSTER, "{page}");
+        store.unload().await?;
+        let store = Blobstore::load_on(memory.clone(), Some(&opts)).await?;
+        assert_eq!(store.free_clusters()?, free + BLOCKS / CLUSTER, "{page}");
+        let (blob, ch) = (store.open_blob(id, None).await?, store.alloc_io_channel()?);
+        check(&blob, &ch, 0, 2 * CLUSTER, 1).await?;
+    }
+    Ok(())
+}
+
 /// Fails if a call that writes the super block takes back what another one wrote there: the size of a store that grows, or, with
 /// the first metadata after a load, that it is in use, without which it is not recovered.
 #[spdk::test]

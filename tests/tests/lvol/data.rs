@@ -236,3 +236,25 @@ async fn a_store_grows() -> spdk::Result<()> {
     assert_eq!(lvol.size()?, (total + 10) * BYTES);
     Ok(())
 }
+
+/// Fails if lists of a store are overwritten that has other pages of metadata than SPDK expects when it grows.
+#[spdk::test(bdevs(bdev_aio_create(name = "A", filename = new_file(), block_size = UNIT)))]
+async fn a_store_of_other_pages_grows() -> spdk::Result<()> {
+    let opts = crate::opts()
+        .num_md_pages_per_cluster_ratio(16)
+        .md_page_size(8192);
+    let store = LvolStore::init("A", "store", Some(&opts)).await?;
+    let (total, free) = (store.total_clusters()?, store.free_clusters()?);
+    store.unload().await?;
+    let file = OpenOptions::new().write(true).open(file());
+    file.and_then(|file| file.set_len(12 << 20))
+        .expect("a larger file");
+    spdk::rpc::call::<Value>("bdev_aio_rescan", &json!({"name": "A"})).await?;
+    assert!(std::fs::remove_file(crate::file()).is_ok());
+    assert_errno(LvolStore::load_grown("A").await, Errno::ENOTSUP);
+    let store = LvolStore::load("A").await?;
+    store.grow().await?;
+    assert_eq!(store.total_clusters()?, total + 64);
+    assert_eq!(store.free_clusters()?, free + 64);
+    Ok(())
+}

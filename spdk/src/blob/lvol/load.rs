@@ -5,7 +5,7 @@ use std::ffi::{CString, c_int, c_void};
 use std::ptr::{self, NonNull};
 
 use super::super::calls::{called, context};
-use super::super::check::{For, check};
+use super::super::check::{For, Pages, check};
 use super::super::device::{self, Device};
 use super::super::external::destroy;
 use super::super::requests::IOS_OF_VOLUMES;
@@ -38,6 +38,9 @@ unsafe impl Callback for Loaded {
         Some(call::<K>)
     }
 }
+
+/// The size of a page of metadata that `spdk_lvs_grow` takes for granted.
+const PAGE: u32 = 4096;
 
 /// How a store comes to be loaded.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -134,13 +137,16 @@ impl LvolStore {
     /// Loads the lvol store that a bdev has, and has it use all of the bdev, which is larger than when the store was
     /// made.
     ///
-    /// The store is unloaded and loaded once in between, as by [`LvolStore::init`].
+    /// A store without room for the metadata of a larger one is loaded as it is. The store is unloaded and loaded once in
+    /// between, as by [`LvolStore::init`].
     ///
     /// Wraps `spdk_lvs_grow`. [`LvolStore::grow`] does it for a store that is loaded.
     ///
     /// # Errors
     ///
-    /// `ENOSPC`: the store has no room for the metadata of a larger one. And those of [`LvolStore::load`].
+    /// `ENOTSUP`: its pages of metadata have another size than 4 KiB, for which SPDK 26.01 overwrites its lists;
+    /// [`LvolStore::grow`] does it for these too. `EIO`: the device failed; or the store was not unloaded in order, and is
+    /// recovered by [`LvolStore::load`]. And those of that.
     ///
     /// # Cancellation, thread
     ///
@@ -166,27 +172,34 @@ impl LvolStore {
             let held = (Here::now()?, Device::open(bdev)?, opts);
             closed = Some(held.1.closed());
             let submit = move |(_, device, opts): &mut (Here, Device, sys::spdk_lvs_opts),
-                               done,
+                               done: sys::spdk_lvs_op_with_handle_complete,
                                arg| {
                 let dev = device.give();
                 let opts = ptr::from_mut(opts);
                 // SAFETY: the device is ours, and goes to the call. The operation keeps the options until it has called
                 // back, once.
                 let rc = unsafe {
-                    let load = move |checked: std::result::Result<u32, Errno>| match (checked, by) {
-                        (Ok(_), By::Grow) => sys::spdk_lvs_grow(dev, done, arg),
-                        (Ok(_), _) => sys::spdk_lvs_load_ext(dev, opts, done, arg),
-                        (Err(errno), _) => {
-                            destroy(dev);
-                            if let Some(done) = done {
-                                done(arg, ptr::null_mut(), -errno.code());
-                            }
+                    let refuse = move |errno: Errno| {
+                        destroy(dev);
+                        if let Some(done) = done {
+                            done(arg, ptr::null_mut(), -errno.code());
                         }
+                    };
+                    let load = move |checked| match (checked, by) {
+                        (Ok(Pages { size: PAGE, .. }), By::Grow) => {
+                            sys::spdk_lvs_grow(dev, done, arg)
+                        }
+                        // It would look for lists where pages of that size put them, and overwrite others.
+                        (Ok(_), By::Grow) => refuse(Errno::ENOTSUP),
+                        (Ok(_), _) => sys::spdk_lvs_load_ext(dev, opts, done, arg),
+                        (Err(errno), _) => refuse(errno),
                     };
                     match by {
                         By::Init => sys::spdk_lvs_init(dev, opts, done, arg),
                         By::Load | By::Grow => {
-                            check(dev, For::Load, load);
+                            let is_grown = by == By::Grow;
+                            let what_for = if is_grown { For::LoadGrown } else { For::Load };
+                            check(dev, what_for, load);
                             0
                         }
                     }

@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use super::super::BlobClearMethod;
 use super::super::blobstore::Blobstore;
-use super::super::calls::{called, called_with, context, context_with};
+use super::super::calls::{Then, called, called_with, context, context_with};
+use super::super::check::{For, check};
 use super::super::copies::write_super;
 use super::super::handle::report;
 use super::super::options::MOST_CLUSTERS;
@@ -176,10 +177,16 @@ impl LvolStore {
         let call = move |_, done, arg| {
             let store = target.clone();
             // SAFETY: the operation keeps the store loaded, from this device, and this is its metadata thread. It calls back once.
-            let grow = move |ended| unsafe {
-                sys::spdk_bdev_update_bs_blockcnt(store.device().as_ptr());
-                let lvs = volumes::of(&store).as_ptr();
-                sys::spdk_lvs_grow_live(lvs, Some(called), context(ended));
+            let grow = move |ended: Then| unsafe {
+                let dev = store.device().as_ptr();
+                check(dev, For::Growth, move |checked| {
+                    if let Err(errno) = checked {
+                        return ended(-errno.code());
+                    }
+                    sys::spdk_bdev_update_bs_blockcnt(dev);
+                    let lvs = volumes::of(&store).as_ptr();
+                    sys::spdk_lvs_grow_live(lvs, Some(called), context(ended));
+                });
             };
             // SAFETY: as above.
             unsafe { write_super(&target, grow, move |rc| report(done, arg, rc)) };
