@@ -58,7 +58,8 @@ impl Blobstore {
     ///   go better. Blobs and channels that were dropped do not count, even if something was in flight on them
     ///   that has ended.
     /// - `EIO`: the device failed. The store is unloaded all the same, and recovered when it is loaded again.
-    /// - Another errno: it stays loaded.
+    /// - Another errno, such as `EILSEQ` if its super block is not what it was: it stays loaded, until its last handle is
+    ///   dropped.
     /// - [`ErrorKind::Gone`](crate::ErrorKind::Gone) when it was unloaded before, and
     ///   [`ErrorKind::NoThread`](crate::ErrorKind::NoThread) without a current spdk_thread.
     ///

@@ -95,6 +95,22 @@ unsafe extern "C" fn destroy(dev: *mut sys::spdk_bs_dev) {
     });
 }
 
+unsafe extern "C" fn fail_read(
+    _: *mut sys::spdk_bs_dev,
+    _: *mut sys::spdk_io_channel,
+    _: *mut c_void,
+    _: u64,
+    _: u32,
+    args: *mut sys::spdk_bs_dev_cb_args,
+) {
+    // SAFETY: a request is ended once, by the function that came with it, which may be called at once.
+    unsafe {
+        if let Some(done) = (*args).cb_fn {
+            done((*args).channel, (*args).cb_arg, -libc::EIO);
+        }
+    }
+}
+
 /// The error of a call that names a bdev.
 pub(super) fn told(name: &str, error: Error) -> Error {
     match error.errno() {
@@ -257,6 +273,15 @@ impl Device {
         if let Some(f) = f {
             f();
         }
+    }
+
+    /// Has the reads fail that come from now on.
+    ///
+    /// # Safety
+    /// It has not been closed, and only the current spdk_thread uses it.
+    pub(super) unsafe fn fail_reads(&self) {
+        // SAFETY: as the caller says.
+        unsafe { (*self.dev).read = Some(fail_read) };
     }
 
     /// Asks a bdev to end what is in flight on it. It does not wait.

@@ -291,6 +291,11 @@ impl Store {
 }
 
 impl State {
+    /// Whether nobody is there to end it.
+    fn is_left(&self) -> bool {
+        self.is_recalled || (self.handles == 0 && self.calls == 0)
+    }
+
     /// Whether it has to be unloaded now; says so once.
     fn may_end(&mut self) -> bool {
         let is_wanted = self.handles > 0 && !self.is_recalled;

@@ -265,6 +265,20 @@ async fn damaged_lists() -> spdk::Result<()> {
     Ok(())
 }
 
+/// Fails if a device whose super block was overwritten below its store stays open for ever, and with that the application.
+#[spdk::test]
+async fn the_super_block_is_overwritten() -> spdk::Result<()> {
+    let memory = Memory::new(UNIT as u32, 16384);
+    let store = Blobstore::init_on(memory.clone(), Some(&opts())).await?;
+    memory.edit(|bytes| bytes[..4096].fill(0));
+    assert_errno(store.unload().await, Errno::EILSEQ);
+    // It stays loaded.
+    store.create_blob(None).await?;
+    drop(store);
+    until("the device", || memory.handles() == 1).await;
+    Ok(())
+}
+
 /// Fails if a removal waits for handles, or loses operations in flight, or a handle reaches what is gone.
 #[spdk::test(
     bdevs(

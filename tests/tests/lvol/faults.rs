@@ -402,6 +402,16 @@ async fn what_spdk_takes_on_trust() -> spdk::Result<()> {
     Ok(())
 }
 
+/// Fails if a bdev whose super block was overwritten below its store stays open for ever, and with that the application.
+#[spdk::test(bdevs(bdev_aio_create(name = "A", filename = new_file(), block_size = UNIT)))]
+async fn the_super_block_is_overwritten() -> spdk::Result<()> {
+    let store = init("A").await?;
+    std::fs::write(file(), vec![0; 8 << 20]).expect("the file");
+    assert_errno(store.unload().await, Errno::EILSEQ);
+    Bdev::find("A")?.open(true)?;
+    Ok(())
+}
+
 /// Fails if a removal waits for handles, or loses operations in flight, or a handle reaches what is gone.
 #[spdk::test(
     bdevs(

@@ -175,7 +175,7 @@ impl Volumes {
                 // SAFETY: the lvol store is gone, and its blobstore is still there. Nobody uses it.
                 unsafe {
                     let store = target.clone();
-                    store.end_blobstore(Ending::Unload, move |unloaded| {
+                    store.unload_for_good(move |unloaded| {
                         if !Ending::Unload.has_ended(unloaded) {
                             let (label, errno) = (target.label(), Errno::from_code(unloaded));
                             tracing::error!(%label, %errno, "its blobstore stays loaded");

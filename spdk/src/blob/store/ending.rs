@@ -6,7 +6,7 @@ use std::ffi::c_int;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 
-use super::super::calls::{called, context};
+use super::super::calls::{called, context, later};
 use super::Store;
 use crate::error::Gone;
 use crate::local::{Here, Local, Revoke};
@@ -111,6 +111,10 @@ impl Store {
             // SAFETY: nobody uses it, and this is its metadata thread.
             Some(volumes) if volumes.is_loaded() => unsafe { volumes.end(self, ending, then) },
             // SAFETY: as above.
+            _ if ending == Ending::Unload && self.lock().is_left() => unsafe {
+                self.unload_for_good(then);
+            },
+            // SAFETY: as above.
             _ => unsafe { self.end_blobstore(ending, then) },
         }
     }
@@ -133,6 +137,34 @@ impl Store {
         }
     }
 
+    /// Unloads a blobstore that nobody tries to unload again.
+    ///
+    /// SPDK keeps one, and has its device open, if its super block is not what it was. But it lets go of one whose device is
+    /// gone, for which it takes one that fails.
+    ///
+    /// # Safety
+    /// As for [`Store::end_blobstore`].
+    pub(in crate::blob) unsafe fn unload_for_good(
+        self: &Arc<Self>,
+        then: impl FnOnce(c_int) + 'static,
+    ) {
+        let store = self.clone();
+        let ended = move |rc| {
+            if ![-libc::EILSEQ, -libc::ENXIO].contains(&rc) {
+                return then(rc);
+            }
+            let (label, errno) = (store.label(), Errno::from_code(rc));
+            tracing::error!(%label, %errno, "a super block is not what it was");
+            // SAFETY: passed on; it is still loaded, from this device.
+            later(move || unsafe {
+                store.device.fail_reads();
+                store.end_blobstore(Ending::Unload, then);
+            });
+        };
+        // SAFETY: passed on.
+        unsafe { self.end_blobstore(Ending::Unload, ended) };
+    }
+
     fn ended(&self, ending: Ending, rc: c_int) {
         let has_ended = match &self.volumes {
             Some(volumes) => !volumes.is_loaded(),
@@ -140,7 +172,7 @@ impl Store {
         };
         let mut state = self.lock();
         // With nobody to try again, it stays as it is.
-        if has_ended || (state.handles == 0 && state.calls == 0) || state.is_recalled {
+        if has_ended || state.is_left() {
             drop(state);
             self.forget();
         } else {
