@@ -2,7 +2,7 @@
 
 use crate::diag::Diagnostics;
 use crate::headers::CType;
-use crate::manifest::{Arg, Class, Consumed, Gives, Range, Release, Returns};
+use crate::manifest::{Arg, Class, Consumed, Gives, Handle, Range, Release, Returns};
 use crate::resolve::{Func, Means, unknown_parameter};
 use crate::rules::{self, Rule};
 use crate::world::{HandleInfo, World};
@@ -227,6 +227,13 @@ impl Check<'_, '_> {
                     }
                 }
                 Means::OutHandle(handle) => self.produced(*handle),
+                Means::Callback(info) => {
+                    for handle in super::shape::given(*info, self.world) {
+                        if let HandleInfo::Own(entry) = handle {
+                            self.unkept(entry);
+                        }
+                    }
+                }
                 _ => {}
             }
         }
@@ -260,21 +267,7 @@ impl Check<'_, '_> {
             );
             return self.report(&rules::NOT_EMITTED, &c, message);
         };
-        if entry.keeps.is_none() && matches!(entry.release, Release::Call(_)) {
-            let made_of = self.func.params.iter().find_map(|means| match means {
-                Means::Receiver(held) | Means::Held(held) if held.c() != entry.c.as_str() => {
-                    Some(held.c().to_owned())
-                }
-                _ => None,
-            });
-            if let Some(made_of) = made_of {
-                let message = format!(
-                    "`{c}` makes a `{}` of a `{made_of}`, which may be gone before it",
-                    entry.rust
-                );
-                self.report(&rules::UNKEPT, &c, message);
-            }
-        }
+        self.unkept(entry);
         if let Some(keeps) = &entry.keeps {
             let parent = self.func.params.iter().find_map(|means| match means {
                 Means::Receiver(held) | Means::Held(held) if held.c() == keeps.as_str() => {
@@ -296,6 +289,27 @@ impl Check<'_, '_> {
                 );
                 self.report(&rules::CLASS_SHAPE, &c, message);
             }
+        }
+    }
+
+    /// Whatever a handle was made of is there until it is freed, or, where that frees it, until it is not used any more.
+    fn unkept(&mut self, entry: &Handle) {
+        if entry.keeps.is_some() {
+            return;
+        }
+        let made_of = self.func.params.iter().find_map(|means| match means {
+            Means::Receiver(held) | Means::Held(held) if held.c() != entry.c.as_str() => {
+                Some(held.c().to_owned())
+            }
+            _ => None,
+        });
+        if let Some(made_of) = made_of {
+            let c = self.c();
+            let message = format!(
+                "`{c}` makes a `{}` of a `{made_of}`, which may be gone before it",
+                entry.rust
+            );
+            self.report(&rules::UNKEPT, &c, message);
         }
     }
 

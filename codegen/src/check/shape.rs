@@ -3,7 +3,6 @@
 use std::collections::HashSet;
 
 use crate::diag::Diagnostics;
-use crate::headers::CType;
 use crate::manifest::{Arg, Class, NoMem, Outcome, Release};
 use crate::resolve::{Func, Means};
 use crate::rules::{self, Rule};
@@ -218,21 +217,21 @@ fn one_shot(func: &Func<'_>, info: CallbackInfo<'_>, world: &World<'_>, report: 
     produced_extra(func, info, world, report);
 }
 
+/// The handles that a callback gives to the caller.
+pub(super) fn given<'a>(
+    info: CallbackInfo<'a>,
+    world: &World<'a>,
+) -> impl Iterator<Item = HandleInfo<'a>> {
+    let args = info.entry.args.iter().zip(&info.sig.params);
+    args.filter_map(|(arg, param)| match arg {
+        Arg::Handle => world.handle(world.pointee(&param.ty)?),
+        _ => None,
+    })
+}
+
 /// A handle that an operation produces has no Rust data that nobody makes.
 fn produced_extra(func: &Func<'_>, info: CallbackInfo<'_>, world: &World<'_>, report: Report<'_>) {
-    let by_callback = info
-        .entry
-        .args
-        .iter()
-        .zip(&info.sig.params)
-        .filter_map(|(arg, param)| {
-            let (to, _) = world.headers.resolve(&param.ty).target()?;
-            match (arg, world.headers.resolve(to)) {
-                (Arg::Handle, CType::Named(name)) => world.handle(name),
-                _ => None,
-            }
-        });
-    for handle in by_callback.chain(func.produced()) {
+    for handle in given(info, world).chain(func.produced()) {
         let HandleInfo::Own(entry) = handle else {
             continue;
         };
