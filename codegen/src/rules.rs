@@ -129,7 +129,7 @@ rules! {
         "a stream of events ends with the handle that produces it",
         "give the handle a `release` function";
     THREAD_PARAMETER "thread-parameter":
-        "a thread rule names a handle parameter of the call",
+        "a thread rule names a handle parameter of the call, and a call without handles has a thread rule",
         "name one, or use `Home`, `Any`, `Spdk` or `App`";
     VERSIONS "versions":
         "`since` and `until` agree with each other and with the headers of every supported SPDK",

@@ -26,7 +26,7 @@ fn a_library_of_ones_own_is_wrapped() {
 fn a_function_that_the_installed_spdk_lacks_is_left_out() {
     let text = r#"(spdk: "26.01", sections: [Section(header: "bdev.h", doc: "d", entries: [
         Function(c: "spdk_of_the_future", rust: "future", since: "26.05", doc: "d"),
-        Function(c: "spdk_thread_get_count", rust: "count", doc: "d"),
+        Function(c: "spdk_thread_get_count", rust: "count", thread: Any, doc: "d"),
     ])])"#;
     let source = spdk_codegen::source::Source::new("api.ron", text);
     let tokens = spdk_codegen::expand(&source, common::headers(), &quote!(::spdk::__private))

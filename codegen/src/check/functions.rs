@@ -2,7 +2,7 @@
 
 use crate::diag::Diagnostics;
 use crate::headers::CType;
-use crate::manifest::{Arg, Class, Consumed, Gives, Handle, Range, Release, Returns};
+use crate::manifest::{Arg, Class, Consumed, Gives, Handle, Range, Release, Returns, Thread};
 use crate::resolve::{Func, Means, unknown_parameter};
 use crate::rules::{self, Rule};
 use crate::world::{HandleInfo, World};
@@ -148,22 +148,44 @@ impl Check<'_, '_> {
     }
 
     fn thread(&mut self) {
-        let Some(name) = self.func.entry.thread.param() else {
-            return;
-        };
-        let is_handle = self.index(name).is_some_and(|index| {
+        let is_handle = |means: &Means<'_>| {
             matches!(
-                self.func.params[index],
+                means,
                 Means::Receiver(_)
                     | Means::Held(_)
                     | Means::Channel { .. }
                     | Means::Consumed { .. }
             )
-        });
-        if !is_handle {
+        };
+        if self.func.entry.thread == Thread::Home && !self.func.params.iter().any(is_handle) {
+            return self.homeless();
+        }
+        let Some(name) = self.func.entry.thread.param() else {
+            return;
+        };
+        let names_handle = self
+            .index(name)
+            .is_some_and(|index| is_handle(&self.func.params[index]));
+        if !names_handle {
             let message = format!("`{}` has no handle parameter `{name}`", self.c());
             self.report(&rules::THREAD_PARAMETER, name, message);
         }
+    }
+
+    /// Nothing checks the thread of a call without handles. An operation has one anyway.
+    fn homeless(&mut self) {
+        let mut callbacks = self.func.callbacks();
+        if callbacks.any(|(_, info)| self.func.class_of(info) == Class::OneShot) {
+            return;
+        }
+        let c = self.c();
+        self.errors.push_with_help(
+            &rules::THREAD_PARAMETER,
+            self.world.source.entry(&c),
+            format!("`{c}` takes no handle that has a home"),
+            "say `thread: Spdk`, or `App`, or `Any` if it may be called without an spdk_thread"
+                .to_owned(),
+        );
     }
 
     fn range(&mut self) {

@@ -63,7 +63,8 @@ pub struct Function {
     /// What the caller must see to, where no check can: the wrapper is an `unsafe fn`.
     #[serde(default)]
     pub safety: Option<Reason>,
-    /// Where the call must be made. Default: the home thread of its handles.
+    /// Where the call must be made. Default: the home thread of its handles. Without handles, only an operation has a
+    /// default: its spdk_thread.
     #[serde(default)]
     pub thread: Thread,
     /// The first supported SPDK that has the function, if not all have it.

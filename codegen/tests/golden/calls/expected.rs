@@ -355,6 +355,10 @@ const _: unsafe extern "C" fn() -> u32 = sys::spdk_thread_get_count;
 /// A number that cannot fail.
 ///
 /// Wraps `spdk_thread_get_count`.
+///
+/// # Thread
+///
+/// Any thread, also one without an spdk_thread.
 #[doc(alias = "spdk_thread_get_count")]
 pub fn thread_count() -> u32 {
     // SAFETY: the call has no other condition.
