@@ -173,6 +173,19 @@ impl<'a> HandleInfo<'a> {
         .map(|name| name.as_str())
     }
 
+    /// Whether it is the type of `spdk` for channels of every device.
+    pub(crate) fn is_any_channel(self) -> bool {
+        match self {
+            HandleInfo::Own(_) => false,
+            HandleInfo::Extern(handle) => {
+                matches!(
+                    handle.rust.as_str(),
+                    "::spdk::IoChannel" | "spdk::IoChannel"
+                )
+            }
+        }
+    }
+
     /// The method that gives the C pointer, if the type is not a `Subject`.
     pub(crate) fn raw(self) -> Option<&'a str> {
         match self {

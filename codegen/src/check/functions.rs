@@ -422,24 +422,35 @@ impl Check<'_, '_> {
         }
     }
 
-    /// A channel beside a device that can check it is checked.
+    /// A channel beside a device that can check it is checked, and one that may be of any device is never taken as it is.
     fn channels(&mut self) {
         let mut params = self.func.params.iter();
         let checks = params.any(|means| {
             matches!(means, Means::Receiver(handle) | Means::Held(handle) if handle.channel().is_some())
         });
         for (index, means) in self.func.params.iter().enumerate() {
-            if matches!(means, Means::Held(handle) if checks && handle.c() == "spdk_io_channel") {
-                let name = self.func.sig.params[index].name.clone();
-                let message = format!(
-                    "`{name}` of `{}` may be a channel of another device",
-                    self.c()
-                );
-                let help = format!("give `{name}` the role `Channel(of: ..)`");
-                let span = self.world.source.within(self.func.c(), &name);
-                self.errors
-                    .push_with_help(&rules::CHANNEL_CHECK, span, message, help);
+            let (Means::Receiver(handle) | Means::Held(handle)) = means else {
+                continue;
+            };
+            if handle.c() != "spdk_io_channel" || !(checks || handle.is_any_channel()) {
+                continue;
             }
+            let name = self.func.sig.params[index].name.clone();
+            let c = self.c();
+            let (message, help) = match checks {
+                true => (
+                    format!("`{name}` of `{c}` may be a channel of another device"),
+                    format!("give `{name}` the role `Channel(of: ..)`"),
+                ),
+                false => (
+                    format!("`{name}` of `{c}` may be a channel of any device"),
+                    "declare a `Handle` of your own for the channels that it takes, which `spdk_put_io_channel` releases"
+                        .to_owned(),
+                ),
+            };
+            let span = self.world.source.within(self.func.c(), &name);
+            self.errors
+                .push_with_help(&rules::CHANNEL_CHECK, span, message, help);
         }
     }
 
