@@ -372,6 +372,7 @@ impl<'a> Reader<'_, 'a> {
             return self.misfit(param, "Out", "memory that C can write");
         };
         match self.world.headers.resolve(to) {
+            _ if ty.is_text() => self.misfit(param, "Out", "one value, which no text is"),
             number @ (CType::Bool | CType::Number(_)) => Some(Means::OutValue(number.clone())),
             CType::Named(name) => {
                 let (entry, record) = (self.world.enumeration(name), self.world.record(name));
