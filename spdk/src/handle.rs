@@ -56,6 +56,18 @@ pub trait Subject: Describe {
     fn handle(&self) -> &Handle<Self::O>;
 }
 
+/// Refuses what was made of another object than `of`, and keeps that one.
+pub fn check_made_of<M: Subject, P: Subject>(made: &M, of: &P) -> Result<(), Fault>
+where
+    M::O: Object<Extra = Hold<P::O>>,
+{
+    if Rc::ptr_eq(&made.handle().extra().0, &of.handle().0) {
+        return Ok(());
+    }
+    let (made, kind) = (made.describe(), P::O::NAME);
+    Err(Fault::invalid(format!("the {made} is of another {kind}")))
+}
+
 struct Inner<O: Object> {
     /// Null once the object was released, revoked or taken.
     ptr: Cell<*mut O::C>,

@@ -28,7 +28,7 @@ pub struct Handle {
     #[serde(default)]
     pub extra: Option<RustPath>,
     /// The C type of the handle that must outlive this one; the call that produces this one has
-    /// it as a parameter.
+    /// it as a parameter. A call that takes both refuses this one if it keeps another object.
     #[serde(default)]
     pub keeps: Option<CName>,
     /// How error messages name the object.

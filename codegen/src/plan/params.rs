@@ -66,6 +66,7 @@ pub(super) fn parts(func: &Func<'_>, world: &World<'_>, in_op: bool) -> Parts {
         walk.parts.fallible = true;
         walk.parts.checks.push(quote!(self.#within(#(#range),*)?;));
     }
+    walk.relatives();
     for index in 0..func.params.len() {
         walk.param(index);
     }
@@ -123,6 +124,40 @@ impl Walk<'_, '_> {
             _ => {
                 let name = self.name(index);
                 quote!(#name)
+            }
+        }
+    }
+
+    /// What was made of an object, and keeps that, is used with no other one: C would take it for one of that.
+    fn relatives(&mut self) {
+        let params = self.func.params.iter().enumerate();
+        let handles: Vec<_> = params
+            .filter_map(|(index, means)| match means {
+                Means::Receiver(handle) | Means::Held(handle) => {
+                    Some((self.object(index), *handle))
+                }
+                Means::Consumed {
+                    handle,
+                    is_receiver,
+                    ..
+                } => {
+                    let name = self.name(index);
+                    let object = match is_receiver {
+                        true => quote!(&self),
+                        false => quote!(&#name),
+                    };
+                    Some((object, *handle))
+                }
+                _ => None,
+            })
+            .collect();
+        for (made, of) in &handles {
+            let HandleInfo::Own(entry) = of else { continue };
+            let keeps = entry.keeps.as_ref().map(|keeps| keeps.as_str());
+            for (parent, _) in handles.iter().filter(|(_, of)| Some(of.c()) == keeps) {
+                self.parts.fallible = true;
+                let check = quote!(rt::check_made_of(#made, #parent)?;);
+                self.parts.checks.push(check);
             }
         }
     }

@@ -34,6 +34,8 @@ mod ffi {
     pub(crate) type book_opened =
         Option<unsafe extern "C" fn(ctx: *mut c_void, book: *mut book, rc: c_int)>;
 
+    pub(crate) type book_read = Option<unsafe extern "C" fn(ctx: *mut c_void, rc: c_int)>;
+
     pub(crate) unsafe extern "C" fn shelf_new() -> *mut shelf {
         Box::into_raw(Box::new(shelf { is_free: false }))
     }
@@ -57,6 +59,31 @@ mod ffi {
         unsafe { cb.expect("it is given")(ctx, shelf_book(shelf), 0) }
     }
 
+    pub(crate) unsafe extern "C" fn shelf_has(shelf: *mut shelf, book: *mut book) -> bool {
+        // SAFETY: the book was made by `shelf_book`, and is not freed.
+        unsafe { (*book).of == shelf }
+    }
+
+    pub(crate) unsafe extern "C" fn shelf_return(shelf: *mut shelf, book: *mut book) {
+        // SAFETY: as for `shelf_has`.
+        let is_own = unsafe { shelf_has(shelf, book) };
+        say(if is_own { "own book" } else { "foreign book" });
+        // SAFETY: it is freed by this call.
+        unsafe { book_free(book) };
+    }
+
+    pub(crate) unsafe extern "C" fn shelf_read(
+        shelf: *mut shelf,
+        book: *mut book,
+        cb: book_read,
+        ctx: *mut c_void,
+    ) {
+        // SAFETY: as for `shelf_has`.
+        let is_own = unsafe { shelf_has(shelf, book) };
+        // SAFETY: the callback gets the context that came with it.
+        unsafe { cb.expect("it is given")(ctx, if is_own { 0 } else { -1 }) }
+    }
+
     pub(crate) unsafe extern "C" fn shelf_write(_: *mut shelf, _: *const c_void, n: u16) -> u32 {
         n.into()
     }
@@ -78,6 +105,33 @@ async fn a_handle_keeps_what_it_was_made_of() -> spdk::Result<()> {
     drop(books.0);
     drop(books.1);
     assert_eq!(ffi::said(), ["book", "book", "shelf"]);
+    Ok(())
+}
+
+/// Fails if C is given a book of another shelf.
+#[spdk::test]
+async fn what_was_made_of_another_object_is_refused() -> spdk::Result<()> {
+    let (shelf, other) = (Shelf::new()?, Shelf::new()?);
+    let book = shelf.book()?;
+    assert!(shelf.has(&book)?);
+    shelf.read(&book).await?;
+    let refused = [
+        other.has(&book).map(drop),
+        other.read(&book).await,
+        other.give_back(shelf.book()?),
+    ];
+    for refused in refused {
+        assert!(
+            matches!(kind(&refused), Some(ErrorKind::InvalidArgument { .. })),
+            "{refused:?}"
+        );
+        let text = refused.err().map(|error| error.to_string());
+        let text = text.unwrap_or_default();
+        assert!(text.ends_with("the Book is of another Shelf"), "{text}");
+    }
+    assert_eq!(ffi::said(), ["book"], "the one that was refused is dropped");
+    shelf.give_back(book)?;
+    assert_eq!(ffi::said(), ["own book", "book"]);
     Ok(())
 }
 
