@@ -101,6 +101,9 @@ methods! {
     /// `new` takes its name and that of its base bdev, which may [appear later](crate::config). The latencies
     /// are in microseconds. The averages are 0 by default, and the 99th percentiles are the averages; they
     /// cannot be less.
+    ///
+    /// SPDK 26.01 has it fail the copies that its base bdev can do, such as a [`Malloc`](super::Malloc): so do the first writes to
+    /// clusters that a blob, or a volume, shares with a snapshot.
     "bdev_delay_create" => Delay(name: String, base_bdev_name: String) {
         /// Its UUID; a random one by default.
         uuid: Uuid,
