@@ -72,6 +72,11 @@ use crate::{Errno, sys};
 /// that is dropped because its spdk_thread ends, fails its I/O with `EIO`. One that is never ready keeps its I/O, and
 /// whatever waits for that, such as the end of its spdk_thread, which drops it first.
 ///
+/// That end, and so the end of the application, drops these tasks before it closes what is open. From then on only an I/O that
+/// is ready at its first poll succeeds. So a store on a device that awaits anything is not unloaded then, but recovered when it
+/// is loaded again, and what was not synced of its blobs may be lost: call [`Blobstore::unload`](super::Blobstore::unload)
+/// before, and do not leave it to a drop.
+///
 /// A snapshot, and other calls, begin when no I/O is in flight on the store, and let none begin meanwhile. So an I/O of a device
 /// must not wait for one on a store whose I/O waits for the device, such as that of a blob which depends on it: both could wait
 /// for ever.
