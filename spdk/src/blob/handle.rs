@@ -79,9 +79,12 @@ unsafe impl Object for BlobObject {
 
     unsafe fn release(ptr: NonNull<Self::C>, extra: &Self::Extra) {
         let label = Self::label(extra);
+        let is_doomed = extra.is_doomed.get();
         let closed = move |rc| {
-            if rc != 0 {
-                let errno = Errno::from_code(rc);
+            let errno = Errno::from_code(rc);
+            if rc != 0 && is_doomed {
+                tracing::error!(%label, %errno, "the volume of an abandoned call was not destroyed");
+            } else if rc != 0 {
                 tracing::error!(%label, %errno, "what was not synced of a dropped blob is lost");
             }
         };

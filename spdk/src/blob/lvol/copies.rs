@@ -76,7 +76,7 @@ impl Lvol {
     /// # Cancellation
     ///
     /// Nothing happens before the first poll. A future that is dropped later abandons the call but does not stop it: the
-    /// snapshot is made, and destroyed again. Of one that is forgotten it stays.
+    /// snapshot is made, and destroyed again, unless somebody else has opened it by then. Of one that is forgotten it stays.
     ///
     /// # Thread
     ///
