@@ -37,6 +37,9 @@ const SUBSYSTEMS: [(&str, &str); 6] = [
     ("subsystem-scsi", "spdk_event_scsi"),
 ];
 
+/// The modules of these subsystems, where the installation has them: no other package asks for them.
+const MODULES: [(&str, &str); 1] = [("subsystem-fsdev", "spdk_fsdev_aio")];
+
 /// Not a library for programs: it replaces functions of SPDK in SPDK's own unit tests.
 const NOT_FOR_PROGRAMS: [&str; 1] = ["spdk_ut_mock"];
 
@@ -110,12 +113,12 @@ pub(crate) fn plan(found: &Found, enabled: impl Fn(&str) -> bool) -> Result<Plan
     dirs.extend(PkgConfigPath::from_env().dirs);
 
     let wanted = SUBSYSTEMS.iter().filter(|(feature, _)| enabled(feature));
+    let has = |package: &str| {
+        let mut dirs = found.pkgconfig.iter();
+        dirs.any(|dir| dir.join(format!("{package}.pc")).is_file())
+    };
     for (feature, package) in wanted.clone() {
-        if !found
-            .pkgconfig
-            .iter()
-            .any(|d| d.join(format!("{package}.pc")).is_file())
-        {
+        if !has(package) {
             return Err(Failure::new(format!(
                 "The feature `{feature}` needs {package}, which the SPDK at {} was built without.",
                 found.prefix.display()
@@ -123,11 +126,12 @@ pub(crate) fn plan(found: &Found, enabled: impl Fn(&str) -> bool) -> Result<Plan
         }
     }
 
+    let modules = MODULES
+        .iter()
+        .filter(|(feature, package)| enabled(feature) && has(package));
+    let added = wanted.chain(modules).map(|(_, package)| *package);
     let mut whole = Closure::default();
-    whole.add(
-        ROOTS.into_iter().chain(wanted.map(|(_, package)| *package)),
-        &dirs,
-    );
+    whole.add(ROOTS.into_iter().chain(added), &dirs);
 
     // Whatever else the installation has can be linked by who refers to it, at no cost to who does not.
     let others = installed(found, &whole);

@@ -111,6 +111,22 @@ fn a_feature_adds_its_subsystem_or_says_that_it_cannot() {
     );
 }
 
+/// Fails if the subsystem comes without the module that makes its devices.
+#[test]
+fn a_feature_adds_the_modules_of_its_subsystem() {
+    let dir = folder();
+    let found = installation(dir.path());
+    let with_fsdev = || plan(&found, |feature| feature == "subsystem-fsdev").expect("a plan");
+    for name in ["spdk_event_fsdev", "spdk_fsdev_aio"] {
+        put(dir.path(), &format!("lib/lib{name}.a"), "");
+        let text = format!("Libs: -l{name}\n");
+        put(dir.path(), &format!("lib/pkgconfig/{name}.pc"), &text);
+        assert_eq!(kind(&with_fsdev(), name), Some(Kind::Whole), "{name}");
+    }
+    let without = plan(&found, |_| false).expect("a plan");
+    assert_eq!(kind(&without, "spdk_fsdev_aio"), Some(Kind::Archive));
+}
+
 #[test]
 fn dependents_come_first() {
     let dir = folder();
