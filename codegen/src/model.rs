@@ -45,6 +45,8 @@ pub(crate) struct Handle {
     /// The marker type that implements `Object`.
     pub(crate) object: Ident,
     pub(crate) extra: TokenStream,
+    /// Whether that is what it was made of.
+    pub(crate) keeps: bool,
     pub(crate) release: Option<Ident>,
     pub(crate) describe: Describe,
     /// Whether its extra data say what the log calls it.

@@ -56,12 +56,35 @@ pub trait Subject: Describe {
     fn handle(&self) -> &Handle<Self::O>;
 }
 
+/// The object that another one was made of, which keeps it until it is released: a handle that is leaked must not.
+pub struct Kept<O: Object>(Cell<Option<Hold<O>>>);
+
+impl<O: Object> Kept<O> {
+    /// Keeps it.
+    pub fn new(hold: Hold<O>) -> Self {
+        Kept(Cell::new(Some(hold)))
+    }
+
+    /// Keeps it no more.
+    pub fn let_go(&self) {
+        drop(self.0.take());
+    }
+
+    fn is(&self, of: &Handle<O>) -> bool {
+        let kept = self.0.take();
+        // Who has let go is gone, which its own use tells.
+        let is = kept.as_ref().is_none_or(|kept| Rc::ptr_eq(&kept.0, &of.0));
+        self.0.set(kept);
+        is
+    }
+}
+
 /// Refuses what was made of another object than `of`, and keeps that one.
 pub fn check_made_of<M: Subject, P: Subject>(made: &M, of: &P) -> Result<(), Fault>
 where
-    M::O: Object<Extra = Hold<P::O>>,
+    M::O: Object<Extra = Kept<P::O>>,
 {
-    if Rc::ptr_eq(&made.handle().extra().0, &of.handle().0) {
+    if made.handle().extra().is(of.handle()) {
         return Ok(());
     }
     let (made, kind) = (made.describe(), P::O::NAME);

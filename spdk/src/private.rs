@@ -14,7 +14,7 @@ pub use crate::each::{each, on_app_thread};
 pub use crate::errno::Errno;
 pub use crate::error::{At, Describe, Error, Fault, Gone, Place, Result};
 pub use crate::events::{EventHub, Events, emit};
-pub use crate::handle::{Handle, Hold, Object, Subject, check_made_of};
+pub use crate::handle::{Handle, Hold, Kept, Object, Subject, check_made_of};
 pub use crate::io_id::{BdevIo, NvmeIo};
 pub use crate::iovecs::{IoVecs, check_len, check_multiple, total_len};
 pub use crate::local::{Caller, Here, begin};

@@ -19,6 +19,10 @@ pub(super) fn emit(handle: &Handle) -> TokenStream {
     let text = name.to_string();
     let object_doc = format!(" The C object of a [`{name}`].");
     let own = comment("SAFETY: the contract of this function is the core's.");
+    let (extra_name, let_go) = match handle.keeps {
+        true => (quote!(extra), Some(quote!(extra.let_go();))),
+        false => (quote!(_extra), None),
+    };
     let release = match &handle.release {
         Some(release) => {
             let safety = comment(&format!(
@@ -26,14 +30,17 @@ pub(super) fn emit(handle: &Handle) -> TokenStream {
                  `{release}` takes the object and nothing else."
             ));
             quote! {
-                unsafe fn release(ptr: NonNull<Self::C>, _extra: &Self::Extra) {
+                unsafe fn release(ptr: NonNull<Self::C>, #extra_name: &Self::Extra) {
                     #safety
                     unsafe { sys::#release(ptr.as_ptr()) }
+                    #let_go
                 }
             }
         }
         None => quote!(
-            unsafe fn release(_ptr: NonNull<Self::C>, _extra: &Self::Extra) {}
+            unsafe fn release(_ptr: NonNull<Self::C>, #extra_name: &Self::Extra) {
+                #let_go
+            }
         ),
     };
     let label = handle.labels.then(|| {

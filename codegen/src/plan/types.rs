@@ -45,6 +45,7 @@ pub(super) fn handle(
         name: format_ident!("{}", entry.rust.as_str()),
         object: format_ident!("{}", object_name(entry.rust.as_str())),
         extra: extra(entry, functions, world),
+        keeps: entry.keeps.is_some(),
         release,
         describe: match &entry.describe {
             manifest::Describe::Type => model::Describe::Type,
@@ -76,7 +77,7 @@ fn extra(entry: &manifest::Handle, functions: &[&Func<'_>], world: &World<'_>) -
     }
     if let Some(parent) = entry.keeps.as_ref().and_then(|c| world.handle(c.as_str())) {
         let parent = format_ident!("{}", parent.name());
-        return quote!(rt::Hold<<#parent as rt::Subject>::O>);
+        return quote!(rt::Kept<<#parent as rt::Subject>::O>);
     }
     let opens = functions.iter().find_map(|function| {
         let is_this = function

@@ -1,7 +1,11 @@
 //! `spdk::api!` with a library of one's own.
 #![allow(missing_docs)]
 
-use spdk::{DmaBuf, ErrorKind};
+use std::mem;
+use std::time::Duration;
+
+use spdk::time::timeout;
+use spdk::{DmaBuf, ErrorKind, SpdkApp, ThreadHandle};
 use spdk_tests::kind;
 
 spdk::api!("tests/api_library/shelf.ron");
@@ -105,6 +109,22 @@ async fn a_handle_keeps_what_it_was_made_of() -> spdk::Result<()> {
     drop(books.0);
     drop(books.1);
     assert_eq!(ffi::said(), ["book", "book", "shelf"]);
+    Ok(())
+}
+
+/// Fails if a book that is leaked keeps its shelf for ever: the end of the spdk_thread waits for that.
+#[spdk::test]
+async fn what_is_leaked_keeps_nothing_at_the_end() -> spdk::Result<()> {
+    let thread = ThreadHandle::on_core("leaks", SpdkApp::cores()?[0]).await?;
+    let leaked = thread.call(|| {
+        let shelf = Shelf::new()?;
+        mem::forget(shelf.book()?);
+        Ok::<_, spdk::Error>(())
+    });
+    leaked.await??;
+    assert!(ffi::said().is_empty(), "it has a book");
+    timeout(Duration::from_secs(4), thread.exit()).await??;
+    assert_eq!(ffi::said(), ["book", "shelf"]);
     Ok(())
 }
 

@@ -90,8 +90,8 @@ pub(super) fn adopted(
                 hold.in_finish = true;
             }
             match in_op {
-                true => quote!(#parent.clone()),
-                false => quote!(#parent),
+                true => quote!(rt::Kept::new(#parent.clone())),
+                false => quote!(rt::Kept::new(#parent)),
             }
         }
         None => quote!(()),

@@ -83,9 +83,11 @@ pub enum BlobObject {}
 // SAFETY: there is nothing to free: `close` does.
 unsafe impl rt::Object for BlobObject {
     type C = sys::spdk_blob;
-    type Extra = rt::Hold<<Blobstore as rt::Subject>::O>;
+    type Extra = rt::Kept<<Blobstore as rt::Subject>::O>;
     const NAME: &'static str = "Blob";
-    unsafe fn release(_ptr: NonNull<Self::C>, _extra: &Self::Extra) {}
+    unsafe fn release(_ptr: NonNull<Self::C>, extra: &Self::Extra) {
+        extra.let_go();
+    }
 }
 
 impl rt::Subject for Blob {
@@ -116,7 +118,7 @@ impl Blob {
     #[allow(dead_code, reason = "not every handle has a call that produces it here")]
     pub(crate) unsafe fn from_c(
         ptr: *mut sys::spdk_blob,
-        extra: rt::Hold<<Blobstore as rt::Subject>::O>,
+        extra: rt::Kept<<Blobstore as rt::Subject>::O>,
     ) -> rt::Result<Self, rt::Fault> {
         let ptr = NonNull::new(ptr).ok_or(rt::Fault::errno(rt::Errno::ENOMEM))?;
         // SAFETY: the contract of this function is the core's.
@@ -350,7 +352,7 @@ impl Blobstore {
                     },
                     |(bs,), (blb, bserrno)| {
                         rt::status(bserrno)?;
-                        Blob::from_c(blb, bs.clone())
+                        Blob::from_c(blb, rt::Kept::new(bs.clone()))
                     },
                     (self.handle().hold(caller)?,),
                 )
