@@ -84,6 +84,23 @@ impl CType {
         matches!(self, CType::Number(name) if name == "c_int")
     }
 
+    /// Whether this is a number that can have this value.
+    pub fn holds(&self, value: i64) -> bool {
+        let CType::Number(name) = self else {
+            return false;
+        };
+        match name.as_str() {
+            "u8" | "c_uchar" => u8::try_from(value).is_ok(),
+            "i8" | "c_schar" | "c_char" => i8::try_from(value).is_ok(),
+            "u16" | "c_ushort" => u16::try_from(value).is_ok(),
+            "i16" | "c_short" => i16::try_from(value).is_ok(),
+            "u32" | "c_uint" => u32::try_from(value).is_ok(),
+            "i32" | "c_int" => i32::try_from(value).is_ok(),
+            "u64" | "u128" | "usize" | "c_ulong" | "c_ulonglong" => value >= 0,
+            _ => true,
+        }
+    }
+
     /// Whether this is `char *`, `const` or not.
     pub fn is_text(&self) -> bool {
         matches!(self, CType::Ptr { to, .. } if **to == CType::Number("c_char".to_owned()))

@@ -361,6 +361,11 @@ impl<'a> Reader<'_, 'a> {
                 _ => self.misfit(param, "Null", "pointers"),
             },
             Role::Const(value, _) => match ty {
+                CType::Number(_) if !ty.holds(*value) => self.misfit(
+                    param,
+                    "Const",
+                    &format!("a number that its type has, and {value} is none"),
+                ),
                 CType::Number(_) => Some(Means::Const(*value)),
                 _ => self.misfit(param, "Const", "numbers"),
             },
