@@ -9,6 +9,7 @@ use std::ptr::{self, NonNull};
 use crate::bdev::{Bdev, BdevDesc, BdevDescObject, BdevEvent, MediaEvent};
 use crate::bdev_events::{self, IoTimeout};
 use crate::bdev_io::BdevIoDone;
+use crate::bdev_qos::get_io_channel;
 use crate::channel::{ChannelOwner, IoChannel, IoChannelObject};
 use crate::errno::Errno;
 use crate::error::{At, Describe, ErrorKind, Fault, Gone, Result};
@@ -294,17 +295,19 @@ impl BdevDesc {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Errno`] with `ENOMEM` if the device could not make one,
+    /// [`ErrorKind::Errno`] with `ENOMEM` if the device could not make one, and with `EAGAIN` while a call of
+    /// [`Bdev::set_qos_limits`], or of the method `bdev_set_qos_limit`, ends the device's limits;
     /// [`ErrorKind::WrongThread`] on another spdk_thread than the one that opened the descriptor,
     /// [`ErrorKind::Gone`] when the device was removed.
     #[doc(alias = "spdk_bdev_get_io_channel")]
     pub fn get_io_channel(&self) -> Result<IoChannel> {
         let at = At::new("spdk_bdev_get_io_channel", self);
         let desc = begin(|caller| self.handle().get(caller)).map_err(|fault| fault.at(at))?;
-        // SAFETY: the descriptor is open, on its spdk_thread.
-        let ch = unsafe { sys::spdk_bdev_get_io_channel(desc.as_ptr()) };
-        let ch = NonNull::new(ch).ok_or_else(|| Fault::errno(Errno::ENOMEM).at(at))?;
         let extra = self.handle().extra();
+        // SAFETY: the descriptor is open, on its spdk_thread, and keeps the bdev.
+        let ch = unsafe { get_io_channel(desc.as_ptr(), extra.bdev.get()) };
+        let ch = ch.map_err(|fault| fault.at(at))?;
+        let ch = NonNull::new(ch).ok_or_else(|| Fault::errno(Errno::ENOMEM).at(at))?;
         let owner = Box::new(self.handle().clone());
         let name = self.describe().into();
         // SAFETY: the reference was just taken, on this spdk_thread; `owner` keeps the device open.

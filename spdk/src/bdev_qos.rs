@@ -3,9 +3,11 @@
 
 use std::ffi::{c_int, c_void};
 use std::future::Future;
+use std::sync::RwLock;
 
 use crate::bdev::{Bdev, BdevHistogramStatusCb, BdevHold};
 use crate::call::call;
+use crate::errno::Errno;
 use crate::error::{At, Fault, Result};
 use crate::handle::Subject;
 use crate::local::{Caller, begin, current_thread};
@@ -139,6 +141,11 @@ impl Bdev {
 
     /// Sets how much the device may do, from all spdk_threads together.
     ///
+    /// While the limits end, which is when all are 0, [`BdevDesc::get_io_channel`](crate::BdevDesc::get_io_channel)
+    /// returns `EAGAIN`: SPDK would limit the new channel and crash at its first I/O. SPDK does so with a channel that it
+    /// makes itself then, as for a bdev on top of this one that is opened. It also crashes if a device with limits that
+    /// nobody has open is opened again, where its old channel is not gone yet, and its removal begins at that moment.
+    ///
     /// Wraps `spdk_bdev_set_qos_rate_limits`.
     ///
     /// # Errors
@@ -179,6 +186,33 @@ impl Bdev {
     }
 }
 
+/// Held for writing while SPDK begins to end limits, and for reading while a channel is made.
+static ENDS_OR_MAKES: RwLock<()> = RwLock::new(());
+
+/// A channel, unless the limits of the device end. SPDK still limits a channel that is made then, but it may have asked those
+/// of that spdk_thread to forget the limits already; and what a limited channel uses at an I/O is gone afterwards.
+///
+/// # Safety
+/// The descriptor is open, is of the device, and belongs to this spdk_thread.
+pub(crate) unsafe fn get_io_channel(
+    desc: *mut sys::spdk_bdev_desc,
+    bdev: *mut sys::spdk_bdev,
+) -> Result<*mut sys::spdk_io_channel, Fault> {
+    // No limits begin to end between the look and the channel.
+    let _makes = ENDS_OR_MAKES.read().unwrap_or_else(|e| e.into_inner());
+    // SAFETY: the descriptor keeps the device, and the array has an element of each kind.
+    unsafe {
+        if !(&raw const (*bdev).internal.qos).read_volatile().is_null() {
+            let mut limits = [0; KINDS];
+            sys::spdk_bdev_get_qos_rate_limits(bdev, limits.as_mut_ptr());
+            if limits == [0; KINDS] {
+                return Err(Fault::errno(Errno::EAGAIN));
+            }
+        }
+        Ok(sys::spdk_bdev_get_io_channel(desc))
+    }
+}
+
 /// # Safety
 /// The device is there and stays until the callback, which is the one of an operation on this
 /// spdk_thread.
@@ -189,6 +223,8 @@ unsafe fn set(
     arg: *mut c_void,
 ) {
     let relay = Relay::new(done, arg).cast();
+    let ends = *limits == [0; KINDS];
+    let _ends = ends.then(|| ENDS_OR_MAKES.write().unwrap_or_else(|e| e.into_inner()));
     // SAFETY: passed on; `on_any_thread` takes the relay back.
     unsafe {
         #[cfg(spdk_args_spdk_bdev_set_qos_rate_limits = "5")]

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use spdk::bdev::{HistogramOptions, QosLimits, ResetStat};
 use spdk::config::Malloc;
-use spdk::{Bdev, BdevIoType, Errno, Error, ErrorKind};
+use spdk::{Bdev, BdevIoType, DmaBuf, Errno, Error, ErrorKind};
 use spdk_tests::turns::pass;
 use spdk_tests::wait::within;
 use spdk_tests::{Device, assert_kind, foreign, kind, poll_once, rpc, second, until};
@@ -345,6 +345,35 @@ async fn limits() -> spdk::Result<()> {
     first.await?;
     assert_eq!(bdev.qos_limits()?, slow);
     bdev.set_qos_limits(QosLimits::default()).await
+}
+
+/// Fails if there is a channel while limits end: SPDK limits it, and reads the limits at its first I/O, which are gone then.
+#[spdk::test(bdevs(bdev_malloc_create(name = "D", num_blocks = 1024, block_size = BLOCK)))]
+async fn no_channel_is_made_while_limits_end() -> spdk::Result<()> {
+    let bdev = spdk::Bdev::find("D")?;
+    let desc = bdev.open(true)?;
+    let slow = QosLimits {
+        rw_ios_per_sec: 1000,
+        ..QosLimits::default()
+    };
+    for has_channel in [false, true] {
+        let before = has_channel.then(|| desc.get_io_channel()).transpose()?;
+        bdev.set_qos_limits(slow).await?;
+        let mut end = Box::pin(bdev.set_qos_limits(QosLimits::default()));
+        assert!(poll_once(end.as_mut()).is_pending());
+        let during = desc.get_io_channel();
+        let refused = during.as_ref().err().and_then(Error::errno);
+        end.await?;
+        let ch = match during {
+            Ok(ch) => ch,
+            Err(_) => desc.get_io_channel()?,
+        };
+        let mut buf = DmaBuf::alloc(BLOCK, 4096)?;
+        desc.read_blocks(&ch, &mut buf, 0, 1).await?;
+        assert_eq!(refused, Some(Errno::EAGAIN));
+        drop(before);
+    }
+    Ok(())
 }
 
 /// The name of the current spdk_thread.
