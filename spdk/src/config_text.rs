@@ -40,13 +40,62 @@ pub(crate) fn load(file: Option<&Path>, inline: Option<&str>) -> Result<Option<V
 /// Whether SPDK can parse the text as a configuration.
 fn check(text: &[u8]) -> std::result::Result<(), String> {
     match count(text) {
-        Ok(_) if first_byte(text) == Some(b'{') => Ok(()),
+        Ok(count) if content(text).first() == Some(&b'{') => {
+            refused(text, count).map_or(Ok(()), Err)
+        }
         Ok(_) => Err("it is not a JSON object; it should be {\"subsystems\": [...]}".into()),
         Err(Broken { offset, what }) => {
             let (line, column) = place(text, offset);
             Err(format!("{what}, at line {line}, column {column}"))
         }
     }
+}
+
+/// Why a method may not be in a configuration, if it may not: with one of these SPDK crashes, and waits for ever for the
+/// other.
+pub(crate) fn refusal(method: &[u8]) -> Option<&'static str> {
+    match method {
+        b"framework_start_init" => Some(
+            "`framework_start_init` cannot be in a configuration, for which SPDK starts its subsystems by itself",
+        ),
+        b"framework_wait_init" => {
+            Some("`framework_wait_init` cannot be in a configuration, for whose end it would wait")
+        }
+        _ => None,
+    }
+}
+
+/// A method that may not be there, and where it is.
+fn refused(text: &[u8], count: usize) -> Option<String> {
+    let mut values: Vec<sys::spdk_json_val> = Vec::with_capacity(count);
+    let mut end: *mut c_void = ptr::null_mut();
+    let flags = sys::SPDK_JSON_PARSE_FLAG_ALLOW_COMMENTS;
+    // SAFETY: as for `count`, and there is room for as many values as is said, of which the parser has filled those that it
+    // returns the number of.
+    unsafe {
+        let (json, room) = (text.as_ptr().cast_mut().cast(), values.as_mut_ptr());
+        let rc = sys::spdk_json_parse(
+            json,
+            text.len() as _,
+            room,
+            count as _,
+            &mut end,
+            flags as _,
+        );
+        values.set_len(usize::try_from(rc).unwrap_or(0).min(count));
+    }
+    let bytes = |value: &sys::spdk_json_val, kind| {
+        let start = (value.start as usize).saturating_sub(text.as_ptr() as usize);
+        let bytes = text.get(start..start + value.len as usize)?;
+        (value.type_ == kind).then_some((start, bytes))
+    };
+    values.windows(2).find_map(|two| {
+        let (_, name) = bytes(&two[0], sys::SPDK_JSON_VAL_NAME)?;
+        let (start, method) = bytes(&two[1], sys::SPDK_JSON_VAL_STRING)?;
+        let reason = refusal(method).filter(|_| name == b"method")?;
+        let (line, column) = place(text, start.saturating_sub(1)); // it is behind its quote
+        Some(format!("{reason}, at line {line}, column {column}"))
+    })
 }
 
 /// Why SPDK cannot parse a text, and where.
@@ -71,13 +120,20 @@ pub(crate) fn count(text: &[u8]) -> std::result::Result<usize, Broken> {
             flags as _,
         )
     };
+    let mut offset = (end as usize).saturating_sub(text.as_ptr() as usize);
     let what = match rc {
-        1.. => return Ok(rc as usize),
+        1.. => {
+            let more = content(text.get(offset..).unwrap_or_default());
+            if more.is_empty() {
+                return Ok(rc as usize);
+            }
+            offset = text.len() - more.len();
+            "there is more text after the JSON object, which SPDK would ignore"
+        }
         -2 => "the JSON text ends too early",
         -3 => "the JSON text is nested too deeply",
         _ => "the JSON text is not valid",
     };
-    let offset = (end as usize).saturating_sub(text.as_ptr() as usize);
     Err(Broken { offset, what })
 }
 
@@ -90,18 +146,18 @@ pub(crate) fn place(text: &[u8], offset: usize) -> (usize, usize) {
     (line, before.len() - start + 1)
 }
 
-/// The first byte that is not white space or in a comment.
-fn first_byte(mut text: &[u8]) -> Option<u8> {
+/// What begins with the first byte that is not white space or in a comment.
+fn content(mut text: &[u8]) -> &[u8] {
     loop {
         text = text.trim_ascii_start();
-        if text.starts_with(b"//") {
-            let end = text.iter().position(|byte| *byte == b'\n')?;
-            text = &text[end..];
+        let end = if text.starts_with(b"//") {
+            text.iter().position(|byte| *byte == b'\n')
         } else if text.starts_with(b"/*") {
-            let end = text.windows(2).position(|two| two == b"*/")?;
-            text = &text[end + 2..];
+            let end = text.windows(2).position(|two| two == b"*/");
+            end.map(|at| at + 2)
         } else {
-            return text.first().copied();
-        }
+            return text;
+        };
+        text = &text[end.unwrap_or(text.len())..];
     }
 }

@@ -92,6 +92,14 @@ fn texts_of_another_form_are_refused() {
             "{\"subsystems\": [{\"subsystem\": \"bdev\", \"config\": [], \"more\": 1}]}",
             "line 1, column 53: `more` has no meaning here;",
         ),
+        (
+            "{\"subsystems\": [],\n \"subsystems\": []}",
+            "line 2, column 16: `subsystems` is there twice",
+        ),
+        (
+            "{\"subsystems\": []}\n// a comment\n}",
+            "line 3, column 1: there is more text after the JSON object",
+        ),
     ];
     for (text, expected) in cases {
         match Config::from_str(text) {
@@ -162,7 +170,8 @@ fn mistakes_are_found_where_they_are() {
 {"method": "bdev_raid_create", "params": {"name": "R", "raid_level": "RAID9", "base_bdevs": ["N", "M"]}},
 {"method": "bdev_delay_create", "params": {"name": "D", "base_bdev_name": "X",
     "avg_read_latency": -1, "p99_read_latency": 1, "avg_write_latency": 1}},
-{"method": "bdev_set_options", "params": {"bdev_io_pool_size": 4294967296, "bdev_auto_examine": 1}}"#,
+{"method": "bdev_set_options", "params": {"bdev_io_pool_size": 4294967296, "bdev_auto_examine": 1}},
+{"method": "framework_wait_init"}"#,
     );
     std::fs::write(&file, text).expect("the file is written");
     let config = Config::load(&file).expect("its form is right");
@@ -194,6 +203,7 @@ fn mistakes_are_found_where_they_are() {
         ":13:76: `bdev_auto_examine` of bdev_set_options is 1; write `true` or `false`",
         ":13:43: `bdev_io_pool_size` of bdev_set_options is 4294967296; write an integer from 0 to \
          4294967295",
+        ":14:12: `framework_wait_init` cannot be in a configuration, for whose end it would wait",
     ];
     assert_eq!(found, expected, "{found:#?}");
 

@@ -56,6 +56,18 @@ fn options_that_cannot_be_used() -> spdk::Result<()> {
             "it is not a JSON object; it should be {\"subsystems\": [...]}",
         ),
         ("", "the JSON text ends too early, at line 1, column 1"),
+        (
+            "{} // a comment\n /* another */ {}",
+            "there is more text after the JSON object, which SPDK would ignore, at line 2, column 16",
+        ),
+        (
+            r#"{"subsystems": [{"subsystem": "bdev", "config": [{"method": "framework_start_init"}]}]}"#,
+            "`framework_start_init` cannot be in a configuration, for which SPDK starts its subsystems by itself, at line 1, column 61",
+        ),
+        (
+            r#"{"subsystems": [{"subsystem": "bdev", "config": [{"method": "framework_wait_init"}]}]}"#,
+            "`framework_wait_init` cannot be in a configuration, for whose end it would wait, at line 1, column 61",
+        ),
     ];
     for (json, reason) in cases {
         assert_eq!(

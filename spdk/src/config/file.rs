@@ -111,6 +111,9 @@ impl Reader<'_> {
         let Some(member) = found.next() else {
             return Ok(Vec::new());
         };
+        if let Some(again) = found.next() {
+            return self.problem(&again.value, "`subsystems` is there twice");
+        }
         let Json::Array(subsystems) = member.value.json else {
             return self.problem(&member.value, "`subsystems` is not an array");
         };

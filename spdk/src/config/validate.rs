@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use super::method::{Entry, Kind, Param};
 use super::{Call, Config, Place, names, tables};
 use crate::error::{ErrorKind, Result};
-use crate::sys;
+use crate::{config_text, sys};
 
 /// Something that is wrong with a configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,10 +76,10 @@ const IS_OF_TABLES: bool = sys::SPDK_VERSION_MAJOR == 26 && sys::SPDK_VERSION_MI
 impl Config {
     /// Looks for mistakes, without SPDK running and without touching a device.
     ///
-    /// It finds methods that this program's SPDK has not; parameters that are unknown, of the wrong type,
-    /// missing, or there twice; two bdevs of one name; a method that uses a bdev that nothing in the
-    /// configuration makes; and subsystems that come before another one that they use. Parameters are
-    /// known of the methods that have a struct in [`config`](crate::config).
+    /// It finds methods that this program's SPDK has not, or that cannot be in a configuration; parameters that
+    /// are unknown, of the wrong type, missing, or there twice; two bdevs of one name; a method that uses a bdev
+    /// that nothing in the configuration makes; and subsystems that come before another one that they use.
+    /// Parameters are known of the methods that have a struct in [`config`](crate::config).
     ///
     /// What depends on the machine it cannot know: whether a file is there, a target answers, the memory
     /// is enough. A bdev that appears later, by hotplug or by a method at run time, is missing for it.
@@ -105,6 +105,9 @@ impl Config {
             if mask(&call.method).is_none() {
                 problems.push(spot.problem(None, unknown(spot.subsystem, &call.method)));
                 continue;
+            }
+            if let Some(reason) = config_text::refusal(call.method.as_bytes()) {
+                problems.push(spot.problem(None, reason.to_owned()));
             }
             if let Some(entry) = tables().find(|entry| entry.method == call.method) {
                 problems.extend(parameters(&spot, entry));
