@@ -22,6 +22,7 @@ use crate::error::{At, Error, ErrorKind, Fault, Result};
 use crate::local::Local;
 use crate::shared::Shared;
 use crate::shutdown::{self, Watch};
+use crate::signals::{self, Handlers};
 use crate::{log, mem, movable, options, panic, sys, task};
 
 /// Whether the application has been asked to stop.
@@ -80,9 +81,10 @@ pub(crate) fn while_running<T>(
 /// [`ErrorKind::Cancelled`] of [`block_on`](SpdkAppBuilder::block_on), whose future has no output then. A program
 /// with [`#[spdk::main]`](crate::main) exits with 0.
 ///
-/// SPDK's handlers of these signals take the place of those that the program had before the start, which are told of
-/// none then, `tokio::signal::ctrl_c` included. A handler that comes later and calls the one before it, as Tokio's does,
-/// is told, and the application ends all the same: the tasks on spdk_threads are not asked to finish first. With
+/// Until the application has ended, SPDK's handlers of these signals take the place of those that the program had before
+/// the start, which are told of none then, `tokio::signal::ctrl_c` included. A handler that comes later and calls the one
+/// before it, as Tokio's does, is told, and the application ends all the same: the tasks on spdk_threads are not asked to
+/// finish first. With
 /// [`SpdkAppBuilder::disable_signal_handlers`] they are the program's own, which ends when its work is done.
 ///
 /// ```no_run
@@ -166,6 +168,7 @@ where
         main: Cell::new(Some(Box::pin(main))),
         started: Cell::new(false),
         error: Cell::new(None),
+        handlers: Handlers::now(),
     });
     // SAFETY: `start` lives until `spdk_app_start` has returned.
     let code = unsafe {
@@ -175,6 +178,7 @@ where
             ptr::from_ref(&*start).cast_mut().cast(),
         )
     };
+    start.handlers.restore();
     let abandoned = WATCH.lock().unwrap_or_else(|e| e.into_inner()).take();
     let abandoned = abandoned.is_some_and(Watch::end);
     finish(&start, abandoned);
@@ -215,6 +219,8 @@ struct Start {
     main: Cell<Option<std::pin::Pin<Box<dyn Future<Output = ()>>>>>,
     started: Cell<bool>,
     error: Cell<Option<Error>>,
+    /// Those from before.
+    handlers: Handlers,
 }
 
 /// The environment is up, the subsystems are, and the configuration is loaded.
@@ -223,6 +229,7 @@ unsafe extern "C" fn on_start(arg: *mut c_void) {
         // SAFETY: `run` passed it, and it lives until `spdk_app_start` has returned.
         let start = unsafe { &*arg.cast::<Start>().cast_const() };
         log::started();
+        start.handlers.started();
         env::set_phase(Phase::App);
         start.started.set(true);
         match (Local::current(), start.main.take()) {
@@ -260,6 +267,7 @@ fn begin_shutdown(why: &'static str) {
         return; // not started yet: `on_start` will see `STOP`; or stopping already
     };
     tracing::info!(why, "the application ends");
+    signals::spend();
     *WATCH.lock().unwrap_or_else(|e| e.into_inner()) = Watch::start();
     if let Ok(local) = Local::current() {
         local.let_others_end();

@@ -162,6 +162,7 @@ mod round_trip;
 pub mod rpc;
 mod shared;
 mod shutdown;
+mod signals;
 mod slot;
 #[cfg(feature = "smol")]
 pub mod smol;

@@ -35,3 +35,43 @@ pub fn interrupt(count: usize, f: fn()) -> JoinHandle<()> {
         }
     })
 }
+
+/// Sends this process a SIGTERM, which has been handled when this returns.
+pub fn terminate() {
+    // SAFETY: without arguments that could be wrong; the OS thread that raises a signal handles it.
+    unsafe { libc::raise(libc::SIGTERM) };
+}
+
+static OLDER: OnceLock<libc::sigaction> = OnceLock::new();
+
+extern "C" fn outer(signal: c_int, _: *mut libc::siginfo_t, _: *mut libc::c_void) {
+    handler(signal);
+    if let Some(older) = OLDER.get()
+        && ![libc::SIG_DFL, libc::SIG_IGN].contains(&older.sa_sigaction)
+    {
+        // SAFETY: it is the handler of this signal that was there before, and one without SA_SIGINFO.
+        unsafe {
+            let older: extern "C" fn(c_int) = std::mem::transmute(older.sa_sigaction);
+            older(signal);
+        }
+    }
+}
+
+/// Calls `f` in the handler of SIGTERM, which then calls the one before it, as Tokio's does.
+///
+/// # Panics
+///
+/// When it is called a second time.
+pub fn on_terminate(f: fn()) {
+    assert!(HANDLER.set(f).is_ok(), "there is one handler");
+    // SAFETY: zeroes are the default handler; the one that is installed does what a signal handler may.
+    unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        let mut older = action;
+        libc::sigaction(libc::SIGTERM, std::ptr::null(), &mut older);
+        assert!(OLDER.set(older).is_ok(), "there is one handler");
+        action.sa_sigaction = outer as *const () as usize;
+        action.sa_flags = libc::SA_SIGINFO;
+        libc::sigaction(libc::SIGTERM, &action, std::ptr::null_mut());
+    }
+}

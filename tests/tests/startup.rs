@@ -13,7 +13,7 @@ use spdk::{
     Bdev, DmaBuf, Error, ErrorKind, SpdkApp, SpdkAppBuilder, SpdkEnv, SpdkThread, ThreadHandle,
     spawn_local,
 };
-use spdk_tests::{Device, kind, poll_once, rpc, traces};
+use spdk_tests::{Device, kind, poll_once, rpc, signal, traces};
 use tracing::level_filters::LevelFilter;
 
 const MALLOC: &str = r#"{"subsystems": [{"subsystem": "bdev", "config": [
@@ -378,6 +378,52 @@ fn stop_ends_one_that_is_starting() {
     let end: spdk::Result<()> = app().block_on(async { sleep(Duration::from_secs(20)).await });
     assert!(matches!(kind(&end), Some(ErrorKind::Cancelled)), "{end:?}");
     stop.join().expect("it has stopped it");
+}
+
+static TERMINATED: AtomicU32 = AtomicU32::new(0);
+
+fn count_terminated() {
+    TERMINATED.fetch_add(1, SeqCst);
+}
+
+/// Fails if SPDK's handler of a signal is left behind: it needs the app thread.
+#[spdk::test(no_app)]
+fn a_signal_after_the_end_is_the_programs() -> spdk::Result<()> {
+    signal::on_terminate(count_terminated);
+    app().run(|| ())?;
+    assert_eq!(TERMINATED.load(SeqCst), 0);
+    signal::terminate();
+    signal::terminate();
+    assert_eq!(TERMINATED.load(SeqCst), 2);
+    Ok(())
+}
+
+/// As above.
+#[spdk::test(no_app)]
+fn a_signal_after_a_start_that_failed_is_the_programs() {
+    signal::on_terminate(count_terminated);
+    let _ = refusal(app().json_data(MALLOC.replace("512", "511")));
+    signal::terminate();
+    assert_eq!(TERMINATED.load(SeqCst), 1);
+}
+
+/// Fails if SPDK's handler needs the app thread when it is gone: a handler that came later still calls it.
+#[spdk::test(no_app)]
+fn a_signal_after_the_end_may_reach_the_handler_of_spdk() -> spdk::Result<()> {
+    app().run(|| signal::on_terminate(count_terminated))?;
+    signal::terminate();
+    assert_eq!(TERMINATED.load(SeqCst), 1);
+    Ok(())
+}
+
+/// Fails if a signal does not end the application any more.
+#[spdk::test(no_app)]
+fn a_signal_ends_the_application() {
+    let end: spdk::Result<()> = app().block_on(async {
+        signal::terminate();
+        std::future::pending().await
+    });
+    assert!(matches!(kind(&end), Some(ErrorKind::Cancelled)), "{end:?}");
 }
 
 /// Fails if SPDK's memory is used before it is there, or after.
