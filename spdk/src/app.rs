@@ -16,6 +16,7 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::task::Poll;
 
+use crate::affinity::Affinity;
 use crate::app_builder::{Options, SpdkAppBuilder};
 use crate::env::{self, Phase};
 use crate::error::{At, Error, ErrorKind, Fault, Result};
@@ -170,6 +171,7 @@ where
         error: Cell::new(None),
         handlers: Handlers::now(),
     });
+    let affinity = Affinity::now();
     // SAFETY: `start` lives until `spdk_app_start` has returned.
     let code = unsafe {
         options.start(
@@ -179,6 +181,9 @@ where
         )
     };
     start.handlers.restore();
+    if let Some(affinity) = affinity {
+        affinity.restore();
+    }
     let abandoned = WATCH.lock().unwrap_or_else(|e| e.into_inner()).take();
     let abandoned = abandoned.is_some_and(Watch::end);
     finish(&start, abandoned);

@@ -39,6 +39,13 @@
 //! polling the device; on the main core SIGINT does not end it either, as it is the app thread that ends the application.
 //! `.await` the future, or wait on another OS thread, as with [`ThreadHandle::call_async`].
 //!
+//! # What is inherited
+//!
+//! An OS thread that a task starts may only run on the core of the task's reactor, where it competes with that, and so may
+//! a process; `spdk::tokio` and `spdk::smol` start theirs on all cores. A process also inherits SPDK's file descriptors. One
+//! that outlives an application that was killed keeps SPDK's memory, its connections, and the lock of
+//! [`rpc_addr`](SpdkAppBuilder::rpc_addr), so that the next application does not start there.
+//!
 //! # What it tells
 //!
 //! Through [`tracing`](https://docs.rs/tracing):
@@ -74,6 +81,7 @@ pub mod __private;
 #[path = "testing/mod.rs"]
 #[doc(hidden)]
 pub mod __testing;
+mod affinity;
 mod app;
 mod app_builder;
 pub mod bdev;

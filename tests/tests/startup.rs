@@ -380,6 +380,17 @@ fn stop_ends_one_that_is_starting() {
     stop.join().expect("it has stopped it");
 }
 
+/// Fails if the OS thread keeps the one core of the reactor, which those that it starts later would inherit.
+#[spdk::test(no_app)]
+fn the_cores_are_those_from_before() -> spdk::Result<()> {
+    let cores = || std::thread::available_parallelism().map_or(0, |cores| cores.get());
+    let before = cores();
+    app().run(move || assert_eq!(cores(), 1))?;
+    assert!(before > 1, "this machine has {before} core");
+    assert_eq!(cores(), before);
+    Ok(())
+}
+
 static TERMINATED: AtomicU32 = AtomicU32::new(0);
 
 fn count_terminated() {
