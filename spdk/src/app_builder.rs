@@ -126,6 +126,10 @@ impl SpdkAppBuilder {
     }
 
     /// Starts the JSON-RPC server on this Unix socket (or `IP:port`). Without it there is none.
+    ///
+    /// It serves 64 clients at once. SPDK 26.01 keeps the place of one whose connection breaks while a method runs that answers
+    /// later, as `bdev_wait_for_examine` does: after 64 of these it serves nobody. `rpc::call`, of the feature `config`, has a
+    /// connection of its own.
     pub fn rpc_addr(mut self, addr: &str) -> Self {
         self.rpc_addr = Some(addr.to_owned());
         self

@@ -150,7 +150,8 @@ impl Bdev {
     ///
     /// # Errors
     ///
-    /// - `EAGAIN`: another call that sets limits is under way.
+    /// - `EAGAIN`: another call that sets limits is under way, or SPDK begins with those that the device has, as it does
+    ///   when the device is opened and has no channel. `bdev_set_qos_limit`, which opens it, fails so until there is one.
     /// - `ENOMEM`: SPDK has no memory to limit with.
     /// - `ErrorKind::InvalidArgument`: a limit of 2^44 or more.
     ///
