@@ -155,7 +155,8 @@ methods! {
     /// `new` takes its name, how it uses the base bdevs, and their names.
     ///
     /// SPDK 26.01 uses memory that it has freed when one is deleted before the method that creates it has ended, which a
-    /// dropped future of [`Raid::create`] does not wait for.
+    /// dropped future of [`Raid::create`] does not wait for. A base bdev that is deleted before that goes with the raid only:
+    /// its deletion waits until then. SPDK crashes when a base bdev of a `Raid0` changes its size while another is missing.
     "bdev_raid_create" => Raid(name: String, raid_level: RaidLevel, base_bdevs: Names) {
         /// The size of a strip in KiB, a power of two, for `Raid0`, `Raid5f` and `Concat`, which need
         /// it.
