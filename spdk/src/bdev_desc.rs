@@ -9,7 +9,7 @@ use std::ptr::{self, NonNull};
 use crate::bdev::{Bdev, BdevDesc, BdevDescObject, BdevEvent, MediaEvent};
 use crate::bdev_events::{self, IoTimeout};
 use crate::bdev_io::BdevIoDone;
-use crate::bdev_qos::get_io_channel;
+use crate::bdev_qos::{self, get_io_channel};
 use crate::channel::{ChannelOwner, IoChannel, IoChannelObject};
 use crate::errno::Errno;
 use crate::error::{At, Describe, ErrorKind, Fault, Gone, Result};
@@ -196,6 +196,9 @@ pub(crate) fn opened(desc: &BdevDesc) {
             }));
         }
     });
+    if let Ok(desc) = begin(|caller| handle.hold(caller)) {
+        bdev_qos::opened(&desc);
+    }
 }
 
 #[cold]

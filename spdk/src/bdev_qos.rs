@@ -5,13 +5,14 @@ use std::ffi::{c_int, c_void};
 use std::future::Future;
 use std::sync::RwLock;
 
-use crate::bdev::{Bdev, BdevHistogramStatusCb, BdevHold};
+use crate::bdev::{Bdev, BdevDescObject, BdevHistogramStatusCb, BdevHold};
+use crate::bdev_unlock::{on_channel, on_end};
 use crate::call::call;
 use crate::errno::Errno;
 use crate::error::{At, Fault, Result};
-use crate::handle::Subject;
+use crate::handle::{Hold, Subject};
 use crate::local::{Caller, begin, current_thread};
-use crate::op::{Submitted, op, status};
+use crate::op::{Operation, Submitted, op, status};
 use crate::sys;
 
 /// How much a device may do in a second; 0 is as much as it can.
@@ -185,6 +186,40 @@ impl Bdev {
             At::new("spdk_bdev_set_qos_rate_limits", self)
         })
     }
+}
+
+/// Keeps a descriptor open that was just opened, until SPDK has begun with the limits of its device, if that has any.
+///
+/// SPDK begins with them at each open that finds the device without a channel, and ends a removal that has begun meanwhile
+/// at the end of each: twice, and with the second time it uses and frees what is gone. With the device open, they leave it to
+/// the close.
+pub(crate) fn opened(desc: &Hold<BdevDescObject>) {
+    // SAFETY: the descriptor is held, which keeps the bdev.
+    let has_limits = unsafe {
+        let qos = &raw const (*desc.extra().bdev()).internal.qos;
+        !qos.read_volatile().is_null()
+    };
+    if !has_limits {
+        return;
+    }
+    // SAFETY: the callback runs once, on any spdk_thread, and the relay brings it home; the operation keeps the device until
+    // then.
+    let look = unsafe {
+        op::<BdevHistogramStatusCb, _, _>(
+            |(desc,): &mut (Hold<BdevDescObject>,), done, arg| {
+                let relay = Relay::new(done, arg).cast();
+                // What SPDK has begun looks at the same channels, and began on this spdk_thread: it ends before this does.
+                let bdev = desc.extra().bdev();
+                sys::spdk_bdev_for_each_channel(bdev, Some(on_channel), relay, Some(on_end));
+                Submitted::Pending
+            },
+            |_, _| Ok(()),
+            (desc.clone(),),
+        )
+    };
+    // That the descriptor is kept is its result: a future is not needed.
+    // SAFETY: nobody has polled it.
+    unsafe { look.op.detach() };
 }
 
 /// Held for writing while SPDK begins to end limits, and for reading while a channel is made.

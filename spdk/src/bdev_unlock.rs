@@ -74,7 +74,7 @@ unsafe extern "C" fn at_removal(look: *mut c_void) {
     }
 }
 
-unsafe extern "C" fn on_channel(
+pub(crate) unsafe extern "C" fn on_channel(
     iter: *mut sys::spdk_bdev_channel_iter,
     _: *mut sys::spdk_bdev,
     _: *mut sys::spdk_io_channel,
@@ -84,7 +84,7 @@ unsafe extern "C" fn on_channel(
     unsafe { sys::spdk_bdev_for_each_channel_continue(iter, 0) }
 }
 
-unsafe extern "C" fn on_end(_: *mut sys::spdk_bdev, relay: *mut c_void, status: c_int) {
+pub(crate) unsafe extern "C" fn on_end(_: *mut sys::spdk_bdev, relay: *mut c_void, status: c_int) {
     // SAFETY: C gives the relay back, once.
     unsafe { on_any_thread(relay, status) }
 }

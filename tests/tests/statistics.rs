@@ -552,3 +552,37 @@ async fn a_removal_ends_the_measurement() -> spdk::Result<()> {
     within("the removal", again).await;
     Ok(())
 }
+
+/// Fails if a device with limits goes while SPDK begins with them for each that has opened it: all of them end its removal.
+#[spdk::test(
+    bdevs(bdev_malloc_create(name = "D", num_blocks = 1024, block_size = BLOCK)),
+    cores = "0x3",
+)]
+async fn a_device_with_limits_that_was_opened_is_removed_once() -> spdk::Result<()> {
+    let limits = QosLimits {
+        rw_ios_per_sec: 1000,
+        ..QosLimits::default()
+    };
+    Bdev::find("D")?.set_qos_limits(limits).await?;
+    let other = spdk::ThreadHandle::on_core("other", 1).await?;
+    let (opened, is_opened) = spdk::completion::<()>();
+    other.send(move || {
+        for _ in 0..4 {
+            drop(Bdev::find("D"));
+        }
+        opened.success(());
+        // What SPDK has begun goes on when this returns. It is found until it is being removed.
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while Bdev::find("D").is_ok() && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    })?;
+    is_opened.await?;
+    let params = json!({"name": "D"});
+    let _: bool = within(
+        "the removal",
+        spdk::rpc::call("bdev_malloc_delete", &params),
+    )
+    .await?;
+    other.call(|| ()).await
+}
