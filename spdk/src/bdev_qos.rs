@@ -3,7 +3,7 @@
 
 use std::ffi::{c_int, c_void};
 use std::future::Future;
-use std::sync::RwLock;
+use std::sync::{Mutex, RwLock};
 
 use crate::bdev::{Bdev, BdevDescObject, BdevHistogramStatusCb, BdevHold};
 use crate::bdev_unlock::{on_channel, on_end};
@@ -169,16 +169,17 @@ impl Bdev {
         let start = move |caller: Caller<'_>| {
             let limits = limits.to_c()?;
             let hold = self.hold_open(caller)?;
+            let setting = Setting::of(hold.as_ptr())?;
             // SAFETY: the callback runs once, on any spdk_thread, and the relay brings it home; `held`
             // keeps the device until then. C changes the array during the call, and keeps it not.
             Ok(unsafe {
                 op::<BdevHistogramStatusCb, _, _>(
-                    move |(bdev, limits): &mut (BdevHold, [u64; KINDS]), done, arg| {
+                    move |(bdev, limits, _): &mut (BdevHold, [u64; KINDS], Setting), done, arg| {
                         set(bdev.as_ptr(), limits, done, arg);
                         Submitted::Pending
                     },
                     |_, rc| status(rc),
-                    (hold, limits),
+                    (hold, limits, setting),
                 )
             })
         };
@@ -220,6 +221,33 @@ pub(crate) fn opened(desc: &Hold<BdevDescObject>) {
     // That the descriptor is kept is its result: a future is not needed.
     // SAFETY: nobody has polled it.
     unsafe { look.op.detach() };
+}
+
+/// The devices of which a call sets the limits, by their addresses.
+static SETTING: Mutex<Vec<usize>> = Mutex::new(Vec::new());
+
+/// That a call sets the limits of a device, until SPDK has called back. SPDK remembers so as well, but forgets it when it has
+/// begun with limits for one that has opened the device; and of two calls that end and change limits, the one frees what the
+/// other uses.
+struct Setting(usize);
+
+impl Setting {
+    fn of(bdev: *mut sys::spdk_bdev) -> Result<Self, Fault> {
+        let bdev = bdev.addr();
+        let mut all = SETTING.lock().unwrap_or_else(|e| e.into_inner());
+        if all.contains(&bdev) {
+            return Err(Fault::errno(Errno::EAGAIN));
+        }
+        all.push(bdev);
+        Ok(Setting(bdev))
+    }
+}
+
+impl Drop for Setting {
+    fn drop(&mut self) {
+        let mut all = SETTING.lock().unwrap_or_else(|e| e.into_inner());
+        all.retain(|bdev| *bdev != self.0);
+    }
 }
 
 /// Held for writing while SPDK begins to end limits, and for reading while a channel is made.

@@ -5,7 +5,7 @@ use std::future::Future;
 use std::ops::ControlFlow;
 use std::pin::pin;
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Wake};
+use std::task::{Context, Poll, Wake};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
@@ -585,4 +585,51 @@ async fn a_device_with_limits_that_was_opened_is_removed_once() -> spdk::Result<
     )
     .await?;
     other.call(|| ()).await
+}
+
+/// Fails if limits are set while others are: SPDK forgets that they are when it has begun with the limits for one that has
+/// opened the device.
+#[spdk::test(
+    bdevs(bdev_malloc_create(name = "D", num_blocks = 1024, block_size = BLOCK)),
+    cores = "0x3",
+)]
+async fn limits_are_set_by_one_at_a_time() -> spdk::Result<()> {
+    let limits = QosLimits {
+        rw_ios_per_sec: 1000,
+        ..QosLimits::default()
+    };
+    Bdev::find("D")?.set_qos_limits(limits).await?;
+    let other = spdk::ThreadHandle::on_core("other", 1).await?;
+    let (opened, is_opened) = spdk::completion::<()>();
+    let (go_on, goes_on) = std::sync::mpsc::channel::<()>();
+    let (begun, has_begun) = std::sync::mpsc::channel();
+    other.send(move || {
+        let bdev = Bdev::find("D");
+        opened.success(());
+        // What the open has begun goes on when this returns.
+        let _ = goes_on.recv_timeout(Duration::from_secs(20));
+        drop(spdk::spawn_local(async move {
+            pass(10).await;
+            let _ = begun.send(());
+            drop(bdev);
+        }));
+    })?;
+    is_opened.await?;
+    let bdev = Bdev::find("D")?;
+    pass(50).await;
+    let mut end = Box::pin(bdev.set_qos_limits(QosLimits::default()));
+    assert!(poll_once(end.as_mut()).is_pending());
+    // Without a turn of this spdk_thread, so that the first call does not end.
+    assert!(go_on.send(()).is_ok());
+    assert!(has_begun.recv_timeout(Duration::from_secs(20)).is_ok());
+    let mut second = Box::pin(bdev.set_qos_limits(limits));
+    let at_once = poll_once(second.as_mut());
+    end.await?;
+    let second = match at_once {
+        Poll::Ready(second) => second,
+        Poll::Pending => second.await,
+    };
+    let errno = second.err().and_then(|error| error.errno());
+    assert_eq!(errno, Some(Errno::EAGAIN));
+    Ok(())
 }
