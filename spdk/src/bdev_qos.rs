@@ -3,7 +3,7 @@
 
 use std::ffi::{c_int, c_void};
 use std::future::Future;
-use std::sync::{Mutex, RwLock};
+use std::sync::{Mutex, PoisonError, RwLock};
 
 use crate::bdev::{Bdev, BdevDescObject, BdevHistogramStatusCb, BdevHold};
 use crate::bdev_unlock::{on_channel, on_end};
@@ -234,7 +234,7 @@ struct Setting(usize);
 impl Setting {
     fn of(bdev: *mut sys::spdk_bdev) -> Result<Self, Fault> {
         let bdev = bdev.addr();
-        let mut all = SETTING.lock().unwrap_or_else(|e| e.into_inner());
+        let mut all = SETTING.lock().unwrap_or_else(PoisonError::into_inner);
         if all.contains(&bdev) {
             return Err(Fault::errno(Errno::EAGAIN));
         }
@@ -245,7 +245,7 @@ impl Setting {
 
 impl Drop for Setting {
     fn drop(&mut self) {
-        let mut all = SETTING.lock().unwrap_or_else(|e| e.into_inner());
+        let mut all = SETTING.lock().unwrap_or_else(PoisonError::into_inner);
         all.retain(|bdev| *bdev != self.0);
     }
 }
@@ -263,7 +263,7 @@ pub(crate) unsafe fn get_io_channel(
     bdev: *mut sys::spdk_bdev,
 ) -> Result<*mut sys::spdk_io_channel, Fault> {
     // No limits begin to end between the look and the channel.
-    let _makes = ENDS_OR_MAKES.read().unwrap_or_else(|e| e.into_inner());
+    let _makes = ENDS_OR_MAKES.read().unwrap_or_else(PoisonError::into_inner);
     // SAFETY: the descriptor keeps the device, and the array has an element of each kind.
     unsafe {
         if !(&raw const (*bdev).internal.qos).read_volatile().is_null() {
@@ -288,7 +288,11 @@ unsafe fn set(
 ) {
     let relay = Relay::new(done, arg).cast();
     let ends = *limits == [0; KINDS];
-    let _ends = ends.then(|| ENDS_OR_MAKES.write().unwrap_or_else(|e| e.into_inner()));
+    let _ends = ends.then(|| {
+        ENDS_OR_MAKES
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+    });
     // SAFETY: passed on; `on_any_thread` takes the relay back.
     unsafe {
         #[cfg(spdk_args_spdk_bdev_set_qos_rate_limits = "5")]
