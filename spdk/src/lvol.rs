@@ -50,9 +50,9 @@
 //!
 //! Nor does it survive writes that get clusters while a snapshot of the volume is made: after a crash they may be lost, although
 //! they had ended. Worse are writes to the clone of a snapshot that is destroyed, to a thin volume that is resized, and to any that
-//! becomes smaller: the clone may lose what it gets, or the volume its size, and SPDK writes beyond its memory.
-//! [`Lvol::create_snapshot`], [`Lvol::destroy`] and [`Lvol::resize`] wait until no I/O is in flight;
-//! those by `bdev_lvol` do not, so pause writes meanwhile.
+//! becomes smaller: the clone may lose what it gets, or the volume its size, and SPDK writes beyond its memory. And it crashes by
+//! writes to a volume that is inflated. [`Lvol::create_snapshot`], [`Lvol::destroy`], [`Lvol::resize`] and [`Lvol::inflate`]
+//! wait until no I/O is in flight; those by `bdev_lvol` do not, so pause writes meanwhile.
 //!
 //! A store that was made on blocks of another size than the bdev has, or whose lists of what is used are damaged, is refused by
 //! [`LvolStore::load`]. `bdev_lvol` loads it: then the method that makes the bdev may never end, I/O on its volumes goes to other
