@@ -63,7 +63,8 @@ impl Blobstore {
     /// # Errors
     ///
     /// - [`ErrorKind::NoSuchBdev`](crate::ErrorKind::NoSuchBdev): no bdev has this name.
-    /// - `EPERM`: somebody else has claimed the bdev, such as another blobstore.
+    /// - `EPERM`: somebody else has claimed the bdev, such as another blobstore, or has it open for writing, as SPDK's module of
+    ///   lvol stores for a moment when a bdev has been made; `bdev_wait_for_examine` waits for that.
     /// - `EINVAL`: an option is wrong, and SPDK's log says which; or the size of the bdev's blocks is no power of two from 512
     ///   to 4096.
     /// - `ENOSPC`: the bdev is smaller than a cluster.
