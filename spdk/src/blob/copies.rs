@@ -178,8 +178,11 @@ impl Ahead {
         }
     }
 
-    /// From this I/O unit on.
+    /// From this I/O unit on. The end of the store, or of its device, does not wait for all of them.
     fn go_on(self: Box<Self>, from: u64) {
+        if self.store.is_recalled() {
+            return (self.then)(-libc::ENODEV);
+        }
         // SAFETY: as `begin` says.
         let Some(unit) = (unsafe { self.clusters.next(from) }) else {
             return (self.then)(0);

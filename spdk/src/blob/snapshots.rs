@@ -194,8 +194,8 @@ impl Blobstore {
     ///
     /// # Errors
     ///
-    /// `ENOSPC`: there are not enough free clusters. `EBUSY`: another call has it locked. And those of
-    /// [`Blobstore::open_blob`].
+    /// `ENOSPC`: there are not enough free clusters. `EBUSY`: another call has it locked. `ENODEV`: the device was removed
+    /// meanwhile, or the metadata thread ends. And those of [`Blobstore::open_blob`].
     ///
     /// # Cancellation, thread
     ///

@@ -267,6 +267,11 @@ impl Store {
         state.gone
     }
 
+    /// Whether it has to go, since its device or its metadata thread does.
+    pub(super) fn is_recalled(&self) -> bool {
+        self.lock().is_recalled
+    }
+
     /// Takes no more calls, and has blobs and channels given back as soon as nothing is in flight on them;
     /// then it is unloaded.
     fn recall(self: &Arc<Self>, why: Gone) {

@@ -4,6 +4,7 @@ use futures_util::StreamExt;
 use futures_util::future::{join, join_all};
 use serde_json::json;
 use spdk::blob::{BlobId, BlobOpts, Blobstore, BsOpts, Xattrs};
+use spdk::task::yield_now;
 use spdk::{Bdev, DmaBuf, Errno, ErrorKind, Gone, spawn_local};
 use spdk_tests::memory::Memory;
 use spdk_tests::wait::within;
@@ -262,6 +263,26 @@ async fn damaged_lists() -> spdk::Result<()> {
         }
     }
     Blobstore::dump("M").await?;
+    Ok(())
+}
+
+/// Fails if the removal of a device waits until a blob has got all of its clusters, which may take hours.
+#[spdk::test(bdevs(bdev_malloc_create(name = "M", num_blocks = 131_072, block_size = UNIT)))]
+async fn a_removal_beside_a_copy() -> spdk::Result<()> {
+    let opts = BsOpts::new().cluster_size(4096).num_md_pages(128);
+    let store = Blobstore::init("M", Some(&opts)).await?;
+    let thin = BlobOpts::new().num_clusters(12_000).thin_provision(true);
+    let blob = new_blob(&store, &thin).await?;
+    let (id, copied) = (blob.id(), store.clone());
+    let inflated = spawn_local(async move { copied.inflate_blob(id).await })?;
+    while blob.info().await?.num_allocated_clusters < 10 {
+        yield_now().await;
+    }
+    let name = json!({"name": "M"});
+    let removal = spdk::rpc::call::<bool>("bdev_malloc_delete", &name);
+    let (removal, inflated) = join(within("the removal", removal), inflated).await;
+    removal?;
+    assert_errno(inflated?, Errno::ENODEV);
     Ok(())
 }
 

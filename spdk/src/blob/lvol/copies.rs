@@ -187,6 +187,7 @@ impl Lvol {
     /// - `EBUSY`: another call has it locked.
     /// - `ENOMEM`: too many calls are in flight.
     /// - `EIO`: the device failed.
+    /// - `ENODEV`: the device was removed meanwhile, or the metadata thread ends.
     /// - Those of [`Lvol::size`].
     ///
     /// # Cancellation, thread
