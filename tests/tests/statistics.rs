@@ -513,7 +513,7 @@ async fn queue_depth() -> spdk::Result<()> {
 #[spdk::test(deadline = 60)]
 async fn limits_are_set_beside_a_removal() -> spdk::Result<()> {
     for round in 0..48 {
-        let name = Malloc::new("M", 512, 64).create().await?;
+        let name = made_again().await;
         let device = Device::open(&name)?;
         let few = QosLimits {
             rw_ios_per_sec: 1_000,
@@ -528,10 +528,21 @@ async fn limits_are_set_beside_a_removal() -> spdk::Result<()> {
         pass(round / 2 % 4).await;
         let _ = poll_once(pin!(device.bdev.set_qos_limits(then)));
         pass(round / 8 % 3).await;
-        drop(device);
-        until("the removal", || Bdev::get_by_name(&name).is_none()).await;
     }
     Ok(())
+}
+
+/// Makes a device as soon as the one of its name is gone: a removal that never ends keeps the name.
+async fn made_again() -> String {
+    let made = async {
+        loop {
+            match Malloc::new("M", 512, 64).create().await {
+                Ok(name) => break name,
+                Err(_) => pass(1).await,
+            }
+        }
+    };
+    within("the removal", made).await
 }
 
 /// Fails if the queue depth is measured again while the device is removed: then it never goes.
@@ -543,13 +554,7 @@ async fn a_removal_ends_the_measurement() -> spdk::Result<()> {
     foreign::remove(&bdev);
     assert_kind!(bdev.set_qd_sampling_period(1000), Gone);
     drop(bdev);
-    // Only a device that is gone leaves its name.
-    let again = async {
-        while Malloc::new("M", 512, 64).create().await.is_err() {
-            pass(1).await;
-        }
-    };
-    within("the removal", again).await;
+    made_again().await;
     Ok(())
 }
 

@@ -49,12 +49,14 @@ impl Planner<'_> {
             }
             OnOpen::Destroy => {
                 let returns = self.delete(name, 1)?;
+                let later = self.delete_later(name, returns)?;
                 self.after.store.close(open);
                 let about = about.filter(|name| self.after.store.blobs.contains_key(name));
                 let text = of("destroy()");
-                self.plan(about, text, returns, async move |desk: Rc<Desk>| {
+                let plan = self.plan(about, text, returns, async move |desk: Rc<Desk>| {
                     Ok(desk.take(open)?.destroy().await?)
-                })
+                });
+                plan.or(later)
             }
             OnOpen::Rename(called) => {
                 let (new, refused) = self.name(called);

@@ -258,23 +258,30 @@ impl Planner<'_> {
         (!clones.iter().any(is_harmed)).then_some(Returns::Ok)
     }
 
+    /// What else comes of a destruction that returns this, if nobody waits for it: it may come after the volume was closed.
+    pub(crate) fn delete_later(&self, name: Name, returns: Returns) -> Option<Option<Lvols>> {
+        if returns != Returns::Errno(Errno::EBUSY) {
+            return Some(None);
+        }
+        let mut later = Planner {
+            before: self.before,
+            after: self.before.clone(),
+            thread: self.thread,
+        };
+        let is_possible = later.delete(name, usize::MAX)? == Returns::Ok;
+        Some(is_possible.then_some(later.after))
+    }
+
     fn destroy(mut self, number: u8) -> Option<Plan> {
         let (found, name, _) = self.pick(number);
         let returns = match found {
             Some(found) => self.delete(found, 0)?,
             None => Returns::Errno(Errno::ENOENT),
         };
-        // If nobody waits for it, it may come after the volume was closed.
-        let mut later = Planner {
-            after: self.before.clone(),
-            ..self
+        let later = match found {
+            Some(found) => self.delete_later(found, returns)?,
+            None => None,
         };
-        let found = found.filter(|_| returns == Returns::Errno(Errno::EBUSY));
-        let is_possible = match found {
-            Some(found) => later.delete(found, usize::MAX)? == Returns::Ok,
-            None => false,
-        };
-        let later = is_possible.then_some(later.after);
         let text = format!("store.destroy_lvol({name:?})");
         let call = async move |desk: Rc<Desk>| Ok(desk.store.destroy_lvol(&name).await?);
         Some(self.plan(None, text, returns, call).or(later))
