@@ -67,23 +67,8 @@ pub(crate) fn refusal(method: &[u8]) -> Option<&'static str> {
 
 /// A method that may not be there, and where it is.
 fn refused(text: &[u8], count: usize) -> Option<String> {
-    let mut values: Vec<sys::spdk_json_val> = Vec::with_capacity(count);
-    let mut end: *mut c_void = ptr::null_mut();
-    let flags = sys::SPDK_JSON_PARSE_FLAG_ALLOW_COMMENTS;
-    // SAFETY: as for `count`, and there is room for as many values as is said, of which the parser has filled those that it
-    // returns the number of.
-    unsafe {
-        let (json, room) = (text.as_ptr().cast_mut().cast(), values.as_mut_ptr());
-        let rc = sys::spdk_json_parse(
-            json,
-            text.len() as _,
-            room,
-            count as _,
-            &mut end,
-            flags as _,
-        );
-        values.set_len(usize::try_from(rc).unwrap_or(0).min(count));
-    }
+    let mut values = Vec::with_capacity(count);
+    parse(text, &mut values);
     let bytes = |value: &sys::spdk_json_val, kind| {
         let start = (value.start as usize).saturating_sub(text.as_ptr() as usize);
         let bytes = text.get(start..start + value.len as usize)?;
@@ -104,23 +89,28 @@ pub(crate) struct Broken {
     pub(crate) what: &'static str,
 }
 
-/// How many JSON values there are in a text, which may have comments as in C.
-pub(crate) fn count(text: &[u8]) -> std::result::Result<usize, Broken> {
+/// Has SPDK parse a text, into as many values as there is room for. Returns what it says, and where it has come to.
+fn parse(text: &[u8], values: &mut Vec<sys::spdk_json_val>) -> (isize, usize) {
     let mut end: *mut c_void = ptr::null_mut();
-    let flags = sys::SPDK_JSON_PARSE_FLAG_ALLOW_COMMENTS;
-    // SAFETY: without the flag that has it decode in place the parser only reads the text, and without
-    // room for values it only counts them.
-    let rc = unsafe {
-        sys::spdk_json_parse(
+    // SAFETY: without the flag that has it decode in place the parser only reads the text. It returns how many values there
+    // are, of which it has filled those that there is room for.
+    unsafe {
+        let rc = sys::spdk_json_parse(
             text.as_ptr().cast_mut().cast(),
             text.len() as _,
-            ptr::null_mut(),
-            0,
+            values.as_mut_ptr(),
+            values.capacity() as _,
             &mut end,
-            flags as _,
-        )
-    };
-    let mut offset = (end as usize).saturating_sub(text.as_ptr() as usize);
+            sys::SPDK_JSON_PARSE_FLAG_ALLOW_COMMENTS as _,
+        );
+        values.set_len(usize::try_from(rc).unwrap_or(0).min(values.capacity()));
+        (rc, (end as usize).saturating_sub(text.as_ptr() as usize))
+    }
+}
+
+/// How many JSON values there are in a text, which may have comments as in C.
+pub(crate) fn count(text: &[u8]) -> std::result::Result<usize, Broken> {
+    let (rc, mut offset) = parse(text, &mut Vec::new());
     let what = match rc {
         1.. => {
             let more = content(text.get(offset..).unwrap_or_default());
