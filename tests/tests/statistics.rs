@@ -529,6 +529,7 @@ async fn limits_are_set_beside_a_removal() -> spdk::Result<()> {
         let _ = poll_once(pin!(device.bdev.set_qos_limits(then)));
         pass(round / 8 % 3).await;
     }
+    made_again().await;
     Ok(())
 }
 

@@ -411,7 +411,9 @@ async fn a_stop_during_a_pause() -> spdk::Result<()> {
         assert!(poll_once(waits.as_mut()).is_pending());
         spdk::task::yield_now().await;
     }
+    assert_eq!(writes(&bdev).await?, before);
     drop(pause);
     drop(within("a connection", waits).await?);
+    Host::of(&server, 1).succeeds().await;
     server.close().await
 }
