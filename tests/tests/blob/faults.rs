@@ -1,5 +1,8 @@
 //! Devices that fail, are full or are removed.
 
+use std::pin::pin;
+use std::task::Poll;
+
 use futures_util::StreamExt;
 use futures_util::future::{join, join_all};
 use serde_json::json;
@@ -110,7 +113,21 @@ async fn all_blobs_or_an_error() -> spdk::Result<()> {
     store.unload().await?;
     let store = Blobstore::load_on(memory.clone(), Some(&opts)).await?;
     all_or_errors(&store, &memory, &all).await?;
-    store.unload().await
+    // A stream that is dropped leaves nothing open.
+    memory.delay(3);
+    for polls in 0.. {
+        let mut blobs = store.blobs();
+        let mut is_read = false;
+        for _ in 0..polls {
+            is_read = matches!(poll_once(pin!(blobs.next())), Poll::Ready(None));
+            yield_now().await;
+        }
+        drop(blobs);
+        if is_read {
+            break;
+        }
+    }
+    within("the unload", store.unload()).await
 }
 
 async fn all_or_errors(store: &Blobstore, memory: &Memory, all: &[BlobId]) -> spdk::Result<()> {
