@@ -85,8 +85,8 @@ pub(crate) fn while_running<T>(
 /// Until the application has ended, SPDK's handlers of these signals take the place of those that the program had before
 /// the start, which are told of none then, `tokio::signal::ctrl_c` included. A handler that comes later and calls the one
 /// before it, as Tokio's does, is told, and the application ends all the same: the tasks on spdk_threads are not asked to
-/// finish first. With
-/// [`SpdkAppBuilder::disable_signal_handlers`] they are the program's own, which ends when its work is done.
+/// finish first. With [`SpdkAppBuilder::disable_signal_handlers`] they are the program's own, which ends when its work is
+/// done.
 ///
 /// ```no_run
 /// use spdk::{DmaBuf, SpdkApp};

@@ -250,7 +250,8 @@ impl Drop for Setting {
     }
 }
 
-/// Held for writing while SPDK begins to end limits, and for reading while a channel is made.
+/// Held for writing while SPDK begins to end limits, and for reading while a channel is made: nothing of the user's runs then,
+/// since SPDK's answer comes in a message, and bdevs are written in C.
 static ENDS_OR_MAKES: RwLock<()> = RwLock::new(());
 
 /// A channel, unless the limits of the device end. SPDK still limits a channel that is made then, but it may have asked those
