@@ -118,8 +118,9 @@ impl Blobstore {
     ///
     /// # Errors
     ///
-    /// `ENOSPC`: the store has no room for the metadata of a larger one. `EILSEQ`: the bdev is smaller than the store.
-    /// `EIO`: the device failed. And those of [`Blobstore::open_blob`] about the store.
+    /// `ENOSPC`: the store has no room for the metadata of a larger one. `EILSEQ`: the bdev is smaller than the store,
+    /// or the super block is damaged. `ENOMEM`: there is no memory to look at that. `EIO`: the device failed. And those of
+    /// [`Blobstore::open_blob`] about the store.
     ///
     /// # Cancellation, thread
     ///

@@ -165,7 +165,8 @@ impl LvolStore {
     /// # Errors
     ///
     /// `ENOSPC`: the store has no room for the metadata of a larger one; see
-    /// [`LvsOpts::num_md_pages_per_cluster_ratio`](crate::lvol::LvsOpts::num_md_pages_per_cluster_ratio). `EILSEQ`: the bdev is smaller than the store. And those of
+    /// [`LvsOpts::num_md_pages_per_cluster_ratio`](crate::lvol::LvsOpts::num_md_pages_per_cluster_ratio). `EILSEQ`: the bdev is smaller than the store,
+    /// or the super block is damaged. `ENOMEM`: there is no memory to look at that. `EIO`: the device failed. And those of
     /// [`LvolStore::rename`] about the store.
     ///
     /// # Cancellation, thread
