@@ -64,6 +64,7 @@ mod id;
 mod io;
 mod io_queue;
 mod iter;
+mod lent;
 mod load;
 pub(crate) mod lvol;
 mod options;

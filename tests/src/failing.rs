@@ -115,13 +115,18 @@ unsafe extern "C" fn submit(channel: *mut sys::spdk_io_channel, io: *mut sys::sp
     // SAFETY: only a bdev of a `FailingWrites` calls this, with an I/O of its own. It is ended here, or by its own function.
     unsafe {
         let table = (*(*io).bdev).fn_table.cast::<Table>();
-        let writes = matches!(
-            sys::spdk_bdev_io_type(u32::from((*io).type_)),
+        let writes = match sys::spdk_bdev_io_type(u32::from((*io).type_)) {
             sys::SPDK_BDEV_IO_TYPE_WRITE
-                | sys::SPDK_BDEV_IO_TYPE_WRITE_ZEROES
-                | sys::SPDK_BDEV_IO_TYPE_UNMAP
-                | sys::SPDK_BDEV_IO_TYPE_COPY
-        );
+            | sys::SPDK_BDEV_IO_TYPE_WRITE_ZEROES
+            | sys::SPDK_BDEV_IO_TYPE_UNMAP
+            | sys::SPDK_BDEV_IO_TYPE_COPY => true,
+            // For memory that is going to be written to.
+            sys::SPDK_BDEV_IO_TYPE_ZCOPY => {
+                let zcopy = &(*io).u.bdev.zcopy;
+                zcopy.start() != 0 && zcopy.populate() == 0
+            }
+            _ => false,
+        };
         if writes && (*table).fails() {
             sys::spdk_bdev_io_complete(io, sys::SPDK_BDEV_IO_STATUS_FAILED);
         } else if let Some(submit) = (*(*table).own).submit_request {

@@ -8,6 +8,7 @@ use std::ffi::{c_int, c_void};
 use std::ptr;
 use std::sync::OnceLock;
 
+use super::lent;
 use crate::sys;
 
 type Channel = *mut sys::spdk_io_channel;
@@ -36,16 +37,17 @@ pub(super) unsafe fn take_over(dev: *mut sys::spdk_bs_dev) {
             && !desc.is_null()
             && sys::spdk_bdev_desc_get_bdev(desc) == bdev;
         if is_known && Theirs::are_those_of(&*dev) {
-            (*dev).read = Some(read);
-            (*dev).write = Some(write);
+            let lends = lent::can_lend(bdev);
+            (*dev).read = Some(if lends { read_lent } else { read });
+            (*dev).write = Some(if lends { write_lent } else { write });
             (*dev).readv = Some(readv);
             (*dev).writev = Some(writev);
         }
     }
 }
 
-macro_rules! functions {
-    ($($function:ident: $begin:ident($($arg:ident: $type:ty),*);)*) => {
+macro_rules! theirs {
+    ($($function:ident($($type:ty),*);)*) => {
         /// SPDK's, of which each bdev has the same.
         #[derive(Clone, Copy)]
         struct Theirs {
@@ -69,7 +71,11 @@ macro_rules! functions {
                 }
             }
         }
+    };
+}
 
+macro_rules! ours {
+    ($($function:ident = $begin:path, or $theirs:ident($($arg:ident: $type:ty),*);)*) => {
         $(
             unsafe extern "C" fn $function(
                 dev: *mut sys::spdk_bs_dev,
@@ -84,10 +90,10 @@ macro_rules! functions {
                 unsafe {
                     let desc = (*dev.cast::<Head>()).desc;
                     let blocks = count.into();
-                    let rc = sys::$begin(desc, ch, $($arg,)* lba, blocks, Some(done), args.cast());
+                    let rc = $begin(desc, ch, $($arg,)* lba, blocks, Some(done), args.cast());
                     // SPDK's waits until it can begin, or says why it cannot.
                     if rc != 0 && let Some(theirs) = THEIRS.get() {
-                        (theirs.$function)(dev, ch, $($arg,)* lba, count, args);
+                        (theirs.$theirs)(dev, ch, $($arg,)* lba, count, args);
                     }
                 }
             }
@@ -95,11 +101,20 @@ macro_rules! functions {
     };
 }
 
-functions! {
-    read: spdk_bdev_read_blocks(payload: *mut c_void);
-    write: spdk_bdev_write_blocks(payload: *mut c_void);
-    readv: spdk_bdev_readv_blocks(iov: *mut sys::iovec, iovcnt: c_int);
-    writev: spdk_bdev_writev_blocks(iov: *mut sys::iovec, iovcnt: c_int);
+theirs! {
+    read(*mut c_void);
+    write(*mut c_void);
+    readv(*mut sys::iovec, c_int);
+    writev(*mut sys::iovec, c_int);
+}
+
+ours! {
+    read = sys::spdk_bdev_read_blocks, or read(payload: *mut c_void);
+    write = sys::spdk_bdev_write_blocks, or write(payload: *mut c_void);
+    read_lent = lent::read, or read(payload: *mut c_void);
+    write_lent = lent::write, or write(payload: *mut c_void);
+    readv = sys::spdk_bdev_readv_blocks, or readv(iov: *mut sys::iovec, iovcnt: c_int);
+    writev = sys::spdk_bdev_writev_blocks, or writev(iov: *mut sys::iovec, iovcnt: c_int);
 }
 
 unsafe extern "C" fn done(io: *mut sys::spdk_bdev_io, success: bool, args: *mut c_void) {

@@ -9,6 +9,7 @@ mod fairness;
 mod faults;
 mod full;
 mod io_queue;
+mod lent;
 mod life;
 mod lost_writes;
 mod options;
