@@ -20,8 +20,9 @@ const SLOW: u64 = 1 << 16;
 trait Target: IoTarget + Sized {
     /// The tag of an I/O that is submitted now.
     fn tag() -> u64;
-    /// Keeps the queue as full as it is, by `next`, until the job ends.
-    async fn follow(
+    /// Keeps the queue as full as it is, by `next`, until the job ends. It may have one I/O in flight, or more: a loop of
+    /// its own for each.
+    async fn follow<const IS_ALONE: bool>(
         job: Rc<Job>,
         queue: IoQueue<u64, Self>,
         next: impl FnMut(&Job, EndedIo<'_, u64, Self>) + 'static,
@@ -29,19 +30,23 @@ trait Target: IoTarget + Sized {
 }
 
 /// The bdev layer notes when it gets an I/O, and that is when the one before it in its place was over: to look at the clock
-/// here, too, would take a quarter of an I/O of a device that does nothing.
+/// here, too, would take a quarter of an I/O of a device that does nothing. What lies between is a part of what so many I/Os
+/// take together; only of one alone it is as much as the device takes, so there the clock is looked at.
 impl Target for BdevDesc {
     /// That of the I/O before.
     fn tag() -> u64 {
         0
     }
 
-    async fn follow(
+    async fn follow<const IS_ALONE: bool>(
         job: Rc<Job>,
         mut queue: IoQueue<u64, Self>,
         mut next: impl FnMut(&Job, EndedIo<'_, u64, Self>) + 'static,
     ) {
         let follow = move |mut io: EndedIo<'_, u64, Self>| {
+            if IS_ALONE {
+                return follow_alone(&job, io, &mut next);
+            }
             let submitted = match io.submitted() {
                 0 => spdk::ticks(), // it was refused
                 submitted => submitted,
@@ -77,13 +82,39 @@ impl Target for BdevDesc {
     }
 }
 
+#[inline(always)]
+fn follow_alone(
+    job: &Job,
+    mut io: EndedIo<'_, u64, BdevDesc>,
+    next: &mut impl FnMut(&Job, EndedIo<'_, u64, BdevDesc>),
+) {
+    let (mut submitted, now) = (io.submitted(), spdk::ticks());
+    let mut goes_on = job.goes_on_at(now);
+    if let Some(error) = io.error() {
+        job.failed(error);
+        let _ = io.take_result();
+        submitted = 0;
+        goes_on &= job.goes_on();
+    }
+    if goes_on {
+        next(job, io);
+        // After the next one was submitted: the CPU does both at the same time.
+        if submitted != 0 {
+            job.completed(submitted, now, 1);
+        }
+    } else {
+        job.last(submitted);
+    }
+    job.counted(1);
+}
+
 /// SPDK's driver does not, so the next one begins when the last one has ended.
 impl Target for NvmeNamespace {
     fn tag() -> u64 {
         spdk::ticks()
     }
 
-    async fn follow(
+    async fn follow<const IS_ALONE: bool>(
         job: Rc<Job>,
         mut queue: IoQueue<u64, Self>,
         mut next: impl FnMut(&Job, EndedIo<'_, u64, Self>) + 'static,
@@ -100,12 +131,20 @@ impl Target for NvmeNamespace {
 /// Submits the first I/Os of a job, with a buffer each if they have one. The task keeps as many in flight until the job ends.
 pub(crate) fn spawn(job: &Rc<Job>, bufs: Vec<DmaBuf>) -> spdk::Result<JoinHandle<()>> {
     match &job.device {
-        Device::Bdev(_, channel) => spawn_on(job, bufs, IoQueue::new(channel)?),
-        Device::Nvme(ns, qpair) => spawn_on(job, bufs, IoQueue::of_namespace(ns, qpair)?),
+        Device::Bdev(_, channel) => {
+            let queue = IoQueue::new(channel)?;
+            match job.spec.queue_depth {
+                1 => spawn_on::<_, true>(job, bufs, queue),
+                _ => spawn_on::<_, false>(job, bufs, queue),
+            }
+        }
+        Device::Nvme(ns, qpair) => {
+            spawn_on::<_, false>(job, bufs, IoQueue::of_namespace(ns, qpair)?)
+        }
     }
 }
 
-fn spawn_on<D: Target>(
+fn spawn_on<D: Target, const IS_ALONE: bool>(
     job: &Rc<Job>,
     bufs: Vec<DmaBuf>,
     queue: IoQueue<u64, D>,
@@ -115,11 +154,11 @@ fn spawn_on<D: Target>(
     if job.spec.workload.is_random() {
         let mut at = rng.fork();
         let (first, places) = (job.part.start, job.part.end - job.part.start);
-        spawn_at(job, bufs, queue, rng, move |_| {
+        spawn_at::<D, IS_ALONE>(job, bufs, queue, rng, move |_| {
             (first + below(places, &mut at)) * blocks
         })
     } else {
-        spawn_at(job, bufs, queue, rng, move |job| job.next_place() * blocks)
+        spawn_at::<D, IS_ALONE>(job, bufs, queue, rng, move |job| job.next_place() * blocks)
     }
 }
 
@@ -131,7 +170,7 @@ fn below(end: u64, rng: &mut Rng) -> u64 {
 }
 
 /// The same, at the blocks that `at` gives.
-fn spawn_at<D: Target>(
+fn spawn_at<D: Target, const IS_ALONE: bool>(
     job: &Rc<Job>,
     bufs: Vec<DmaBuf>,
     mut queue: IoQueue<u64, D>,
@@ -165,26 +204,28 @@ fn spawn_at<D: Target>(
     // A loop of its own for each, since it runs millions of times per second.
     match job.spec.workload {
         Workload::Read | Workload::RandRead => {
-            spawn_local(D::follow(job, queue, move |job, io| {
+            spawn_local(D::follow::<IS_ALONE>(job, queue, move |job, io| {
                 io.read_blocks(at(job), blocks);
             }))
         }
-        Workload::Rw | Workload::RandRw => {
-            spawn_local(D::follow(job, queue, move |job, io| match reads() {
+        Workload::Rw | Workload::RandRw => spawn_local(D::follow::<IS_ALONE>(
+            job,
+            queue,
+            move |job, io| match reads() {
                 true => io.read_blocks(at(job), blocks),
                 false => io.write_blocks(at(job), blocks),
-            }))
-        }
-        Workload::Flush => spawn_local(D::follow(job, queue, move |job, io| {
+            },
+        )),
+        Workload::Flush => spawn_local(D::follow::<IS_ALONE>(job, queue, move |job, io| {
             io.flush_blocks(at(job), blocks);
         })),
-        Workload::Unmap => spawn_local(D::follow(job, queue, move |job, io| {
+        Workload::Unmap => spawn_local(D::follow::<IS_ALONE>(job, queue, move |job, io| {
             io.unmap_blocks(at(job), blocks);
         })),
-        Workload::WriteZeroes => spawn_local(D::follow(job, queue, move |job, io| {
+        Workload::WriteZeroes => spawn_local(D::follow::<IS_ALONE>(job, queue, move |job, io| {
             io.write_zeroes_blocks(at(job), blocks);
         })),
-        _ => spawn_local(D::follow(job, queue, move |job, io| {
+        _ => spawn_local(D::follow::<IS_ALONE>(job, queue, move |job, io| {
             io.write_blocks(at(job), blocks);
         })),
     }
