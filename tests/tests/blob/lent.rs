@@ -1,13 +1,13 @@
 //! Blobs on malloc bdevs: those whose memory the data are copied to and from directly, and those where something is on
 //! the way.
 
-use futures_util::future::try_join_all;
-use spdk::Bdev;
-use spdk::bdev::ResetStat;
+use futures_util::future::{join, join_all, try_join_all};
+use spdk::bdev::{QosLimits, ResetStat};
 use spdk::blob::{Blobstore, BsOpts};
+use spdk::{Bdev, Errno};
 use spdk_tests::pattern;
 
-use crate::{UNIT, buffer, check, new_blob, of, write};
+use crate::{UNIT, assert_errno, buffer, check, new_blob, of, write};
 
 /// A cluster, which is larger than the buffers that SPDK has for reads without one.
 const UNITS: u64 = 1024;
@@ -62,6 +62,44 @@ async fn lent() -> spdk::Result<()> {
     );
     assert_eq!(after.num_read_ops - before.num_read_ops, 5);
     assert_eq!(after.bytes_read - before.bytes_read, 5 * 2 * UNIT as u64);
+    Ok(())
+}
+
+/// Fails if an I/O is not ended that waits until the limits of the device let it go.
+#[spdk::test(bdevs(bdev_malloc_create(name = "M", num_blocks = 16384, block_size = UNIT)))]
+async fn limited() -> spdk::Result<()> {
+    let limits = QosLimits {
+        rw_ios_per_sec: 1000,
+        ..QosLimits::default()
+    };
+    let bdev = Bdev::get_by_name("M").expect("a device");
+    bdev.set_qos_limits(limits).await?;
+    io_on("M").await?.unload().await
+}
+
+/// Fails if a reset of the device hangs what is in flight, or a write that it broke off cannot be made again.
+#[spdk::test(bdevs(bdev_malloc_create(name = "M", num_blocks = 16384, block_size = UNIT)))]
+async fn reset() -> spdk::Result<()> {
+    let store = io_on("M").await?;
+    let blob = &new_blob(&store, &of(1)).await?;
+    let ch = &store.alloc_io_channel()?;
+    let desc = Bdev::find("M")?.open(false)?;
+    let channel = desc.get_io_channel()?;
+    let mut broken_off = 0;
+    for round in 0..64 {
+        let writes = join_all((0..16).map(|number| write(blob, ch, 4 * number, 4, round)));
+        let (results, reset) = join(writes, desc.reset(&channel)).await;
+        reset?;
+        for (number, result) in (0..16).zip(results) {
+            if result.is_err() {
+                assert_errno(result, Errno::EIO);
+                broken_off += 1;
+                write(blob, ch, 4 * number, 4, round).await?;
+            }
+        }
+        check(blob, ch, 0, 64, round).await?;
+    }
+    assert!(broken_off > 0, "nothing was in flight");
     Ok(())
 }
 
