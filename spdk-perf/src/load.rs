@@ -20,8 +20,8 @@ const SLOW: u64 = 1 << 16;
 trait Target: IoTarget + Sized {
     /// The tag of an I/O that is submitted now.
     fn tag() -> u64;
-    /// Keeps the queue as full as it is, by `next`, until the job ends. It may have one I/O in flight, or more: a loop of
-    /// its own for each.
+    /// Keeps the queue as full as it is, by `next`, until the job ends. Whether that is one I/O is a constant, so that where
+    /// it is measured otherwise it has a loop of its own.
     async fn follow<const IS_ALONE: bool>(
         job: Rc<Job>,
         queue: IoQueue<u64, Self>,
@@ -30,8 +30,8 @@ trait Target: IoTarget + Sized {
 }
 
 /// The bdev layer notes when it gets an I/O, and that is when the one before it in its place was over: to look at the clock
-/// here, too, would take a quarter of an I/O of a device that does nothing. What lies between is a part of what so many I/Os
-/// take together; only of one alone it is as much as the device takes, so there the clock is looked at.
+/// here, too, would take a quarter of an I/O of a device that does nothing. What the program itself takes is little beside
+/// what many I/Os wait for each other, but a third of what one alone takes: there the clock is looked at.
 impl Target for BdevDesc {
     /// That of the I/O before.
     fn tag() -> u64 {

@@ -76,14 +76,16 @@ fn a_failed_io_ends_the_run() {
 
 #[test]
 fn failed_ios_can_be_counted() {
-    let broken = inject("EE_Malloc0", "read", "failure", 5);
-    let calls = [malloc("Malloc0"), error("Malloc0"), broken];
-    let finished = Run::new(&calls, &["-q", "2", "-f"]).output();
-    let report = finished.report();
-    assert_eq!(finished.0.status.code(), Some(1), "{report:#}");
-    assert_eq!(number(&report["errors"]), 5.0);
-    assert_eq!(number(&report["jobs"][0]["errors"]), 5.0);
-    assert!(number(&report["ios"]) > 0.0, "it went on: {report:#}");
+    for depth in ["2", "1"] {
+        let broken = inject("EE_Malloc0", "read", "failure", 5);
+        let calls = [malloc("Malloc0"), error("Malloc0"), broken];
+        let finished = Run::new(&calls, &["-q", depth, "-f"]).output();
+        let report = finished.report();
+        assert_eq!(finished.0.status.code(), Some(1), "{report:#}");
+        assert_eq!(number(&report["errors"]), 5.0);
+        assert_eq!(number(&report["jobs"][0]["errors"]), 5.0);
+        assert!(number(&report["ios"]) > 0.0, "it went on: {report:#}");
+    }
 }
 
 /// The end of a pipe to write to that nobody reads.

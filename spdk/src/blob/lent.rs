@@ -107,7 +107,8 @@ pub(super) unsafe fn read(
 }
 
 unsafe extern "C" fn has_read(io: *mut sys::spdk_bdev_io, success: bool, lent: *mut c_void) {
-    // SAFETY: it began with this, and ends once; the payload is C's until it is called back.
+    // SAFETY: it began with this, and ends once. The payload is C's until it is called back, and as long as the blocks. Who
+    // writes to these meanwhile gets bytes of both, as in C.
     unsafe {
         let lent = Lent::end(lent.cast());
         if success {
@@ -174,14 +175,14 @@ unsafe extern "C" fn may_write(io: *mut sys::spdk_bdev_io, success: bool, lent: 
 /// The bdev has just lent it to this I/O.
 unsafe fn memory(io: *mut sys::spdk_bdev_io) -> (*mut u8, usize) {
     let (mut iov, mut iovcnt) = (ptr::null_mut(), 0);
-    // SAFETY: it has at least one.
+    // SAFETY: the module gives one piece for all blocks of the I/O.
     unsafe {
         sys::spdk_bdev_io_get_iovec(io, &mut iov, &mut iovcnt);
         ((*iov).iov_base.cast(), (*iov).iov_len)
     }
 }
 
-/// `memcpy`, which would read into the caches what it overwrites, but for copies that are long: not this one.
+/// A `memcpy` of few KiB reads what it overwrites into the caches first; this instruction need not.
 ///
 /// # Safety
 /// Both are memory of so many bytes, a multiple of 512.

@@ -46,7 +46,7 @@ async fn lent() -> spdk::Result<()> {
     let store = io_on("M").await?;
     let blob = new_blob(&store, &of(1)).await?;
     let ch = store.alloc_io_channel()?;
-    let bdev = Bdev::get_by_name("M").expect("a device");
+    let bdev = Bdev::find("M")?;
     let before = bdev.device_stat(ResetStat::None).await?;
     for _ in 0..3 {
         write(&blob, &ch, 4, 2, 1).await?;
@@ -65,16 +65,21 @@ async fn lent() -> spdk::Result<()> {
     Ok(())
 }
 
-/// Fails if an I/O is not ended that waits until the limits of the device let it go.
+/// Fails if limits of the device are passed by, or if an I/O that waits until they let it go does not end.
 #[spdk::test(bdevs(bdev_malloc_create(name = "M", num_blocks = 16384, block_size = UNIT)))]
 async fn limited() -> spdk::Result<()> {
     let limits = QosLimits {
         rw_ios_per_sec: 1000,
         ..QosLimits::default()
     };
-    let bdev = Bdev::get_by_name("M").expect("a device");
+    let bdev = Bdev::find("M")?;
     bdev.set_qos_limits(limits).await?;
-    io_on("M").await?.unload().await
+    let before = spdk::ticks();
+    let store = io_on("M").await?;
+    // More than 256 I/Os.
+    let took = spdk::ticks() - before;
+    assert!(took >= spdk::ticks_hz()? / 5, "too early");
+    store.unload().await
 }
 
 /// Fails if a reset of the device hangs what is in flight, or a write that it broke off cannot be made again.
