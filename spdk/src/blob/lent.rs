@@ -40,21 +40,34 @@ struct Lent {
 }
 
 impl Lent {
-    fn for_io(payload: *mut c_void, cb: Done, cb_arg: *mut c_void) -> *mut Self {
+    /// Begins an I/O, by a call of C that has this as its context; returns what C says.
+    ///
+    /// # Safety
+    /// If C says 0, it calls back once, with [`Lent::end`]; else never.
+    unsafe fn begin(
+        payload: *mut c_void,
+        cb: Done,
+        cb_arg: *mut c_void,
+        call: impl FnOnce(*mut c_void) -> c_int,
+    ) -> c_int {
         let lent = slot::alloc::<Lent>().as_ptr();
-        // SAFETY: it is memory for one.
+        // SAFETY: it is memory for one. C may have called back in the call, unless it refused it.
         unsafe {
             lent.write(Lent {
                 payload,
                 cb,
                 cb_arg,
-            })
-        };
-        lent
+            });
+            let rc = call(lent.cast());
+            if rc != 0 {
+                Lent::end(lent);
+            }
+            rc
+        }
     }
 
     /// # Safety
-    /// `for_io` has made it, and this is its last use.
+    /// `begin` has made it, and this is its last use.
     unsafe fn end(lent: *mut Self) -> Self {
         // SAFETY: as the caller says.
         unsafe {
@@ -87,22 +100,12 @@ pub(super) unsafe fn read(
     cb: Done,
     cb_arg: *mut c_void,
 ) -> c_int {
-    let lent = Lent::for_io(payload, cb, cb_arg);
     // SAFETY: as the caller says. A read without a buffer gets the bdev's.
     unsafe {
-        let rc = sys::spdk_bdev_read_blocks(
-            desc,
-            ch,
-            ptr::null_mut(),
-            lba,
-            blocks,
-            Some(has_read),
-            lent.cast(),
-        );
-        if rc != 0 {
-            Lent::end(lent);
-        }
-        rc
+        Lent::begin(payload, cb, cb_arg, |lent| {
+            let buf = ptr::null_mut();
+            sys::spdk_bdev_read_blocks(desc, ch, buf, lba, blocks, Some(has_read), lent)
+        })
     }
 }
 
@@ -132,25 +135,13 @@ pub(super) unsafe fn write(
     cb: Done,
     cb_arg: *mut c_void,
 ) -> c_int {
-    let lent = Lent::for_io(payload, cb, cb_arg);
     // SAFETY: as the caller says.
     unsafe {
-        let iov = ptr::null_mut();
-        let rc = sys::spdk_bdev_zcopy_start(
-            desc,
-            ch,
-            iov,
-            0,
-            lba,
-            blocks,
-            false,
-            Some(may_write),
-            lent.cast(),
-        );
-        if rc != 0 {
-            Lent::end(lent);
-        }
-        rc
+        Lent::begin(payload, cb, cb_arg, |lent| {
+            let iov = ptr::null_mut();
+            let cb: Done = Some(may_write);
+            sys::spdk_bdev_zcopy_start(desc, ch, iov, 0, lba, blocks, false, cb, lent)
+        })
     }
 }
 
