@@ -256,6 +256,11 @@ pub(super) fn all() -> Vec<Case> {
             Program::SpdkPerf,
         ),
         (
+            "null-randread-4k-bare-tasks",
+            Program::BareTasks,
+            Program::SpdkPerf,
+        ),
+        (
             "null-randread-4k-unordered",
             Program::PlainUnordered,
             Program::SpdkPerf,

@@ -24,6 +24,8 @@ pub(super) enum Program {
     SpdkPerf,
     /// One task for each operation in flight.
     PlainTasks,
+    /// The same by futures that follow no rule.
+    BareTasks,
     /// A `FuturesUnordered` of the operations in flight.
     PlainUnordered,
     /// Completions that submit the next I/O, on a blob.
@@ -63,6 +65,7 @@ impl Program {
         match self {
             Program::SpdkPerf => "spdk-perf",
             Program::PlainTasks => "plain_tasks",
+            Program::BareTasks => "bare_tasks",
             Program::PlainUnordered => "plain_unordered",
             Program::BlobQueue => "blob_queue",
             Program::BlobTasks => "blob_tasks",
