@@ -94,6 +94,7 @@ pub(crate) enum Means<'a> {
     CopiedVec {
         of: &'a RustPath,
         count: usize,
+        most: Option<u16>,
     },
     Texts {
         count: usize,

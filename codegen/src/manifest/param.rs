@@ -126,6 +126,9 @@ pub enum Role {
         of: super::RustPath,
         /// The parameter with the number of elements.
         count: String,
+        /// How many there can be, where C would cut off the number.
+        #[serde(default)]
+        most: Option<u16>,
     },
     /// An array of texts that end with NUL: `&[&str]`.
     Texts {

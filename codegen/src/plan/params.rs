@@ -574,10 +574,22 @@ impl Walk<'_, '_> {
         let (name, ty) = (self.name(index), ty.tokens());
         self.parts.fallible = true;
         let what = format!("`{}` is too long for the call", self.c_name(of));
+        let most = match self.func.params[of] {
+            Means::CopiedVec { most, .. } => most,
+            _ => None,
+        };
         self.parts.checks.push(quote! {
             let #name = #ty::try_from(#bytes.len())
                 .map_err(|_| rt::Fault::invalid(#what))?;
         });
+        if let Some(most) = most {
+            let most = proc_macro2::Literal::u16_unsuffixed(most);
+            self.parts.checks.push(quote! {
+                if #name > #most {
+                    return Err(rt::Fault::invalid(#what));
+                }
+            });
+        }
         quote!(#name)
     }
 

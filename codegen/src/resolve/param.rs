@@ -313,10 +313,11 @@ impl<'a> Reader<'_, 'a> {
                 Some(_) => Some(Means::Copied(path)),
                 None => self.misfit(param, "Copied", "a struct that C only reads"),
             },
-            Role::CopiedVec { of, count } => match (&target, is_const) {
+            Role::CopiedVec { of, count, most } => match (&target, is_const) {
                 (Some(_), true) => Some(Means::CopiedVec {
                     of,
                     count: self.length(count, param)?,
+                    most: *most,
                 }),
                 _ => self.misfit(param, "CopiedVec", "structs that C only reads"),
             },

@@ -3181,7 +3181,8 @@ const _: unsafe extern "C" fn(
 
 impl NvmeNamespace {
     /// Copies ranges of blocks inside the namespace, one after the other, to block `dest_lba` and
-    /// those behind it.
+    /// those behind it. More than 256 ranges are refused before C sees them, which would cut off
+    /// their number.
     ///
     /// Wraps `spdk_nvme_ns_cmd_copy`.
     ///
@@ -3211,6 +3212,9 @@ impl NvmeNamespace {
         let start = move |caller: rt::Caller<'_>| {
             let num_ranges = u16::try_from(ranges.len())
                 .map_err(|_| rt::Fault::invalid("`ranges` is too long for the call"))?;
+            if num_ranges > 256 {
+                return Err(rt::Fault::invalid("`ranges` is too long for the call"));
+            }
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
             // keeps `ns`, `qpair` and `ranges` until then.
             Ok(unsafe {

@@ -7,14 +7,14 @@
 //! - The length of a buffer is not compared: `errors_are_told`.
 
 use futures_util::future::join_all;
-use spdk::nvme::{AcquireAction, AcquireKeys, DsmAttributes, DsmRange, PersistThroughPowerLoss};
+use spdk::nvme::{AcquireAction, AcquireKeys, CopyRange, DsmAttributes, DsmRange, PersistThroughPowerLoss};
 use spdk::nvme::{NvmeExtIoOpts, NvmeIoFlags, RegisterAction, RegisterKeys, ReleaseAction};
 use spdk::nvme::{ReleaseKey, ReservationType};
 use spdk::{DmaBuf, Error, ErrorKind, Range};
 use spdk_tests::nvme::{Link, beside_target};
 use spdk_tests::nvmf::disk::{Bystanders, SPAN_BLOCKS, assert_is, buffer, filled};
 use spdk_tests::nvmf::{BLOCK_SIZE, BLOCKS};
-use spdk_tests::{kind, pattern};
+use spdk_tests::{assert_kind, kind, pattern};
 
 const SPAN: u32 = SPAN_BLOCKS as u32;
 
@@ -232,6 +232,41 @@ fn errors_are_told() {
                 if (status.sct, status.sc) == (0, 1));
             assert!(told, "{refused:?}");
         }
+        link.close().await;
+        Bystanders::new()
+    });
+}
+
+#[spdk::test(no_app, deadline = 30)]
+fn refused_vectors_cost_no_request() {
+    beside_target(|target| async move {
+        let link = Link::to(&target).await;
+        link.write(&filled(0, 1), 0).await.expect("the target runs");
+        // More pieces than a command has, in less than a block.
+        let sizes = [64; 16].into_iter().chain([BLOCK_SIZE - 16 * 64]);
+        let make = |size| DmaBuf::alloc(size, 64).expect("DMA memory");
+        let mut pieces: Vec<_> = sizes.map(make).collect();
+        // As many as a queue pair has requests, and more.
+        for _ in 0..1000 {
+            let refused = link.ns.readv(&link.qpair, &mut pieces, 0, 1).await;
+            assert_kind!(refused, InvalidArgument);
+        }
+        let mut buf = buffer();
+        link.read(&mut buf, 0).await.expect("the target runs");
+        assert_is(&buf, 0, 1);
+        link.close().await;
+        Bystanders::new()
+    });
+}
+
+#[spdk::test(no_app, deadline = 30)]
+fn ranges_of_a_copy_are_counted() {
+    beside_target(|target| async move {
+        let link = Link::to(&target).await;
+        // The command counts them with 8 bits.
+        let ranges = [CopyRange::default(); 257];
+        let copied = link.ns.copy(&link.qpair, &ranges, SPAN_BLOCKS).await;
+        assert_kind!(copied, InvalidArgument);
         link.close().await;
         Bystanders::new()
     });
