@@ -124,10 +124,12 @@ fn errors(func: &Func<'_>) -> Vec<String> {
                 true => "a channel of another device",
                 false => "a queue pair of another controller",
             }),
-            Means::Buffer { unit: Some(_), .. }
-            | Means::BufferVec { unit: Some(_), .. }
-            | Means::Sgl { .. } => {
+            Means::Buffer { unit: Some(_), .. } | Means::BufferVec { unit: Some(_), .. } => {
                 refused.push("a buffer whose length is not that of the range");
+            }
+            Means::Sgl { .. } => {
+                refused.push("a buffer whose length is not that of the range");
+                refused.push("buffers that do not fit into commands of whole blocks");
             }
             Means::Buffer {
                 multiple: Some(_), ..

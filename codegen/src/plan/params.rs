@@ -484,7 +484,8 @@ impl Walk<'_, '_> {
         let handles = self.func.params.iter().filter(is_handle).count();
         self.parts.inputs.insert(handles, input);
         self.measure(index, len, Some(unit), &quote!(rt::total_len(#name)));
-        self.try_hold(name, take);
+        let device = self.device();
+        self.try_hold(name, quote!(#device.gather(#take?)));
     }
 
     /// The handle whose methods know the units.

@@ -1256,6 +1256,7 @@ impl NvmeNamespace {
             rt::At::new("spdk_nvme_ns_cmd_read", self).blocks(lba, lba_count as u64)
         };
         let start = move |caller: rt::Caller<'_>| {
+            self.can_count(lba, lba_count)?;
             rt::check_len(
                 payload.len() as u64,
                 u64::from(lba_count),
@@ -1321,7 +1322,7 @@ impl NvmeNamespace {
     /// - `ENXIO`: the connection is gone.
     /// - `ErrorKind::Device`: the device failed it, with the status that it reports.
     /// - Refused before C sees it: a queue pair of another controller, a buffer whose length is not
-    ///   that of the range.
+    ///   that of the range, buffers that do not fit into commands of whole blocks.
     ///
     /// # Cancellation
     ///
@@ -1344,6 +1345,7 @@ impl NvmeNamespace {
             rt::At::new("spdk_nvme_ns_cmd_readv", self).blocks(lba, lba_count as u64)
         };
         let start = move |caller: rt::Caller<'_>| {
+            self.can_count(lba, lba_count)?;
             rt::check_len(
                 rt::total_len(bufs),
                 u64::from(lba_count),
@@ -1374,7 +1376,7 @@ impl NvmeNamespace {
                     (
                         self.hold_attached(caller)?,
                         self.queue(qpair, caller)?,
-                        rt::nvme::Sgl::fill(bufs)?,
+                        self.gather(rt::nvme::Sgl::fill(bufs)?)?,
                     ),
                 )
             })
@@ -1443,6 +1445,7 @@ impl NvmeNamespace {
                 .blocks(lba, lba_count as u64)
         };
         let start = move |caller: rt::Caller<'_>| {
+            self.can_count(lba, lba_count)?;
             rt::check_len(
                 payload.len() as u64,
                 u64::from(lba_count),
@@ -1523,7 +1526,8 @@ impl NvmeNamespace {
     /// - `ENXIO`: the connection is gone.
     /// - `ErrorKind::Device`: the device failed it, with the status that it reports.
     /// - Refused before C sees it: a queue pair of another controller, a buffer whose length is not
-    ///   that of the range.
+    ///   that of the range, buffers that do not fit into commands of whole blocks, a buffer whose
+    ///   length is not that of the range.
     ///
     /// # Cancellation
     ///
@@ -1551,6 +1555,7 @@ impl NvmeNamespace {
                 .blocks(lba, lba_count as u64)
         };
         let start = move |caller: rt::Caller<'_>| {
+            self.can_count(lba, lba_count)?;
             rt::check_len(
                 rt::total_len(bufs),
                 u64::from(lba_count),
@@ -1589,7 +1594,7 @@ impl NvmeNamespace {
                     (
                         self.hold_attached(caller)?,
                         self.queue(qpair, caller)?,
-                        rt::nvme::Sgl::fill(bufs)?,
+                        self.gather(rt::nvme::Sgl::fill(bufs)?)?,
                         metadata.lend_mut()?,
                     ),
                 )
@@ -1651,6 +1656,7 @@ impl NvmeNamespace {
             rt::At::new("spdk_nvme_ns_cmd_read_ext", self).blocks(lba, lba_count as u64)
         };
         let start = move |caller: rt::Caller<'_>| {
+            self.can_count(lba, lba_count)?;
             rt::check_len(
                 payload.len() as u64,
                 u64::from(lba_count),
@@ -1734,7 +1740,8 @@ impl NvmeNamespace {
     /// - `ENXIO`: the connection is gone.
     /// - `ErrorKind::Device`: the device failed it, with the status that it reports.
     /// - Refused before C sees it: a queue pair of another controller, a buffer whose length is not
-    ///   that of the range.
+    ///   that of the range, buffers that do not fit into commands of whole blocks, a buffer whose
+    ///   length is not that of the range.
     ///
     /// # Cancellation
     ///
@@ -1759,6 +1766,7 @@ impl NvmeNamespace {
             rt::At::new("spdk_nvme_ns_cmd_readv_ext", self).blocks(lba, lba_count as u64)
         };
         let start = move |caller: rt::Caller<'_>| {
+            self.can_count(lba, lba_count)?;
             rt::check_len(
                 rt::total_len(bufs),
                 u64::from(lba_count),
@@ -1804,7 +1812,7 @@ impl NvmeNamespace {
                     (
                         self.hold_attached(caller)?,
                         self.queue(qpair, caller)?,
-                        rt::nvme::Sgl::fill(bufs)?,
+                        self.gather(rt::nvme::Sgl::fill(bufs)?)?,
                         opts.to_c(),
                         metadata.map(rt::DmaBuf::lend_mut).transpose()?,
                     ),
@@ -1864,6 +1872,7 @@ impl NvmeNamespace {
             rt::At::new("spdk_nvme_ns_cmd_write", self).blocks(lba, lba_count as u64)
         };
         let start = move |caller: rt::Caller<'_>| {
+            self.can_count(lba, lba_count)?;
             rt::check_len(
                 payload.len() as u64,
                 u64::from(lba_count),
@@ -1929,7 +1938,7 @@ impl NvmeNamespace {
     /// - `ENXIO`: the connection is gone.
     /// - `ErrorKind::Device`: the device failed it, with the status that it reports.
     /// - Refused before C sees it: a queue pair of another controller, a buffer whose length is not
-    ///   that of the range.
+    ///   that of the range, buffers that do not fit into commands of whole blocks.
     ///
     /// # Cancellation
     ///
@@ -1952,6 +1961,7 @@ impl NvmeNamespace {
             rt::At::new("spdk_nvme_ns_cmd_writev", self).blocks(lba, lba_count as u64)
         };
         let start = move |caller: rt::Caller<'_>| {
+            self.can_count(lba, lba_count)?;
             rt::check_len(
                 rt::total_len(bufs),
                 u64::from(lba_count),
@@ -1982,7 +1992,7 @@ impl NvmeNamespace {
                     (
                         self.hold_attached(caller)?,
                         self.queue(qpair, caller)?,
-                        rt::nvme::Sgl::drain(bufs)?,
+                        self.gather(rt::nvme::Sgl::drain(bufs)?)?,
                     ),
                 )
             })
@@ -2051,6 +2061,7 @@ impl NvmeNamespace {
                 .blocks(lba, lba_count as u64)
         };
         let start = move |caller: rt::Caller<'_>| {
+            self.can_count(lba, lba_count)?;
             rt::check_len(
                 payload.len() as u64,
                 u64::from(lba_count),
@@ -2131,7 +2142,8 @@ impl NvmeNamespace {
     /// - `ENXIO`: the connection is gone.
     /// - `ErrorKind::Device`: the device failed it, with the status that it reports.
     /// - Refused before C sees it: a queue pair of another controller, a buffer whose length is not
-    ///   that of the range.
+    ///   that of the range, buffers that do not fit into commands of whole blocks, a buffer whose
+    ///   length is not that of the range.
     ///
     /// # Cancellation
     ///
@@ -2159,6 +2171,7 @@ impl NvmeNamespace {
                 .blocks(lba, lba_count as u64)
         };
         let start = move |caller: rt::Caller<'_>| {
+            self.can_count(lba, lba_count)?;
             rt::check_len(
                 rt::total_len(bufs),
                 u64::from(lba_count),
@@ -2197,7 +2210,7 @@ impl NvmeNamespace {
                     (
                         self.hold_attached(caller)?,
                         self.queue(qpair, caller)?,
-                        rt::nvme::Sgl::drain(bufs)?,
+                        self.gather(rt::nvme::Sgl::drain(bufs)?)?,
                         metadata.lend()?,
                     ),
                 )
@@ -2259,6 +2272,7 @@ impl NvmeNamespace {
             rt::At::new("spdk_nvme_ns_cmd_write_ext", self).blocks(lba, lba_count as u64)
         };
         let start = move |caller: rt::Caller<'_>| {
+            self.can_count(lba, lba_count)?;
             rt::check_len(
                 payload.len() as u64,
                 u64::from(lba_count),
@@ -2342,7 +2356,8 @@ impl NvmeNamespace {
     /// - `ENXIO`: the connection is gone.
     /// - `ErrorKind::Device`: the device failed it, with the status that it reports.
     /// - Refused before C sees it: a queue pair of another controller, a buffer whose length is not
-    ///   that of the range.
+    ///   that of the range, buffers that do not fit into commands of whole blocks, a buffer whose
+    ///   length is not that of the range.
     ///
     /// # Cancellation
     ///
@@ -2368,6 +2383,7 @@ impl NvmeNamespace {
                 .blocks(lba, lba_count as u64)
         };
         let start = move |caller: rt::Caller<'_>| {
+            self.can_count(lba, lba_count)?;
             rt::check_len(
                 rt::total_len(bufs),
                 u64::from(lba_count),
@@ -2413,7 +2429,7 @@ impl NvmeNamespace {
                     (
                         self.hold_attached(caller)?,
                         self.queue(qpair, caller)?,
-                        rt::nvme::Sgl::drain(bufs)?,
+                        self.gather(rt::nvme::Sgl::drain(bufs)?)?,
                         opts.to_c(),
                         metadata.map(rt::DmaBuf::lend).transpose()?,
                     ),
@@ -2474,6 +2490,7 @@ impl NvmeNamespace {
             rt::At::new("spdk_nvme_ns_cmd_compare", self).blocks(lba, lba_count as u64)
         };
         let start = move |caller: rt::Caller<'_>| {
+            self.can_count(lba, lba_count)?;
             rt::check_len(
                 payload.len() as u64,
                 u64::from(lba_count),
@@ -2541,7 +2558,7 @@ impl NvmeNamespace {
     /// - `ENXIO`: the connection is gone.
     /// - `ErrorKind::Device`: the device failed it, with the status that it reports.
     /// - Refused before C sees it: a queue pair of another controller, a buffer whose length is not
-    ///   that of the range.
+    ///   that of the range, buffers that do not fit into commands of whole blocks.
     ///
     /// # Cancellation
     ///
@@ -2564,6 +2581,7 @@ impl NvmeNamespace {
             rt::At::new("spdk_nvme_ns_cmd_comparev", self).blocks(lba, lba_count as u64)
         };
         let start = move |caller: rt::Caller<'_>| {
+            self.can_count(lba, lba_count)?;
             rt::check_len(
                 rt::total_len(bufs),
                 u64::from(lba_count),
@@ -2594,7 +2612,7 @@ impl NvmeNamespace {
                     (
                         self.hold_attached(caller)?,
                         self.queue(qpair, caller)?,
-                        rt::nvme::Sgl::drain(bufs)?,
+                        self.gather(rt::nvme::Sgl::drain(bufs)?)?,
                     ),
                 )
             })
@@ -2664,6 +2682,7 @@ impl NvmeNamespace {
                 .blocks(lba, lba_count as u64)
         };
         let start = move |caller: rt::Caller<'_>| {
+            self.can_count(lba, lba_count)?;
             rt::check_len(
                 payload.len() as u64,
                 u64::from(lba_count),
@@ -2746,7 +2765,8 @@ impl NvmeNamespace {
     /// - `ENXIO`: the connection is gone.
     /// - `ErrorKind::Device`: the device failed it, with the status that it reports.
     /// - Refused before C sees it: a queue pair of another controller, a buffer whose length is not
-    ///   that of the range.
+    ///   that of the range, buffers that do not fit into commands of whole blocks, a buffer whose
+    ///   length is not that of the range.
     ///
     /// # Cancellation
     ///
@@ -2774,6 +2794,7 @@ impl NvmeNamespace {
                 .blocks(lba, lba_count as u64)
         };
         let start = move |caller: rt::Caller<'_>| {
+            self.can_count(lba, lba_count)?;
             rt::check_len(
                 rt::total_len(bufs),
                 u64::from(lba_count),
@@ -2812,7 +2833,7 @@ impl NvmeNamespace {
                     (
                         self.hold_attached(caller)?,
                         self.queue(qpair, caller)?,
-                        rt::nvme::Sgl::drain(bufs)?,
+                        self.gather(rt::nvme::Sgl::drain(bufs)?)?,
                         metadata.lend()?,
                     ),
                 )

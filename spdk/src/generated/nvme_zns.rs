@@ -316,7 +316,7 @@ impl NvmeNamespace {
     /// - `ENXIO`: the connection is gone.
     /// - `ErrorKind::Device`: the device failed it, with the status that it reports.
     /// - Refused before C sees it: a queue pair of another controller, a buffer whose length is not
-    ///   that of the range.
+    ///   that of the range, buffers that do not fit into commands of whole blocks.
     ///
     /// # Cancellation
     ///
@@ -371,7 +371,7 @@ impl NvmeNamespace {
                     (
                         self.hold_attached(caller)?,
                         self.queue(qpair, caller)?,
-                        rt::nvme::Sgl::drain(bufs)?,
+                        self.gather(rt::nvme::Sgl::drain(bufs)?)?,
                     ),
                 )
             })
@@ -412,7 +412,8 @@ impl NvmeNamespace {
     /// - `ENXIO`: the connection is gone.
     /// - `ErrorKind::Device`: the device failed it, with the status that it reports.
     /// - Refused before C sees it: a queue pair of another controller, a buffer whose length is not
-    ///   that of the range.
+    ///   that of the range, buffers that do not fit into commands of whole blocks, a buffer whose
+    ///   length is not that of the range.
     ///
     /// # Cancellation
     ///
@@ -479,7 +480,7 @@ impl NvmeNamespace {
                     (
                         self.hold_attached(caller)?,
                         self.queue(qpair, caller)?,
-                        rt::nvme::Sgl::drain(bufs)?,
+                        self.gather(rt::nvme::Sgl::drain(bufs)?)?,
                         metadata.lend()?,
                     ),
                 )

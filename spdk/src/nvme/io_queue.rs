@@ -7,7 +7,7 @@ use std::ptr::{self, NonNull};
 
 use super::commands::{DsmAttributes, DsmRange};
 use super::completion;
-use super::namespace::{NvmeNamespace, Shape};
+use super::namespace::{MOST, NvmeNamespace, Shape};
 use super::qpair::{NvmeQpair, NvmeQpairObject};
 use super::queue::{Subject as QueueSubject, is_open, submit, submitted};
 use super::seats::Gate;
@@ -98,9 +98,6 @@ pub struct NamespaceDevice {
     changes: Cell<u64>,
     ns: NvmeNamespace,
 }
-
-/// The most blocks that a command has.
-const MOST: u32 = 1 << 16;
 
 /// Which reads and writes are one command each: neither split by SPDK, nor with metadata.
 #[derive(Clone, Copy, Default)]
@@ -348,13 +345,16 @@ unsafe impl Device for NamespaceDevice {
     }
 
     fn measure(&self, place: Shape, blocks: u64, len: Option<u64>) -> Result<(), Fault> {
-        if u32::try_from(blocks).is_err() {
+        let Ok(count) = u32::try_from(blocks) else {
             return Err(Fault::invalid(format!(
                 "{blocks} blocks are more than a command can have"
             )));
-        }
+        };
         match len {
-            Some(len) => check_len(len, blocks, place.whole_block()?),
+            Some(len) => {
+                self.ns.can_count(0, count)?;
+                check_len(len, blocks, place.whole_block()?)
+            }
             None => Ok(()),
         }
     }

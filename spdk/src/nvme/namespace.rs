@@ -9,16 +9,23 @@ use super::controller::NvmeControllerObject;
 use super::qpair::{NvmeQpair, NvmeQpairObject};
 use super::queue::Subject as QueueSubject;
 use super::seats::Gate;
+use super::sgl::{Sgl, Split};
 use super::view::Side;
 use crate::error::{Describe, Fault};
 use crate::handle::{AtHome, Handle, Hold};
 use crate::local::{Caller, Home, begin};
 use crate::sys;
 
+/// The most blocks that a command has.
+pub(super) const MOST: u32 = 1 << 16;
+
 /// A namespace of a controller: what its I/O commands are about.
 ///
 /// It keeps the controller attached. Blocks are numbered from 0, and are what the specification calls logical
 /// blocks.
+///
+/// Reads, writes and compares of 4 GiB or more are refused, and those of more than 65,536 blocks where SPDK does not split
+/// them: neither are counted right.
 ///
 /// When the namespace becomes inactive, as when it is detached from the controller, its commands are refused or
 /// fail.
@@ -243,6 +250,58 @@ impl NvmeNamespace {
         match self.shape(self.raw()?).has_md_apart() {
             false => Ok(()),
             true => Err(md_is_apart()),
+        }
+    }
+
+    /// Refuses buffers that SPDK cannot split into commands, of which it tells nothing or leaks what they take.
+    #[doc(hidden)]
+    pub fn gather(&self, sgl: Sgl) -> Result<Sgl, Fault> {
+        let ns = self.raw()?;
+        let block = u64::from(self.shape(ns).block).max(1);
+        // SAFETY: the controller is attached, and of this spdk_thread, as the namespace.
+        let split = unsafe {
+            let ctrlr = sys::spdk_nvme_ns_get_ctrlr(ns.as_ptr());
+            let lists = u64::from(sys::SPDK_NVME_CTRLR_SGL_SUPPORTED.0);
+            Split {
+                block,
+                whole: u64::from(sys::spdk_nvme_ns_get_max_io_xfer_size(ns.as_ptr())) / block
+                    * block,
+                most: sys::spdk_nvme_ctrlr_get_max_sges(ctrlr).into(),
+                has_boundaries: sys::spdk_nvme_ns_get_optimal_io_boundary(ns.as_ptr()) != 0,
+                has_lists: sys::spdk_nvme_ctrlr_get_flags(ctrlr) & lists != 0,
+            }
+        };
+        split.check(sgl)
+    }
+
+    /// Refuses reads, writes and compares that SPDK does not count right: it has 16 bits for the blocks of a command, and
+    /// 32 for the bytes of all.
+    #[doc(hidden)]
+    #[inline]
+    pub fn can_count(&self, _lba: u64, blocks: u32) -> Result<(), Fault> {
+        match blocks {
+            ..=1024 => Ok(()),
+            _ => self.count(blocks),
+        }
+    }
+
+    #[cold]
+    fn count(&self, blocks: u32) -> Result<(), Fault> {
+        let ns = self.raw()?;
+        let bytes = u64::from(blocks) * u64::from(self.shape(ns).block);
+        // SAFETY: the controller is attached, and of this spdk_thread.
+        let (most, boundary) = unsafe {
+            let most = sys::spdk_nvme_ns_get_max_io_xfer_size(ns.as_ptr());
+            let size = sys::spdk_nvme_ns_get_sector_size(ns.as_ptr());
+            let boundary = sys::spdk_nvme_ns_get_optimal_io_boundary(ns.as_ptr());
+            (most.checked_div(size).unwrap_or(0), boundary)
+        };
+        let is_split = most <= MOST || (1..=MOST).contains(&boundary);
+        match bytes <= u64::from(u32::MAX) && (blocks <= MOST || is_split) {
+            true => Ok(()),
+            false => Err(Fault::invalid(format!(
+                "{blocks} blocks are more than SPDK can count"
+            ))),
         }
     }
 

@@ -142,3 +142,90 @@ unsafe impl Callback for NvmeSglDone {
         Some(on_done::<K>)
     }
 }
+
+/// How SPDK splits a vectored command.
+pub(super) struct Split {
+    /// The size of a block.
+    pub(super) block: u64,
+    /// The most bytes of a command, which are whole blocks.
+    pub(super) whole: u64,
+    /// The most pieces of a command.
+    pub(super) most: usize,
+    /// Whether it splits at places that depend on the first block.
+    pub(super) has_boundaries: bool,
+    /// Whether the controller takes a list of pieces, and not of pages.
+    pub(super) has_lists: bool,
+}
+
+impl Split {
+    /// Refuses buffers that SPDK does not split into commands. A command that it refuses by itself leaks its request; and
+    /// of several it tells nothing when a later one has too many pieces.
+    pub(super) fn check(&self, sgl: Sgl) -> Result<Sgl, Fault> {
+        let iovs = sgl.iovs.as_slice();
+        let can = match self.has_lists {
+            true => self.can_split(iovs, sgl.iovs.len()),
+            false => self.can_split_pages(iovs),
+        };
+        match can {
+            true => Ok(sgl),
+            false => Err(Fault::invalid(format!(
+                "{} buffers do not fit into commands of whole blocks",
+                iovs.len()
+            ))),
+        }
+    }
+
+    /// SPDK leaves what is beyond the last whole block of a command to the next one, counts that as one piece, and fails if
+    /// there is no whole block.
+    fn can_split(&self, iovs: &[sys::iovec], total: u64) -> bool {
+        let is_whole = |iov: &sys::iovec| (iov.iov_len as u64).is_multiple_of(self.block);
+        if iovs.len() <= self.most || self.whole == 0 || iovs.iter().all(is_whole) {
+            return true;
+        }
+        if self.has_boundaries {
+            return false;
+        }
+        let ends: Vec<u64> = iovs
+            .iter()
+            .scan(0, |end, iov| {
+                *end += iov.iov_len as u64;
+                Some(*end)
+            })
+            .collect();
+        let piece_of = |at: u64| ends.partition_point(|end| *end <= at);
+        let (mut start, mut limit) = (0, self.whole.min(total));
+        let (mut next, mut counted) = (0, 0);
+        while start < total {
+            let end = ends[next].min(limit);
+            counted += 1;
+            next += usize::from(end == ends[next]);
+            if counted < self.most && end < limit {
+                continue;
+            }
+            let cut = match end == limit {
+                true => end,
+                false => end - (end - start) % self.block,
+            };
+            if cut == start || piece_of(cut - 1) - piece_of(start) >= self.most {
+                return false;
+            }
+            (start, counted) = (cut, usize::from(end > cut));
+            if start == limit {
+                (limit, counted) = ((start + self.whole).min(total), 0);
+            }
+        }
+        true
+    }
+
+    /// A command ends where a page is not filled.
+    fn can_split_pages(&self, iovs: &[sys::iovec]) -> bool {
+        const PAGE: u64 = 4096;
+        let mut before = 0;
+        iovs.windows(2).all(|pair| {
+            let at = |iov: &sys::iovec| iov.iov_base.addr() as u64;
+            let (end, next) = (at(&pair[0]) + pair[0].iov_len as u64, at(&pair[1]));
+            before += pair[0].iov_len as u64;
+            (end % PAGE == 0 && next % PAGE == 0) || before.is_multiple_of(self.block)
+        })
+    }
+}

@@ -143,7 +143,8 @@ impl NvmeNamespace {
     ///
     /// - `ErrorKind::Device`: the device failed it, with the status that it reports.
     /// - Refused before C sees it: a queue pair of another controller, a buffer whose length is not
-    ///   that of the range.
+    ///   that of the range, buffers that do not fit into commands of whole blocks, a buffer whose
+    ///   length is not that of the range.
     ///
     /// # Cancellation
     ///
@@ -204,7 +205,7 @@ impl NvmeNamespace {
                     (
                         self.hold_attached(caller)?,
                         self.queue(qpair, caller)?,
-                        rt::nvme::Sgl::drain(bufs)?,
+                        self.gather(rt::nvme::Sgl::drain(bufs)?)?,
                         metadata.lend()?,
                     ),
                 )
