@@ -37,9 +37,9 @@
 //!
 //! A connection that stands still is broken too, once the controller has not answered for twice the time of
 //! [`NvmeCtrlrOpts::keep_alive_timeout_ms`]: 20 seconds, unless it is told otherwise.
-//! [`NvmeController::set_timeouts`] tells of commands that take long before. It is the only sign of a TCP
-//! connection that one of the two gave up for what it received, such as a header with a wrong digest: SPDK waits for the
-//! commands of that queue pair, which end with the next reset.
+//! [`NvmeController::set_timeouts`] tells of commands that take long before. A queue pair over a network is looked after in
+//! the same way, as [`NvmeQpair`] says. Without a keep-alive timeout neither is: SPDK waits for the commands of a TCP
+//! connection that one of the two gave up, such as for a header with a wrong digest, until the next reset.
 //!
 //! A PCI device that was pulled out is noticed within a tenth of a second, while the spdk_thread of a controller
 //! of this crate is polled; with SPDK 24.05, which has no function for it, by the next

@@ -430,7 +430,7 @@ impl NvmeExtIoOpts {
         self
     }
 
-    /// Dword 13 of the command.
+    /// Dword 13 of the command. SPDK leaves it out of a read or write of one buffer.
     ///
     /// The C field is `cdw13`.
     #[must_use]
