@@ -124,7 +124,7 @@ impl Raw {
     /// `bdev` is there.
     unsafe fn like(bdev: *mut sys::spdk_bdev) -> Result<Self, Fault> {
         // SAFETY: passed on. Another spdk_thread that changes the shape meanwhile makes it another one
-        // than the channels have, which SPDK compares before it adds them.
+        // than the channels have, which SPDK compares, and adds none that differ.
         let raw = unsafe {
             let internal = &raw const (*bdev).internal;
             if !(*internal).histogram_enabled {
@@ -261,7 +261,8 @@ impl Bdev {
     /// Begins to count how long I/Os take, as [`Bdev::enable_histogram`] does, with options.
     ///
     /// A channel that keeps a histogram already goes on as it does: disable it first to change the
-    /// options. Wraps `spdk_bdev_histogram_enable_ext`. Since SPDK 25.05.
+    /// options. One that is made later has the default buckets, and [`Bdev::histogram`] leaves it out if the options
+    /// are others: get the channels first. Wraps `spdk_bdev_histogram_enable_ext`. Since SPDK 25.05.
     ///
     /// # Errors
     ///
@@ -308,6 +309,11 @@ impl Bdev {
 
     /// How long I/Os took, through all channels of the device, since
     /// [`Bdev::enable_histogram`] or since a channel was made.
+    ///
+    /// SPDK 26.01 leaves out, without an error, the channels whose buckets are not those of the last call that
+    /// enabled it. A channel that is made later has the default ones, whatever the options of
+    /// [`Bdev::enable_histogram_with`], and one that kept a histogram already has its old ones.
+    /// [`Bdev::channel_histogram`] has theirs.
     ///
     /// Wraps `spdk_bdev_histogram_get`.
     ///
