@@ -169,6 +169,17 @@ pub(super) unsafe fn sizes(blob: *mut sys::spdk_blob) -> std::result::Result<Vec
 }
 
 impl Blob {
+    /// Refuses what a volume is known by. SPDK loads no store without the name of a volume, and reads beyond the memory of one
+    /// that does not end with a NUL.
+    fn may_change(&self, name: &str) -> std::result::Result<(), Fault> {
+        match self.volume().is_some() && matches!(name, "name" | "uuid") {
+            true => Err(Fault::invalid(format!(
+                "{name:?} is SPDK's own attribute of a volume"
+            ))),
+            false => Ok(()),
+        }
+    }
+
     /// Sets an attribute, or replaces its value.
     ///
     /// It is durable after [`Blob::sync`]. The name has no NUL byte.
@@ -177,8 +188,9 @@ impl Blob {
     ///
     /// # Errors
     ///
-    /// `ENOMEM`: name and value do not fit into a page of metadata. `EPERM`: the blob is read-only. And those of
-    /// [`Blob::info`].
+    /// `ENOMEM`: name and value do not fit into a page of metadata. `EPERM`: the blob is read-only.
+    /// [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument): the blob is that of a volume, which has its `name`
+    /// and `uuid` there. And those of [`Blob::info`].
     ///
     /// # Cancellation, thread
     ///
@@ -188,6 +200,7 @@ impl Blob {
         const CALL: &str = "spdk_blob_set_xattr";
         let told = |fault: Fault| fault.at(At::new(CALL, self));
         let length = length(value).map_err(told)?;
+        self.may_change(name).map_err(told)?;
         let name = cstring(name, "the name of an attribute").map_err(told)?;
         let (value, store, id) = (value.to_vec(), self.store().clone(), self.id());
         let set = move |blob| {
@@ -209,7 +222,8 @@ impl Blob {
     ///
     /// # Errors
     ///
-    /// `ENOENT`: there is none of this name. `EPERM`: the blob is read-only. And those of [`Blob::info`].
+    /// `ENOENT`: there is none of this name. `EPERM` and [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument) as for
+    /// [`Blob::set_xattr`]. And those of [`Blob::info`].
     ///
     /// # Cancellation, thread
     ///
@@ -217,8 +231,9 @@ impl Blob {
     #[doc(alias = "spdk_blob_remove_xattr")]
     pub async fn remove_xattr(&self, name: &str) -> Result<()> {
         const CALL: &str = "spdk_blob_remove_xattr";
-        let name = cstring(name, "the name of an attribute")
-            .map_err(|fault| fault.at(At::new(CALL, self)))?;
+        let told = |fault: Fault| fault.at(At::new(CALL, self));
+        self.may_change(name).map_err(told)?;
+        let name = cstring(name, "the name of an attribute").map_err(told)?;
         // SAFETY: the blob is open, and this is the metadata thread.
         let remove =
             move |blob| status(unsafe { sys::spdk_blob_remove_xattr(blob, name.as_ptr()) });

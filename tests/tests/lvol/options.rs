@@ -6,7 +6,7 @@ use spdk::lvol::{LvolOpts, LvolStore};
 use spdk::{Bdev, Errno};
 use spdk_tests::{Device, assert_kind, pattern};
 
-use crate::{BYTES, CLUSTER, UNIT, assert_errno, buffer, check, opts, write};
+use crate::{BYTES, CLUSTER, UNIT, assert_errno, buffer, check, init, names, opts, write};
 
 const BLOCKS: u64 = 16384;
 
@@ -115,4 +115,27 @@ async fn pages_of_metadata() -> spdk::Result<()> {
         Errno::EINVAL,
     );
     LvolStore::load("M").await?.unload().await
+}
+
+/// Fails if a volume can lose what SPDK knows it by: then the store is not loaded any more.
+#[spdk::test(bdevs(bdev_malloc_create(name = "M", num_blocks = 16384, block_size = UNIT)))]
+async fn own_attributes_of_a_volume_stay() -> spdk::Result<()> {
+    let store = init("M").await?;
+    let lvol = store.create_lvol("lvol", BYTES, None).await?;
+    let blob = lvol.blob();
+    for name in ["name", "uuid"] {
+        for result in [
+            blob.set_xattr(name, &[b'x'; 64]).await,
+            blob.set_xattr(name, b"").await,
+            blob.remove_xattr(name).await,
+        ] {
+            assert_kind!(result, InvalidArgument);
+        }
+    }
+    blob.set_xattr("other", b"value").await?;
+    blob.remove_xattr("other").await?;
+    lvol.close().await?;
+    store.unload().await?;
+    assert_eq!(names(&LvolStore::load("M").await?).await?, ["lvol"]);
+    Ok(())
 }
