@@ -22,10 +22,11 @@ use crate::sys;
 ///
 /// While it exists, SPDK holds back I/O on these blocks, of all channels and spdk_threads, **those of its
 /// owner included**: reads, writes, unmaps, writes of zeroes, lent memory ([`Zcopy`](crate::Zcopy)), copies
-/// *to* them, and NVMe commands whatever their blocks. Their futures wait, and go on when the range is
+/// *to* them, and NVMe I/O commands with one buffer, whatever their blocks. Their futures wait, and go on when the range is
 /// unlocked. A task that awaits such an I/O and keeps the range meanwhile waits for itself.
 ///
-/// Not held back are flushes, resets, comparisons (but those that SPDK makes of a read, for a device that has
+/// Not held back are NVMe commands with several buffers ([`BdevDesc::nvme_iov_passthru_md`]) and admin commands, which can
+/// write to these blocks all the same, flushes, resets, comparisons (but those that SPDK makes of a read, for a device that has
 /// no such command), zone calls, copies *from* these blocks to others, and, of channels that were made while
 /// the range was locked, reads (SPDK lets these through).
 ///

@@ -10,7 +10,8 @@ use spdk_tests::nvmf::disk::{
     Bystanders, Disk, SPAN, SPAN_BLOCKS, assert_is, attached, buffer, filled, submit,
 };
 use spdk_tests::nvmf::{BDEV, BLOCK_SIZE, BLOCKS, Target};
-use spdk_tests::{Device, kind};
+use spdk_tests::wait::within;
+use spdk_tests::{Device, kind, poll_once};
 
 const DEPTH: u64 = 32;
 const READ: u8 = 0x02;
@@ -140,6 +141,43 @@ fn reads_and_writes() {
             );
             assert_eq!(text, Err(expected));
         }
+        Bystanders::new()
+    })
+}
+
+/// Fails if a lock of other blocks lets a command with one buffer through, or holds one with several back, which the
+/// documentation denies.
+#[spdk::test(no_app, deadline = 30)]
+fn beside_a_lock() {
+    attached(json!({}), |_target| async move {
+        let disk = Disk::open();
+        disk.prepare(0..8, 1).await;
+        let (desc, ch) = (&disk.desc, &disk.channel);
+        let range = desc.quiesce_range(4 * SPAN_BLOCKS, SPAN_BLOCKS);
+        let range = range.await.expect("a lock");
+        let new = filled(4, 2);
+        let half = |half: usize| {
+            let mut part = DmaBuf::alloc(SPAN / 2, BLOCK_SIZE).expect("DMA memory");
+            part.copy_from_slice(&new[half * SPAN / 2..(half + 1) * SPAN / 2]);
+            part
+        };
+        let mut parts = [half(0), half(1)];
+        let mut buf = buffer();
+        // SAFETY: each command transfers a span, which the buffer, and both parts together, have.
+        unsafe {
+            let (read, write) = (io(READ, 0), io(WRITE, 4));
+            let mut one = Box::pin(desc.nvme_io_passthru(ch, &read, Some(&mut buf)));
+            assert!(poll_once(one.as_mut()).is_pending());
+            let several = desc.nvme_iov_passthru_md(ch, &write, &mut parts, None);
+            let several = within("a command with several buffers", several).await;
+            several.expect("it writes to the locked blocks");
+            // The other one was submitted before it, on the same connection.
+            assert!(poll_once(one.as_mut()).is_pending());
+            range.unquiesce().await.expect("it was locked");
+            one.await.expect("it reads");
+            assert_is(&buf, 0, 1);
+        }
+        disk.verify(4..5, 2).await;
         Bystanders::new()
     })
 }
