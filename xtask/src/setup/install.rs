@@ -195,7 +195,8 @@ fn adapt(text: &str, tree: &Path, lib: &Path) -> String {
     text
 }
 
-fn check(staged: &Path) -> Result<()> {
+/// Refuses an installation that is not whole.
+pub(super) fn check(staged: &Path) -> Result<()> {
     let lib = staged.join("lib");
     let libraries = LIBRARIES
         .iter()

@@ -49,9 +49,10 @@ impl Plan {
         Ok((!possible).then(|| help::no_debian_archive(&distro)))
     }
 
-    /// Whether the prefix holds the result already.
+    /// Whether the prefix holds the result already, and whole: files may have been lost since.
     pub(super) fn is_done(&self) -> bool {
         install::provenance(&self.prefix).is_some_and(|key| key == self.key)
+            && install::check(&self.prefix).is_ok()
     }
 
     pub(super) fn title(&self) -> String {
@@ -133,6 +134,21 @@ mod tests {
         for part in ["SPDK 26.01", "recipe ", "ceph", "--prefix=/cache/spdk"] {
             assert!(key.contains(part), "{key}");
         }
+    }
+
+    #[test]
+    fn an_installation_that_lost_files_is_not_done() {
+        let root = tempfile::tempdir().unwrap();
+        let plan = Plan {
+            checkout: None,
+            prefix: root.path().to_owned(),
+            key: "key".to_owned(),
+        };
+        let folder = root.path().join("share/spdk-rs");
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join("provenance"), "key").unwrap();
+        assert_eq!(install::provenance(&plan.prefix).unwrap(), plan.key);
+        assert!(!plan.is_done());
     }
 
     #[test]
