@@ -61,6 +61,7 @@ pub(crate) struct Options {
 
 /// Finds an SPDK, or sets one up.
 pub(crate) fn ensure() -> Result<()> {
+    refuse_relative_cache()?;
     match usable()? {
         Some(_) => Ok(()),
         None => run(&Options::default()),
@@ -69,6 +70,7 @@ pub(crate) fn ensure() -> Result<()> {
 
 /// Runs the subcommand.
 pub(crate) fn run(options: &Options) -> Result<()> {
+    refuse_relative_cache()?;
     let explicit = options.force || options.source.is_some() || options.prefix.is_some();
     if !explicit && let Some(found) = usable()? {
         eprintln!("{}", describe(&found));
@@ -149,6 +151,19 @@ fn say_where(plan: &Plan) {
             println!("export SPDK_DIR={}", plan::quoted(&plan.prefix));
         }
     }
+}
+
+/// Cargo runs each build script in its package's own folder, where a relative path is another one.
+fn refuse_relative_cache() -> Result<()> {
+    let named = std::env::var_os("SPDK_RS_CACHE").map(PathBuf::from);
+    if let Some(root) = named.filter(|root| !root.as_os_str().is_empty() && root.is_relative()) {
+        bail!(
+            "SPDK_RS_CACHE={} is a relative path, which cargo would resolve in each package's own \
+             folder: give the absolute one",
+            root.display()
+        );
+    }
+    Ok(())
 }
 
 /// SPDK's makefiles take a blank in a path for the end of it.
