@@ -13,6 +13,9 @@ use crate::sys;
 const FIRMWARE_COMMIT: u8 = sys::SPDK_NVME_OPC_FIRMWARE_COMMIT.0 as u8;
 const FIRMWARE_DOWNLOAD: u8 = sys::SPDK_NVME_OPC_FIRMWARE_IMAGE_DOWNLOAD.0 as u8;
 
+const REPLACE_BOOT_PARTITION: u32 = sys::SPDK_NVME_FW_COMMIT_REPLACE_BOOT_PARTITION.0;
+const ACTIVATE_BOOT_PARTITION: u32 = sys::SPDK_NVME_FW_COMMIT_ACTIVATE_BOOT_PARTITION.0;
+
 const COMMAND_SPECIFIC: u8 = sys::SPDK_NVME_SCT_COMMAND_SPECIFIC.0 as u8;
 const NEEDS_CONVENTIONAL_RESET: u8 = sys::SPDK_NVME_SC_FIRMWARE_REQ_CONVENTIONAL_RESET.0 as u8;
 const NEEDS_SUBSYSTEM_RESET: u8 = sys::SPDK_NVME_SC_FIRMWARE_REQ_NVM_RESET.0 as u8;
@@ -76,6 +79,11 @@ impl NvmeController {
             let at = At::new("spdk_nvme_ctrlr_update_firmware", self);
             return Err(Fault::invalid(wrong).at(at));
         }
+        self.download(image).await
+    }
+
+    /// Hands over an image whose size is a multiple of 4 bytes.
+    async fn download(&self, image: &[u8]) -> Result<()> {
         // What the controller wants parts to be a multiple of, in pages.
         let unit = match self.data()?.as_bytes()[319] {
             0 | 0xff => PAGE,
@@ -142,5 +150,50 @@ impl NvmeController {
             },
             _ => Err(error),
         }
+    }
+
+    /// Writes the whole of the boot partition `bpid`, 0 or 1, part by part, and makes it the active one. The size of
+    /// `image` is that of the partition, and a multiple of 4 bytes.
+    ///
+    /// It takes the place of `spdk_nvme_ctrlr_write_boot_partition`, which sends a part of no bytes when the last one was a
+    /// whole page.
+    ///
+    /// # Errors
+    ///
+    /// - [`ErrorKind::InvalidArgument`]: there is no such partition, or the size is no multiple of 4 bytes, or is beyond what
+    ///   the command can count.
+    /// - `EALREADY`: one of them is being written.
+    /// - [`ErrorKind::Device`]: the controller failed a part of it, or has no boot partitions.
+    /// - `ENXIO`: the connection is gone.
+    ///
+    /// # Cancellation
+    ///
+    /// A future that is dropped abandons the command that is on its way, and the others are not sent.
+    ///
+    /// # Thread
+    ///
+    /// The home spdk_thread of the controller.
+    #[doc(alias = "spdk_nvme_ctrlr_write_boot_partition")]
+    pub async fn write_boot_partition(&self, image: &[u8], bpid: u32) -> Result<()> {
+        let at = || At::new("spdk_nvme_ctrlr_write_boot_partition", self);
+        if bpid > 1 {
+            return Err(Fault::invalid(format!("there is no boot partition {bpid}")).at(at()));
+        }
+        if image.is_empty() || !image.len().is_multiple_of(4) || u32::try_from(image.len()).is_err()
+        {
+            let wrong = format!("{} bytes are no whole boot partition", image.len());
+            return Err(Fault::invalid(wrong).at(at()));
+        }
+        let _claim = self.claim_boot().map_err(|fault| fault.at(at()))?;
+        self.download(image).await?;
+        for action in [REPLACE_BOOT_PARTITION, ACTIVATE_BOOT_PARTITION] {
+            let cmd = NvmeCmd {
+                cdw10: action << 3 | bpid << 31,
+                ..NvmeCmd::new(FIRMWARE_COMMIT)
+            };
+            // SAFETY: it has no data.
+            unsafe { self.admin_raw(&cmd, None) }.await?;
+        }
+        Ok(())
     }
 }

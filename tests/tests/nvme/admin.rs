@@ -157,9 +157,18 @@ fn commands_that_the_target_has_not() {
         assert_status(&received.await, INVALID_OPCODE);
         let sent = controller.directive_send(1, 1, 0, 0, &buf, 0, 0).await;
         assert_status(&sent, INVALID_OPCODE);
-        let written = controller.write_boot_partition(&buf, 0).await;
-        let errno = written.as_ref().err().and_then(Error::errno);
-        assert_eq!(errno, Some(Errno::ENOTSUP), "{written:?}");
+        assert_status(
+            &controller.write_boot_partition(&buf, 0).await,
+            INVALID_OPCODE,
+        );
+        for (image, bpid) in [(&buf[..0], 0), (&buf[..6], 0), (&buf[..], 2)] {
+            let refused = controller.write_boot_partition(image, bpid).await;
+            let kind = refused.as_ref().map_err(Error::kind);
+            assert!(
+                matches!(kind, Err(ErrorKind::InvalidArgument { .. })),
+                "{refused:?}"
+            );
+        }
         for zone in [
             ns.open_zone(qpair, 0, false).await,
             ns.close_zone(qpair, 0, false).await,
