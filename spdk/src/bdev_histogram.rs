@@ -315,6 +315,8 @@ impl Bdev {
     /// [`Bdev::enable_histogram_with`], and one that kept a histogram already has its old ones.
     /// [`Bdev::channel_histogram`] has theirs.
     ///
+    /// A write of a blob on a malloc bdev is a zero-copy I/O, which counts as it begins and as it ends.
+    ///
     /// Wraps `spdk_bdev_histogram_get`.
     ///
     /// # Errors

@@ -224,3 +224,32 @@ async fn closed_with_a_limit() -> spdk::Result<()> {
     let _ = DmaBuf::alloc(512, 512)?;
     Ok(())
 }
+
+/// Fails if the abort of an I/O on an error bdev, which SPDK never ends, is begun.
+#[spdk::test(
+    deadline = 20,
+    bdevs(
+        bdev_malloc_create(name = "M", num_blocks = 1024, block_size = 512),
+        bdev_delay_create(
+            base_bdev_name = "M",
+            name = "D",
+            avg_read_latency = 100_000,
+            p99_read_latency = 100_000,
+            avg_write_latency = 0,
+            p99_write_latency = 0,
+        ),
+        bdev_error_create(base_name = "D"),
+    )
+)]
+async fn no_abort_on_an_error_bdev() -> spdk::Result<()> {
+    let device = Device::open("EE_D")?;
+    let mut buf = device.buffer(1)?;
+    let mut read = Box::pin(device.desc.read_blocks(&device.ch, &mut buf, 0, 1));
+    assert!(poll_once(read.as_mut()).is_pending());
+    let refused = device.desc.abort(&device.ch, &*read).await;
+    assert_eq!(
+        refused.err().and_then(|error| error.errno()),
+        Some(spdk::Errno::ENOTSUP)
+    );
+    read.await
+}
