@@ -61,13 +61,13 @@ pub(super) fn check_prefix(prefix: &Path) -> Result<()> {
         Ok(mut entries) => entries.next().is_some(),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => false,
         Err(error) => {
-            return Err(error).with_context(|| format!("--prefix: {}", prefix.display()));
+            return Err(error).with_context(|| prefix.display().to_string());
         }
     };
     if entries && provenance(prefix).is_none() {
         bail!(
-            "--prefix: {} is not empty, and `cargo xtask setup` did not make it. \
-             It installs into a folder of its own, which it replaces as a whole: name a new one",
+            "{} is not empty, and `cargo xtask setup` did not make it. It installs into a folder of its \
+             own, which it replaces as a whole: name a new one",
             prefix.display()
         );
     }
@@ -75,7 +75,7 @@ pub(super) fn check_prefix(prefix: &Path) -> Result<()> {
     let probe = sibling(prefix, "probe")?;
     create(&probe)
         .and_then(|()| remove(&probe))
-        .with_context(|| format!("--prefix: {} cannot be made", prefix.display()))
+        .with_context(|| format!("{} cannot be made", prefix.display()))
 }
 
 /// Step `install`.
@@ -234,7 +234,7 @@ fn move_into_place(staged: &Path, prefix: &Path) -> Result<()> {
 /// A hidden folder beside the prefix: on the same file system, so that a rename is enough.
 fn sibling(prefix: &Path, role: &str) -> Result<PathBuf> {
     let (Some(parent), Some(name)) = (prefix.parent(), prefix.file_name()) else {
-        bail!("--prefix: {} is not a folder of its own", prefix.display());
+        bail!("{} is not a folder of its own", prefix.display());
     };
     Ok(parent.join(format!(".{}.{role}", name.to_string_lossy())))
 }

@@ -22,6 +22,10 @@ pub(super) struct Plan {
 impl Plan {
     pub(super) fn new(source: Option<&Path>, prefix: Option<&Path>) -> Result<Self> {
         let checkout = source.map(Checkout::open).transpose()?;
+        let named = match prefix {
+            Some(_) => "--prefix",
+            None => "the cache (remove this folder of it, or name another cache by SPDK_RS_CACHE)",
+        };
         let prefix = match prefix {
             Some(prefix) => resolve(prefix)?,
             None => checkout
@@ -29,7 +33,7 @@ impl Plan {
                 .map_or_else(cache_prefix, |_| cache_source_prefix())
                 .context("no folder for the cache; set SPDK_RS_CACHE")?,
         };
-        install::check_prefix(&prefix)?;
+        install::check_prefix(&prefix).context(named)?;
         let key = key(checkout.as_ref(), &prefix);
         Ok(Self {
             checkout,

@@ -103,6 +103,10 @@ impl LvolStore {
     /// recovered from the metadata of its volumes. SPDK's own module may have the store of the bdev already; see
     /// [the module](crate::lvol).
     ///
+    /// SPDK 26.01 reads the name of the store and those of its volumes up to a NUL, and so beyond their memory where metadata
+    /// that were not written by it, or attributes that were changed through
+    /// [`Blobstore::load`](crate::blob::Blobstore::load), have none: a store is to be trusted as far.
+    ///
     /// Wraps `spdk_lvs_load_ext`.
     ///
     /// # Errors
