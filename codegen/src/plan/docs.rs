@@ -128,8 +128,8 @@ fn errors(func: &Func<'_>) -> Vec<String> {
                 refused.push("a buffer whose length is not that of the range");
             }
             Means::Sgl { .. } => {
-                refused.push("a buffer whose length is not that of the range");
                 refused.push("buffers that do not fit into commands of whole blocks");
+                refused.push("a buffer whose length is not that of the range");
             }
             Means::Buffer {
                 multiple: Some(_), ..

@@ -1321,8 +1321,8 @@ impl NvmeNamespace {
     /// - `EINVAL`: there are more blocks than SPDK can split into the requests of a queue pair.
     /// - `ENXIO`: the connection is gone.
     /// - `ErrorKind::Device`: the device failed it, with the status that it reports.
-    /// - Refused before C sees it: a queue pair of another controller, a buffer whose length is not
-    ///   that of the range, buffers that do not fit into commands of whole blocks.
+    /// - Refused before C sees it: a queue pair of another controller, buffers that do not fit into
+    ///   commands of whole blocks, a buffer whose length is not that of the range.
     ///
     /// # Cancellation
     ///
@@ -1525,9 +1525,8 @@ impl NvmeNamespace {
     /// - `EINVAL`: there are more blocks than SPDK can split into the requests of a queue pair.
     /// - `ENXIO`: the connection is gone.
     /// - `ErrorKind::Device`: the device failed it, with the status that it reports.
-    /// - Refused before C sees it: a queue pair of another controller, a buffer whose length is not
-    ///   that of the range, buffers that do not fit into commands of whole blocks, a buffer whose
-    ///   length is not that of the range.
+    /// - Refused before C sees it: a queue pair of another controller, buffers that do not fit into
+    ///   commands of whole blocks, a buffer whose length is not that of the range.
     ///
     /// # Cancellation
     ///
@@ -1739,9 +1738,8 @@ impl NvmeNamespace {
     /// - `EINVAL`: there are more blocks than SPDK can split into the requests of a queue pair.
     /// - `ENXIO`: the connection is gone.
     /// - `ErrorKind::Device`: the device failed it, with the status that it reports.
-    /// - Refused before C sees it: a queue pair of another controller, a buffer whose length is not
-    ///   that of the range, buffers that do not fit into commands of whole blocks, a buffer whose
-    ///   length is not that of the range.
+    /// - Refused before C sees it: a queue pair of another controller, buffers that do not fit into
+    ///   commands of whole blocks, a buffer whose length is not that of the range.
     ///
     /// # Cancellation
     ///
@@ -1937,8 +1935,8 @@ impl NvmeNamespace {
     /// - `EINVAL`: there are more blocks than SPDK can split into the requests of a queue pair.
     /// - `ENXIO`: the connection is gone.
     /// - `ErrorKind::Device`: the device failed it, with the status that it reports.
-    /// - Refused before C sees it: a queue pair of another controller, a buffer whose length is not
-    ///   that of the range, buffers that do not fit into commands of whole blocks.
+    /// - Refused before C sees it: a queue pair of another controller, buffers that do not fit into
+    ///   commands of whole blocks, a buffer whose length is not that of the range.
     ///
     /// # Cancellation
     ///
@@ -2141,9 +2139,8 @@ impl NvmeNamespace {
     /// - `EINVAL`: there are more blocks than SPDK can split into the requests of a queue pair.
     /// - `ENXIO`: the connection is gone.
     /// - `ErrorKind::Device`: the device failed it, with the status that it reports.
-    /// - Refused before C sees it: a queue pair of another controller, a buffer whose length is not
-    ///   that of the range, buffers that do not fit into commands of whole blocks, a buffer whose
-    ///   length is not that of the range.
+    /// - Refused before C sees it: a queue pair of another controller, buffers that do not fit into
+    ///   commands of whole blocks, a buffer whose length is not that of the range.
     ///
     /// # Cancellation
     ///
@@ -2355,9 +2352,8 @@ impl NvmeNamespace {
     /// - `EINVAL`: there are more blocks than SPDK can split into the requests of a queue pair.
     /// - `ENXIO`: the connection is gone.
     /// - `ErrorKind::Device`: the device failed it, with the status that it reports.
-    /// - Refused before C sees it: a queue pair of another controller, a buffer whose length is not
-    ///   that of the range, buffers that do not fit into commands of whole blocks, a buffer whose
-    ///   length is not that of the range.
+    /// - Refused before C sees it: a queue pair of another controller, buffers that do not fit into
+    ///   commands of whole blocks, a buffer whose length is not that of the range.
     ///
     /// # Cancellation
     ///
@@ -2557,8 +2553,8 @@ impl NvmeNamespace {
     /// - `EINVAL`: there are more blocks than SPDK can split into the requests of a queue pair.
     /// - `ENXIO`: the connection is gone.
     /// - `ErrorKind::Device`: the device failed it, with the status that it reports.
-    /// - Refused before C sees it: a queue pair of another controller, a buffer whose length is not
-    ///   that of the range, buffers that do not fit into commands of whole blocks.
+    /// - Refused before C sees it: a queue pair of another controller, buffers that do not fit into
+    ///   commands of whole blocks, a buffer whose length is not that of the range.
     ///
     /// # Cancellation
     ///
@@ -2764,9 +2760,8 @@ impl NvmeNamespace {
     /// - `EINVAL`: there are more blocks than SPDK can split into the requests of a queue pair.
     /// - `ENXIO`: the connection is gone.
     /// - `ErrorKind::Device`: the device failed it, with the status that it reports.
-    /// - Refused before C sees it: a queue pair of another controller, a buffer whose length is not
-    ///   that of the range, buffers that do not fit into commands of whole blocks, a buffer whose
-    ///   length is not that of the range.
+    /// - Refused before C sees it: a queue pair of another controller, buffers that do not fit into
+    ///   commands of whole blocks, a buffer whose length is not that of the range.
     ///
     /// # Cancellation
     ///

@@ -315,8 +315,8 @@ impl NvmeNamespace {
     ///   append.
     /// - `ENXIO`: the connection is gone.
     /// - `ErrorKind::Device`: the device failed it, with the status that it reports.
-    /// - Refused before C sees it: a queue pair of another controller, a buffer whose length is not
-    ///   that of the range, buffers that do not fit into commands of whole blocks.
+    /// - Refused before C sees it: a queue pair of another controller, buffers that do not fit into
+    ///   commands of whole blocks, a buffer whose length is not that of the range.
     ///
     /// # Cancellation
     ///
@@ -411,9 +411,8 @@ impl NvmeNamespace {
     ///   append.
     /// - `ENXIO`: the connection is gone.
     /// - `ErrorKind::Device`: the device failed it, with the status that it reports.
-    /// - Refused before C sees it: a queue pair of another controller, a buffer whose length is not
-    ///   that of the range, buffers that do not fit into commands of whole blocks, a buffer whose
-    ///   length is not that of the range.
+    /// - Refused before C sees it: a queue pair of another controller, buffers that do not fit into
+    ///   commands of whole blocks, a buffer whose length is not that of the range.
     ///
     /// # Cancellation
     ///

@@ -344,7 +344,7 @@ impl NvmeController {
         qpair.hold_of(self.0.as_ptr(), caller)
     }
 
-    /// The one place that SPDK has for the write of a boot partition.
+    /// Keeps other writes of a boot partition away, whose parts would mix.
     pub(super) fn claim_boot(&self) -> Result<BootClaim, Fault> {
         let driver = self.0.extra().driver();
         match driver.boot_claim().replace(true) {
@@ -394,7 +394,7 @@ impl Drop for FormatClaim {
     }
 }
 
-/// The write of a boot partition has its one place.
+/// A write of a boot partition.
 pub(super) struct BootClaim(Rc<Driver>);
 
 impl Drop for BootClaim {

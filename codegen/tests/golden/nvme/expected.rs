@@ -142,9 +142,8 @@ impl NvmeNamespace {
     /// # Errors
     ///
     /// - `ErrorKind::Device`: the device failed it, with the status that it reports.
-    /// - Refused before C sees it: a queue pair of another controller, a buffer whose length is not
-    ///   that of the range, buffers that do not fit into commands of whole blocks, a buffer whose
-    ///   length is not that of the range.
+    /// - Refused before C sees it: a queue pair of another controller, buffers that do not fit into
+    ///   commands of whole blocks, a buffer whose length is not that of the range.
     ///
     /// # Cancellation
     ///
