@@ -339,7 +339,11 @@ impl State {
     pub(super) async fn remove_subsystem(&mut self, id: u64, call: &'static str) -> Result<()> {
         let subsystem = self.subsystem(id, call)?;
         subsystem.stop().await?;
-        let listeners = subsystem.listeners.clone();
+        // The discovery subsystem has none of its own: the others listen there still.
+        let listeners = match subsystem.is_discovery {
+            true => Vec::new(),
+            false => subsystem.listeners.clone(),
+        };
         for address in listeners {
             match self.stop_listening(id, address, call).await {
                 // A JSON-RPC method has done it.
@@ -368,7 +372,9 @@ impl State {
                 "port 0; SPDK needs the number of the port, to compare it with that of a connection",
             )));
         }
-        if self.subsystem(id, CALL)?.listeners.contains(&address) {
+        let subsystem = self.subsystem(id, CALL)?;
+        subsystem.check_listens().map_err(at)?;
+        if subsystem.listeners.contains(&address) {
             return Err(at(Fault::errno(Errno::EEXIST)));
         }
         if self.transport().is_none() {
@@ -439,11 +445,14 @@ impl State {
         address: NvmfAddress,
         call: &'static str,
     ) -> Result<()> {
+        let object = address.to_string();
+        let object = object.as_str();
+        let at = |fault: Fault| fault.at(At::new(call, &object));
         let transport = self.transport();
         let subsystem = self.subsystem(id, call)?;
+        subsystem.check_listens().map_err(at)?;
         if !subsystem.listeners.contains(&address) {
-            let object = address.to_string();
-            return Err(Fault::errno(Errno::ENOENT).at(At::new(call, &object.as_str())));
+            return Err(at(Fault::errno(Errno::ENOENT)));
         }
         subsystem.remove_listener(address).await?;
         // Before the target's listener goes, which that of a subsystem points to.

@@ -18,7 +18,8 @@ impl NvmfSubsystem {
     ///
     /// - `EADDRINUSE`, or another errno of the socket: the address cannot be used.
     /// - `EEXIST`: it listens there already.
-    /// - [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument): port 0, or a target without a transport.
+    /// - [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument): port 0, a target without a transport, or
+    ///   the discovery subsystem, which listens where the others do.
     #[doc(
         alias = "spdk_nvmf_subsystem_add_listener",
         alias = "spdk_nvmf_tgt_listen_ext"
@@ -58,7 +59,9 @@ impl NvmfSubsystem {
     ///
     /// # Errors
     ///
-    /// `ENOENT`: it does not listen there.
+    /// - `ENOENT`: it does not listen there.
+    /// - [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument): the discovery subsystem, which listens where
+    ///   the others do.
     #[doc(alias = "spdk_nvmf_transport_stop_listen_async")]
     pub async fn stop_listening(&self, address: NvmfAddress) -> Result<()> {
         const CALL: &str = "NvmfSubsystem::stop_listening";

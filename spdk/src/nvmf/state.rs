@@ -59,6 +59,16 @@ impl Subsystem {
         }
     }
 
+    /// Refuses the discovery subsystem: its listeners come and go with those of the others, which the target listens for.
+    pub(super) fn check_listens(&self) -> Result<(), Fault> {
+        match self.is_discovery {
+            true => Err(Fault::invalid(
+                "the discovery subsystem listens where the others of its target do",
+            )),
+            false => Ok(()),
+        }
+    }
+
     pub(super) async fn start(&mut self) -> Result<()> {
         if !self.is_started {
             self.raw.start().await?;

@@ -417,3 +417,23 @@ async fn a_stop_during_a_pause() -> spdk::Result<()> {
     Host::of(&server, 1).succeeds().await;
     server.close().await
 }
+
+/// Fails if the end of the discovery subsystem, or of a listener of it, ends what other subsystems listen at.
+#[spdk::test]
+async fn the_discovery_subsystem_takes_no_listener_with_it() -> spdk::Result<()> {
+    let target = over_tcp(&NvmfTargetOpts::new("discovery")).await?;
+    let opts = NvmfSubsystemOpts::new("nqn.2016-06.io.spdk:stays").allow_any_host(true);
+    let subsystem = target.create_subsystem(&opts).await?;
+    let at = listen(&subsystem).await?;
+    let discovery = "nqn.2014-08.org.nvmexpress.discovery";
+    let discovery = target.subsystem(discovery).await?.expect("it has one");
+    assert_eq!(discovery.listeners().await?, [at]);
+    assert_kind!(discovery.stop_listening(at).await, InvalidArgument);
+    assert_kind!(discovery.listen(address()).await, InvalidArgument);
+    assert!(listens(at));
+    discovery.remove().await?;
+    assert!(listens(at));
+    subsystem.stop_listening(at).await?;
+    assert!(!listens(at));
+    target.close().await
+}
