@@ -45,9 +45,9 @@ fn modules() -> MutexGuard<'static, BTreeSet<String>> {
     MODULES.lock().unwrap_or_else(|e| e.into_inner())
 }
 
-/// How many channels an spdk_thread has at most. SPDK has room for 64, those of its own modules included,
-/// and follows a null pointer where there is none.
-const MOST: u32 = 32;
+/// How many channels an spdk_thread has at most, with those of the poll groups of targets. SPDK has room for 64,
+/// those of its own modules included, and follows a null pointer where there is none.
+pub(crate) const MOST: u32 = 32;
 
 /// How SPDK aligns the buffers of its pools.
 const ALIGN: usize = 4096;
@@ -321,7 +321,8 @@ unsafe extern "C" fn on_buffer(entry: *mut sys::spdk_iobuf_entry, buffer: *mut c
 
 impl Channel {
     /// A channel of the current spdk_thread, with buffers of its own: it keeps so many small and large
-    /// ones at hand, and takes them from the pools now. An spdk_thread has 32 of them at most.
+    /// ones at hand, and takes them from the pools now. An spdk_thread has 32 of them at most, the poll groups of
+    /// NVMe-oF targets included.
     ///
     /// # Errors
     ///

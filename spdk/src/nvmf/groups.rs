@@ -2,13 +2,14 @@
 #![allow(unsafe_code)] // Sends C objects to the spdk_threads that they belong to.
 
 use std::ptr::NonNull;
+use std::rc::Rc;
 
 use super::core;
 use super::raw::RawPollGroup;
 use crate::error::{At, Fault, Gone, Result};
 use crate::handle::{Handle, Object};
 use crate::local::{Here, Local};
-use crate::{Errno, ThreadHandle, chore, sys};
+use crate::{Errno, ThreadHandle, chore, iobuf, sys};
 
 const CALL: &str = "spdk_nvmf_poll_group_create";
 
@@ -22,6 +23,8 @@ pub(super) struct Group {
 struct Inner {
     group: NonNull<sys::spdk_nvmf_poll_group>,
     _watch: Handle<Watch>,
+    /// Which counts it.
+    local: Rc<Local>,
     /// The end of the spdk_thread waits for the poll group.
     _here: Here,
 }
@@ -122,8 +125,13 @@ impl Group {
 impl Seat {
     /// On the spdk_thread of the poll group, which is to be.
     fn create(tgt: Tgt, watch: WatchExtra) -> Result<Self, Fault> {
-        if Local::current()?.is_ending() {
+        let local = Local::current()?;
+        if local.is_ending() {
             return Err(Fault::gone(Gone::ThreadEnded));
+        }
+        // The target's transport takes an iobuf channel for it.
+        if local.iobuf_channels().get() == iobuf::MOST {
+            return Err(Errno::ENOMEM.into());
         }
         // SAFETY: its C type has no size, so that every address is one.
         let watch = unsafe { Handle::<Watch>::adopt(NonNull::dangling(), watch)? };
@@ -134,8 +142,11 @@ impl Seat {
         let inner = Inner {
             group: NonNull::new(group).ok_or(Errno::ENOMEM)?,
             _watch: watch,
+            local,
             _here: here,
         };
+        let channels = inner.local.iobuf_channels();
+        channels.set(channels.get() + 1);
         Ok(Seat(NonNull::from(Box::leak(Box::new(inner)))))
     }
 
@@ -143,6 +154,7 @@ impl Seat {
     fn destroy(self, done: oneshot::Sender<()>) {
         // SAFETY: leaked in `create`, and taken back once, on the same spdk_thread.
         let inner = unsafe { Box::from_raw(self.0.as_ptr()) };
+        let local = inner.local.clone();
         let destroy = async move {
             // SAFETY: this ends its life, on its spdk_thread.
             let group = unsafe { RawPollGroup::new(inner.group) };
@@ -150,6 +162,8 @@ impl Seat {
                 tracing::error!(%error, "an NVMe-oF poll group was not destroyed");
             }
             drop(inner);
+            let channels = local.iobuf_channels();
+            channels.set(channels.get() - 1);
             let _ = done.send(());
         };
         if let Err(fault) = chore::finish(destroy) {

@@ -41,6 +41,8 @@ impl NvmfTarget {
     /// # Errors
     ///
     /// - `EEXIST`: the process has a target of this name.
+    /// - `ENOMEM`: an spdk_thread for a poll group has 32 already, its [`iobuf::Channel`](crate::iobuf::Channel)s
+    ///   included.
     /// - [`ErrorKind::Option`]: an option cannot be used.
     /// - [`ErrorKind::InvalidArgument`]: an spdk_thread is named twice.
     /// - [`ErrorKind::ThreadEnded`]: an spdk_thread for a poll group has ended.

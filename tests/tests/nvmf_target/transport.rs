@@ -1,9 +1,10 @@
 //! The options of a transport.
 
 use serde_json::json;
+use spdk::Errno;
 use spdk::nvmf::{NvmfTarget, NvmfTargetOpts, NvmfTransportOpts};
-use spdk_tests::assert_kind;
 use spdk_tests::traces::{self, Line};
+use spdk_tests::{assert_errno, assert_kind};
 use tracing::level_filters::LevelFilter;
 
 /// Fails if an option of a transport has no effect.
@@ -106,4 +107,29 @@ async fn a_transport_has_its_control_messages() -> spdk::Result<()> {
     let told = |line: &Line| line.message().contains("control_msg_num=77");
     assert!(lines.iter().any(told), "{lines:?}");
     target.close().await
+}
+
+/// Fails if an spdk_thread gets more poll groups than SPDK has room for iobuf channels: that of the transport crashes.
+#[spdk::test]
+async fn an_spdk_thread_has_so_many_poll_groups() -> spdk::Result<()> {
+    let mut targets = Vec::new();
+    let refused = loop {
+        match NvmfTarget::create(&NvmfTargetOpts::new(format!("target {}", targets.len()))).await {
+            Ok(target) => {
+                target.add_transport(&NvmfTransportOpts::tcp()).await?;
+                targets.push(target);
+            }
+            refused => break refused,
+        }
+    };
+    assert_eq!(targets.len(), 32);
+    assert_errno(refused, Errno::ENOMEM);
+    targets.pop().expect("there are some").close().await?;
+    for target in targets {
+        target.close().await?;
+    }
+    NvmfTarget::create(&NvmfTargetOpts::new("again"))
+        .await?
+        .close()
+        .await
 }
