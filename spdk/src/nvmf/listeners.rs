@@ -77,8 +77,9 @@ impl NvmfSubsystem {
     ///
     /// # Errors
     ///
-    /// `EINVAL`: it does not listen there, there is no such group, or it was made without
-    /// [`ana_reporting`](super::NvmfSubsystemOpts::ana_reporting). Also another state than the first three.
+    /// - `EINVAL`: it does not listen there, there is no such group, or it was made without
+    ///   [`ana_reporting`](super::NvmfSubsystemOpts::ana_reporting).
+    /// - `ENOTSUP`: another state than the first three.
     #[doc(alias = "spdk_nvmf_subsystem_set_ana_state")]
     pub async fn set_ana_state(
         &self,
@@ -109,7 +110,8 @@ impl NvmfSubsystem {
     ///
     /// # Errors
     ///
-    /// `EINVAL`: it does not listen there, or there is no such group.
+    /// `EINVAL`: it does not listen there, there is no such group, or it was made without
+    /// [`ana_reporting`](super::NvmfSubsystemOpts::ana_reporting).
     #[doc(alias = "spdk_nvmf_subsystem_get_ana_state")]
     pub async fn ana_state(&self, address: NvmfAddress, group: u32) -> Result<AnaState> {
         const CALL: &str = "spdk_nvmf_subsystem_get_ana_state";

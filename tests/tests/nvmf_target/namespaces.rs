@@ -142,6 +142,8 @@ async fn namespaces_are_where_and_how_they_should_be() -> spdk::Result<()> {
         .await?;
     assert_eq!(subsystem.ana_state(best, 3).await?, AnaState::Inaccessible);
     assert_eq!(subsystem.ana_state(best, 4).await?, AnaState::Optimized);
+    let lost = subsystem.set_ana_state(best, AnaState::PersistentLoss, None);
+    assert_errno(lost.await, Errno::ENOTSUP);
 
     // What a host on another core sees, until it is told to go.
     let seen = Arc::new(Mutex::new(None));
