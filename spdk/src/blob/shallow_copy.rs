@@ -1,7 +1,7 @@
 //! [`ShallowCopy`]: what a blob has, copied to a bdev.
 #![allow(unsafe_code)] // Lends a bdev, a channel and a count to a call of the metadata thread.
 
-use std::ffi::c_void;
+use std::ffi::{c_int, c_void};
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
@@ -18,6 +18,7 @@ use super::device::{self, Device};
 use super::handle::report;
 use super::id::BlobId;
 use super::remote::metadata;
+use super::store::{RawBlob, Use, close_at_once, open};
 use crate::error::{At, Result};
 use crate::generated::blob::BlobOpComplete;
 use crate::local::Caller;
@@ -91,6 +92,32 @@ impl Blobstore {
     }
 }
 
+/// Refuses what SPDK refuses, with an errno, negative.
+///
+/// SPDK 26.01 closes the blob then, and does not survive that this fails.
+///
+/// # Safety
+/// The blob is open, and this is its metadata thread. The device exists.
+pub(super) unsafe fn check(
+    blob: *mut sys::spdk_blob,
+    cluster_size: u64,
+    dev: *mut sys::spdk_bs_dev,
+) -> std::result::Result<(), c_int> {
+    // SAFETY: passed on; these read.
+    let (is_read_only, clusters, size) = unsafe {
+        (
+            sys::spdk_blob_is_read_only(blob),
+            sys::spdk_blob_get_num_clusters(blob),
+            (*dev).blockcnt.saturating_mul((*dev).blocklen.into()),
+        )
+    };
+    match is_read_only {
+        false => Err(-libc::EPERM),
+        true if clusters.saturating_mul(cluster_size) > size => Err(-libc::EINVAL),
+        true => Ok(()),
+    }
+}
+
 async fn copy(
     store: &Blobstore,
     id: BlobId,
@@ -100,7 +127,7 @@ async fn copy(
     let at = || At::new("spdk_bs_blob_shallow_copy", store);
     let hold = |_: Caller<'_>| store.hold();
     let name = bdev.clone();
-    let unit = store.io_unit_size();
+    let (unit, target) = (store.io_unit_size(), store.store().clone());
     let call = move |bs, _: *mut (), done, arg| {
         let device = match Device::open(&name) {
             Ok(device) => device,
@@ -114,30 +141,50 @@ async fn copy(
         let Some(channel) = NonNull::new(unsafe { sys::spdk_bs_alloc_io_channel(bs) }) else {
             return report(done, arg, -libc::ENOMEM);
         };
-        let (dev, ctx) = (device.as_ptr(), Arc::as_ptr(&progress));
-        let end = context(move |rc| {
+        let end = move |rc| {
             // SAFETY: it was allocated above, on this spdk_thread, and the call has ended.
             unsafe { sys::spdk_bs_free_io_channel(channel.as_ptr()) };
-            drop((device, progress));
             report(done, arg, rc);
-        });
-        // SAFETY: as above; `end` keeps the device, the channel and the progress until it is called, which is
-        // once if the call returns 0.
-        unsafe {
-            let rc = sys::spdk_bs_blob_shallow_copy(
-                bs,
-                channel.as_ptr(),
-                id.get(),
-                dev,
-                Some(on_progress),
-                ctx.cast_mut().cast(),
-                Some(called),
-                end,
-            );
-            if rc != 0 {
-                called(end, rc);
+        };
+        let opened = move |opened| {
+            let (part, blob): (Use, RawBlob) = match opened {
+                Ok(opened) => opened,
+                Err(rc) => {
+                    drop((device, progress));
+                    return end(rc);
+                }
+            };
+            let (dev, ctx) = (device.as_ptr(), Arc::as_ptr(&progress));
+            // SAFETY: the blob is open, and this is its metadata thread. The device exists.
+            let checked = unsafe { check(blob.ptr.as_ptr(), part.store().cluster_size(), dev) };
+            let end = move |rc| {
+                drop((device, progress));
+                close_at_once(part, blob, move |_| end(rc));
+            };
+            if let Err(rc) = checked {
+                return end(rc);
             }
-        }
+            let end = context(end);
+            // SAFETY: as above; `end` keeps the device, the channel and the progress until it is called, which is
+            // once if the call returns 0.
+            unsafe {
+                let rc = sys::spdk_bs_blob_shallow_copy(
+                    bs,
+                    channel.as_ptr(),
+                    id.get(),
+                    dev,
+                    Some(on_progress),
+                    ctx.cast_mut().cast(),
+                    Some(called),
+                    end,
+                );
+                if rc != 0 {
+                    called(end, rc);
+                }
+            }
+        };
+        // SAFETY: the operation keeps the store loaded, and this is its metadata thread.
+        unsafe { open(&target, id, opened) };
     };
     // SAFETY: `report` is called once, and the callback keeps what C uses.
     let end = unsafe { metadata::<BlobOpComplete, _, _, _>(at, hold, call, |_, rc| status(rc)) };

@@ -2,7 +2,9 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::task::Poll;
 
+use futures_util::TryStreamExt;
 use futures_util::future::{join, try_join_all};
 use spdk::blob::{BlobOpts, Blobstore, BlockDevice, ReadInto, WriteFrom, Xattrs};
 use spdk::task::yield_now;
@@ -624,5 +626,39 @@ async fn a_channel_inside_of_itself() -> spdk::Result<()> {
         })
         .await??;
     other.exit().await?;
+    store.unload().await
+}
+
+/// Fails if a copy that is refused does not survive that SPDK has no request for its end, or keeps the blob open.
+#[spdk::test(bdevs(bdev_malloc_create(name = "T", num_blocks = 1024, block_size = UNIT)))]
+async fn a_refused_copy_without_requests() -> spdk::Result<()> {
+    let memory = memory();
+    let store = Blobstore::init_on(memory.clone(), Some(&opts().max_channel_ops(1))).await?;
+    let blob = new_blob(&store, &of(1)).await?;
+    let closed = store.create_blob(Some(&of(1))).await?;
+    memory.hold(true);
+    let mut opens: Vec<_> = (0..400)
+        .map(|_| Box::pin(store.open_blob(closed, None)))
+        .collect();
+    let mut refused = 0;
+    for open in &mut opens {
+        refused += usize::from(poll_once(open.as_mut()).is_ready());
+    }
+    assert!(refused > 0);
+    let mut copy = Box::pin(
+        store
+            .shallow_copy(blob.id(), "T")
+            .try_for_each(async |_| Ok(())),
+    );
+    let copied = poll_once(copy.as_mut());
+    memory.hold(false);
+    match copied {
+        Poll::Ready(copied) => assert_errno(copied, Errno::EPERM),
+        Poll::Pending => assert_errno(within("the copy", copy).await, Errno::EPERM),
+    }
+    drop(opens);
+    let id = blob.id();
+    blob.close().await?;
+    store.delete_blob(id).await?;
     store.unload().await
 }

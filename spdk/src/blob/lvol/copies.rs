@@ -14,7 +14,7 @@ use super::super::external::give;
 use super::super::handle::{Blob, BlobObject, report};
 use super::super::remote::{StoreHold, metadata};
 use super::super::room::{New, find_room};
-use super::super::shallow_copy::{Progress, ShallowCopy, on_progress};
+use super::super::shallow_copy::{Progress, ShallowCopy, check, on_progress};
 use super::super::snapshots::set_parent;
 use super::super::store::close_at_once;
 use super::super::xattrs::XATTR;
@@ -431,7 +431,8 @@ impl Lvol {
 
     async fn copy(&self, bdev: Box<str>, progress: Arc<Progress>) -> Result<()> {
         let (volume, name, unit) = (self.volume(), bdev.clone(), self.blob().io_unit_size());
-        let call = move |_: *mut (), done, arg| {
+        let cluster_size = self.store().cluster_size();
+        let call = move |kept: *mut Hold<BlobObject>, done, arg| {
             let device = match Device::open(&name) {
                 Ok(device) => device,
                 Err(errno) => return report(done, arg, -errno.code()),
@@ -441,6 +442,11 @@ impl Lvol {
                 return report(done, arg, -libc::EINVAL);
             }
             let (dev, ctx) = (device.as_ptr(), Arc::as_ptr(&progress).cast_mut().cast());
+            // SAFETY: the operation keeps the blob open, and this is its metadata thread. The device exists.
+            let checked = unsafe { check((*kept).as_ptr(), cluster_size, dev) };
+            if let Err(rc) = checked {
+                return report(done, arg, rc);
+            }
             let end = context(move |rc| {
                 drop((device, progress));
                 report(done, arg, rc);
@@ -456,7 +462,7 @@ impl Lvol {
                 }
             }
         };
-        let hold = |caller: Caller<'_>| Ok((self.hold(caller)?, ()));
+        let hold = |caller: Caller<'_>| Ok((self.hold(caller)?, self.hold(caller)?));
         // SAFETY: as above.
         let end = unsafe { self.lock("spdk_lvol_shallow_copy", hold, call) };
         end.await.map_err(|error| device::told(&bdev, error))
