@@ -6,7 +6,7 @@ use std::ptr::NonNull;
 
 use super::blobstore::Blobstore;
 use super::callbacks::BlobOpWithHandleComplete;
-use super::calls::{called, called_with_id, context, context_with_id};
+use super::calls::{called, called_with, called_with_id, context, context_with, context_with_id};
 use super::copies::write_super;
 use super::deletion::delete;
 use super::handle::{Blob, Made, raw_id, report, report_id};
@@ -108,9 +108,18 @@ impl Blobstore {
         let opts = opts.cloned().unwrap_or_default();
         let at = || At::new("spdk_bs_open_blob_ext", self);
         let hold = |_: Caller<'_>| Ok((self.hold()?.0, opts.to_c()));
-        // SAFETY: the store is loaded, and this is its metadata thread. It calls back once, and copies the options.
-        let call = move |bs, opts: *mut sys::spdk_blob_open_opts, done, arg| unsafe {
-            sys::spdk_bs_open_blob_ext(bs, id.get(), opts, done, arg);
+        let store = self.store().clone();
+        let call = move |bs, opts, done: sys::spdk_blob_op_with_handle_complete, arg| {
+            let opening = store.opening();
+            let opened = context_with(move |blob, rc| {
+                if let Some(done) = done {
+                    // SAFETY: the function and its context came together, and this is the one call.
+                    unsafe { done(arg, blob, rc) };
+                }
+                drop(opening);
+            });
+            // SAFETY: the store is loaded, and this is its metadata thread. It calls back once, and copies the options.
+            unsafe { sys::spdk_bs_open_blob_ext(bs, id.get(), opts, Some(called_with), opened) };
         };
         // SAFETY: as above.
         unsafe { metadata::<BlobOpWithHandleComplete, _, _, _>(at, hold, call, opened) }.await

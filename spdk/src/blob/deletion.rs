@@ -45,6 +45,9 @@ pub(super) unsafe fn delete(
 /// the first cluster of a page: that page is written without the clusters of the snapshot, which are lost with the next load. And
 /// a read that began before reads what the clone does not need. So no I/O is in flight then.
 ///
+/// SPDK does not see that a blob is being opened that it begins to delete: who opens it then has it all the same, with clusters
+/// and pages that are others' by then. So the opens that have begun end before.
+///
 /// # Safety
 /// As for [`look`]. `delete` calls back once.
 pub(super) unsafe fn when_ready(
@@ -61,7 +64,10 @@ pub(super) unsafe fn when_ready(
         let store = target.clone();
         // At last: others may be closed while I/O is waited for.
         // SAFETY: passed on.
-        let delete = move |ended: Then| unsafe { when_closed(store, move || delete(ended)) };
+        let delete = move |ended: Then| unsafe {
+            let target = store.clone();
+            when_closed(store, move || target.when_opened(move || delete(ended)));
+        };
         // SAFETY: passed on.
         unsafe {
             match clones(target.as_ptr(), id).is_ok_and(|clones| !clones.is_empty()) {

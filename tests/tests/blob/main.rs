@@ -9,6 +9,7 @@ mod fairness;
 mod faults;
 mod full;
 mod io_queue;
+mod late_opens;
 mod lent;
 mod life;
 mod lost_writes;

@@ -63,7 +63,9 @@ pub(in crate::blob) unsafe fn open(
 ) {
     let bs = store.as_ptr();
     let store = store.clone();
+    let opening = store.opening();
     let opened = context_with(move |blob, rc| {
+        let _opening = opening;
         let blob = match NonNull::new(blob) {
             Some(blob) if rc == 0 => blob,
             _ => return then(Err(rc)),

@@ -24,6 +24,10 @@ pub(super) struct Turns {
     changes: Cell<usize>,
     /// What waits until there is none.
     until_still: RefCell<Vec<Box<dyn FnOnce()>>>,
+    /// How many [`Opening`]s there are.
+    openings: Cell<usize>,
+    /// What waits until there is none.
+    until_opened: RefCell<Vec<Box<dyn FnOnce()>>>,
 }
 
 impl Turns {
@@ -145,5 +149,37 @@ impl Drop for Alone {
         let turns = &self.0.metadata.turns;
         turns.end_close();
         turns.go_on();
+    }
+}
+
+impl Store {
+    /// For a call that opens blobs, which a deletion waits for. On the metadata thread.
+    pub(in crate::blob) fn opening(self: &Arc<Self>) -> Opening {
+        let openings = &self.metadata.turns.openings;
+        openings.set(openings.get() + 1);
+        Opening(self.clone())
+    }
+
+    /// Runs it when there is no [`Opening`]: now, or later. On the metadata thread.
+    pub(in crate::blob) fn when_opened(&self, f: impl FnOnce() + 'static) {
+        let turns = &self.metadata.turns;
+        match turns.openings.get() {
+            0 => f(),
+            _ => turns.until_opened.borrow_mut().push(Box::new(f)),
+        }
+    }
+}
+
+/// Opens blobs until this is dropped, on the metadata thread.
+pub(in crate::blob) struct Opening(Arc<Store>);
+
+impl Drop for Opening {
+    fn drop(&mut self) {
+        let turns = &self.0.metadata.turns;
+        turns.openings.set(turns.openings.get() - 1);
+        if turns.openings.get() == 0 {
+            let waiting = turns.until_opened.take();
+            waiting.into_iter().for_each(|f| f());
+        }
     }
 }
