@@ -34,6 +34,9 @@ pub enum CommandSet {
     AdminOnly,
 }
 
+/// The longest time for an admin command: in microseconds it has 32 bits.
+const MAX_ADMIN_TIMEOUT_MS: u32 = u32::MAX / 1000;
+
 /// Options that are ready for C, and the keys that they point to.
 pub(super) struct Ready {
     pub(super) raw: sys::spdk_nvme_ctrlr_opts,
@@ -133,7 +136,8 @@ options! {
     host_id: [u8; 8],
     /// The host identifier, for controllers that take one of 128 bits.
     extended_host_id: [u8; 16],
-    /// After how many milliseconds an admin command of the connect has failed; 0 for never.
+    /// After how many milliseconds an admin command of the connect has failed, up to 4,294,967; 0 for never, but
+    /// an authentication by [`NvmeCtrlrOpts::dhchap_key`] has no time at all then.
     ///
     /// Also when the controller tells that namespaces have changed: SPDK itself waits for the answers to what it then
     /// asks, so that the OS thread does nothing else for up to this time for each. A controller that answers later has SPDK
@@ -249,6 +253,14 @@ impl NvmeCtrlrOpts {
 
     /// Refuses what SPDK would take and do nothing with.
     fn refuse_ignored(&self) -> Result<()> {
+        // It is multiplied by 1000 in 32 bits: a longer one would be a very short one.
+        if self
+            .admin_timeout_ms
+            .is_some_and(|time| time > MAX_ADMIN_TIMEOUT_MS)
+        {
+            let why = format!("more than {MAX_ADMIN_TIMEOUT_MS} milliseconds");
+            return Err(options::refuse("admin_timeout_ms", why));
+        }
         if self.arbitration_burst == Some(0) {
             return Err(options::refuse("arbitration_burst", "at least 1"));
         }
