@@ -6,7 +6,7 @@ use std::ffi::CStr;
 use std::fmt;
 use std::ptr::{self, NonNull};
 
-use crate::bdev::{Bdev, BdevDesc, BdevDescObject, BdevEvent, MediaEvent};
+use crate::bdev::{Bdev, BdevDesc, BdevDescObject, BdevEvent, BdevExtIoOpts, MediaEvent};
 use crate::bdev_events::{self, IoTimeout};
 use crate::bdev_io::BdevIoDone;
 use crate::bdev_qos::{self, get_io_channel};
@@ -411,6 +411,19 @@ impl BdevDesc {
         self.handle().extra().needs_no_metadata()
     }
 
+    /// Refuses `PRACT` where the metadata are apart: SPDK takes them for a part of the data then, and leaves the buffers.
+    #[doc(hidden)]
+    #[inline]
+    pub fn makes_no_metadata(&self, opts: &BdevExtIoOpts) -> Result<(), Fault> {
+        let makes = opts.makes_metadata() && self.handle().extra().md_size.get() != 0;
+        match makes {
+            false => Ok(()),
+            true => Err(Fault::invalid(
+                "SPDK cannot make metadata that the device keeps apart from the data",
+            )),
+        }
+    }
+
     /// Both.
     #[doc(hidden)]
     #[inline]
@@ -429,6 +442,15 @@ impl BdevDesc {
             )),
             size => Ok(size),
         }
+    }
+}
+
+impl BdevExtIoOpts {
+    /// Whether they have `PRACT`.
+    fn makes_metadata(&self) -> bool {
+        // SAFETY: both members of the union are the same 32 bits.
+        let cdw12 = unsafe { self.to_c().nvme_cdw12.raw };
+        cdw12 & sys::SPDK_DIF_FLAGS_NVME_PRACT != 0
     }
 }
 

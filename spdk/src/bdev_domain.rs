@@ -165,6 +165,7 @@ impl BdevDesc {
     ) -> impl BdevIo<Output = Result<()>> {
         let start = move |caller: Caller<'_>| {
             self.shows_and_needs_no_metadata()?;
+            self.makes_no_metadata(transfers.opts)?;
             let iovs = transfers.iovs()?;
             check_len(size_of(&iovs), num_blocks, self.block_size_of()?)?;
             let used = transfers.domain.used(transfers.context, caller)?;

@@ -453,3 +453,33 @@ async fn parts_with_reference_tags_need_them() -> spdk::Result<()> {
     }
     Ok(())
 }
+
+/// Fails, by a signal, if SPDK is to make metadata that the device keeps apart: it looks for them in the data.
+#[spdk::test(bdevs(bdev_malloc_create(
+    name = "D", num_blocks = 1024, block_size = BLOCK, md_size = MD, md_interleave = false,
+    dif_type = 1, dif_is_head_of_md = false,
+)))]
+async fn pract_is_refused_where_they_are_apart() -> spdk::Result<()> {
+    let device = Device::open("D")?;
+    let Device { desc, ch, .. } = &device;
+    let blocks = 126; // whole ones, also of the size that SPDK takes them to have
+    let mut bufs = [device.buffer(126)?];
+    let opts = BdevExtIoOpts::new().nvme_cdw12(1 << 29);
+    for write in [false, true] {
+        let end = match write {
+            false => {
+                desc.readv_blocks_ext(ch, &mut bufs, 0, blocks, &opts, None)
+                    .await
+            }
+            true => {
+                desc.writev_blocks_ext(ch, &bufs, 0, blocks, &opts, None)
+                    .await
+            }
+        };
+        assert!(
+            matches!(kind(&end), Some(ErrorKind::InvalidArgument { .. })),
+            "{end:?}"
+        );
+    }
+    Ok(())
+}

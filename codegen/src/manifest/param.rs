@@ -113,7 +113,8 @@ pub enum Role {
         len: String,
         /// As in [`Role::Fill`]; it is needed here.
         unit: super::Ident,
-        /// The method of the handle that may refuse a call without the memory.
+        /// The method of the handle that may refuse a call without the memory: `fn(&self, &BdevOpenOpts) -> Result<(), Fault>`,
+        /// written by hand.
         #[serde(default)]
         without: Option<super::Ident>,
     },

@@ -298,7 +298,7 @@ impl Walk<'_, '_> {
                     let device = self.device();
                     self.parts.checks.push(quote! {
                         if #buffer.is_none() {
-                            #device.#method()?;
+                            #device.#method(#name)?;
                         }
                     });
                 }

@@ -3089,6 +3089,9 @@ impl BdevDesc {
             if let Some(metadata) = &metadata {
                 rt::check_len(metadata.len() as u64, num_blocks, self.md_size_of()?)?;
             }
+            if metadata.is_none() {
+                self.makes_no_metadata(opts)?;
+            }
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
             // keeps `desc`, `ch`, `iov`, `opts` and `metadata` until then.
             Ok(unsafe {
@@ -3690,6 +3693,9 @@ impl BdevDesc {
             )?;
             if let Some(metadata) = &metadata {
                 rt::check_len(metadata.len() as u64, num_blocks, self.md_size_of()?)?;
+            }
+            if metadata.is_none() {
+                self.makes_no_metadata(opts)?;
             }
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
             // keeps `desc`, `ch`, `iov`, `opts` and `metadata` until then.

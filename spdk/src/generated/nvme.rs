@@ -1669,7 +1669,7 @@ impl NvmeNamespace {
                 )?;
             }
             if metadata.is_none() {
-                self.no_md_of()?;
+                self.no_md_of(opts)?;
             }
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
             // keeps `ns`, `qpair`, `payload`, `opts` and `metadata` until then.
@@ -1778,7 +1778,7 @@ impl NvmeNamespace {
                 )?;
             }
             if metadata.is_none() {
-                self.no_md_of()?;
+                self.no_md_of(opts)?;
             }
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
             // keeps `ns`, `qpair`, `bufs`, `opts` and `metadata` until then.
@@ -2283,7 +2283,7 @@ impl NvmeNamespace {
                 )?;
             }
             if metadata.is_none() {
-                self.no_md_of()?;
+                self.no_md_of(opts)?;
             }
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
             // keeps `ns`, `qpair`, `payload`, `opts` and `metadata` until then.
@@ -2393,7 +2393,7 @@ impl NvmeNamespace {
                 )?;
             }
             if metadata.is_none() {
-                self.no_md_of()?;
+                self.no_md_of(opts)?;
             }
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
             // keeps `ns`, `qpair`, `bufs`, `opts` and `metadata` until then.

@@ -5,6 +5,7 @@ use std::cell::Cell;
 use std::fmt;
 use std::ptr::{self, NonNull};
 
+use super::NvmeExtIoOpts;
 use super::controller::NvmeControllerObject;
 use super::qpair::{NvmeQpair, NvmeQpairObject};
 use super::queue::Subject as QueueSubject;
@@ -246,7 +247,7 @@ impl NvmeNamespace {
     /// address 0 for its place.
     #[doc(hidden)]
     #[inline]
-    pub fn no_md_of(&self) -> Result<(), Fault> {
+    pub fn no_md_of(&self, _opts: &NvmeExtIoOpts) -> Result<(), Fault> {
         match self.shape(self.raw()?).has_md_apart() {
             false => Ok(()),
             true => Err(md_is_apart()),

@@ -278,7 +278,7 @@ impl BdevDesc {
                 rt::check_len(metadata.len() as u64, num_blocks, self.md_size()?)?;
             }
             if metadata.is_none() {
-                self.no_md()?;
+                self.no_md(opts)?;
             }
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
             // keeps `desc`, `ch`, `iov`, `opts` and `metadata` until then.
