@@ -116,6 +116,7 @@ impl NvmfTarget {
             }
             let made = make_transport(&opts).await?;
             let added = state.tgt.add_transport(&made).await;
+            keep_module(&made);
             // Where a poll group has failed, the target has it all the same.
             if added.is_err() && transport(state) != made.as_ptr() {
                 made.destroy().await?;
@@ -267,6 +268,13 @@ async fn furnish(
 fn transport(state: &State) -> *mut sys::spdk_nvmf_transport {
     // SAFETY: the target exists, on this spdk_thread.
     unsafe { sys::spdk_nvmf_tgt_get_transport(state.tgt.as_ptr(), TCP.as_ptr()) }
+}
+
+/// Has SPDK keep the iobuf module of a transport, which the poll groups have taken their channels from. It would remove
+/// the module of this name with the transport, while the channels of another target's transport point to it.
+fn keep_module(transport: &RawTransport) {
+    // SAFETY: it exists, on this spdk_thread, and SPDK reads the name when it makes a poll group and at its end only.
+    unsafe { (*transport.as_ptr()).iobuf_name[0] = 0 };
 }
 
 async fn make_transport(opts: &NvmfTransportOpts) -> Result<RawTransport> {

@@ -7,6 +7,8 @@ use spdk_tests::traces::{self, Line};
 use spdk_tests::{assert_errno, assert_kind};
 use tracing::level_filters::LevelFilter;
 
+use crate::over_tcp;
+
 /// Fails if an option of a transport has no effect.
 #[spdk::test]
 async fn a_transport_has_what_it_is_made_with() -> spdk::Result<()> {
@@ -107,6 +109,23 @@ async fn a_transport_has_its_control_messages() -> spdk::Result<()> {
     let told = |line: &Line| line.message().contains("control_msg_num=77");
     assert!(lines.iter().any(told), "{lines:?}");
     target.close().await
+}
+
+/// Fails if the end of a target frees the iobuf module that the channels of another one point to.
+#[spdk::test]
+async fn a_target_leaves_the_buffers_of_another() -> spdk::Result<()> {
+    let ends = over_tcp(&NvmfTargetOpts::new("ends")).await?;
+    let stays = over_tcp(&NvmfTargetOpts::new("stays")).await?;
+    ends.close().await?;
+    let modules = spdk::iobuf::stats().await?;
+    assert!(
+        modules.iter().any(|module| module.module == "nvmf_TCP"),
+        "{modules:?}"
+    );
+    // It takes a channel of its own.
+    let late = over_tcp(&NvmfTargetOpts::new("late")).await?;
+    stays.close().await?;
+    late.close().await
 }
 
 /// Fails if an spdk_thread gets more poll groups than SPDK has room for iobuf channels: that of the transport crashes.
