@@ -9,7 +9,7 @@ use super::callbacks::BlobOpWithHandleComplete;
 use super::calls::{called, called_with, called_with_id, context, context_with, context_with_id};
 use super::copies::write_super;
 use super::deletion::delete;
-use super::handle::{Blob, Made, raw_id, report, report_id};
+use super::handle::{Blob, Made, raw_id, report, report_blob, report_id};
 use super::id::BlobId;
 use super::options::{BlobOpts, CBlobOpts};
 use super::pages::are_left;
@@ -112,10 +112,7 @@ impl Blobstore {
         let call = move |bs, opts, done: sys::spdk_blob_op_with_handle_complete, arg| {
             let opening = store.opening();
             let opened = context_with(move |blob, rc| {
-                if let Some(done) = done {
-                    // SAFETY: the function and its context came together, and this is the one call.
-                    unsafe { done(arg, blob, rc) };
-                }
+                report_blob(done, arg, blob, rc);
                 drop(opening);
             });
             // SAFETY: the store is loaded, and this is its metadata thread. It calls back once, and copies the options.

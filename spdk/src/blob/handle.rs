@@ -565,6 +565,21 @@ pub(super) fn report_id(done: Made, arg: *mut std::ffi::c_void, id: sys::spdk_bl
     }
 }
 
+/// What C calls when a blob was opened.
+pub(super) type Opened = sys::spdk_blob_op_with_handle_complete;
+
+pub(super) fn report_blob(
+    done: Opened,
+    arg: *mut std::ffi::c_void,
+    blob: *mut sys::spdk_blob,
+    rc: c_int,
+) {
+    if let Some(done) = done {
+        // SAFETY: the function and its context came together, and this is the one call.
+        unsafe { done(arg, blob, rc) }
+    }
+}
+
 /// What C means by an ID, where there may be none.
 pub(super) fn raw_id(id: Option<BlobId>) -> sys::spdk_blob_id {
     id.map_or(INVALID, BlobId::get)

@@ -21,11 +21,11 @@ use futures_core::Stream;
 use super::blobs::opened;
 use super::blobstore::Blobstore;
 use super::callbacks::BlobOpWithHandleComplete;
-use super::calls::later;
-use super::handle::Blob;
+use super::calls::{called_with, context_with, later};
+use super::handle::{Blob, Opened, report_blob};
 use super::id::BlobId;
 use super::remote::{StoreHold, metadata};
-use super::store::{RawBlob, Store, iter_next};
+use super::store::{Opening, RawBlob, Store, iter_next};
 use crate::error::{At, Describe, Result};
 use crate::local::Caller;
 use crate::op::status;
@@ -141,12 +141,20 @@ async fn after(store: &Blobstore, last: Option<Blob>) -> Result<Option<Blob>> {
         Ok((hold, last))
     };
     let target = store.store().clone();
-    // SAFETY: the store is loaded, and this is its metadata thread. The last blob was taken from its handle, and
-    // goes to the call, which closes it.
-    let call = move |bs, last: *mut Option<RawBlob>, done, arg| unsafe {
-        match *last {
-            None => sys::spdk_bs_iter_first(bs, done, arg),
-            Some(last) => iter_next(&target, last.ptr.as_ptr(), done, arg),
+    let call = move |bs, last: *mut Option<RawBlob>, done, arg| {
+        // SAFETY: the operation keeps it until the callback. It was taken from its handle, and goes to the call, which closes it.
+        let last = unsafe { *last };
+        let opening = target.opening();
+        let found = context_with(move |blob, rc| {
+            report_blob(done, arg, blob, rc);
+            drop(opening);
+        });
+        // SAFETY: the store is loaded, and this is its metadata thread. It calls back once.
+        unsafe {
+            match last {
+                None => sys::spdk_bs_iter_first(bs, Some(called_with), found),
+                Some(last) => iter_next(&target, last.ptr.as_ptr(), Some(called_with), found),
+            }
         }
     };
     let finish = |hold: &StoreHold, (blob, rc): (*mut sys::spdk_blob, c_int)| match -rc {
@@ -168,6 +176,7 @@ async fn look(store: &Blobstore, pages: &mut Range<u32>) -> Found {
     let (target, range, page) = (store.store().clone(), pages.clone(), place.page.clone());
     let call = move |_, _: *mut (), done, arg| {
         let look = Look {
+            opening: target.opening(),
             store: target,
             pages: range,
             page,
@@ -216,13 +225,14 @@ impl Describe for Place<'_> {
 /// Has SPDK open the blob of each page until there is one, on the metadata thread.
 struct Look {
     store: Arc<Store>,
+    opening: Opening,
     pages: Range<u32>,
     /// Where there is one.
     page: Arc<AtomicU32>,
     /// Whether SPDK is being asked, which may answer then, or later.
     is_asking: bool,
     answer: Option<(*mut sys::spdk_blob, c_int)>,
-    done: sys::spdk_blob_op_with_handle_complete,
+    done: Opened,
     arg: *mut c_void,
 }
 
@@ -260,9 +270,8 @@ unsafe fn end(look: *mut Look, blob: *mut sys::spdk_blob, rc: c_int) {
     // SAFETY: it is the caller's, who made a box of it; the operation gets its one call.
     unsafe {
         let look = Box::from_raw(look);
-        if let Some(done) = look.done {
-            done(look.arg, blob, rc);
-        }
+        report_blob(look.done, look.arg, blob, rc);
+        drop(look.opening);
     }
 }
 

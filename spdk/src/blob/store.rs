@@ -27,7 +27,7 @@ use crate::sys;
 pub(super) use close::{close, close_at_once, end_close, iter_next, open};
 pub(super) use ending::Ending;
 pub(super) use metadata::{RawBlob, resize, sync, when_written};
-pub(super) use turns::{Alone, Change};
+pub(super) use turns::{Alone, Change, Opening};
 
 use ending::End;
 use metadata::Writes;
