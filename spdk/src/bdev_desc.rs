@@ -392,6 +392,16 @@ impl BdevDesc {
         }
     }
 
+    /// Refuses what the NVMe driver has no more than 32 bits for: the device would get a part of it.
+    #[doc(hidden)]
+    #[inline]
+    pub fn has_a_u32_of_blocks(&self, _offset: u64, length: u64) -> Result<(), Fault> {
+        match u32::try_from(length) {
+            Ok(_) => Ok(()),
+            Err(_) => Err(Fault::errno(Errno::EINVAL)),
+        }
+    }
+
     /// Refuses what SPDK crashes in.
     #[doc(hidden)]
     #[inline]

@@ -3,7 +3,7 @@
 
 use serde_json::json;
 use spdk::{BdevIoType, Errno, ErrorKind};
-use spdk_tests::{Device, kind, pattern, rpc};
+use spdk_tests::{Device, assert_errno, kind, pattern, rpc};
 
 const BLOCK: usize = 512;
 
@@ -195,6 +195,18 @@ async fn seek() -> spdk::Result<()> {
     assert_eq!(desc.seek_hole(ch, 3 * cluster).await?, 4 * cluster);
     // The names of the volume: its own is a UUID.
     assert_eq!(bdev.aliases()?, ["store/volume"]);
+    Ok(())
+}
+
+/// Fails if an NVMe device may be given a part of the blocks that it was to be given: the driver counts them in 32 bits.
+#[spdk::test(bdevs(bdev_null_create(name = "large", num_blocks = 1_u64 << 33, block_size = BLOCK)))]
+async fn blocks_that_32_bits_cannot_count() -> spdk::Result<()> {
+    let Device { desc, ch, .. } = Device::open("large")?;
+    let most = u64::from(u32::MAX);
+    let refused = desc.write_uncorrectable_blocks(&ch, 0, most + 1).await;
+    assert_errno(refused, Errno::EINVAL);
+    let refused = desc.write_uncorrectable_blocks(&ch, 0, most).await;
+    assert_errno(refused, Errno::ENOTSUP); // as this device refuses all
     Ok(())
 }
 

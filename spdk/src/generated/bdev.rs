@@ -758,7 +758,9 @@ impl BdevExtIoOpts {
         self
     }
 
-    /// Dword 12 of the NVMe command, for devices that have one: its directive type, and `PRACT`.
+    /// Dword 12 of the NVMe command, for devices that have one: its directive type, and `PRACT`,
+    /// which is refused with [`InvalidArgument`](crate::ErrorKind::InvalidArgument), without a
+    /// buffer for metadata, on a device that keeps them apart.
     ///
     /// The C field is `nvme_cdw12`.
     #[must_use]
@@ -4243,11 +4245,13 @@ impl BdevDesc {
     /// Makes `num_blocks` blocks at block `offset_blocks` fail to read, until they are written
     /// again.
     ///
+    /// SPDK does not split it: an NVMe device takes 65,536 blocks at most.
+    ///
     /// Wraps `spdk_bdev_write_uncorrectable_blocks`, which SPDK has since 26.01.
     ///
     /// # Errors
     ///
-    /// - `EINVAL`: they end beyond the device.
+    /// - `EINVAL`: they end beyond the device, or are more than 4,294,967,295.
     /// - `EBADF`: the descriptor was not opened for writing.
     /// - `ENOTSUP`: the device has no command for it.
     /// - `ErrorKind::Device`: the device failed it, with the status that it reports.
@@ -4273,6 +4277,7 @@ impl BdevDesc {
                 .blocks(offset_blocks, num_blocks)
         };
         let start = move |caller: rt::Caller<'_>| {
+            self.has_a_u32_of_blocks(offset_blocks, num_blocks)?;
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
             // keeps `desc` and `ch` until then.
             Ok(unsafe {
@@ -4585,7 +4590,10 @@ const _: unsafe extern "C" fn(
 ) -> c_int = sys::spdk_bdev_reset;
 
 impl BdevDesc {
-    /// Resets the device: everything in flight on it, from any descriptor, fails first.
+    /// Resets the device: what is in flight on it, from any descriptor, fails first.
+    ///
+    /// Some kinds of devices, logical volumes among them, let it end before, for some seconds; what
+    /// is left then fails, and nothing is reset if all has ended.
     ///
     /// Wraps `spdk_bdev_reset`.
     ///

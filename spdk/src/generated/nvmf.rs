@@ -745,10 +745,6 @@ impl RawSubsystem {
     ///
     /// Wraps `spdk_nvmf_subsystem_add_listener`.
     ///
-    /// # Errors
-    ///
-    /// - `EEXIST`: it listens there already.
-    ///
     /// # Cancellation
     ///
     /// Nothing happens before the first poll. A future that is dropped later abandons the operation
@@ -798,10 +794,6 @@ impl RawSubsystem {
     /// Lets hosts connect at an address, where its target listens, with options.
     ///
     /// Wraps `spdk_nvmf_subsystem_add_listener_ext`.
-    ///
-    /// # Errors
-    ///
-    /// - `EEXIST`: it listens there already.
     ///
     /// # Cancellation
     ///
