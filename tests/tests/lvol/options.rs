@@ -3,7 +3,7 @@
 use spdk::bdev::ResetStat;
 use spdk::blob::{BlobClearMethod, BsClearMethod};
 use spdk::lvol::{LvolOpts, LvolStore};
-use spdk::{Bdev, Errno};
+use spdk::{Bdev, Errno, ErrorKind};
 use spdk_tests::{Device, assert_kind, pattern};
 
 use crate::{BYTES, CLUSTER, UNIT, assert_errno, buffer, check, init, names, opts, write};
@@ -137,5 +137,25 @@ async fn own_attributes_of_a_volume_stay() -> spdk::Result<()> {
     lvol.close().await?;
     store.unload().await?;
     assert_eq!(names(&LvolStore::load("M").await?).await?, ["lvol"]);
+    Ok(())
+}
+
+/// Fails if a store has fewer clusters or pages of metadata than are asked for, since SPDK cannot count so many.
+#[spdk::test(bdevs(bdev_null_create(name = "large", num_blocks = (1_u64 << 32) + 100_000, block_size = 4096)))]
+async fn more_than_32_bits_count() -> spdk::Result<()> {
+    let of = |cluster_size, ratio| {
+        let opts = opts().cluster_size(cluster_size);
+        opts.num_md_pages_per_cluster_ratio(ratio)
+    };
+    for (opts, is_refused) in [
+        (of(4096, 1), true),
+        (of(4 << 20, 1025), true),
+        (of(4 << 20, 100), false),
+    ] {
+        let error = LvolStore::init("large", "store", Some(&opts)).await;
+        let error = error.expect_err("a null bdev keeps no store");
+        let kind = matches!(error.kind(), ErrorKind::InvalidArgument { .. });
+        assert_eq!(kind, is_refused, "{error}");
+    }
     Ok(())
 }

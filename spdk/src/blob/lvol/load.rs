@@ -42,6 +42,19 @@ unsafe impl Callback for Loaded {
 /// The size of a page of metadata that `spdk_lvs_grow` takes for granted.
 const PAGE: u32 = 4096;
 
+/// Refuses a store with more clusters, or pages of metadata, than SPDK computes with: it would have fewer of them.
+fn has_room(clusters: u64, opts: &sys::spdk_lvs_opts) -> std::result::Result<(), Fault> {
+    let ratio = opts.num_md_pages_per_cluster_ratio;
+    let pages = clusters.saturating_mul(ratio.into());
+    match clusters.max(pages) <= u32::MAX.into() {
+        true => Ok(()),
+        false => Err(Fault::invalid(format!(
+            "SPDK cannot count {clusters} clusters with {ratio} pages of metadata for a hundred of them; larger clusters or \
+             fewer pages help"
+        ))),
+    }
+}
+
 /// How a store comes to be loaded.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum By {
@@ -70,7 +83,8 @@ impl LvolStore {
     /// - `EINVAL`: an option is wrong, and SPDK's log says which; or the size of the bdev's blocks is no power of two from 512
     ///   to 4096.
     /// - [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument): the name is empty or too long, or has a NUL, or no
-    ///   page of metadata has the size that is asked for.
+    ///   page of metadata has the size that is asked for, or 32 bits do not count the clusters of the device, or a hundred times
+    ///   the pages.
     /// - `ENOMEM`: the metadata does not fit, or there is no memory.
     /// - `EIO`: the device failed.
     /// - [`ErrorKind::NoThread`](crate::ErrorKind::NoThread) without a current spdk_thread.
@@ -173,7 +187,11 @@ impl LvolStore {
         let mut closed = None;
         let start = |_: Caller<'_>| {
             let opts = opts.to_c(name)?;
-            let held = (Here::now()?, Device::open(bdev)?, opts);
+            let (here, device) = (Here::now()?, Device::open(bdev)?);
+            if by == By::Init {
+                has_room(device.clusters(opts.cluster_sz), &opts)?;
+            }
+            let held = (here, device, opts);
             closed = Some(held.1.closed());
             let submit = move |(_, device, opts): &mut (Here, Device, sys::spdk_lvs_opts),
                                done: sys::spdk_lvs_op_with_handle_complete,
