@@ -89,6 +89,7 @@ mod state;
 mod subsystem;
 mod target;
 mod transport_opts;
+mod watch;
 
 pub use self::address::{NvmfAddress, NvmfListenerOpts};
 pub use self::connections::{NvmfGroupStat, NvmfQueuePair};

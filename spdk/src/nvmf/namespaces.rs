@@ -55,7 +55,7 @@ impl NvmfSubsystem {
 
     /// Adds a bdev as a namespace, and returns its number. Hosts that are connected are told.
     ///
-    /// A bdev that is removed takes its namespaces with it.
+    /// A bdev that is removed takes its namespaces with it, when their I/O has ended.
     ///
     /// Wraps `spdk_nvmf_subsystem_add_ns_ext`.
     ///
@@ -90,27 +90,26 @@ impl NvmfSubsystem {
                      accel sequences",
                 )));
             }
-            let add = async |raw: &RawSubsystem| {
+            let add = |raw| {
                 // SAFETY: the subsystem exists, on this spdk_thread, and is paused or not started. The texts
                 // and the options are copied.
-                let nsid = unsafe {
+                unsafe {
                     sys::spdk_nvmf_subsystem_add_ns_ext(
-                        raw.as_ptr(),
+                        raw,
                         name.as_ptr(),
                         &opts,
                         size_of_val(&opts),
                         file.as_ref().map_or(ptr::null(), |file| file.as_ptr()),
                     )
-                };
-                match nsid {
-                    0 => Err(at(Fault::invalid(
-                        "SPDK refuses the namespace: its number is taken or too great, or another user of \
-                         the bdev has it for itself; the log says which",
-                    ))),
-                    nsid => Ok(nsid),
                 }
             };
-            subsystem.change(add).await
+            match subsystem.add_namespace(&name, add).await? {
+                0 => Err(at(Fault::invalid(
+                    "SPDK refuses the namespace: its number is taken or too great, or another user of the bdev \
+                     has it for itself; the log says which",
+                ))),
+                nsid => Ok(nsid),
+            }
         })
         .await
     }
@@ -139,7 +138,7 @@ impl NvmfSubsystem {
                     }
                 }
             };
-            subsystem.change_namespace(nsid, remove).await
+            subsystem.remove_namespace(nsid, remove).await
         })
         .await
     }

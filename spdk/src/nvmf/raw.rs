@@ -124,6 +124,11 @@ impl RawSubsystem {
         RawSubsystem { ptr, tgt }
     }
 
+    /// The same one.
+    pub(super) fn again(&self) -> Self {
+        RawSubsystem { ..*self }
+    }
+
     /// The subsystem, which exists if [`exists`](Self::exists) has just said so.
     pub(crate) fn as_ptr(&self) -> *mut sys::spdk_nvmf_subsystem {
         self.ptr.as_ptr()

@@ -1,12 +1,16 @@
 //! What a subsystem is in now, and the steps that take it elsewhere.
 #![allow(unsafe_code)] // Calls SPDK with subsystems, which their target owns.
 
+use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::ffi::CStr;
 use std::ptr::NonNull;
+use std::rc::Rc;
 
 use super::address::{NvmfAddress, NvmfListenerOpts};
 use super::namespaces::NvmfNamespace;
 use super::raw::RawSubsystem;
+use super::watch::Watch;
 use crate::error::{At, Error, Fault, Result};
 use crate::{Errno, sys};
 
@@ -16,12 +20,14 @@ pub(super) struct Subsystem {
     pub(super) nqn: String,
     pub(super) raw: RawSubsystem,
     pub(super) is_discovery: bool,
-    is_started: bool,
+    is_started: Rc<Cell<bool>>,
     /// Whether SPDK has it paused, and with which namespace; 0 stands for none of them.
     paused: Option<u32>,
     /// The pauses that users have, each with its namespace.
     pauses: Vec<u32>,
     pub(super) listeners: Vec<NvmfAddress>,
+    /// By the numbers of the namespaces.
+    watches: BTreeMap<u32, Watch>,
 }
 
 impl Subsystem {
@@ -31,10 +37,11 @@ impl Subsystem {
             nqn,
             raw,
             is_discovery,
-            is_started: false,
+            is_started: Rc::default(),
             paused: None,
             pauses: Vec::new(),
             listeners: Vec::new(),
+            watches: BTreeMap::new(),
         }
     }
 
@@ -54,7 +61,7 @@ impl Subsystem {
         // SAFETY: as the caller says.
         let raw = unsafe { RawSubsystem::new(ptr, tgt) };
         Subsystem {
-            is_started: true,
+            is_started: Rc::new(Cell::new(true)),
             ..Subsystem::new(id, nqn, raw, false)
         }
     }
@@ -70,19 +77,22 @@ impl Subsystem {
     }
 
     pub(super) async fn start(&mut self) -> Result<()> {
-        if !self.is_started {
+        if !self.is_started.get() {
             self.raw.start().await?;
-            self.is_started = true;
+            self.is_started.set(true);
         }
         self.settle(None).await
     }
 
     pub(super) async fn stop(&mut self) -> Result<()> {
         // Without a resume, which would carry out what is held back. Also if it is not started, since SPDK may have started it.
-        self.raw.stop().await?;
-        self.is_started = false;
-        self.paused = None;
-        Ok(())
+        let was_started = self.is_started.replace(false);
+        let stopped = self.raw.stop().await;
+        match stopped {
+            Ok(()) => self.paused = None,
+            Err(_) => self.is_started.set(was_started),
+        }
+        stopped
     }
 
     /// Destroys it when it is stopped.
@@ -126,7 +136,7 @@ impl Subsystem {
                 }
             }
         }
-        if !self.is_started {
+        if !self.is_started.get() {
             // SPDK starts it when the bdev of a namespace is removed or resized.
             return self.raw.stop().await;
         }
@@ -148,10 +158,58 @@ impl Subsystem {
         Ok(())
     }
 
+    /// Refuses one that is gone.
+    fn check(&self) -> Result<()> {
+        let gone = |fault: Fault| fault.at(At::new("NvmfSubsystem", &self.nqn.as_str()));
+        self.raw.check().map_err(gone)
+    }
+
+    /// Adds a namespace of this bdev by a C function that returns its number, or 0.
+    pub(super) async fn add_namespace(
+        &mut self,
+        bdev: &CStr,
+        add: impl FnOnce(*mut sys::spdk_nvmf_subsystem) -> u32,
+    ) -> Result<u32> {
+        let is_started = self.is_started.clone();
+        let mut watched = None;
+        let change = async |raw: &RawSubsystem| {
+            let watch = Watch::open(bdev, raw.again(), is_started);
+            let watch = watch.map_err(|fault| {
+                let name = bdev.to_string_lossy();
+                fault.at(At::new("spdk_bdev_open_ext", &&*name))
+            })?;
+            let nsid = add(raw.as_ptr());
+            watched = (nsid != 0).then_some((nsid, watch));
+            Ok(nsid)
+        };
+        let added = self.change(change).await;
+        self.watches.extend(watched);
+        added
+    }
+
+    /// Removes a namespace.
+    pub(super) async fn remove_namespace(
+        &mut self,
+        nsid: u32,
+        remove: impl AsyncFnOnce(&RawSubsystem) -> Result<()>,
+    ) -> Result<()> {
+        let mut is_removed = false;
+        let change = async |raw: &RawSubsystem| {
+            let removed = remove(raw).await;
+            is_removed = removed.is_ok();
+            removed
+        };
+        let removed = self.change_namespace(nsid, change).await;
+        if is_removed {
+            self.watches.remove(&nsid);
+        }
+        removed
+    }
+
     /// Whether SPDK has it paused; `None` if it is not started.
     #[cfg(feature = "config")]
     pub(super) fn is_paused(&self) -> Option<bool> {
-        self.is_started.then_some(self.paused.is_some())
+        self.is_started.get().then_some(self.paused.is_some())
     }
 
     pub(super) fn namespaces(&self) -> Vec<NvmfNamespace> {
@@ -194,8 +252,7 @@ impl Subsystem {
         change: impl AsyncFnOnce(&RawSubsystem) -> Result<T>,
     ) -> Result<T> {
         self.settle(Some(nsid)).await?;
-        let gone = |fault: Fault| fault.at(At::new("NvmfSubsystem", &self.nqn.as_str()));
-        self.raw.check().map_err(gone)?;
+        self.check()?;
         let result = change(&self.raw).await;
         let resumed = self.settle(None).await;
         let value = result?;

@@ -5,11 +5,13 @@
 mod behind;
 mod discovery;
 mod host;
+mod hot_removal;
 mod keys;
 mod life;
 mod namespaces;
 mod subsystem;
 mod transport;
+mod wire;
 
 use std::fs;
 use std::net::SocketAddr;
