@@ -138,12 +138,17 @@ impl Subsystem {
         }
         if !self.is_started.get() {
             // SPDK starts it when the bdev of a namespace is removed or resized.
-            return self.raw.stop().await;
+            loop {
+                self.raw.stop().await?;
+                if self.is_still()? {
+                    return Ok(());
+                }
+            }
         }
         if wanted == self.paused {
             return match (wanted, more) {
                 // SPDK goes on by itself after a bdev was removed or resized; else this does nothing.
-                (Some(nsid), Some(_)) => self.raw.pause(nsid).await,
+                (Some(nsid), Some(_)) => self.hold(nsid).await,
                 _ => Ok(()),
             };
         }
@@ -152,10 +157,31 @@ impl Subsystem {
             self.paused = None;
         }
         if let Some(nsid) = wanted {
-            self.raw.pause(nsid).await?;
+            self.hold(nsid).await?;
             self.paused = wanted;
         }
         Ok(())
+    }
+
+    /// Has SPDK pause it. Where SPDK has paused it for a change of its own, it says so too early, and goes on.
+    async fn hold(&self, nsid: u32) -> Result<()> {
+        loop {
+            self.raw.pause(nsid).await?;
+            if self.is_still()? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Whether SPDK has it paused or stopped, until the next `await`.
+    fn is_still(&self) -> Result<bool> {
+        self.check()?;
+        // SAFETY: numbers and characters only, for which zeroes are a value.
+        let mut nobody = unsafe { std::mem::zeroed::<sys::spdk_nvme_transport_id>() };
+        nobody.trtype = sys::SPDK_NVME_TRANSPORT_PCIE;
+        // SAFETY: the subsystem exists, on this spdk_thread. No listener has this address, so that none is removed.
+        let rc = unsafe { sys::spdk_nvmf_subsystem_remove_listener(self.raw.as_ptr(), &nobody) };
+        Ok(Errno::from_code(rc) != Errno::EAGAIN)
     }
 
     /// Refuses one that is gone.

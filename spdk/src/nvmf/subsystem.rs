@@ -76,7 +76,7 @@ impl NvmfSubsystem {
     /// It can be paused more than once: it goes on with the last of them. One that is not started is paused
     /// when it starts. SPDK holds one namespace at a time; while another pause begins to hold one, or ceases to,
     /// commands that were held can come through. SPDK itself ends a pause when the bdev of one of the namespaces is removed
-    /// or resized; the next pause or change begins it again.
+    /// or resized, and so does a JSON-RPC method that changes the subsystem; the next pause or change begins it again.
     ///
     /// Wraps `spdk_nvmf_subsystem_pause`.
     ///

@@ -135,6 +135,15 @@ impl Wire {
         });
         result(receive).await
     }
+
+    /// Whether nothing is there.
+    pub(crate) fn is_silent(&self) -> bool {
+        let stream = &self.io.0;
+        stream.set_nonblocking(true).expect("a flag");
+        let peeked = stream.peek(&mut [0]);
+        stream.set_nonblocking(false).expect("a flag");
+        peeked.is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock)
+    }
 }
 
 async fn result<T>(thread: JoinHandle<T>) -> T {
