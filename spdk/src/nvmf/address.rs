@@ -52,8 +52,9 @@ impl NvmfAddress {
 }
 
 impl From<SocketAddr> for NvmfAddress {
+    /// Without the scope and the flow of an IPv6 address, which SPDK knows nothing of.
     fn from(address: SocketAddr) -> Self {
-        NvmfAddress(address)
+        NvmfAddress(SocketAddr::new(address.ip(), address.port()))
     }
 }
 
@@ -61,7 +62,7 @@ impl std::str::FromStr for NvmfAddress {
     type Err = std::net::AddrParseError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        text.parse().map(NvmfAddress)
+        text.parse::<SocketAddr>().map(NvmfAddress::from)
     }
 }
 

@@ -1,6 +1,6 @@
 //! What a subsystem is made with, who may connect to it, and what it tells of them.
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, TcpListener};
 use std::ops::RangeInclusive;
 use std::pin::pin;
 use std::task::Poll;
@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use serde_json::json;
 use spdk::nvmf::{
-    AnaState, NvmfEvent, NvmfGroupStat, NvmfNamespaceOpts, NvmfSubsystemOpts, NvmfTarget,
-    NvmfTargetOpts, NvmfTransportOpts, Serve, serve,
+    AnaState, NvmfAddress, NvmfEvent, NvmfGroupStat, NvmfNamespaceOpts,
+    NvmfSubsystemOpts, NvmfTarget, NvmfTargetOpts, NvmfTransportOpts, Serve, serve,
 };
 use spdk::{Errno, Events, SpdkThread, ThreadHandle};
 use spdk_tests::nvmf::program::address;
@@ -435,5 +435,24 @@ async fn the_discovery_subsystem_takes_no_listener_with_it() -> spdk::Result<()>
     assert!(listens(at));
     subsystem.stop_listening(at).await?;
     assert!(!listens(at));
+    target.close().await
+}
+
+/// Fails if what SPDK takes for one address is listened at twice, of which one cannot be ended.
+#[spdk::test]
+async fn an_address_has_no_scope() -> spdk::Result<()> {
+    let target = over_tcp(&NvmfTargetOpts::new("scopes")).await?;
+    let opts = NvmfSubsystemOpts::new("nqn.2016-06.io.spdk:scopes");
+    let subsystem = target.create_subsystem(&opts).await?;
+    let port = address().socket_addr().port();
+    let plain: NvmfAddress = SocketAddr::from((Ipv6Addr::LOCALHOST, port)).into();
+    let scoped = SocketAddrV6::new(Ipv6Addr::LOCALHOST, port, 7, 1);
+    let scoped: NvmfAddress = SocketAddr::from(scoped).into();
+    assert_eq!(scoped, plain);
+    assert_eq!(format!("[::1%1]:{port}").parse(), Ok(plain));
+    subsystem.listen(plain).await?;
+    assert_errno(subsystem.listen(scoped).await, Errno::EEXIST);
+    subsystem.stop_listening(scoped).await?;
+    TcpListener::bind(plain.socket_addr()).expect("nobody listens there");
     target.close().await
 }
