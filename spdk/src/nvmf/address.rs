@@ -94,8 +94,8 @@ impl NvmfListenerOpts {
     }
 
     /// What the way to the namespaces of all ANA groups is like, until
-    /// [`NvmfSubsystem::set_ana_state`](super::NvmfSubsystem::set_ana_state) says something else. The default is
-    /// [`AnaState::Optimized`].
+    /// [`NvmfSubsystem::set_ana_state`](super::NvmfSubsystem::set_ana_state) says something else: one of the first three
+    /// states. The default is [`AnaState::Optimized`].
     pub fn ana_state(mut self, state: AnaState) -> Self {
         self.ana_state = Some(state);
         self
@@ -113,6 +113,14 @@ impl NvmfListenerOpts {
     /// Whether connections begin with TLS.
     pub(super) fn is_secure(self) -> bool {
         self.secure_channel
+    }
+
+    /// Whether it is a state that SPDK has namespaces in.
+    pub(super) fn has_usable_state(self) -> bool {
+        matches!(
+            self.ana_state,
+            None | Some(AnaState::Optimized | AnaState::NonOptimized | AnaState::Inaccessible)
+        )
     }
 
     pub(crate) fn to_c(self) -> sys::spdk_nvmf_listener_opts {

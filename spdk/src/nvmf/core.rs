@@ -372,6 +372,10 @@ impl State {
                 "port 0; SPDK needs the number of the port, to compare it with that of a connection",
             )));
         }
+        // As `spdk_nvmf_subsystem_set_ana_state` does, while SPDK tells hosts 4 bits of what a listener is made with.
+        if !opts.has_usable_state() {
+            return Err(at(Fault::errno(Errno::ENOTSUP)));
+        }
         let subsystem = self.subsystem(id, CALL)?;
         subsystem.check_listens().map_err(at)?;
         if subsystem.listeners.contains(&address) {

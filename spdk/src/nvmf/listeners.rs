@@ -18,6 +18,7 @@ impl NvmfSubsystem {
     ///
     /// - `EADDRINUSE`, or another errno of the socket: the address cannot be used.
     /// - `EEXIST`: it listens there already.
+    /// - `EINVAL`: it listens at 16 addresses already, or the discovery subsystem does, for all subsystems together.
     /// - [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument): port 0, a target without a transport, or
     ///   the discovery subsystem, which listens where the others do.
     #[doc(
@@ -34,7 +35,7 @@ impl NvmfSubsystem {
     ///
     /// # Errors
     ///
-    /// As for [`NvmfSubsystem::listen`].
+    /// As for [`NvmfSubsystem::listen`]; and `ENOTSUP`: another ANA state than the first three.
     #[doc(alias = "spdk_nvmf_subsystem_add_listener_ext")]
     pub async fn listen_with(&self, address: NvmfAddress, opts: &NvmfListenerOpts) -> Result<()> {
         let (id, opts) = (self.id(), *opts);

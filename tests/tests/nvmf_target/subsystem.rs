@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use spdk::nvmf::{
-    AnaState, NvmfAddress, NvmfEvent, NvmfGroupStat, NvmfNamespaceOpts,
+    AnaState, NvmfAddress, NvmfEvent, NvmfGroupStat, NvmfListenerOpts, NvmfNamespaceOpts,
     NvmfSubsystemOpts, NvmfTarget, NvmfTargetOpts, NvmfTransportOpts, Serve, serve,
 };
 use spdk::{Errno, Events, SpdkThread, ThreadHandle};
@@ -454,5 +454,37 @@ async fn an_address_has_no_scope() -> spdk::Result<()> {
     assert_errno(subsystem.listen(scoped).await, Errno::EEXIST);
     subsystem.stop_listening(scoped).await?;
     TcpListener::bind(plain.socket_addr()).expect("nobody listens there");
+    target.close().await
+}
+
+/// Fails if a subsystem listens with a state that SPDK has no namespaces in, of which hosts are told another one; or if an
+/// address is kept that is one too many.
+#[spdk::test]
+async fn some_listeners_are_refused() -> spdk::Result<()> {
+    let target = over_tcp(&NvmfTargetOpts::new("listeners")).await?;
+    let make = async |name: &str| {
+        let opts = NvmfSubsystemOpts::new(format!("nqn.2016-06.io.spdk:{name}"));
+        target.create_subsystem(&opts.ana_reporting(true)).await
+    };
+    let subsystem = make("listeners").await?;
+    for state in [
+        AnaState::PersistentLoss,
+        AnaState::Change,
+        AnaState::Unknown(17),
+    ] {
+        let at = address();
+        let opts = NvmfListenerOpts::new().ana_state(state);
+        assert_errno(subsystem.listen_with(at, &opts).await, Errno::ENOTSUP);
+        assert!(!listens(at));
+    }
+    for _ in 0..16 {
+        subsystem.listen(address()).await?;
+    }
+    // By itself, and since the discovery subsystem listens there too.
+    for subsystem in [&subsystem, &make("other").await?] {
+        let at = address();
+        assert_errno(subsystem.listen(at).await, Errno::EINVAL);
+        assert!(!listens(at));
+    }
     target.close().await
 }
