@@ -10,7 +10,7 @@ use super::json::Json;
 use super::options::{NvmfSubsystemOpts, NvmfTargetOpts};
 use super::raw::{RawTarget, RawTransport};
 use super::subsystem::NvmfSubsystem;
-use super::transport_opts::{NvmfTransportInfo, NvmfTransportOpts, TCP};
+use super::transport_opts::{NvmfTransportInfo, NvmfTransportOpts, TCP, check_memory};
 use crate::each::on_app_thread;
 use crate::error::{At, ErrorKind, Fault, Gone, Result};
 use crate::generated::nvmf::NvmfTransportCreateDoneCb;
@@ -100,7 +100,7 @@ impl NvmfTarget {
     /// # Errors
     ///
     /// - `EEXIST`: it has one.
-    /// - [`ErrorKind::Option`]: [`max_io_size`](NvmfTransportOpts::max_io_size) is 0.
+    /// - [`ErrorKind::Option`]: SPDK would take an option, and crash with it or make something else of it.
     /// - [`ErrorKind::InvalidArgument`]: SPDK refuses the options. It says why in its log only.
     ///
     /// # Cancellation
@@ -287,6 +287,7 @@ async fn make_transport(opts: &NvmfTransportOpts) -> Result<RawTransport> {
     };
     opts.check()?;
     let (mut raw, json) = opts.to_c().ok_or_else(refused)?;
+    check_memory(&raw)?;
     let start = move |_: crate::local::Caller<'_>| {
         let submit = move |_: &mut (Here, Json), done, arg| {
             // SAFETY: SPDK copies the options during the call, and the transport's own stay until it has been made.

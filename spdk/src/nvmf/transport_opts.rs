@@ -126,13 +126,32 @@ impl NvmfTransportOpts {
     }
 }
 
+/// Refuses memory that SPDK does without, or gets too little of.
+pub(super) fn check_memory(raw: &sys::spdk_nvmf_transport_opts) -> Result<()> {
+    if raw.num_shared_buffers == 0 && raw.buf_cache_size == 0 {
+        let why = "0, as `num_shared_buffers` is; hosts could move no data";
+        return Err(options::refuse("buf_cache_size", why));
+    }
+    // SPDK multiplies them in 32 bits, with room for metadata where it makes these.
+    let mut in_capsule = u64::from(raw.in_capsule_data_size.min(raw.max_io_size));
+    if raw.dif_insert_or_strip {
+        in_capsule += in_capsule / 512 * 64;
+    }
+    if in_capsule * u64::from(raw.max_queue_depth) > u64::from(u32::MAX) {
+        let why = "with that of each command of a queue pair it is more than 4,294,967,295 bytes";
+        return Err(options::refuse("in_capsule_data_size", why));
+    }
+    Ok(())
+}
+
 transport_opts! {
     options {
         /// How many commands a queue pair can have in flight.
         max_queue_depth: u16;
         /// How many queue pairs a controller has, its admin queue among them.
         max_qpairs_per_ctrlr: u16;
-        /// How many bytes of data a command can bring with it.
+        /// How many bytes of data a command can bring with it. A queue pair has so many for each command, which are
+        /// 4,294,967,295 at most.
         in_capsule_data_size: u32;
         /// How many bytes a command moves at most, a power of 2 from 8192; the hosts split what is larger.
         max_io_size: u32;
@@ -142,7 +161,8 @@ transport_opts! {
         max_aq_depth: u32;
         /// How many buffers all poll groups share.
         num_shared_buffers: u32;
-        /// How many of them each poll group keeps for itself. `u32::MAX`: an equal part of three quarters of them.
+        /// How many of them each poll group keeps for itself. `u32::MAX`: an equal part of three quarters of them. Not 0
+        /// where `num_shared_buffers` is.
         buf_cache_size: u32;
         /// Whether the target makes and takes away the protection information, of which the hosts then see nothing.
         dif_insert_or_strip: bool;

@@ -78,7 +78,23 @@ async fn a_transport_has_what_it_is_made_with() -> spdk::Result<()> {
 async fn options_are_refused() -> spdk::Result<()> {
     let target = NvmfTarget::create(&NvmfTargetOpts::new("refused")).await?;
     let opts = NvmfTransportOpts::tcp;
-    for opts in [opts().max_io_size(0), opts().min_kato(u32::MAX)] {
+    for opts in [
+        opts().max_io_size(0),
+        opts().min_kato(u32::MAX),
+        // SPDK follows a null pointer.
+        opts().num_shared_buffers(0).buf_cache_size(0),
+        // It multiplies these, and has 2 MiB for all commands then.
+        opts()
+            .max_io_size(2 << 20)
+            .in_capsule_data_size(2 << 20)
+            .max_queue_depth(2049),
+        // And less than 4 GiB without the metadata.
+        opts()
+            .dif_insert_or_strip(true)
+            .max_io_size(2 << 20)
+            .in_capsule_data_size(2 << 20)
+            .max_queue_depth(2000),
+    ] {
         assert_kind!(target.add_transport(&opts).await, Option);
     }
     for opts in [
