@@ -103,6 +103,9 @@ macro_rules! transport_opts {
     };
 }
 
+/// The longest time for which SPDK has the microseconds in 32 bits.
+const MAX_ASSOCIATION_TIMEOUT: u32 = u32::MAX / 1000;
+
 /// What the longest unit of keep-alive timeouts, of 65,535 times 100 ms, leaves of 32 bits.
 #[cfg(spdk_since_25_05)]
 const MAX_KATO: u32 = u32::MAX - u16::MAX as u32 * 100;
@@ -115,6 +118,15 @@ impl NvmfTransportOpts {
                 "max_io_size",
                 "0; it must be at least 8192",
             ));
+        }
+        if self.max_qpairs_per_ctrlr.is_some_and(|most| most < 2) {
+            let why = "it must be at least 2; SPDK would tell hosts of 65,536 queue pairs for I/O";
+            return Err(options::refuse("max_qpairs_per_ctrlr", why));
+        }
+        let timeout = self.association_timeout;
+        if timeout.is_some_and(|time| time > MAX_ASSOCIATION_TIMEOUT) {
+            let why = format!("more than {MAX_ASSOCIATION_TIMEOUT} milliseconds");
+            return Err(options::refuse("association_timeout", why));
         }
         // Rounded up it has 32 bits for SPDK, whatever `kas` is.
         #[cfg(spdk_since_25_05)]
@@ -148,7 +160,7 @@ transport_opts! {
     options {
         /// How many commands a queue pair can have in flight.
         max_queue_depth: u16;
-        /// How many queue pairs a controller has, its admin queue among them.
+        /// How many queue pairs a controller has, its admin queue among them: 2 or more.
         max_qpairs_per_ctrlr: u16;
         /// How many bytes of data a command can bring with it. A queue pair has so many for each command, which are
         /// 4,294,967,295 at most.
@@ -168,7 +180,8 @@ transport_opts! {
         dif_insert_or_strip: bool;
         /// How long a command that is to be aborted is waited for, in seconds.
         abort_timeout_sec: u32;
-        /// How long a host whose connection is gone is waited for, in milliseconds.
+        /// How long the connection of a host is kept that has shut its controller down, or disabled it, in milliseconds,
+        /// 4,294,967 at most.
         association_timeout: u32;
         /// How often new connections are looked for: the period in microseconds.
         acceptor_poll_rate: u32;

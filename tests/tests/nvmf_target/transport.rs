@@ -94,6 +94,10 @@ async fn options_are_refused() -> spdk::Result<()> {
             .max_io_size(2 << 20)
             .in_capsule_data_size(2 << 20)
             .max_queue_depth(2000),
+        // It is 704 microseconds for SPDK.
+        opts().association_timeout(4_294_968),
+        opts().max_qpairs_per_ctrlr(0),
+        opts().max_qpairs_per_ctrlr(1),
     ] {
         assert_kind!(target.add_transport(&opts).await, Option);
     }
