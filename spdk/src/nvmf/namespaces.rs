@@ -72,6 +72,7 @@ impl NvmfSubsystem {
     pub async fn add_namespace_with(&self, bdev: &str, opts: &NvmfNamespaceOpts) -> Result<u32> {
         const CALL: &str = "spdk_nvmf_subsystem_add_ns_ext";
         let hides_metadata = opts.hides_metadata();
+        opts.fill_file();
         let (opts, file, bdev) = (opts.to_c()?, opts.file()?, bdev.to_owned());
         self.change(CALL, async move |subsystem| {
             let object = bdev.as_str();

@@ -2,6 +2,7 @@
 #![allow(unsafe_code)] // Makes C structs of zeroes, and has SPDK fill them.
 
 use std::ffi::CString;
+use std::fs;
 use std::mem::{self, MaybeUninit};
 use std::ops::RangeInclusive;
 use std::os::unix::ffi::OsStrExt;
@@ -313,6 +314,19 @@ impl NvmfNamespaceOpts {
     pub fn reservations_file(mut self, path: impl Into<PathBuf>) -> Self {
         self.reservations = Some(path.into());
         self
+    }
+
+    /// Makes something of a file that SPDK has left empty, as it does when no host wants to keep its reservations: it
+    /// refuses to read such a file.
+    pub(super) fn fill_file(&self) {
+        const NONE: &str = r#"{"bdev_uuid":"","registrants":[]}"#;
+        let Some(path) = &self.reservations else {
+            return;
+        };
+        let is_empty = fs::metadata(path).is_ok_and(|file| file.is_file() && file.len() == 0);
+        if is_empty && let Err(error) = fs::write(path, NONE) {
+            tracing::warn!(path = %path.display(), %error, "a file of reservations is empty");
+        }
     }
 
     /// [`NvmfNamespaceOpts::reservations_file`].

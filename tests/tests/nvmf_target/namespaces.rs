@@ -1,10 +1,12 @@
 //! Namespaces of a target: their options, and who sees them.
 
+use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::json;
+use spdk::nvme::{PersistThroughPowerLoss, RegisterAction, RegisterKeys};
 use spdk::nvmf::{
     AnaState, NvmfListenerOpts, NvmfNamespaceOpts, NvmfSubsystem, NvmfSubsystemOpts, NvmfTarget,
     NvmfTargetOpts, serve,
@@ -242,4 +244,44 @@ async fn a_bdev_goes_from_what_is_stopped() -> spdk::Result<()> {
     delete("Malloc2", &closed).await?;
     target.close().await?;
     NvmfTarget::create(&opts).await?.close().await
+}
+
+/// Fails if a namespace cannot be added again with its file of reservations: SPDK empties it when a host registers a key that
+/// it does not want to keep, and does not read an empty one.
+#[spdk::test(bdevs(bdev_malloc_create(name = "Malloc0", num_blocks = 64, block_size = BLOCK)))]
+async fn a_file_of_reservations_is_empty() -> spdk::Result<()> {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("reservations");
+    let namespace = NvmfNamespaceOpts::new().reservations_file(&file);
+    for is_kept in [false, true] {
+        let target = over_tcp(&NvmfTargetOpts::new("reservations")).await?;
+        let nqn = "nqn.2016-06.io.spdk:reservations";
+        let opts = NvmfSubsystemOpts::new(nqn).allow_any_host(true);
+        let subsystem = target.create_subsystem(&opts).await?;
+        subsystem.add_namespace_with("Malloc0", &namespace).await?;
+        let host = connect(listen(&subsystem).await?, nqn).await?;
+        let qpair = host.alloc_io_qpair(None).await?;
+        let ns = host.namespace(1).expect("it has it");
+        let keys = RegisterKeys {
+            current: 0,
+            new: 0xabc,
+        };
+        let keep = match is_kept {
+            true => PersistThroughPowerLoss::Persist,
+            false => PersistThroughPowerLoss::NoChange,
+        };
+        ns.reservation_register(&qpair, &keys, false, RegisterAction::Register, keep)
+            .await?;
+        let text = fs::read_to_string(&file).expect("SPDK has written it");
+        assert_eq!(text.is_empty(), !is_kept, "{text}");
+        drop(ns);
+        qpair.close().await?;
+        host.detach().await?;
+        target.close().await?;
+    }
+    let target = over_tcp(&NvmfTargetOpts::new("reservations")).await?;
+    let opts = NvmfSubsystemOpts::new("nqn.2016-06.io.spdk:reservations");
+    let subsystem = target.create_subsystem(&opts).await?;
+    subsystem.add_namespace_with("Malloc0", &namespace).await?;
+    target.close().await
 }
