@@ -38,9 +38,18 @@
 //! # Hosts of the same process
 //!
 //! The [controllers](crate::nvme) of this crate can be hosts of its own targets, on the same spdk_thread too. But in
-//! two places SPDK's host waits without letting anything else of its OS thread run: when it connects to a discovery
-//! subsystem, and when a target tells it that its namespaces have changed. A host that does this needs another core
+//! three places SPDK's host waits without letting anything else of its OS thread run: when it connects to a discovery
+//! subsystem, when it connects to one with ANA reporting, and when a target tells it that its namespaces, or their ANA
+//! states, have changed. A host that does this needs another core
 //! than the target's; on the same one it waits until the command times out, after half a minute or longer.
+//!
+//! # Hosts that are not trusted
+//!
+//! SPDK believes more of what comes over the network than it should: in 26.01 a host can crash the process, or have it
+//! write beyond its buffers, by a few messages of its own making. It need not say who it is before, so that neither the
+//! names of hosts nor their DH-HMAC-CHAP keys stand in the way. Let only trusted machines reach a listener: by its address,
+//! by a firewall, or by TLS ([`secure_channel`](NvmfListenerOpts::secure_channel)), which takes nothing from a host
+//! without a key.
 //!
 //! # How it ends
 //!
