@@ -1,6 +1,7 @@
 //! The namespaces of a subsystem.
 #![allow(unsafe_code)] // Calls SPDK with subsystems, which their target owns.
 
+use std::ffi::CStr;
 use std::ptr;
 
 use super::options::{NvmfNamespaceOpts, check_nsid};
@@ -39,6 +40,61 @@ unsafe fn reads_past_metadata(bdev: *mut sys::spdk_bdev) -> bool {
     {
         let _ = bdev;
         false
+    }
+}
+
+/// Returns the number of the namespace, or 0. The texts and the options are copied.
+///
+/// # Safety
+///
+/// The subsystem exists, on this spdk_thread, and is paused or not started.
+unsafe fn add(
+    subsystem: *mut sys::spdk_nvmf_subsystem,
+    bdev: &CStr,
+    opts: &sys::spdk_nvmf_ns_opts,
+    file: Option<&CStr>,
+) -> u32 {
+    let file = file.map_or(ptr::null(), CStr::as_ptr);
+    // SAFETY: as the caller says.
+    unsafe {
+        let size = size_of_val(opts);
+        sys::spdk_nvmf_subsystem_add_ns_ext(subsystem, bdev.as_ptr(), opts, size, file)
+    }
+}
+
+/// Whether SPDK reads a file of reservations: in a subsystem with ANA reporting it counts a namespace that it refuses
+/// for its file among those of the group, and tells hosts so. So one of its own is tried before, unless the target has as
+/// many as it can have.
+///
+/// # Safety
+///
+/// As for [`add`].
+unsafe fn reads(
+    subsystem: &RawSubsystem,
+    bdev: &CStr,
+    opts: &sys::spdk_nvmf_ns_opts,
+    file: &CStr,
+) -> bool {
+    const NAME: &CStr = c"nqn.2016-06.io.spdk:reads-a-file-of-reservations";
+    // SAFETY: as the caller says, and so does its target. The new one is not started, and destroyed by the call.
+    unsafe {
+        if !sys::spdk_nvmf_subsystem_get_ana_reporting(subsystem.as_ptr()) {
+            return true;
+        }
+        let kind = sys::SPDK_NVMF_SUBTYPE_NVME;
+        let tried = sys::spdk_nvmf_subsystem_create(subsystem.target(), NAME.as_ptr(), kind, 1);
+        if tried.is_null() {
+            return true;
+        }
+        let mut opts = *opts;
+        (opts.nsid, opts.anagrpid) = (1, 1);
+        let is_read = add(tried, bdev, &opts, Some(file)) != 0;
+        let rc = sys::spdk_nvmf_subsystem_destroy(tried, None, ptr::null_mut());
+        if rc != 0 {
+            let errno = Errno::from_code(rc);
+            tracing::warn!(%errno, "a subsystem that was tried stays");
+        }
+        is_read
     }
 }
 
@@ -91,17 +147,13 @@ impl NvmfSubsystem {
                      accel sequences",
                 )));
             }
-            let add = |raw| {
-                // SAFETY: the subsystem exists, on this spdk_thread, and is paused or not started. The texts
-                // and the options are copied.
+            let add = |raw: &RawSubsystem| {
+                // SAFETY: the subsystem exists, on this spdk_thread, and is paused or not started.
                 unsafe {
-                    sys::spdk_nvmf_subsystem_add_ns_ext(
-                        raw,
-                        name.as_ptr(),
-                        &opts,
-                        size_of_val(&opts),
-                        file.as_ref().map_or(ptr::null(), |file| file.as_ptr()),
-                    )
+                    match &file {
+                        Some(file) if !reads(raw, &name, &opts, file) => 0,
+                        _ => add(raw.as_ptr(), &name, &opts, file.as_deref()),
+                    }
                 }
             };
             match subsystem.add_namespace(&name, add).await? {

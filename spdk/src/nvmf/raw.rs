@@ -124,6 +124,11 @@ impl RawSubsystem {
         RawSubsystem { ptr, tgt }
     }
 
+    /// Its target, which exists if it does.
+    pub(super) fn target(&self) -> *mut sys::spdk_nvmf_tgt {
+        self.tgt.as_ptr()
+    }
+
     /// The same one.
     pub(super) fn again(&self) -> Self {
         RawSubsystem { ..*self }

@@ -194,7 +194,7 @@ impl Subsystem {
     pub(super) async fn add_namespace(
         &mut self,
         bdev: &CStr,
-        add: impl FnOnce(*mut sys::spdk_nvmf_subsystem) -> u32,
+        add: impl FnOnce(&RawSubsystem) -> u32,
     ) -> Result<u32> {
         let is_started = self.is_started.clone();
         let mut watched = None;
@@ -204,7 +204,7 @@ impl Subsystem {
                 let name = bdev.to_string_lossy();
                 fault.at(At::new("spdk_bdev_open_ext", &&*name))
             })?;
-            let nsid = add(raw.as_ptr());
+            let nsid = add(raw);
             watched = (nsid != 0).then_some((nsid, watch));
             Ok(nsid)
         };

@@ -16,7 +16,7 @@ use spdk_tests::nvmf::program::address;
 use spdk_tests::wait::after;
 use spdk_tests::{assert_errno, assert_kind, pattern, until};
 
-use crate::host::Host;
+use crate::host::{Host, identify};
 use crate::{BLOCK, HOST, connect, listen, over_tcp};
 
 /// Fails if namespaces cannot come and go under I/O, or if options of theirs are ignored.
@@ -283,5 +283,33 @@ async fn a_file_of_reservations_is_empty() -> spdk::Result<()> {
     let opts = NvmfSubsystemOpts::new("nqn.2016-06.io.spdk:reservations");
     let subsystem = target.create_subsystem(&opts).await?;
     subsystem.add_namespace_with("Malloc0", &namespace).await?;
+    target.close().await
+}
+
+/// Fails if hosts are told of a namespace that was refused.
+#[spdk::test(bdevs(bdev_malloc_create(name = "Malloc0", num_blocks = 64, block_size = BLOCK)))]
+async fn a_refused_namespace_is_in_no_ana_group() -> spdk::Result<()> {
+    let target = over_tcp(&NvmfTargetOpts::new("refused")).await?;
+    let opts = NvmfSubsystemOpts::new("nqn.2016-06.io.spdk:refused")
+        .allow_any_host(true)
+        .ana_reporting(true);
+    let subsystem = target.create_subsystem(&opts).await?;
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("reservations");
+    fs::write(&file, "no reservations").expect("it can be written");
+    let opts = NvmfNamespaceOpts::new().ana_group(2);
+    let refused = opts.clone().reservations_file(&file);
+    let refused = subsystem.add_namespace_with("Malloc0", &refused).await;
+    assert_kind!(refused, InvalidArgument);
+    fs::remove_file(&file).expect("it is ours");
+    let opts = opts.reservations_file(&file);
+    subsystem.add_namespace_with("Malloc0", &opts).await?;
+    let at = listen(&subsystem).await?;
+    let said = identify(at, subsystem.nqn()).await;
+    let (_, group) = said
+        .split_once("  ANA Group ID                  : 2\n")
+        .expect("it is told of the group");
+    let count = "  Number of NSID Values         : 1\n";
+    assert!(group.starts_with(count), "{said}");
     target.close().await
 }
