@@ -119,6 +119,7 @@ impl NvmfSubsystem {
     ///
     /// - [`ErrorKind::NoSuchBdev`]: no bdev has this name.
     /// - [`ErrorKind::Option`]: an option cannot be used.
+    /// - `EBUSY`: a namespace of another bdev with the same UUID was removed during a pause that has not ended.
     /// - [`ErrorKind::InvalidArgument`]: SPDK refuses it, since the number is taken or is greater than
     ///   [`max_namespaces`](super::NvmfSubsystemOpts::max_namespaces), or another user of the bdev has it
     ///   for itself. Also metadata in buffers of their own, a
@@ -146,6 +147,10 @@ impl NvmfSubsystem {
                     "SPDK reads wrong data from such a bdev where it hides the metadata: its module takes \
                      accel sequences",
                 )));
+            }
+            // SAFETY: as above.
+            if unsafe { subsystem.would_be_mixed_up(found) } {
+                return Err(at(Fault::errno(Errno::EBUSY)));
             }
             let add = |raw: &RawSubsystem| {
                 // SAFETY: the subsystem exists, on this spdk_thread, and is paused or not started.

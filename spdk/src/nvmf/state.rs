@@ -28,6 +28,26 @@ pub(super) struct Subsystem {
     pub(super) listeners: Vec<NvmfAddress>,
     /// By the numbers of the namespaces.
     watches: BTreeMap<u32, Watch>,
+    /// The bdevs of which the poll groups keep channels until the pause ends in which the namespaces were removed.
+    left: Vec<Left>,
+}
+
+/// A bdev, which is told apart from others only.
+#[derive(PartialEq)]
+struct Left {
+    bdev: *mut sys::spdk_bdev,
+    uuid: [u8; 16],
+}
+
+impl Left {
+    /// # Safety
+    ///
+    /// The bdev exists.
+    unsafe fn of(bdev: *mut sys::spdk_bdev) -> Self {
+        // SAFETY: as the caller says; a UUID is 16 bytes.
+        let uuid = unsafe { sys::spdk_bdev_get_uuid(bdev).cast::<[u8; 16]>().read() };
+        Left { bdev, uuid }
+    }
 }
 
 impl Subsystem {
@@ -42,6 +62,7 @@ impl Subsystem {
             pauses: Vec::new(),
             listeners: Vec::new(),
             watches: BTreeMap::new(),
+            left: Vec::new(),
         }
     }
 
@@ -89,7 +110,10 @@ impl Subsystem {
         let was_started = self.is_started.replace(false);
         let stopped = self.raw.stop().await;
         match stopped {
-            Ok(()) => self.paused = None,
+            Ok(()) => {
+                self.paused = None;
+                self.left.clear();
+            }
             Err(_) => self.is_started.set(was_started),
         }
         stopped
@@ -155,6 +179,7 @@ impl Subsystem {
         if self.paused.is_some() {
             self.raw.resume().await?;
             self.paused = None;
+            self.left.clear();
         }
         if let Some(nsid) = wanted {
             self.hold(nsid).await?;
@@ -213,21 +238,43 @@ impl Subsystem {
         added
     }
 
+    /// Whether the poll groups would do the I/O of a namespace of this bdev with channels of another one that is gone: they
+    /// tell bdevs apart by their UUIDs.
+    ///
+    /// # Safety
+    ///
+    /// The bdev exists.
+    pub(super) unsafe fn would_be_mixed_up(&self, bdev: *mut sys::spdk_bdev) -> bool {
+        // SAFETY: as the caller says.
+        let bdev = unsafe { Left::of(bdev) };
+        let mut left = self.left.iter();
+        left.any(|one| one.uuid == bdev.uuid && one.bdev != bdev.bdev)
+    }
+
     /// Removes a namespace.
     pub(super) async fn remove_namespace(
         &mut self,
         nsid: u32,
         remove: impl AsyncFnOnce(&RawSubsystem) -> Result<()>,
     ) -> Result<()> {
-        let mut is_removed = false;
+        let mut left = None;
         let change = async |raw: &RawSubsystem| {
-            let removed = remove(raw).await;
-            is_removed = removed.is_ok();
-            removed
+            // SAFETY: the subsystem exists, on this spdk_thread, and each of its namespaces has its bdev open.
+            let bdev = unsafe {
+                let ns = sys::spdk_nvmf_subsystem_get_ns(raw.as_ptr(), nsid);
+                let bdev = NonNull::new(ns).map(|ns| sys::spdk_nvmf_ns_get_bdev(ns.as_ptr()));
+                bdev.map(|bdev| Left::of(bdev))
+            };
+            remove(raw).await?;
+            left = bdev;
+            Ok(())
         };
         let removed = self.change_namespace(nsid, change).await;
-        if is_removed {
+        if left.is_some() {
             self.watches.remove(&nsid);
+        }
+        if self.paused.is_some() {
+            self.left.extend(left);
         }
         removed
     }

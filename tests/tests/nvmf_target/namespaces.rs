@@ -1,6 +1,7 @@
 //! Namespaces of a target: their options, and who sees them.
 
 use std::fs;
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -11,13 +12,15 @@ use spdk::nvmf::{
     AnaState, NvmfListenerOpts, NvmfNamespaceOpts, NvmfSubsystem, NvmfSubsystemOpts, NvmfTarget,
     NvmfTargetOpts, serve,
 };
-use spdk::{DmaBuf, Errno, ThreadHandle};
+use spdk::{Bdev, DmaBuf, Errno, ThreadHandle};
 use spdk_tests::nvmf::program::address;
-use spdk_tests::wait::after;
-use spdk_tests::{assert_errno, assert_kind, pattern, until};
+use spdk_tests::wait::{after, within};
+use spdk_tests::{assert_errno, assert_kind, pattern, poll_once, until};
 
 use crate::host::{Host, identify};
 use crate::{BLOCK, HOST, connect, listen, over_tcp};
+
+const UUID: &str = "11111111-2222-3333-4444-555555555555";
 
 /// Fails if namespaces cannot come and go under I/O, or if options of theirs are ignored.
 #[spdk::test(bdevs(
@@ -312,4 +315,34 @@ async fn a_refused_namespace_is_in_no_ana_group() -> spdk::Result<()> {
     let count = "  Number of NSID Values         : 1\n";
     assert!(group.starts_with(count), "{said}");
     target.close().await
+}
+
+/// Fails if a bdev takes the place of another one with its UUID during a pause: its I/O would use the channels of the other
+/// one, whose removal would never end.
+#[spdk::test(bdevs(bdev_malloc_create(name = "Malloc0", num_blocks = 64, block_size = BLOCK, uuid = UUID)))]
+async fn a_bdev_takes_the_place_of_another_in_a_pause() -> spdk::Result<()> {
+    let server = serve("Malloc0", address()).await?;
+    let subsystem = server.subsystem();
+    let pause = subsystem.pause(Some(1)).await?;
+    // The same one may come back.
+    subsystem.remove_namespace(1).await?;
+    subsystem.add_namespace("Malloc0").await?;
+    subsystem.remove_namespace(1).await?;
+    let params = json!({"name": "Malloc0"});
+    let mut removal = pin!(spdk::rpc::call::<bool>("bdev_malloc_delete", &params));
+    assert!(poll_once(removal.as_mut()).is_pending());
+    let goes = async {
+        while Bdev::find("Malloc0").is_ok() {
+            spdk::task::yield_now().await;
+        }
+    };
+    within("the removal", goes).await;
+    let params = json!({"name": "Malloc0", "num_blocks": 64, "block_size": BLOCK, "uuid": UUID});
+    let _: String = spdk::rpc::call("bdev_malloc_create", &params).await?;
+    assert_errno(subsystem.add_namespace("Malloc0").await, Errno::EBUSY);
+    pause.resume().await?;
+    assert!(within("the removal", removal).await?);
+    assert_eq!(subsystem.add_namespace("Malloc0").await?, 1);
+    Host::of(&server, 1).succeeds().await;
+    server.close().await
 }
