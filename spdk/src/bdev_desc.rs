@@ -36,6 +36,8 @@ pub struct DescExtra {
     compares_md: Cell<bool>,
     /// Whether SPDK crashes in data without their metadata.
     needs_md: Cell<bool>,
+    /// Whether SPDK has as many zeroes as it writes.
+    has_zeroes: Cell<bool>,
     timeouts: OnceCell<EventHub<IoTimeout>>,
     media: EventHub<MediaEvent>,
     name: OnceCell<Box<str>>,
@@ -71,6 +73,7 @@ impl DescExtra {
             md_size: Cell::new(0),
             compares_md: Cell::new(true),
             needs_md: Cell::new(false),
+            has_zeroes: Cell::new(true),
             timeouts: OnceCell::new(),
             media: EventHub::new(),
             name: OnceCell::new(),
@@ -98,6 +101,18 @@ impl DescExtra {
             true => Err(Fault::invalid(
                 "SPDK crashes in I/O on this device that is not given a buffer for the metadata",
             )),
+        }
+    }
+
+    /// Refuses a write of no zeroes: SPDK never ends it on a device that has no command for it, at a boundary where it
+    /// splits writes. An empty unmap ends at once. Refuses one on a device whose blocks are larger than the buffer of zeroes,
+    /// too: what SPDK writes there is the memory behind that.
+    #[inline]
+    pub(crate) fn zeroes(&self, blocks: u64) -> Result<(), Errno> {
+        match (blocks, self.has_zeroes.get()) {
+            (0, _) => Err(Errno::EINVAL),
+            (_, false) => Err(Errno::ENOTSUP),
+            _ => Ok(()),
         }
     }
 
@@ -220,6 +235,7 @@ unsafe fn set_sizes(extra: &DescExtra, desc: *mut sys::spdk_bdev_desc, bdev: *mu
         let (size, _) = (whole, desc);
         extra.vector_block_size.set(size);
         extra.block_size.set(if size == whole { size } else { 0 });
+        extra.has_zeroes.set(has_zeroes(bdev));
         if sys::spdk_bdev_is_md_separate(bdev) {
             extra.md_size.set(sys::spdk_bdev_get_md_size(bdev));
             extra.compares_md.set(compares_metadata(bdev));
@@ -261,6 +277,30 @@ unsafe fn needs_metadata(bdev: *mut sys::spdk_bdev) -> bool {
         PARTS.contains(&module)
             && sys::spdk_bdev_is_dif_check_enabled(bdev, sys::SPDK_DIF_CHECK_TYPE_REFTAG)
     }
+}
+
+/// Whether SPDK has a block of zeroes, as it finds out when a device is registered that has no command to write them: it then
+/// writes its one buffer of them. A device has as large blocks as the one below it, whose command this can be, so that no
+/// device with larger ones is asked for a command.
+///
+/// # Safety
+/// `bdev` exists.
+unsafe fn has_zeroes(bdev: *const sys::spdk_bdev) -> bool {
+    /// `ZERO_BUFFER_SIZE` of SPDK.
+    const BUFFER: u64 = 0x10_0000;
+    // SAFETY: passed on; these calls read.
+    let (align, block, unit) = unsafe {
+        let metadata = match sys::spdk_bdev_is_md_separate(bdev) {
+            true => sys::spdk_bdev_get_md_size(bdev),
+            false => 0,
+        };
+        (
+            sys::spdk_bdev_get_buf_align(bdev) as u64,
+            u64::from(sys::spdk_bdev_get_block_size(bdev)) + u64::from(metadata),
+            u64::from(sys::spdk_bdev_get_write_unit_size(bdev)),
+        )
+    };
+    block.saturating_mul(unit) + (align - 1) <= BUFFER
 }
 
 /// Closes what depends on a descriptor, then the descriptor. Returns whether all of it is closed.
@@ -381,15 +421,11 @@ impl BdevDesc {
         }
     }
 
-    /// Refuses a write of no zeroes: SPDK never ends it on a device that has no command for it, at a boundary where it
-    /// splits writes. An empty unmap ends at once.
+    /// Refuses zeroes that SPDK does not write.
     #[doc(hidden)]
     #[inline]
-    pub fn has_blocks(&self, _offset: u64, length: u64) -> Result<(), Fault> {
-        match length {
-            0 => Err(Fault::errno(Errno::EINVAL)),
-            _ => Ok(()),
-        }
+    pub fn has_zeroes(&self, _offset: u64, length: u64) -> Result<(), Fault> {
+        self.handle().extra().zeroes(length).map_err(Fault::errno)
     }
 
     /// Refuses what the NVMe driver has no more than 32 bits for: the device would get a part of it.

@@ -491,3 +491,35 @@ async fn a_write_of_no_zeroes_ends() -> spdk::Result<()> {
     }
     desc.write_zeroes_blocks(ch, 8, 1).await
 }
+
+/// Fails if SPDK writes the memory behind its buffer of zeroes: it has 1 MiB of them for devices that have no command.
+#[spdk::test(bdevs(
+    bdev_set_options(bdev_auto_examine = false),
+    bdev_malloc_create(name = "A", num_blocks = 8, block_size = 1 << 20),
+    bdev_raid_create(name = "Small", raid_level = "raid0", base_bdevs = ["A"], strip_size_kb = 1024),
+    bdev_malloc_create(name = "B", num_blocks = 8, block_size = 2 << 20),
+    bdev_raid_create(name = "Large", raid_level = "raid0", base_bdevs = ["B"], strip_size_kb = 2048),
+    bdev_passthru_create(name = "Above", base_bdev_name = "Large"),
+))]
+async fn zeroes_in_blocks_larger_than_those_of_spdk() -> spdk::Result<()> {
+    let small = Device::open("Small")?;
+    let mut buf = small.buffer(4)?;
+    buf.fill(0xa5);
+    small.desc.write(&small.ch, &buf, 0).await?;
+    small.desc.write_zeroes_blocks(&small.ch, 0, 4).await?;
+    small.desc.read(&small.ch, &mut buf, 0).await?;
+    pattern::assert_zero(&buf);
+
+    let large = Device::open("Above")?;
+    let Device { desc, ch, .. } = &large;
+    assert_errno(desc.write_zeroes(ch, 0, 4 << 20).await, Errno::ENOTSUP);
+    assert_errno(desc.write_zeroes_blocks(ch, 0, 2).await, Errno::ENOTSUP);
+    let mut queue = IoQueue::new(ch)?;
+    queue.write_zeroes_blocks(0, 2, ());
+    let done = queue.next().await.expect("the I/O");
+    assert_errno(done.result, Errno::ENOTSUP);
+    let mut buf = large.buffer(2)?;
+    desc.read(ch, &mut buf, 0).await?;
+    pattern::assert_zero(&buf);
+    Ok(())
+}

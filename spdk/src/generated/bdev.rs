@@ -4109,7 +4109,7 @@ impl BdevDesc {
     ///
     /// - `EINVAL`: the range is empty, is not made of whole blocks, or ends beyond the device.
     /// - `EBADF`: the descriptor was not opened for writing.
-    /// - `ENOTSUP`: the device can neither write zeroes nor write.
+    /// - `ENOTSUP`: the device can neither write zeroes nor write, or its blocks are too large.
     /// - `ErrorKind::Device`: the device failed it, with the status that it reports.
     /// - Refused before C sees it: a channel of another device.
     ///
@@ -4131,7 +4131,7 @@ impl BdevDesc {
         let at = move || rt::At::new("spdk_bdev_write_zeroes", self).bytes(offset, len);
         let start = move |caller: rt::Caller<'_>| {
             self.shows_metadata()?;
-            self.has_blocks(offset, len)?;
+            self.has_zeroes(offset, len)?;
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
             // keeps `desc` and `ch` until then.
             Ok(unsafe {
@@ -4171,13 +4171,16 @@ const _: unsafe extern "C" fn(
 impl BdevDesc {
     /// Writes zeroes to `num_blocks` blocks at block `offset_blocks`.
     ///
+    /// SPDK writes buffers of zeroes where the device has no command for it, of 1 MiB at most: a
+    /// device with larger blocks is refused.
+    ///
     /// Wraps `spdk_bdev_write_zeroes_blocks`.
     ///
     /// # Errors
     ///
     /// - `EINVAL`: they are none, or end beyond the device.
     /// - `EBADF`: the descriptor was not opened for writing.
-    /// - `ENOTSUP`: the device can neither write zeroes nor write.
+    /// - `ENOTSUP`: the device can neither write zeroes nor write, or its blocks are too large.
     /// - `ErrorKind::Device`: the device failed it, with the status that it reports.
     /// - Refused before C sees it: a channel of another device.
     ///
@@ -4202,7 +4205,7 @@ impl BdevDesc {
         };
         let start = move |caller: rt::Caller<'_>| {
             self.shows_metadata()?;
-            self.has_blocks(offset_blocks, num_blocks)?;
+            self.has_zeroes(offset_blocks, num_blocks)?;
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
             // keeps `desc` and `ch` until then.
             Ok(unsafe {

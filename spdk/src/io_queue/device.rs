@@ -324,9 +324,9 @@ unsafe impl Device for BdevDevice {
                 Kind::Write => {
                     sys::spdk_bdev_write_blocks(desc, ch, data, offset, blocks, done, arg)
                 }
-                // As `BdevDesc::has_blocks` refuses.
-                Kind::WriteZeroes if blocks == 0 => -libc::EINVAL,
                 Kind::WriteZeroes => {
+                    let has_zeroes = self.desc.extra().zeroes(blocks);
+                    has_zeroes.map_err(Refusal::Errno)?;
                     sys::spdk_bdev_write_zeroes_blocks(desc, ch, offset, blocks, done, arg)
                 }
                 Kind::Unmap => sys::spdk_bdev_unmap_blocks(desc, ch, offset, blocks, done, arg),
