@@ -116,6 +116,29 @@ impl DescExtra {
         }
     }
 
+    /// Refuses to flush nothing at the end of the device: a raid of level concat looks for the base bdev that has the first
+    /// block, finds none, and uses the memory before its list of them. Both are counted in what a block has `per_block` of.
+    ///
+    /// # Safety
+    /// The descriptor is open.
+    #[inline]
+    pub(crate) unsafe fn flushes(
+        &self,
+        offset: u64,
+        length: u64,
+        per_block: u32,
+    ) -> Result<(), Errno> {
+        if length > 0 {
+            return Ok(());
+        }
+        // SAFETY: the descriptor keeps the bdev.
+        let blocks = unsafe { sys::spdk_bdev_get_num_blocks(self.bdev()) };
+        match offset < blocks.saturating_mul(per_block.into()) {
+            true => Ok(()),
+            false => Err(Errno::EINVAL),
+        }
+    }
+
     pub(crate) fn hub(&self) -> &EventHub<BdevEvent> {
         &self.hub
     }
@@ -436,6 +459,31 @@ impl BdevDesc {
             Ok(_) => Ok(()),
             Err(_) => Err(Fault::errno(Errno::EINVAL)),
         }
+    }
+
+    /// Refuses to flush nothing at the end of the device, as SPDK crashes in it.
+    #[doc(hidden)]
+    pub fn flushes_blocks(&self, offset: u64, length: u64) -> Result<(), Fault> {
+        self.flushes(offset, length, 1)
+    }
+
+    /// The same, of bytes.
+    #[doc(hidden)]
+    pub fn flushes_bytes(&self, offset: u64, length: u64) -> Result<(), Fault> {
+        self.flushes(
+            offset,
+            length,
+            self.handle().extra().vector_block_size.get(),
+        )
+    }
+
+    fn flushes(&self, offset: u64, length: u64, per_block: u32) -> Result<(), Fault> {
+        let desc = self.handle();
+        if begin(|caller| desc.get(caller)).is_err() {
+            return Ok(()); // the call tells
+        }
+        // SAFETY: the descriptor is open, as just seen.
+        unsafe { desc.extra().flushes(offset, length, per_block) }.map_err(Fault::errno)
     }
 
     /// Refuses what SPDK crashes in.

@@ -523,3 +523,26 @@ async fn zeroes_in_blocks_larger_than_those_of_spdk() -> spdk::Result<()> {
     pattern::assert_zero(&buf);
     Ok(())
 }
+
+/// Fails if a flush of nothing at the end of a device reaches a module that looks there for what has these blocks.
+#[spdk::test(bdevs(
+    bdev_malloc_create(name = "A", num_blocks = 1024, block_size = 512),
+    bdev_malloc_create(name = "B", num_blocks = 1024, block_size = 512),
+    bdev_raid_create(name = "D", raid_level = "concat", base_bdevs = ["A", "B"], strip_size_kb = 4),
+    bdev_passthru_create(name = "P", base_bdev_name = "D"),
+))]
+async fn a_flush_of_nothing_at_the_end() -> spdk::Result<()> {
+    let device = Device::open("P")?;
+    let Device { bdev, desc, ch } = &device;
+    let blocks = bdev.num_blocks();
+    assert_errno(desc.flush(ch, blocks * 512, 0).await, Errno::EINVAL);
+    assert_errno(desc.flush_blocks(ch, blocks, 0).await, Errno::EINVAL);
+    let mut queue = IoQueue::new(ch)?;
+    queue.flush_blocks(blocks, 0, ());
+    let done = queue.next().await.expect("the I/O");
+    assert_errno(done.result, Errno::EINVAL);
+    desc.flush(ch, (blocks - 1) * 512, 0).await?;
+    desc.flush_blocks(ch, 0, 0).await?;
+    desc.flush_blocks(ch, 0, blocks).await?;
+    Ok(())
+}

@@ -4101,7 +4101,7 @@ impl BdevDesc {
     /// Writes zeroes to `len` bytes at `offset`.
     ///
     /// Both are bytes, and multiples of the block size. SPDK writes buffers of zeroes where the
-    /// device has no command for it.
+    /// device has no command for it, of 1 MiB at most: a device with larger blocks is refused.
     ///
     /// Wraps `spdk_bdev_write_zeroes`.
     ///
@@ -4465,7 +4465,8 @@ impl BdevDesc {
     ///
     /// # Errors
     ///
-    /// - `EINVAL`: the range is not made of whole blocks, or ends beyond the device.
+    /// - `EINVAL`: the range is not made of whole blocks, ends beyond the device, or is empty and
+    ///   at its end.
     /// - `EBADF`: the descriptor was not opened for writing.
     /// - `ENOTSUP`: the device has nothing to flush.
     /// - `ErrorKind::Device`: the device failed it, with the status that it reports.
@@ -4488,6 +4489,7 @@ impl BdevDesc {
     ) -> impl rt::BdevIo<Output = rt::Result<()>> + use<'a> {
         let at = move || rt::At::new("spdk_bdev_flush", self).bytes(offset, length);
         let start = move |caller: rt::Caller<'_>| {
+            self.flushes_bytes(offset, length)?;
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
             // keeps `desc` and `ch` until then.
             Ok(unsafe {
@@ -4533,7 +4535,7 @@ impl BdevDesc {
     ///
     /// # Errors
     ///
-    /// - `EINVAL`: they end beyond the device.
+    /// - `EINVAL`: they end beyond the device, or are none at its end.
     /// - `EBADF`: the descriptor was not opened for writing.
     /// - `ENOTSUP`: the device has nothing to flush.
     /// - `ErrorKind::Device`: the device failed it, with the status that it reports.
@@ -4558,6 +4560,7 @@ impl BdevDesc {
             rt::At::new("spdk_bdev_flush_blocks", self).blocks(offset_blocks, num_blocks)
         };
         let start = move |caller: rt::Caller<'_>| {
+            self.flushes_blocks(offset_blocks, num_blocks)?;
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
             // keeps `desc` and `ch` until then.
             Ok(unsafe {
