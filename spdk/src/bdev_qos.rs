@@ -16,6 +16,8 @@ use crate::op::{Operation, Submitted, op, status};
 use crate::sys;
 
 /// How much a device may do in a second; 0 is as much as it can.
+///
+/// SPDK counts what a millisecond has of each in 32 bits: 4,294,967,295,000 I/Os and 4,095,999 MiB are the most.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct QosLimits {
     /// Reads and writes together. SPDK rounds it up to a multiple of 1000.
@@ -34,6 +36,12 @@ const RW_BPS: usize = sys::SPDK_BDEV_QOS_RW_BPS_RATE_LIMIT.0 as usize;
 const R_BPS: usize = sys::SPDK_BDEV_QOS_R_BPS_RATE_LIMIT.0 as usize;
 const W_BPS: usize = sys::SPDK_BDEV_QOS_W_BPS_RATE_LIMIT.0 as usize;
 
+/// The parts of a second that SPDK limits: milliseconds.
+const SLICES: u64 = 1_000;
+/// The most that it takes right, of I/Os and of bytes: what a part has of them is a number of 32 bits.
+const MOST_IOS: u64 = u32::MAX as u64 * SLICES;
+const MOST_MBYTES: u64 = ((u32::MAX as u64 + 1) * SLICES - 1) >> 20;
+
 impl QosLimits {
     fn to_c(self) -> Result<[u64; KINDS], Fault> {
         let mut limits = [0; KINDS];
@@ -41,11 +49,17 @@ impl QosLimits {
         limits[RW_BPS] = self.rw_mbytes_per_sec;
         limits[R_BPS] = self.r_mbytes_per_sec;
         limits[W_BPS] = self.w_mbytes_per_sec;
-        // SPDK computes with bytes, and takes the greatest number for "as it was".
-        if limits.iter().any(|limit| *limit >= u64::MAX >> 20) {
-            return Err(Fault::invalid("a limit of 2^44 or more; 0 is none"));
+        // What is more SPDK cuts off, down to a very low limit.
+        let too_many = |(kind, limit): (usize, &u64)| match kind {
+            RW_IOPS => *limit > MOST_IOS,
+            _ => *limit > MOST_MBYTES,
+        };
+        match limits.iter().enumerate().any(too_many) {
+            false => Ok(limits),
+            true => Err(Fault::invalid(format!(
+                "a limit of more than {MOST_IOS} I/Os or {MOST_MBYTES} MiB; 0 is none"
+            ))),
         }
-        Ok(limits)
     }
 }
 
@@ -154,7 +168,7 @@ impl Bdev {
     /// - `EAGAIN`: another call that sets limits is under way, or SPDK begins with those that the device has, as it does
     ///   when the device is opened and has no channel. `bdev_set_qos_limit`, which opens it, fails so until there is one.
     /// - `ENOMEM`: SPDK has no memory to limit with.
-    /// - `ErrorKind::InvalidArgument`: a limit of 2^44 or more.
+    /// - `ErrorKind::InvalidArgument`: a limit that SPDK cannot count ([`QosLimits`]).
     ///
     /// # Cancellation
     ///

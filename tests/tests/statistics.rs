@@ -368,6 +368,39 @@ async fn limits() -> spdk::Result<()> {
     bdev.set_qos_limits(QosLimits::default()).await
 }
 
+/// Fails if a limit that SPDK cuts off is not refused, or one that it does not is: of the least of those, the second read here
+/// takes two seconds.
+#[spdk::test(bdevs(bdev_malloc_create(name = "D", num_blocks = 4096, block_size = BLOCK)))]
+async fn limits_of_32_bits() -> spdk::Result<()> {
+    const MOST_MBYTES: u64 = 4_095_999;
+    const MOST_IOS: u64 = 4_294_967_295_000;
+    let of = |mbytes, ios| QosLimits {
+        rw_ios_per_sec: ios,
+        rw_mbytes_per_sec: mbytes,
+        ..QosLimits::default()
+    };
+    let device = Device::open("D")?;
+    let mut buf = device.buffer(2048)?;
+    for limits in [of(MOST_MBYTES, 0), of(0, MOST_IOS)] {
+        device.bdev.set_qos_limits(limits).await?;
+        assert_eq!(device.bdev.qos_limits()?, limits);
+        let start = Instant::now();
+        for _ in 0..4 {
+            device.desc.read(&device.ch, &mut buf, 0).await?;
+        }
+        let took = start.elapsed();
+        assert!(took < Duration::from_secs(2), "{limits:?}: {took:?}");
+    }
+    for limits in [of(MOST_MBYTES + 1, 0), of(0, MOST_IOS + 1)] {
+        let result = device.bdev.set_qos_limits(limits).await;
+        assert!(
+            matches!(kind(&result), Some(ErrorKind::InvalidArgument { .. })),
+            "{limits:?}: {result:?}"
+        );
+    }
+    device.bdev.set_qos_limits(QosLimits::default()).await
+}
+
 /// Fails if there is a channel while limits end: SPDK limits it, and reads the limits at its first I/O, which are gone then.
 #[spdk::test(bdevs(bdev_malloc_create(name = "D", num_blocks = 1024, block_size = BLOCK)))]
 async fn no_channel_is_made_while_limits_end() -> spdk::Result<()> {
