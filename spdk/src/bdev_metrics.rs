@@ -5,6 +5,8 @@ use std::ffi::{c_int, c_void};
 use std::future::Future;
 use std::ptr;
 
+#[cfg(spdk_args_spdk_bdev_get_device_stat = "5")]
+use crate::bdev::ResetStat;
 use crate::bdev::{Bdev, BdevGetDeviceStatCb, BdevHold, BdevIoStat};
 use crate::call::call;
 use crate::error::{At, Result};
@@ -68,10 +70,67 @@ unsafe impl Callback for QueueDepth {
 }
 
 impl Bdev {
+    /// What the device has done, through all channels, and `reset_mode` what becomes of that.
+    ///
+    /// Wraps `spdk_bdev_get_device_stat`.
+    ///
+    /// # Errors
+    ///
+    /// - `ENOMEM`: SPDK has no memory to ask with.
+    ///
+    /// # Cancellation
+    ///
+    /// Nothing happens before the first poll. A future that is dropped later abandons the operation but does not stop it.
+    ///
+    /// # Thread
+    ///
+    /// The home spdk_thread of the handle.
+    #[cfg(spdk_args_spdk_bdev_get_device_stat = "5")]
+    #[doc(alias = "spdk_bdev_get_device_stat")]
+    pub fn device_stat(
+        &self,
+        reset_mode: ResetStat,
+    ) -> impl Future<Output = Result<BdevIoStat>> + use<'_> {
+        self.stat(reset_mode.to_c(), |stat, _| stat)
+    }
+
+    /// What the device has done, through all channels.
+    ///
+    /// Wraps `spdk_bdev_get_device_stat`.
+    ///
+    /// # Errors
+    ///
+    /// - `ENOMEM`: SPDK has no memory to ask with.
+    ///
+    /// # Cancellation
+    ///
+    /// Nothing happens before the first poll. A future that is dropped later abandons the operation but does not stop it.
+    ///
+    /// # Thread
+    ///
+    /// The home spdk_thread of the handle.
+    #[cfg(spdk_args_spdk_bdev_get_device_stat = "4")]
+    #[doc(alias = "spdk_bdev_get_device_stat")]
+    pub fn device_stat(&self) -> impl Future<Output = Result<BdevIoStat>> + use<'_> {
+        self.stat(|stat, _| stat)
+    }
+
     /// [`Bdev::device_stat`], with the errors.
     pub(crate) fn device_stat_with_errors(
         &self,
     ) -> impl Future<Output = Result<(BdevIoStat, ErrorCounts)>> + use<'_> {
+        self.stat(
+            #[cfg(spdk_args_spdk_bdev_get_device_stat = "5")]
+            sys::SPDK_BDEV_RESET_STAT_NONE,
+            |stat, errors| (stat, named(errors)),
+        )
+    }
+
+    fn stat<T: 'static>(
+        &self,
+        #[cfg(spdk_args_spdk_bdev_get_device_stat = "5")] reset: sys::spdk_bdev_reset_stat_mode,
+        then: fn(BdevIoStat, &Errors) -> T,
+    ) -> impl Future<Output = Result<T>> + use<'_, T> {
         type Held = (BdevHold, sys::spdk_bdev_io_stat, Errors);
         let start = move |caller: Caller<'_>| {
             let held: Held = (self.hold_open(caller)?, BdevIoStat::zero(), [0; KINDS]);
@@ -79,10 +138,8 @@ impl Bdev {
             // the memory until then, where it is.
             Ok(unsafe {
                 op::<BdevGetDeviceStatCb, _, _>(
-                    |(bdev, stat, errors): &mut Held, done, arg| {
+                    move |(bdev, stat, errors): &mut Held, done, arg| {
                         stat.io_error = ptr::from_mut(errors).cast();
-                        #[cfg(spdk_args_spdk_bdev_get_device_stat = "5")]
-                        let reset = sys::SPDK_BDEV_RESET_STAT_NONE;
                         sys::spdk_bdev_get_device_stat(
                             bdev.as_ptr(),
                             stat,
@@ -93,9 +150,11 @@ impl Bdev {
                         );
                         Submitted::Pending
                     },
-                    |(_, stat, errors), rc| {
+                    move |(_, stat, errors), rc| {
                         status(rc)?;
-                        Ok((BdevIoStat::from_c(stat), named(errors)))
+                        // SPDK gives what was in the memory of the device's own statistics.
+                        stat.ticks_rate = sys::spdk_get_ticks_hz();
+                        Ok(then(BdevIoStat::from_c(stat), errors))
                     },
                     held,
                 )

@@ -56,6 +56,7 @@ async fn device_and_channel() -> spdk::Result<()> {
     assert!(all.num_read_ops > mine.num_read_ops, "{all:?}");
     assert!(all.bytes_read >= mine.bytes_read + 512, "{all:?}");
     assert_eq!(all.num_write_ops, 3);
+    assert_eq!(all.ticks_rate, mine.ticks_rate);
     let before = bdev.device_stat(ResetStat::All).await?;
     assert_eq!(before.num_write_ops, 3);
     let after = bdev.device_stat(ResetStat::None).await?;
