@@ -38,7 +38,7 @@ impl BdevDesc {
     /// - `EBADF`: the descriptor was not opened for writing.
     /// - `ErrorKind::Device`: the device failed it, with the status that it reports.
     /// - Refused before C sees it: a channel of another device, a buffer whose length is not that
-    ///   of the range.
+    ///   of the range, and more blocks than SPDK can compare; see [`BdevDesc::compare_blocks`].
     ///
     /// # Cancellation
     ///
@@ -63,6 +63,7 @@ impl BdevDesc {
         };
         let start = move |caller: Caller<'_>| {
             self.needs_no_metadata()?;
+            self.compares(offset_blocks, num_blocks)?;
             check_len(total_len(compare_iov), num_blocks, self.block_size_of()?)?;
             check_len(total_len(write_iov), num_blocks, self.block_size_of()?)?;
             let held: Held = (

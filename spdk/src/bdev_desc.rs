@@ -15,6 +15,7 @@ use crate::errno::Errno;
 use crate::error::{At, Describe, ErrorKind, Fault, Gone, Result};
 use crate::events::EventHub;
 use crate::handle::{Handle, Hold, Object, Subject, WeakHandle};
+use crate::iobuf;
 use crate::local::{Caller, begin};
 use crate::op::{Operation, bdev_rc, op};
 use crate::sys;
@@ -34,6 +35,8 @@ pub struct DescExtra {
     md_size: Cell<u32>,
     /// Whether SPDK survives a comparison of metadata.
     compares_md: Cell<bool>,
+    /// How many blocks SPDK compares at most.
+    compares: Cell<u64>,
     /// Whether SPDK crashes in data without their metadata.
     needs_md: Cell<bool>,
     /// Whether SPDK has as many zeroes as it writes.
@@ -72,6 +75,7 @@ impl DescExtra {
             vector_block_size: Cell::new(0),
             md_size: Cell::new(0),
             compares_md: Cell::new(true),
+            compares: Cell::new(u64::MAX),
             needs_md: Cell::new(false),
             has_zeroes: Cell::new(true),
             timeouts: OnceCell::new(),
@@ -259,6 +263,7 @@ unsafe fn set_sizes(extra: &DescExtra, desc: *mut sys::spdk_bdev_desc, bdev: *mu
         extra.vector_block_size.set(size);
         extra.block_size.set(if size == whole { size } else { 0 });
         extra.has_zeroes.set(has_zeroes(bdev));
+        extra.compares.set(compares(bdev));
         if sys::spdk_bdev_is_md_separate(bdev) {
             extra.md_size.set(sys::spdk_bdev_get_md_size(bdev));
             extra.compares_md.set(compares_metadata(bdev));
@@ -283,6 +288,40 @@ unsafe fn compares_metadata(bdev: *mut sys::spdk_bdev) -> bool {
         let module = CStr::from_ptr(sys::spdk_bdev_get_module_name(bdev));
         sys::spdk_bdev_io_type_supported(bdev, sys::SPDK_BDEV_IO_TYPE_COMPARE)
             || !WITHOUT_METADATA.contains(&module)
+    }
+}
+
+/// How many blocks SPDK compares at most. For a device that has no command for it, SPDK reads into one of its large buffers. If
+/// it splits reads for the device as well, it ends one that is too large for that as if it had been submitted, and counts one
+/// I/O less than none in flight from then on.
+///
+/// # Safety
+/// `bdev` exists.
+unsafe fn compares(bdev: *const sys::spdk_bdev) -> u64 {
+    // SAFETY: passed on; these read. The numbers stay as they are as long as the device is registered.
+    let (in_one, metadata, align, block) = unsafe {
+        let has_command =
+            sys::spdk_bdev_io_type_supported(bdev.cast_mut(), sys::SPDK_BDEV_IO_TYPE_COMPARE);
+        let splits = sys::spdk_bdev_get_optimal_io_boundary(bdev) != 0
+            || (*bdev).max_rw_size != 0
+            || (*bdev).max_segment_size != 0
+            || (*bdev).max_num_segments != 0;
+        let metadata = match sys::spdk_bdev_is_md_separate(bdev) {
+            true => sys::spdk_bdev_get_md_size(bdev),
+            false => 0,
+        };
+        (
+            has_command || !splits,
+            u64::from(metadata),
+            sys::spdk_bdev_get_buf_align(bdev) as u64,
+            u64::from(sys::spdk_bdev_get_block_size(bdev)),
+        )
+    };
+    match iobuf::pools() {
+        Ok(pools) if !in_one => {
+            u64::from(pools.large_size).saturating_sub(align - 1) / (block + metadata)
+        }
+        _ => u64::MAX,
     }
 }
 
@@ -495,6 +534,19 @@ impl BdevDesc {
             false => Err(Fault::invalid(
                 "SPDK cannot compare the metadata of this kind of device, which has no command for it",
             )),
+        }
+    }
+
+    /// Refuses to compare more than SPDK can read for it.
+    #[doc(hidden)]
+    #[inline]
+    pub fn compares(&self, _offset: u64, num_blocks: u64) -> Result<(), Fault> {
+        let most = self.handle().extra().compares.get();
+        match num_blocks <= most {
+            true => Ok(()),
+            false => Err(Fault::invalid(format!(
+                "SPDK compares {most} blocks of this device at most, which has no command for it"
+            ))),
         }
     }
 

@@ -64,6 +64,42 @@ async fn compare_on_split() -> spdk::Result<()> {
     compares("Malloc0p0").await
 }
 
+/// Fails if SPDK is asked to compare more than its buffers have, where it splits the read: it then counts one I/O less than
+/// none in flight.
+#[spdk::test(bdevs(
+    bdev_malloc_create(name = "A", num_blocks = 1024, block_size = BLOCK),
+    bdev_malloc_create(name = "B", num_blocks = 1024, block_size = BLOCK),
+    bdev_raid_create(name = "R", raid_level = "raid0", base_bdevs = ["A", "B"], strip_size_kb = 4),
+    bdev_malloc_create(name = "M", num_blocks = 1024, block_size = BLOCK),
+))]
+async fn more_than_a_buffer() -> spdk::Result<()> {
+    let most = u64::from(spdk::iobuf::pools()?.large_size) / BLOCK as u64;
+    let raid = Device::open("R")?;
+    let Device { desc, ch, .. } = &raid;
+    let zeroes = raid.buffer(most as usize)?;
+    desc.compare_blocks(ch, &zeroes, 1, most).await?;
+    let more = [raid.buffer(most as usize)?, raid.buffer(1)?];
+    let one = raid.buffer(most as usize + 1)?;
+    for end in [
+        desc.compare_blocks(ch, &one, 1, most + 1).await,
+        desc.comparev_blocks(ch, &more, 1, most + 1).await,
+    ] {
+        assert!(
+            matches!(kind(&end), Some(ErrorKind::InvalidArgument { .. })),
+            "{end:?}"
+        );
+    }
+    let devices = spdk::metrics::snapshot().await?.devices;
+    let depths: Vec<u64> = devices.iter().map(|device| device.queue_depth).collect();
+    assert_eq!(depths, vec![0; devices.len()]);
+    // A device that reads into its own memory needs no buffer.
+    let malloc = Device::open("M")?;
+    malloc
+        .desc
+        .compare_blocks(&malloc.ch, &one, 1, most + 1)
+        .await
+}
+
 /// Fails if it writes although the data differ, does not although they are equal, or takes one of the two
 /// buffers for the other.
 #[spdk::test(bdevs(bdev_malloc_create(name = "D", num_blocks = 1024, block_size = BLOCK)))]

@@ -3755,7 +3755,9 @@ impl BdevDesc {
     ///
     /// `buf` has exactly their size. Where they differ, the error is that of a device, and its
     /// [`NvmeStatus::is_compare_failure`](crate::NvmeStatus::is_compare_failure) is true. SPDK
-    /// reads and compares where the device has no command for it.
+    /// reads and compares where the device has no command for it, by one of its [large
+    /// buffers](crate::iobuf::Pools::large_size). More than that fails, or is refused where SPDK
+    /// 26.01 loses count of the I/Os in flight: on a device whose reads it splits.
     ///
     /// Wraps `spdk_bdev_compare_blocks`.
     ///
@@ -3789,6 +3791,7 @@ impl BdevDesc {
         };
         let start = move |caller: rt::Caller<'_>| {
             self.needs_no_metadata()?;
+            self.compares(offset_blocks, num_blocks)?;
             rt::check_len(buf.len() as u64, num_blocks, self.block_size_of()?)?;
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
             // keeps `desc`, `ch` and `buf` until then.
@@ -3874,6 +3877,7 @@ impl BdevDesc {
         };
         let start = move |caller: rt::Caller<'_>| {
             self.compares_metadata()?;
+            self.compares(offset_blocks, num_blocks)?;
             rt::check_len(buf.len() as u64, num_blocks, self.block_size_of()?)?;
             rt::check_len(md.len() as u64, num_blocks, self.md_size_of()?)?;
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
@@ -3959,6 +3963,7 @@ impl BdevDesc {
         };
         let start = move |caller: rt::Caller<'_>| {
             self.needs_no_metadata()?;
+            self.compares(offset_blocks, num_blocks)?;
             rt::check_len(rt::total_len(bufs), num_blocks, self.block_size_of()?)?;
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
             // keeps `desc`, `ch` and `iov` until then.
@@ -4051,6 +4056,7 @@ impl BdevDesc {
         };
         let start = move |caller: rt::Caller<'_>| {
             self.compares_metadata()?;
+            self.compares(offset_blocks, num_blocks)?;
             rt::check_len(rt::total_len(bufs), num_blocks, self.block_size_of()?)?;
             rt::check_len(md.len() as u64, num_blocks, self.md_size_of()?)?;
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
