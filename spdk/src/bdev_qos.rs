@@ -30,7 +30,7 @@ pub struct QosLimits {
     pub w_mbytes_per_sec: u64,
 }
 
-const KINDS: usize = sys::SPDK_BDEV_QOS_NUM_RATE_LIMIT_TYPES.0 as usize;
+pub(crate) const KINDS: usize = sys::SPDK_BDEV_QOS_NUM_RATE_LIMIT_TYPES.0 as usize;
 const RW_IOPS: usize = sys::SPDK_BDEV_QOS_RW_IOPS_RATE_LIMIT.0 as usize;
 const RW_BPS: usize = sys::SPDK_BDEV_QOS_RW_BPS_RATE_LIMIT.0 as usize;
 const R_BPS: usize = sys::SPDK_BDEV_QOS_R_BPS_RATE_LIMIT.0 as usize;
@@ -80,6 +80,11 @@ impl Relay {
             arg,
             status: 0,
         }))
+    }
+
+    /// Whether the callback is for this spdk_thread.
+    pub(crate) fn is_home(&self, thread: *mut sys::spdk_thread) -> bool {
+        self.home == thread
     }
 }
 
@@ -160,6 +165,9 @@ impl Bdev {
     /// returns `EAGAIN`: SPDK would limit the new channel and crash at its first I/O. SPDK does so with a channel that it
     /// makes itself then, as for a bdev on top of this one that is opened. It also crashes if a device with limits that
     /// nobody has open is opened again, where its old channel is not gone yet, and its removal begins at that moment.
+    ///
+    /// SPDK limits a device from the spdk_thread that has the first of its channels. At the end of that one this crate ends the
+    /// limits, and sets them again: for a moment the device has none.
     ///
     /// Wraps `spdk_bdev_set_qos_rate_limits`.
     ///
@@ -243,10 +251,10 @@ static SETTING: Mutex<Vec<usize>> = Mutex::new(Vec::new());
 /// That a call sets the limits of a device, until SPDK has called back. SPDK remembers so as well, but forgets it when it has
 /// begun with limits for one that has opened the device; and of two calls that end and change limits, the one frees what the
 /// other uses.
-struct Setting(usize);
+pub(crate) struct Setting(usize);
 
 impl Setting {
-    fn of(bdev: *mut sys::spdk_bdev) -> Result<Self, Fault> {
+    pub(crate) fn of(bdev: *mut sys::spdk_bdev) -> Result<Self, Fault> {
         let bdev = bdev.addr();
         let mut all = SETTING.lock().unwrap_or_else(PoisonError::into_inner);
         if all.contains(&bdev) {
@@ -295,7 +303,7 @@ pub(crate) unsafe fn get_io_channel(
 /// # Safety
 /// The device is there and stays until the callback, which is the one of an operation on this
 /// spdk_thread.
-unsafe fn set(
+pub(crate) unsafe fn set(
     bdev: *mut sys::spdk_bdev,
     limits: &mut [u64; KINDS],
     done: sys::spdk_bdev_histogram_status_cb,

@@ -99,6 +99,7 @@ mod bdev_metrics;
 mod bdev_open;
 mod bdev_props;
 mod bdev_qos;
+mod bdev_qos_leave;
 mod bdev_quiesce;
 mod bdev_unlock;
 mod bdev_zcopy;

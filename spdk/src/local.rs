@@ -120,6 +120,8 @@ pub(crate) struct Local {
     /// What runs when it has ended.
     ending: RefCell<Vec<Box<dyn FnOnce()>>>,
     is_ending: Cell<bool>,
+    /// Whether the limits of devices have left the spdk_thread, or are about to.
+    has_no_limits: Cell<bool>,
     /// When the end stops waiting for the operations in flight, and resets their devices.
     out_of_patience: Cell<Option<Instant>>,
 }
@@ -249,6 +251,7 @@ impl Local {
             is_reported: Cell::new(false),
             ending: RefCell::default(),
             is_ending: Cell::new(false),
+            has_no_limits: Cell::new(false),
             out_of_patience: Cell::new(None),
         });
         let arg = Rc::into_raw(local.clone()).cast_mut();

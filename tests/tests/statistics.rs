@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use spdk::bdev::{HistogramOptions, QosLimits, ResetStat};
 use spdk::config::Malloc;
-use spdk::{Bdev, BdevIoType, DmaBuf, Errno, Error, ErrorKind};
+use spdk::{Bdev, BdevIoType, DmaBuf, Errno, Error, ErrorKind, SpdkThread};
 use spdk_tests::turns::pass;
 use spdk_tests::wait::within;
 use spdk_tests::{Device, assert_kind, foreign, kind, poll_once, rpc, second, until};
@@ -400,6 +400,57 @@ async fn limits_of_32_bits() -> spdk::Result<()> {
         );
     }
     device.bdev.set_qos_limits(QosLimits::default()).await
+}
+
+/// Fails if the limits of a device stay on the spdk_thread that had its first channel when that ends: SPDK ends it by force
+/// then, nothing counts the I/Os any more, and a call that sets other limits aborts.
+#[spdk::test(bdevs(
+    bdev_malloc_create(name = "D", num_blocks = 1024, block_size = BLOCK),
+    bdev_malloc_create(name = "E", num_blocks = 1024, block_size = BLOCK),
+))]
+async fn limits_leave_an_spdk_thread_that_ends() -> spdk::Result<()> {
+    let limits = QosLimits {
+        rw_ios_per_sec: 2000,
+        w_mbytes_per_sec: 7,
+        ..QosLimits::default()
+    };
+    let threads = SpdkThread::count();
+    let other = second::spdk_thread("other").await;
+    let (stop, stopped) = spdk::completion::<()>();
+    let (ready, is_ready) = spdk::completion::<()>();
+    let io = other.send(move || {
+        let io = async move {
+            let device = Device::open("D")?;
+            device.bdev.set_qos_limits(limits).await?;
+            ready.success(());
+            stopped.await?;
+            Ok::<(), Error>(())
+        };
+        drop(spdk::spawn_local(async {
+            io.await.expect("the device works")
+        }));
+    });
+    io?;
+    is_ready.await?;
+    let (device, beside) = (Device::open("D")?, Device::open("E")?);
+    beside.bdev.set_qos_limits(limits).await?;
+    stop.success(());
+    other.exit().await?;
+    until("the spdk_thread to end", || SpdkThread::count() == threads).await;
+
+    for device in [&device, &beside] {
+        assert_eq!(device.bdev.qos_limits()?, limits);
+        let mut buf = device.buffer(1)?;
+        let start = Instant::now();
+        for _ in 0..100 {
+            within("a read", device.desc.read(&device.ch, &mut buf, 0)).await?;
+        }
+        let took = start.elapsed();
+        assert!(took > Duration::from_millis(30), "{took:?}");
+        let none = device.bdev.set_qos_limits(QosLimits::default());
+        within("the end of the limits", none).await?;
+    }
+    Ok(())
 }
 
 /// Fails if there is a channel while limits end: SPDK limits it, and reads the limits at its first I/O, which are gone then.

@@ -9,6 +9,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use super::{LAST, LOCALS, Local, current_thread};
+use crate::bdev_qos_leave;
 use crate::each_thread;
 use crate::panic;
 use crate::shared::{Owner, Shared};
@@ -59,7 +60,12 @@ impl Local {
             && self.operations.get() == 0
             && self.executor.is_empty()
             && self.deferred.borrow().is_empty();
-        if quiet {
+        if quiet && !self.has_no_limits.replace(true) {
+            // What it begins are operations: the next turn sees whether there are any.
+            let local = self.clone();
+            let again: Rc<dyn Fn()> = Rc::new(move || local.has_no_limits.set(false));
+            bdev_qos_leave::leave(&again);
+        } else if quiet {
             self.finish();
         } else if self
             .out_of_patience
