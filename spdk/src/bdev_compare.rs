@@ -28,7 +28,8 @@ impl BdevDesc {
     /// [`NvmeStatus::is_compare_failure`](crate::NvmeStatus::is_compare_failure) is true.
     ///
     /// Where the device has no command for it, SPDK reads, compares and writes, and keeps others
-    /// off the blocks meanwhile. It tells a read that failed as a difference then.
+    /// off the blocks meanwhile. It tells a read that failed as a difference then. Not beside a large write of zeroes, or a
+    /// large copy, to the same blocks: see [`QuiescedRange`](crate::bdev::QuiescedRange).
     ///
     /// Wraps `spdk_bdev_comparev_and_writev_blocks`.
     ///

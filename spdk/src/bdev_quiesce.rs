@@ -30,6 +30,11 @@ use crate::sys;
 /// no such command), zone calls, copies *from* these blocks to others, and, of channels that were made while
 /// the range was locked, reads (SPDK lets these through).
 ///
+/// A lock can wait for ever. SPDK 26.01 splits a large write of zeroes, or a large copy, for a device that has no command for
+/// it, such as a raid or an aio bdev. If blocks of one that is in flight are locked, by this or by a
+/// [`compare_and_write_blocks`](BdevDesc::compare_and_write_blocks), the lock waits for all of it, and what is left of it for the
+/// lock: neither ends, nor does the application then. Do these one after the other.
+///
 /// [`QuiescedRange::unquiesce`] unlocks it and waits; a drop unlocks it in the background, as do the end of its
 /// spdk_thread and that of the application. Before that, nothing does: the removal of the device waits, and
 /// SPDK tells nobody of it; and so does the end of an spdk_thread whose I/O is held back.
