@@ -8,7 +8,7 @@ use std::ptr::NonNull;
 pub use crate::bdev_channels::BdevChannel;
 pub use crate::bdev_claim::Claim;
 use crate::bdev_desc::open;
-pub(crate) use crate::bdev_desc::{DescExtra, hides_metadata, opened};
+pub(crate) use crate::bdev_desc::{DescExtra, hides_metadata, opened, splits};
 #[cfg(spdk_since_25_05)]
 pub use crate::bdev_histogram::HistogramOptions;
 pub use crate::bdev_histogram::{Bucket, Histogram};

@@ -248,6 +248,17 @@ pub(crate) fn hides_metadata() -> Fault {
     Fault::invalid("the descriptor hides the metadata, so only vectored reads and writes work")
 }
 
+/// Refuses what SPDK does not split right, if it splits it: a device below another one can have it do so.
+#[inline]
+pub(crate) fn splits(bytes: u64) -> Result<(), Fault> {
+    match u32::try_from(bytes) {
+        Ok(_) => Ok(()),
+        Err(_) => Err(Fault::invalid(format!(
+            "{bytes} bytes; a read or a write has less than 4 GiB"
+        ))),
+    }
+}
+
 /// Remembers what buffers have to hold.
 ///
 /// # Safety
@@ -481,6 +492,21 @@ impl BdevDesc {
             0 => Err(hides_metadata()),
             _ => Ok(()),
         }
+    }
+
+    /// Refuses a read or a write that SPDK does not split right: it finds the memory of a part by 32 bits.
+    #[doc(hidden)]
+    #[inline]
+    pub fn splits_bytes(&self, _offset: u64, length: u64) -> Result<(), Fault> {
+        splits(length)
+    }
+
+    /// The same, of blocks.
+    #[doc(hidden)]
+    #[inline]
+    pub fn splits_blocks(&self, _offset: u64, num_blocks: u64) -> Result<(), Fault> {
+        let size = self.handle().extra().vector_block_size.get();
+        splits(num_blocks.saturating_mul(size.into()))
     }
 
     /// Refuses zeroes that SPDK does not write.

@@ -546,3 +546,39 @@ async fn a_flush_of_nothing_at_the_end() -> spdk::Result<()> {
     desc.flush_blocks(ch, 0, blocks).await?;
     Ok(())
 }
+
+/// Fails if an I/O is submitted whose parts SPDK does not find in the memory: it counts the bytes before them by 32 bits, so
+/// that what is read behind the first 4 GiB is at the begin of the buffers, and not at their end.
+#[spdk::test(
+    mem_size_mb = 4608,
+    bdevs(
+        bdev_null_create(name = "A", num_blocks = 1 << 23, block_size = 512),
+        bdev_null_create(name = "B", num_blocks = 1 << 12, block_size = 512),
+        bdev_raid_create(name = "D", raid_level = "concat", base_bdevs = ["A", "B"], strip_size_kb = 1024),
+    ),
+)]
+async fn four_gib_at_once() -> spdk::Result<()> {
+    let device = Device::open("D")?;
+    let Device { desc, ch, .. } = &device;
+    let blocks = 1 << 23;
+    let mut bufs = [DmaBuf::alloc(blocks as usize * 512, 4096)?];
+    let ends = [
+        desc.read(ch, &mut bufs[0], 0).await,
+        desc.read_blocks(ch, &mut bufs[0], 0, blocks).await,
+        desc.readv(ch, &mut bufs, 0).await,
+        desc.readv_blocks(ch, &mut bufs, 0, blocks).await,
+        desc.write(ch, &bufs[0], 0).await,
+        desc.write_blocks(ch, &bufs[0], 0, blocks).await,
+        desc.writev(ch, &bufs, 0).await,
+        desc.writev_blocks(ch, &bufs, 0, blocks).await,
+    ];
+    let mut queue = IoQueue::new(ch)?;
+    let [buf] = bufs;
+    queue.read_blocks(buf, 0, blocks, ());
+    let queued = queue.next().await.expect("the I/O").result;
+    for end in ends.into_iter().chain([queued]) {
+        let text = end.expect_err("it is refused").to_string();
+        assert!(text.contains("less than 4 GiB"), "{text}");
+    }
+    Ok(())
+}

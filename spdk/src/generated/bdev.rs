@@ -20,6 +20,9 @@ rt::assert_not_send_sync!(Bdev);
 /// are closed as soon as nothing is in flight, and report
 /// [`ErrorKind::Gone`](crate::ErrorKind::Gone).
 ///
+/// A read or a write has less than 4 GiB: more SPDK 26.01 splits into parts of the wrong
+/// memory. One of more is refused.
+///
 /// An error, GPT, Opal or split bdev whose metadata are apart from the data, with reference
 /// tags that are checked ([`DifCheck::RefTag`](crate::bdev::DifCheck::RefTag)), is read and
 /// written with a buffer for them only: without, SPDK 26.01 crashes, and so it is refused. This
@@ -2572,6 +2575,7 @@ impl BdevDesc {
         let at = move || rt::At::new("spdk_bdev_read", self).bytes(offset, nbytes);
         let start = move |caller: rt::Caller<'_>| {
             self.shows_and_needs_no_metadata()?;
+            self.splits_bytes(offset, nbytes)?;
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
             // keeps `desc`, `ch` and `buf` until then.
             Ok(unsafe {
@@ -2650,6 +2654,7 @@ impl BdevDesc {
         };
         let start = move |caller: rt::Caller<'_>| {
             self.needs_no_metadata()?;
+            self.splits_blocks(offset_blocks, num_blocks)?;
             rt::check_len(buf.len() as u64, num_blocks, self.block_size_of()?)?;
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
             // keeps `desc`, `ch` and `buf` until then.
@@ -2733,6 +2738,7 @@ impl BdevDesc {
                 .blocks(offset_blocks, num_blocks)
         };
         let start = move |caller: rt::Caller<'_>| {
+            self.splits_blocks(offset_blocks, num_blocks)?;
             rt::check_len(buf.len() as u64, num_blocks, self.block_size_of()?)?;
             rt::check_len(md.len() as u64, num_blocks, self.md_size_of()?)?;
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
@@ -2813,6 +2819,7 @@ impl BdevDesc {
         let at = move || rt::At::new("spdk_bdev_readv", self).bytes(offset, nbytes);
         let start = move |caller: rt::Caller<'_>| {
             self.needs_no_metadata()?;
+            self.splits_bytes(offset, nbytes)?;
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
             // keeps `desc`, `ch` and `iov` until then.
             Ok(unsafe {
@@ -2894,6 +2901,7 @@ impl BdevDesc {
         };
         let start = move |caller: rt::Caller<'_>| {
             self.needs_no_metadata()?;
+            self.splits_blocks(offset_blocks, num_blocks)?;
             rt::check_len(
                 rt::total_len(bufs),
                 num_blocks,
@@ -2985,6 +2993,7 @@ impl BdevDesc {
                 .blocks(offset_blocks, num_blocks)
         };
         let start = move |caller: rt::Caller<'_>| {
+            self.splits_blocks(offset_blocks, num_blocks)?;
             rt::check_len(
                 rt::total_len(bufs),
                 num_blocks,
@@ -3083,6 +3092,7 @@ impl BdevDesc {
         };
         let start = move |caller: rt::Caller<'_>| {
             self.needs_no_metadata()?;
+            self.splits_blocks(offset_blocks, num_blocks)?;
             rt::check_len(
                 rt::total_len(bufs),
                 num_blocks,
@@ -3179,6 +3189,7 @@ impl BdevDesc {
         let at = move || rt::At::new("spdk_bdev_write", self).bytes(offset, nbytes);
         let start = move |caller: rt::Caller<'_>| {
             self.shows_and_needs_no_metadata()?;
+            self.splits_bytes(offset, nbytes)?;
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
             // keeps `desc`, `ch` and `buf` until then.
             Ok(unsafe {
@@ -3254,6 +3265,7 @@ impl BdevDesc {
         };
         let start = move |caller: rt::Caller<'_>| {
             self.needs_no_metadata()?;
+            self.splits_blocks(offset_blocks, num_blocks)?;
             rt::check_len(buf.len() as u64, num_blocks, self.block_size_of()?)?;
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
             // keeps `desc`, `ch` and `buf` until then.
@@ -3334,6 +3346,7 @@ impl BdevDesc {
                 .blocks(offset_blocks, num_blocks)
         };
         let start = move |caller: rt::Caller<'_>| {
+            self.splits_blocks(offset_blocks, num_blocks)?;
             rt::check_len(buf.len() as u64, num_blocks, self.block_size_of()?)?;
             rt::check_len(md.len() as u64, num_blocks, self.md_size_of()?)?;
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
@@ -3415,6 +3428,7 @@ impl BdevDesc {
         let at = move || rt::At::new("spdk_bdev_writev", self).bytes(offset, len);
         let start = move |caller: rt::Caller<'_>| {
             self.needs_no_metadata()?;
+            self.splits_bytes(offset, len)?;
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
             // keeps `desc`, `ch` and `iov` until then.
             Ok(unsafe {
@@ -3497,6 +3511,7 @@ impl BdevDesc {
         };
         let start = move |caller: rt::Caller<'_>| {
             self.needs_no_metadata()?;
+            self.splits_blocks(offset_blocks, num_blocks)?;
             rt::check_len(
                 rt::total_len(bufs),
                 num_blocks,
@@ -3589,6 +3604,7 @@ impl BdevDesc {
                 .blocks(offset_blocks, num_blocks)
         };
         let start = move |caller: rt::Caller<'_>| {
+            self.splits_blocks(offset_blocks, num_blocks)?;
             rt::check_len(
                 rt::total_len(bufs),
                 num_blocks,
@@ -3688,6 +3704,7 @@ impl BdevDesc {
         };
         let start = move |caller: rt::Caller<'_>| {
             self.needs_no_metadata()?;
+            self.splits_blocks(offset_blocks, num_blocks)?;
             rt::check_len(
                 rt::total_len(bufs),
                 num_blocks,

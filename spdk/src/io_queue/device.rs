@@ -6,7 +6,7 @@ use std::ffi::c_void;
 use std::ptr;
 
 use super::slot::Slot;
-use crate::bdev::BdevDescObject;
+use crate::bdev::{BdevDescObject, splits};
 use crate::bdev_io;
 use crate::channel::IoChannelObject;
 use crate::errno::Errno;
@@ -298,6 +298,7 @@ unsafe impl Device for BdevDevice {
         match len {
             Some(len) => {
                 self.desc.extra().needs_no_metadata()?;
+                splits(len)?;
                 check_len(len, blocks, self.desc.extra().block_size())
             }
             None => Ok(()),
