@@ -309,6 +309,8 @@ async fn examine_by_hand() -> spdk::Result<()> {
         bdev::examine("D").err().and_then(|error| error.errno()),
         Some(Errno::EEXIST)
     );
+    // One that is not there is examined when it appears.
+    bdev::examine("later")?;
     let missing = bdev::examine("X\0");
     assert!(
         matches!(kind(&missing), Some(ErrorKind::InvalidArgument { .. })),

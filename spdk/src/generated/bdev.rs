@@ -1107,7 +1107,7 @@ const _: unsafe extern "C" fn(*const c_char) -> c_int = sys::spdk_bdev_examine;
 ///
 /// # Errors
 ///
-/// - `ENODEV`: no bdev has this name or alias.
+/// - `ENOMEM`: SPDK has no memory to remember the name.
 /// - `EINVAL`: SPDK examines every bdev by itself.
 /// - `EEXIST`: it was asked for already.
 /// - Refused before C sees it: text with a NUL inside.
