@@ -3774,7 +3774,8 @@ impl BdevDesc {
     /// [`NvmeStatus::is_compare_failure`](crate::NvmeStatus::is_compare_failure) is true. SPDK
     /// reads and compares where the device has no command for it, by one of its [large
     /// buffers](crate::iobuf::Pools::large_size). More than that fails, or is refused where SPDK
-    /// 26.01 loses count of the I/Os in flight: on a device whose reads it splits.
+    /// 26.01 loses count of the I/Os in flight: on a device whose reads it splits. It loses count
+    /// there as well if the device is reset, or removed, while comparisons wait for a buffer.
     ///
     /// Wraps `spdk_bdev_compare_blocks`.
     ///
