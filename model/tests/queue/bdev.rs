@@ -2,6 +2,7 @@
 
 use crate::error::{Fault, INVALID};
 use crate::handle::Object;
+use crate::library::errno::Errno;
 use crate::sys;
 
 pub(crate) struct BdevDesc;
@@ -24,6 +25,24 @@ impl Extra {
     pub(crate) fn needs_no_metadata(&self) -> Result<(), Fault> {
         Ok(())
     }
+
+    #[allow(
+        clippy::unused_self,
+        clippy::unnecessary_wraps,
+        reason = "as the crate's"
+    )]
+    pub(crate) fn zeroes(&self, _blocks: u64) -> Result<(), Errno> {
+        Ok(())
+    }
+
+    #[allow(
+        clippy::unused_self,
+        clippy::unnecessary_wraps,
+        reason = "as the crate's"
+    )]
+    pub(crate) fn flushes(&self, _: u64, _: u64, _: u32) -> Result<(), Errno> {
+        Ok(())
+    }
 }
 
 impl Object for BdevDescObject {
@@ -34,4 +53,9 @@ impl Object for BdevDescObject {
 
 pub(crate) fn hides_metadata() -> Fault {
     INVALID
+}
+
+#[allow(clippy::unnecessary_wraps, reason = "as the crate's")]
+pub(crate) fn splits(_bytes: u64) -> Result<(), Fault> {
+    Ok(())
 }
