@@ -297,6 +297,8 @@ impl NvmeController {
     /// # Errors
     ///
     /// - `ENOMEM`: the controller has no more queue pairs, or SPDK no memory. Its log says which.
+    /// - [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument): the controller has no queues of
+    ///   [`NvmeQpairOpts::io_queue_size`].
     /// - [`ErrorKind::NotConnected`](crate::ErrorKind::NotConnected): the controller refused, or has failed.
     /// - [`ErrorKind::WrongThread`](crate::ErrorKind::WrongThread) on another spdk_thread,
     ///   [`ErrorKind::Gone`](crate::ErrorKind::Gone) when that has ended.

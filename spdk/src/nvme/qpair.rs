@@ -83,6 +83,9 @@ pub enum QueuePriority {
     Low,
 }
 
+/// The entries of a queue in one page of 2 MiB: beyond that, nothing says that its memory is one piece for a PCI device.
+const MAX_QUEUE_SIZE: u32 = 32_768;
+
 /// How a queue pair is allocated. What is not set is as for the controller.
 #[doc(alias = "spdk_nvme_io_qpair_opts")]
 #[derive(Clone, Copy, Debug, Default)]
@@ -101,7 +104,8 @@ impl NvmeQpairOpts {
         Self::default()
     }
 
-    /// How many commands the controller can have at once.
+    /// The size of the queue, from 2: one more than the commands that the controller can have at once. It is at most what
+    /// the controller can have, and 32,768.
     #[must_use]
     pub fn io_queue_size(mut self, value: u32) -> Self {
         self.io_queue_size = Some(value);
@@ -138,6 +142,22 @@ impl NvmeQpairOpts {
     pub fn disable_pcie_sgl_merge(mut self, value: bool) -> Self {
         self.disable_pcie_sgl_merge = Some(value);
         self
+    }
+
+    /// Refuses a queue that SPDK would cut off, wait for without end, or put into more than one page.
+    ///
+    /// # Safety
+    /// The controller is attached.
+    unsafe fn check(&self, ctrlr: *mut sys::spdk_nvme_ctrlr) -> Result<(), Fault> {
+        // SAFETY: passed on. It is a number, as SPDK has read it.
+        let capabilities = unsafe { sys::spdk_nvme_ctrlr_get_regs_cap(ctrlr).raw };
+        let most = ((capabilities & 0xffff) as u32 + 1).min(MAX_QUEUE_SIZE);
+        match self.io_queue_size {
+            Some(size) if !(2..=most).contains(&size) => Err(Fault::invalid(format!(
+                "the size of a queue is 2 to {most}, and not {size}"
+            ))),
+            _ => Ok(()),
+        }
     }
 
     /// # Safety
@@ -208,6 +228,7 @@ impl NvmeQpair {
         }
         // SAFETY: the controller is held. The options are copied; they say that it is only made.
         let qpair = unsafe {
+            opts.check(ctrlr.as_ptr())?;
             let opts = opts.to_c(ctrlr.as_ptr());
             let size = size_of_val(&opts);
             sys::spdk_nvme_ctrlr_alloc_io_qpair(ctrlr.as_ptr(), &opts, size as _)

@@ -62,6 +62,8 @@ impl NvmeRemote {
     /// # Errors
     ///
     /// - `ENOMEM`: the controller has no more queue pairs, or SPDK no memory. Its log says which.
+    /// - [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument): the controller has no queues of
+    ///   [`NvmeQpairOpts::io_queue_size`].
     /// - `EBUSY`: the controller is being formatted.
     /// - [`ErrorKind::NotConnected`](crate::ErrorKind::NotConnected): the controller refused, has failed, or is being
     ///   reset.

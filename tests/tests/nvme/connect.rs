@@ -185,6 +185,13 @@ fn options_take_effect() {
         let errno = second.as_ref().err().and_then(spdk::Error::errno);
         assert_eq!(errno, Some(spdk::Errno::ENOMEM), "{second:?}");
         link.qpair.close().await.expect("it is of this spdk_thread");
+        // SPDK has 16 bits for them: it waited without end for one of 65,537, and made 4 of 65,540.
+        for size in [0, 1, 129, 65_536, 65_537, 65_540, u32::MAX] {
+            let opts = NvmeQpairOpts::new().io_queue_size(size);
+            let refused = link.controller.alloc_io_qpair(Some(&opts)).await;
+            let told = matches!(kind(&refused), Some(ErrorKind::InvalidArgument { .. }));
+            assert!(told, "{size}: {refused:?}");
+        }
         let opts = NvmeQpairOpts::new().io_queue_size(4).io_queue_requests(8);
         let small = link.controller.alloc_io_qpair(Some(&opts)).await;
         let small = small.expect("the first one is free again");
