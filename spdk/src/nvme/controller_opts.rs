@@ -34,8 +34,8 @@ pub enum CommandSet {
     AdminOnly,
 }
 
-/// The longest time for an admin command: in microseconds it has 32 bits.
-const MAX_ADMIN_TIMEOUT_MS: u32 = u32::MAX / 1000;
+/// The longest time that SPDK counts in microseconds with 32 bits.
+const MAX_MS: u32 = u32::MAX / 1000;
 
 /// Options that are ready for C, and the keys that they point to.
 pub(super) struct Ready {
@@ -120,7 +120,7 @@ options! {
     /// How many commands of high priority it takes in a round, less one. Needs what
     /// [`NvmeCtrlrOpts::low_priority_weight`] does.
     high_priority_weight: u8,
-    /// After how many milliseconds without a sign of life the controller gives this host up; 0 for never. The
+    /// After how many milliseconds without a sign of life the controller gives this host up, up to 4,294,967; 0 for never. The
     /// controller may choose a longer time. SPDK sends the signs, and the controller answers each: one that answers
     /// nothing for twice that time has failed, as if its connection had broken. The connection of a queue pair is given as
     /// much; see [`NvmeQpair`](super::NvmeQpair).
@@ -253,13 +253,15 @@ impl NvmeCtrlrOpts {
 
     /// Refuses what SPDK would take and do nothing with.
     fn refuse_ignored(&self) -> Result<()> {
-        // It is multiplied by 1000 in 32 bits: a longer one would be a very short one.
-        if self
-            .admin_timeout_ms
-            .is_some_and(|time| time > MAX_ADMIN_TIMEOUT_MS)
-        {
-            let why = format!("more than {MAX_ADMIN_TIMEOUT_MS} milliseconds");
-            return Err(options::refuse("admin_timeout_ms", why));
+        // They are multiplied by 1000 in 32 bits: a longer one would be a very short one.
+        for (option, time) in [
+            ("admin_timeout_ms", self.admin_timeout_ms),
+            ("keep_alive_timeout_ms", self.keep_alive_timeout_ms),
+        ] {
+            if time.is_some_and(|time| time > MAX_MS) {
+                let why = format!("more than {MAX_MS} milliseconds");
+                return Err(options::refuse(option, why));
+            }
         }
         if self.arbitration_burst == Some(0) {
             return Err(options::refuse("arbitration_burst", "at least 1"));
