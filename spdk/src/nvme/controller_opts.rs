@@ -6,7 +6,7 @@ use std::mem::MaybeUninit;
 use super::transport_id::{copy_text, wrong_text};
 use crate::dhchap::{DhchapDigest, DhchapGroup, Key};
 use crate::error::Result;
-use crate::{options, sys};
+use crate::{options, sys, ticks};
 
 /// How a controller shares its attention between its queues.
 #[doc(alias = "spdk_nvme_cc_ams")]
@@ -155,7 +155,8 @@ options! {
     transport_ack_timeout: u8,
     /// How many admin commands the controller can have at once.
     admin_queue_size: u16,
-    /// After how many microseconds the connect of a queue pair has failed. Not for PCIe.
+    /// After how many microseconds the connect of a queue pair has failed; 0 for never. One that is too long to be counted
+    /// in [`ticks`](crate::ticks), as are some hours, is refused. Not for PCIe.
     fabrics_connect_timeout_us: u64,
     /// Does not read the ANA log page.
     disable_read_ana_log_page: bool,
@@ -293,6 +294,14 @@ impl NvmeCtrlrOpts {
             }
         }
         self.refuse_ignored()?;
+        if let Some(time) = self.fabrics_connect_timeout_us {
+            // In ticks it has 64 bits: a longer one would be any other.
+            let most = u64::MAX / ticks::ticks_hz()?;
+            if time > most {
+                let why = format!("more than {most} microseconds");
+                return Err(options::refuse("fabrics_connect_timeout_us", why));
+            }
+        }
         let mut raw = MaybeUninit::<sys::spdk_nvme_ctrlr_opts>::zeroed();
         // SAFETY: it writes at most the size that it is given; zeroes are a value of every field.
         let mut raw = unsafe {

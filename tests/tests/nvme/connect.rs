@@ -165,6 +165,7 @@ fn options_take_effect() {
             NvmeCtrlrOpts::new().arbitration_burst(0),
             NvmeCtrlrOpts::new().admin_timeout_ms(u32::MAX / 1000 + 1),
             NvmeCtrlrOpts::new().keep_alive_timeout_ms(657_130_000),
+            NvmeCtrlrOpts::new().fabrics_connect_timeout_us(1 << 58),
             NvmeCtrlrOpts::new()
                 .arbitration_burst(3)
                 .low_priority_weight(1),
