@@ -1,18 +1,14 @@
 //! What a discovery controller knows.
-#![allow(unsafe_code)] // Copies and frees the log page that SPDK allocates.
 
-use std::ffi::{c_int, c_void};
-use std::future::Future;
-
-use super::completion::result;
-use super::controller::{AdminHold, NvmeController};
-use super::queue::submit;
+use super::controller::NvmeController;
+use super::data::PAGE;
 use super::transport_id::{AddressFamily, TransportId, TransportType};
-use crate::call::call;
+use crate::buf::DmaBuf;
 use crate::error::{At, Fault, Result};
-use crate::local::Caller;
-use crate::op::{Callback, Complete, complete, op};
 use crate::{Errno, sys};
+
+const CALL: &str = "spdk_nvme_ctrlr_get_discovery_log_page";
+const LOG: u8 = sys::SPDK_NVME_LOG_DISCOVERY.0 as u8;
 
 /// A subsystem that a discovery controller knows, and how it is reached.
 #[doc(alias = "spdk_nvmf_discovery_log_page_entry")]
@@ -34,6 +30,9 @@ pub struct DiscoveryEntry {
 }
 
 const ENTRY: usize = 1024;
+/// How many of them come with the head of the log, whose size is that of one.
+const FIRST: u64 = (PAGE / ENTRY - 1) as u64;
+const _: () = assert!(size_of::<sys::spdk_nvmf_discovery_log_page>() == ENTRY);
 const _: () = assert!(size_of::<sys::spdk_nvmf_discovery_log_page_entry>() == ENTRY);
 
 impl DiscoveryEntry {
@@ -75,100 +74,101 @@ impl DiscoveryEntry {
     }
 }
 
-/// `spdk_nvme_discovery_cb`.
-enum DiscoveryDone {}
-
-// SAFETY: `on_done` passes its context to `complete` once and runs no other code.
-unsafe impl Callback for DiscoveryDone {
-    type Fn = sys::spdk_nvme_discovery_cb;
-    type Raw = Result<Vec<DiscoveryEntry>, Fault>;
-
-    fn of<K: Complete<Self::Raw>>() -> Self::Fn {
-        unsafe extern "C" fn on_done<K: Complete<Result<Vec<DiscoveryEntry>, Fault>>>(
-            arg: *mut c_void,
-            rc: c_int,
-            cpl: *const sys::spdk_nvme_cpl,
-            page: *mut sys::spdk_nvmf_discovery_log_page,
-        ) {
-            // SAFETY: the completion is there during the callback, if there is one; the log page is ours. `arg`
-            // is the operation's.
-            unsafe {
-                let entries = match cpl.is_null() {
-                    true => Err(Fault::errno(Errno::from_code(rc))),
-                    false => result(cpl).map(|_| ()),
-                };
-                let entries = entries.and_then(|()| {
-                    if page.is_null() {
-                        return Err(Fault::errno(Errno::from_code(rc)));
-                    }
-                    Ok(read(page))
-                });
-                libc::free(page.cast());
-                complete::<K, _>(arg, entries);
-            }
-        }
-        Some(on_done::<K>)
-    }
+/// The first bytes of the log page.
+struct Head {
+    /// Is another one after each change.
+    generation: u64,
+    entries: u64,
+    format: u16,
 }
 
-/// # Safety
-/// `page` is a log page that was allocated.
-unsafe fn read(page: *mut sys::spdk_nvmf_discovery_log_page) -> Vec<DiscoveryEntry> {
-    // SAFETY: passed on. The entries follow the head, and are bytes. There are no more than the memory has
-    // room for: SPDK allocates for the number that the controller tells first, and reads it once more.
-    unsafe {
-        let room = libc::malloc_usable_size(page.cast()) - size_of_val(&*page);
-        let count = u64::from_le((&raw const (*page).numrec).read_unaligned());
-        let count = usize::try_from(count).unwrap_or(usize::MAX);
-        let first = page.add(1).cast::<[u8; ENTRY]>();
-        let all = 0..count.min(room / ENTRY);
-        all.map(|index| DiscoveryEntry::of(&*first.add(index)))
-            .collect()
+impl Head {
+    fn of(page: &[u8]) -> Self {
+        let number = |at: usize| u64::from_le_bytes(std::array::from_fn(|index| page[at + index]));
+        Head {
+            generation: number(0),
+            entries: number(8),
+            format: u16::from_le_bytes([page[16], page[17]]),
+        }
     }
 }
 
 impl NvmeController {
     /// What a discovery controller knows: the subsystems, and how they are reached.
     ///
-    /// A discovery controller is one whose subsystem has the name `nqn.2014-08.org.nvmexpress.discovery`.
+    /// A discovery controller is one whose subsystem has the name `nqn.2014-08.org.nvmexpress.discovery`. It is asked for a
+    /// few entries at a time, and again from the start when they have changed meanwhile.
     ///
-    /// Wraps `spdk_nvme_ctrlr_get_discovery_log_page`.
+    /// It takes the place of `spdk_nvme_ctrlr_get_discovery_log_page`, which asks for all of them with one command: that
+    /// of a target with many is longer than commands of it may be.
     ///
     /// # Errors
     ///
     /// - [`ErrorKind::Device`](crate::ErrorKind::Device): the controller failed it; it may be no discovery
     ///   controller.
+    /// - `EINVAL`: the entries have a format that this crate does not know.
     /// - `ENXIO`: the connection is gone.
     ///
     /// # Cancellation
     ///
-    /// Nothing happens before the first poll. A future that is dropped later abandons the operation but does
-    /// not stop it.
+    /// Nothing happens before the first poll. A future that is dropped later abandons the command that is on its way, and
+    /// the others are not sent.
     ///
     /// # Thread
     ///
     /// The home spdk_thread of the controller.
     #[doc(alias = "spdk_nvme_ctrlr_get_discovery_log_page")]
-    pub fn discovery_log(&self) -> impl Future<Output = Result<Vec<DiscoveryEntry>>> + use<'_> {
-        let start = move |caller: Caller<'_>| {
-            let held = (self.hold_admin(caller)?,);
-            // SAFETY: 0 means that the callback runs once, another code that it never runs; `held` keeps the
-            // controller until then.
-            Ok(unsafe {
-                op::<DiscoveryDone, _, _>(
-                    move |(ctrlr,): &mut (AdminHold,), done, arg| {
-                        submit(ctrlr, ctrlr, || -> c_int {
-                            sys::spdk_nvme_ctrlr_get_discovery_log_page(ctrlr.as_ptr(), done, arg)
-                        })
-                    },
-                    |_, entries| entries,
-                    held,
-                )
-            })
-        };
-        call(start, move || {
-            At::new("spdk_nvme_ctrlr_get_discovery_log_page", self)
-        })
+    pub async fn discovery_log(&self) -> Result<Vec<DiscoveryEntry>> {
+        let mut page = DmaBuf::alloc(PAGE, PAGE)?;
+        let mut head = self.discovery_head(&mut page).await?;
+        loop {
+            let entries = self.discovery_entries(&head, &mut page).await;
+            if head.entries <= FIRST {
+                return entries; // they came with the head
+            }
+            let before = head.generation;
+            head = self.discovery_head(&mut page).await?;
+            if head.generation == before {
+                return entries;
+            }
+        }
+    }
+
+    /// Reads the first page of the log.
+    async fn discovery_head(&self, page: &mut DmaBuf) -> Result<Head> {
+        self.get_log_page(LOG, 0, page, 0).await?;
+        let head = Head::of(page);
+        match head.format {
+            0 => Ok(head),
+            _ => Err(Fault::errno(Errno::EINVAL).at(At::new(CALL, self))),
+        }
+    }
+
+    /// The entries of a log, of which the first page was read.
+    async fn discovery_entries(
+        &self,
+        head: &Head,
+        page: &mut DmaBuf,
+    ) -> Result<Vec<DiscoveryEntry>> {
+        let mut entries = Vec::new();
+        let mut skipped = 1; // the head has the place of one
+        loop {
+            let left = head.entries - entries.len() as u64;
+            let (places, _) = page.as_chunks::<ENTRY>();
+            let places = places.iter().skip(skipped);
+            entries.extend(
+                places
+                    .zip(0..left)
+                    .map(|(entry, _)| DiscoveryEntry::of(entry)),
+            );
+            let read = entries.len() as u64;
+            if read == head.entries {
+                return Ok(entries);
+            }
+            self.get_log_page(LOG, 0, page, (1 + read) * ENTRY as u64)
+                .await?;
+            skipped = 0;
+        }
     }
 }
 

@@ -4,22 +4,28 @@
 //!
 //! - The abort of nothing is an error: `aborts`.
 //! - An abort is given to a controller that has failed: `aborts_that_are_refused`.
-//! - A discovery log has one entry less than it says: `discovery`.
+//! - A discovery log has one entry less than it says: `discovery`, `a_long_discovery_log`.
+//! - It is read at once, or its parts are not checked to be of one log: `a_long_discovery_log`.
 #![allow(unsafe_code)] // Passes commands through that stay in their buffers.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::time::Duration;
+
+use futures_util::future::join;
 use serde_json::json;
-use spdk::nvme::{NvmeController, NvmeEvent};
+use spdk::nvme::{NvmeController, NvmeEvent, TransportId};
 use spdk::{DmaBuf, Errno, ErrorKind, NvmeCmd};
 use spdk_tests::nvme::{Link, beside_target};
 use spdk_tests::nvmf::disk::{Bystanders, SPAN_BLOCKS, assert_is, buffer, filled, submit};
+use spdk_tests::nvmf::proxy::{Fate, Proxy};
 use spdk_tests::nvmf::{BLOCK_SIZE, Target};
 use spdk_tests::wait::{timeout, within};
 use spdk_tests::{assert_errno, kind, until};
 
-use std::time::Duration;
-
 const WRITE: u8 = 1;
 const READ: u8 = 2;
+const GET_LOG_PAGE: u8 = 2;
 const DISCOVERY: &str = "nqn.2014-08.org.nvmexpress.discovery";
 
 /// A command of one span.
@@ -171,5 +177,68 @@ fn discovery() {
             .await
             .expect("it is of this spdk_thread");
         Bystanders::new()
+    });
+}
+
+/// More entries than fit into the longest command of a target, and two that are there no more when the log is read to its end.
+#[spdk::test(no_app, deadline = 60)]
+fn a_long_discovery_log() {
+    const ENTRIES: u16 = 140;
+    beside_target(|target| {
+        let port = |number: u16| (5000 + number).to_string();
+        let refer = move |target: &Target, method: &str, number: u16| {
+            let address = json!({"trtype": "TCP", "adrfam": "IPv4", "traddr": "127.0.0.9",
+                "trsvcid": port(number)});
+            target.rpc(method, json!({"address": address}));
+        };
+        for number in 0..ENTRIES {
+            refer(&target, "nvmf_discovery_add_referral", number);
+        }
+        // The target changes what it knows while the host reads it.
+        let reads = AtomicUsize::new(0);
+        let (hold, held) = (
+            Arc::new(AtomicBool::new(false)),
+            Arc::new(AtomicBool::new(false)),
+        );
+        let (stop, stopped) = (hold.clone(), held.clone());
+        let proxy = Proxy::start(&target, move |command| {
+            let is_log = command.opcode() == GET_LOG_PAGE && command.dword(10) & 0xff == 0x70;
+            if is_log && reads.fetch_add(1, Relaxed) == 10 {
+                stopped.store(true, Relaxed);
+                while !stop.load(Relaxed) {
+                    std::thread::yield_now();
+                }
+            }
+            Fate::Forward
+        });
+        let port_of_proxy = proxy.trid(&target).service_id().to_owned();
+        async move {
+            let trid = TransportId::tcp("127.0.0.1", &port_of_proxy, DISCOVERY);
+            let controller = NvmeController::connect(&trid.expect("an address"), None).await;
+            let controller = controller.expect("the target listens");
+            let changed = async {
+                until("the log to be read", || held.load(Relaxed)).await;
+                for number in [0, ENTRIES - 1] {
+                    refer(&target, "nvmf_discovery_remove_referral", number);
+                }
+                hold.store(true, Relaxed);
+            };
+            let (entries, ()) = join(controller.discovery_log(), changed).await;
+            let entries = entries.expect("the target runs");
+            let referred = entries.iter().filter(|entry| entry.is_discovery);
+            let ports =
+                referred.filter_map(|entry| Some(entry.trid.as_ref()?.service_id().to_owned()));
+            let ports: Vec<_> = ports.filter(|one| one.starts_with('5')).collect();
+            let mut wanted: Vec<_> = (1..ENTRIES - 1).map(port).collect();
+            wanted.sort();
+            let mut found = ports.clone();
+            found.sort();
+            assert_eq!(found, wanted, "{entries:?}");
+            controller
+                .detach()
+                .await
+                .expect("it is of this spdk_thread");
+            Bystanders::new()
+        }
     });
 }
