@@ -45,6 +45,14 @@
 //! of this crate is polled; with SPDK 24.05, which has no function for it, by the next
 //! [`NvmeController::probe`]. Its commands end in the same way, and
 //! [`NvmeEvent::Removed`] is told. A reset does not bring it back.
+//!
+//! # How far a controller is trusted
+//!
+//! As far as this process. A PCI device has its memory anyway. But so has a target that SPDK 26.01 is connected to over TCP: it does
+//! not check all that it receives. A target that breaks the protocol on purpose gets whatever is in SPDK's memory, when it
+//! asks for more data than a write has, or for those of a read; it writes to the buffer of a write; and it overwrites what SPDK
+//! keeps of a connection. Digests do not help against that. Connect to targets that you trust, over a network that you trust,
+//! or by [`NvmeCtrlrOpts::tls_psk`].
 
 #[cfg(spdk_has_spdk_nvme_qpair_authenticate)]
 mod authenticate;
