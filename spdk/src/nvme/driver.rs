@@ -92,6 +92,8 @@ pub(super) struct Driver {
     silence: Silence,
     /// What SPDK authenticates with, until the controller is detached.
     keys: RefCell<Vec<Key>>,
+    /// Whether it is looked after here, and tells this what it has to tell: not that of somebody else.
+    is_taken_up: Cell<bool>,
     has_failed: Cell<bool>,
     /// Whether it has memory of this machine until it is told to let go, as over PCI Express.
     is_local: bool,
@@ -161,6 +163,7 @@ impl Driver {
             leaving: Leaving::default(),
             silence: Silence::new(),
             keys: RefCell::new(keys),
+            is_taken_up: Cell::new(false),
             has_failed: Cell::new(false),
             is_removed: Arc::default(),
             is_given_up: Cell::new(false),

@@ -2,7 +2,7 @@
 #![allow(unsafe_code)] // Registers a callback whose context lives as long as the controller.
 
 use std::ffi::c_void;
-use std::ptr::NonNull;
+use std::ptr::{self, NonNull};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -81,6 +81,21 @@ pub(super) unsafe fn register(ctrlr: NonNull<sys::spdk_nvme_ctrlr>, link: &Arc<L
     // SAFETY: passed on.
     unsafe {
         sys::spdk_nvme_ctrlr_register_aer_callback(ctrlr.as_ptr(), Some(on_event), context(link));
+    }
+}
+
+/// Has SPDK report nothing more of a controller, neither events nor commands that take long.
+///
+/// # Safety
+/// The controller is attached, and has no queue pair: no other spdk_thread is about to report.
+pub(super) unsafe fn unregister(ctrlr: NonNull<sys::spdk_nvme_ctrlr>) {
+    let nothing = ptr::null_mut();
+    // SAFETY: passed on. Without a callback the times are none.
+    unsafe {
+        let ctrlr = ctrlr.as_ptr();
+        sys::spdk_nvme_ctrlr_register_aer_callback(ctrlr, None, nothing);
+        let (io, admin) = (u64::MAX, u64::MAX);
+        sys::spdk_nvme_ctrlr_register_timeout_callback(ctrlr, io, admin, None, nothing);
     }
 }
 

@@ -6,7 +6,7 @@
 #![allow(unsafe_code)] // Registers a callback with an address that lives as long as its controller.
 
 use std::ffi::c_void;
-use std::ptr::NonNull;
+use std::ptr::{self, NonNull};
 #[cfg(spdk_has_spdk_nvme_scan_attached)]
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -112,6 +112,15 @@ pub(super) unsafe fn tell_of_removal(ctrlr: NonNull<sys::spdk_nvme_ctrlr>, flag:
     let arg = Arc::as_ptr(flag).cast_mut().cast();
     // SAFETY: passed on.
     unsafe { sys::spdk_nvme_ctrlr_set_remove_cb(ctrlr.as_ptr(), Some(on_removed), arg) };
+}
+
+/// Has SPDK tell nobody any more.
+///
+/// # Safety
+/// The controller is attached, and nobody scans.
+pub(super) unsafe fn tell_nobody_of_removal(ctrlr: NonNull<sys::spdk_nvme_ctrlr>) {
+    // SAFETY: passed on.
+    unsafe { sys::spdk_nvme_ctrlr_set_remove_cb(ctrlr.as_ptr(), None, ptr::null_mut()) };
 }
 
 /// On whichever OS thread scans.

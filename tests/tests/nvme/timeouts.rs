@@ -4,7 +4,10 @@
 //!
 //! - No callback for timeouts is registered: `they_are_told`.
 //! - A controller that failed leaves its queue pairs as they are: `the_admin_queue_alone`.
+//! - SPDK tells of a controller when its owner has given it back: `after_the_owner`, with the address sanitizer.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
@@ -12,8 +15,9 @@ use spdk::ErrorKind;
 use spdk::nvme::{NvmeController, NvmeEvent, NvmeTimeouts};
 use spdk_tests::nvme::{Link, beside_target};
 use spdk_tests::nvmf::disk::{Bystanders, buffer, submit};
-use spdk_tests::nvmf::proxy::{Command, Fate, Proxy};
-use spdk_tests::{kind, until};
+use spdk_tests::nvmf::proxy::{Command, Fate, PROPERTY_GET, Proxy};
+use spdk_tests::wait::after;
+use spdk_tests::{kind, poll_once, until};
 
 const SOON: Duration = Duration::from_secs(10);
 const READ: u8 = 0x02;
@@ -148,6 +152,57 @@ fn the_admin_queue_alone() {
             assert!(link.controller.has_failed());
             until("the queue pair to go", || !link.qpair.is_connected()).await;
             link.close().await;
+            Bystanders::new()
+        }
+    });
+}
+
+/// A connect to a controller of this process has it too, until it says so. If its owner gives it back meanwhile, the connect
+/// detaches it, and the command for that takes too long.
+#[spdk::test(no_app, deadline = 60)]
+fn after_the_owner() {
+    beside_target(|target| {
+        let is_silent = Arc::new(AtomicBool::new(false));
+        let silent = is_silent.clone();
+        let proxy = Proxy::start(&target, move |command| {
+            match silent.load(Relaxed) && command.fabrics_type() == Some(PROPERTY_GET) {
+                true => Fate::Lose,
+                false => Fate::Forward,
+            }
+        });
+        let trid = proxy.trid(&target);
+        async move {
+            let limit = Duration::from_millis(20);
+            for turns in 0..6 {
+                let controller = NvmeController::connect(&trid, None).await;
+                let controller = controller.expect("the target listens");
+                let timeouts = NvmeTimeouts {
+                    io: limit,
+                    admin: limit,
+                };
+                controller.set_timeouts(Some(timeouts)).expect("it is here");
+                is_silent.store(true, Relaxed);
+                let mut again = Box::pin(NvmeController::connect(&trid, None));
+                assert!(poll_once(again.as_mut()).is_pending());
+                for _ in 0..turns {
+                    spdk::task::yield_now().await;
+                }
+                let before = proxy.commands().len();
+                drop(controller);
+                let refused = again.await;
+                assert!(refused.is_err(), "{refused:?}");
+                until("the detach", || proxy.commands().len() > before).await;
+                after(2 * limit).await;
+                is_silent.store(false, Relaxed);
+                proxy.cut(proxy.hosts().len() - 1);
+                let connected = async || loop {
+                    if let Ok(controller) = NvmeController::connect(&trid, None).await {
+                        break controller;
+                    }
+                    spdk::task::yield_now().await;
+                };
+                connected().await.detach().await.expect("it is here");
+            }
             Bystanders::new()
         }
     });

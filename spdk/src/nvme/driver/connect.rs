@@ -97,6 +97,7 @@ impl Driver {
     /// The controller was just attached, for this driver alone.
     unsafe fn take_up(&self, ctrlr: NonNull<sys::spdk_nvme_ctrlr>) {
         self.phase.set(Phase::Up(ctrlr));
+        self.is_taken_up.set(true);
         // SAFETY: passed on.
         unsafe { self.expect_answers(ctrlr) };
         // SAFETY: this driver detaches it, and has the link and the flag until then.

@@ -5,8 +5,8 @@ use std::cell::{Cell, RefCell};
 use std::ptr::{self, NonNull};
 use std::time::Instant;
 
-use super::super::hotplug;
 use super::super::poller::Step;
+use super::super::{events, hotplug};
 use super::{Driver, Phase};
 use crate::{shutdown, sys};
 
@@ -18,6 +18,16 @@ pub(super) struct Leaving {
     recall_limit: Cell<Option<Instant>>,
     /// Who waits for the end.
     waiting: RefCell<Vec<oneshot::Sender<()>>>,
+}
+
+/// # Safety
+/// The controller is attached, and has no queue pair. Nobody scans.
+unsafe fn tell_nobody(ctrlr: NonNull<sys::spdk_nvme_ctrlr>) {
+    // SAFETY: passed on.
+    unsafe {
+        events::unregister(ctrlr);
+        hotplug::tell_nobody_of_removal(ctrlr);
+    }
 }
 
 impl Driver {
@@ -53,8 +63,18 @@ impl Driver {
     pub(super) fn begin_detach(&self, ctrlr: NonNull<sys::spdk_nvme_ctrlr>) -> Step {
         let mut ctx = ptr::null_mut();
         // SAFETY: no handle, no queue pair and no command of it is left, and it is detached once: on an
-        // error SPDK has done nothing.
-        let detach = || unsafe { sys::spdk_nvme_detach_async(ctrlr.as_ptr(), &mut ctx) };
+        // error SPDK has done nothing. What it would tell of may be gone when somebody else of this process, who has
+        // it still, detaches it.
+        let detach = || unsafe {
+            if self.is_taken_up.get() {
+                tell_nobody(ctrlr);
+            }
+            let rc = sys::spdk_nvme_detach_async(ctrlr.as_ptr(), &mut ctx);
+            if !ctx.is_null() {
+                tell_nobody(ctrlr); // who has registered has given it back before
+            }
+            rc
+        };
         let Some(rc) = hotplug::scan(detach) else {
             return Step::Busy; // another OS thread scans, and may look at it
         };
