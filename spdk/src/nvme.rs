@@ -80,6 +80,7 @@ mod qpair;
 mod qpair_group;
 mod queue;
 mod raw;
+mod reconnects;
 mod remote;
 mod sanitize;
 mod seats;

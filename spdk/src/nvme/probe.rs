@@ -11,6 +11,7 @@ use super::controller_opts::{NvmeCtrlrOpts, Ready};
 use super::driver::Driver;
 use super::hotplug;
 use super::poller::{Drive, Step, drive};
+use super::reconnects;
 use super::transport_id::TransportId;
 use crate::dhchap::Key;
 use crate::error::{At, Error, Fault, Gone, Result};
@@ -270,12 +271,12 @@ unsafe fn of<'a>(
 
 unsafe extern "C" fn on_found(
     arg: *mut c_void,
-    trid: *const sys::spdk_nvme_transport_id,
+    raw_trid: *const sys::spdk_nvme_transport_id,
     opts: *mut sys::spdk_nvme_ctrlr_opts,
 ) -> bool {
     guard("filter of a probe", || {
         // SAFETY: these are the probe's, and the ID and the options are there during the callback.
-        let (prober, trid) = unsafe { of(arg, trid) };
+        let (prober, trid) = unsafe { of(arg, raw_trid) };
         let Some(trid) = trid else {
             return false; // of a transport that this crate has no name for
         };
@@ -283,6 +284,13 @@ unsafe extern "C" fn on_found(
             prober.was_refused.set(true);
             return false;
         };
+        // SAFETY: as above.
+        if reconnects::has_one_at(unsafe { &*raw_trid }, &chosen.raw.hostnqn) {
+            let error = Fault::errno(Errno::EALREADY).at(At::new(CALL, &trid));
+            prober.found.borrow_mut().push(Err(error));
+            prober.was_refused.set(true);
+            return false;
+        }
         // SAFETY: as above.
         unsafe { opts.write(chosen.raw) };
         prober.keys.borrow_mut().push((trid, chosen.keys));

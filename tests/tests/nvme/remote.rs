@@ -11,6 +11,7 @@
 //! - A format does not ask others: `formatted`.
 //! - What is known of a namespace is kept after an event: `another_namespace_takes_its_place`.
 //! - A reset does not wait for the queue pairs of others: `a_reset_waits`.
+//! - A connect to a controller that is being connected again waits for its lock: `another_connects_meanwhile`.
 //! - A seat is not left when whoever asked for it has gone: `abandoned_on_the_way`.
 
 mod ends;

@@ -11,6 +11,7 @@ use super::super::controller_opts::Ready;
 use super::super::events;
 use super::super::hotplug;
 use super::super::poller::{Step, drive};
+use super::super::reconnects;
 use super::super::transport_id::TransportId;
 use super::{Driver, Phase};
 use crate::error::Fault;
@@ -116,24 +117,28 @@ impl Driver {
         // SAFETY: SPDK copies what `trid` points to, during the call. The context of the callback is the
         // address of the options, which is that of the request and stays until the connect has ended.
         let connect = || unsafe {
-            sys::spdk_nvme_connect_async(
+            if reconnects::has_one_at(&request.trid, &request.opts.hostnqn) {
+                return Err(Fault::errno(Errno::EALREADY));
+            }
+            Ok(sys::spdk_nvme_connect_async(
                 &raw const (*address).trid,
                 address.cast(),
                 Some(on_attach),
-            )
+            ))
         };
         request.is_starting.set(true);
         let started = hotplug::scan(connect);
         request.is_starting.set(false);
-        let Some(ctx) = started else {
+        let Some(started) = started else {
             return Step::Busy; // another OS thread scans, and the next step tries again
         };
-        match NonNull::new(ctx) {
-            Some(ctx) => {
+        match started.map(NonNull::new) {
+            Ok(Some(ctx)) => {
                 self.phase.set(Phase::Connecting(ctx));
                 Step::Busy
             }
-            None => self.answer(Err(Fault::not_connected())),
+            Err(fault) => self.answer(Err(fault)),
+            Ok(None) => self.answer(Err(Fault::not_connected())),
         }
     }
 

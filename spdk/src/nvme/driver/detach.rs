@@ -6,7 +6,7 @@ use std::ptr::{self, NonNull};
 use std::time::Instant;
 
 use super::super::poller::Step;
-use super::super::{events, hotplug};
+use super::super::{events, hotplug, reconnects};
 use super::{Driver, Phase};
 use crate::{shutdown, sys};
 
@@ -66,6 +66,9 @@ impl Driver {
         // error SPDK has done nothing. What it would tell of may be gone when somebody else of this process, who has
         // it still, detaches it.
         let detach = || unsafe {
+            if reconnects::has(ctrlr) {
+                return -libc::EAGAIN; // its owner connects it again
+            }
             if self.is_taken_up.get() {
                 tell_nobody(ctrlr);
             }
@@ -84,7 +87,7 @@ impl Driver {
                 self.phase.set(Phase::Detaching { ctrlr, ctx, limit });
             }
             None if rc == 0 => self.end(), // another one of this process has it still
-            None => {}                     // no memory; the next step tries again
+            None => {}                     // the next step tries again; there was no memory, either
         }
         Step::Busy
     }

@@ -5,8 +5,9 @@ use std::cell::{Cell, RefCell};
 use std::ptr::NonNull;
 
 use super::super::poller::Step;
-use super::super::qpair_group;
+use super::super::reconnects::Reconnect;
 use super::super::transport_id::TransportId;
+use super::super::{hotplug, qpair_group};
 use super::{Driver, Phase};
 use crate::sys;
 
@@ -18,6 +19,8 @@ pub(super) struct Resets {
     waiting_for_path: RefCell<Vec<oneshot::Sender<bool>>>,
     /// Who waits for one.
     waiting: RefCell<Vec<oneshot::Sender<bool>>>,
+    /// Over a network, while it is connected again.
+    going_on: Cell<Option<Reconnect>>,
     /// How often it was connected again: what SPDK knows of namespaces is elsewhere then.
     pub(super) count: Cell<u32>,
 }
@@ -88,8 +91,19 @@ impl Driver {
         self.waiters.go_on();
         if !self.has_qpairs() && self.seats.are_gone() {
             // SAFETY: the controller is attached, and disconnected; it has no queue pair.
-            unsafe { sys::spdk_nvme_ctrlr_reconnect_async(ctrlr.as_ptr()) };
-            self.phase.set(Phase::Reconnecting(ctrlr));
+            let begin = || unsafe {
+                if !self.is_local {
+                    let trid = self.link.trid();
+                    self.resets
+                        .going_on
+                        .set(Some(Reconnect::begin(ctrlr, &trid)));
+                }
+                sys::spdk_nvme_ctrlr_reconnect_async(ctrlr.as_ptr());
+            };
+            // Unless another OS thread scans, and may connect to it.
+            if hotplug::scan(begin).is_some() {
+                self.phase.set(Phase::Reconnecting(ctrlr));
+            }
         }
         Step::Busy
     }
@@ -108,6 +122,7 @@ impl Driver {
         // no queue pair. It may forget namespaces, which are looked up again after that.
         let rc = unsafe { sys::spdk_nvme_ctrlr_reconnect_poll_async(ctrlr.as_ptr()) };
         if rc != -libc::EAGAIN {
+            self.resets.going_on.take();
             self.resets
                 .count
                 .set(self.resets.count.get().wrapping_add(1));

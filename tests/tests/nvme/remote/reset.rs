@@ -2,15 +2,16 @@
 
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 
 use futures_util::future::{join, join_all};
-use spdk::Errno;
-use spdk::nvme::NvmeFormat;
+use spdk::nvme::{NvmeController, NvmeCtrlrOpts, NvmeFormat};
 use spdk::task::yield_now;
+use spdk::{Errno, ThreadHandle};
 use spdk_tests::nvme::{Far, Link, beside_target_in};
 use spdk_tests::nvmf::disk::{Bystanders, assert_is, buffer, filled};
+use spdk_tests::nvmf::proxy::{Fate, PROPERTY_GET, Proxy};
 use spdk_tests::wait::{timeout, within};
 use spdk_tests::{poll_once, until};
 
@@ -196,5 +197,49 @@ fn formatted() {
             with_another(core, there, here).await;
         }
         controller.detach().await.expect("it is here");
+    });
+}
+
+/// SPDK keeps the lock of a controller in its hands until it is connected again, and whoever finds that it is there already
+/// wants it too.
+#[spdk::test(no_app, deadline = 30)]
+fn another_connects_meanwhile() {
+    beside_target_in(app(), |target| {
+        let is_silent = Arc::new(AtomicBool::new(false));
+        let silent = is_silent.clone();
+        let proxy = Proxy::start(&target, move |command| {
+            match silent.load(SeqCst) && command.fabrics_type() == Some(PROPERTY_GET) {
+                true => Fate::Lose,
+                false => Fate::Forward,
+            }
+        });
+        let trid = proxy.trid(&target);
+        async move {
+            let controller = NvmeController::connect(&trid, None).await;
+            let controller = controller.expect("the target listens");
+            is_silent.store(true, SeqCst);
+            let before = proxy.hosts().len();
+            let mut reset = Box::pin(controller.reset());
+            assert!(poll_once(reset.as_mut()).is_pending());
+            until("the reset to connect", || proxy.hosts().len() > before).await;
+            let away = ThreadHandle::on_core("away", 1).await.expect("a core");
+            let again = away.call_async(async move || {
+                let connected = NvmeController::connect(&trid, None).await;
+                let found = NvmeController::probe(&trid, |_| Some(NvmeCtrlrOpts::new())).await;
+                let found = found.expect("it looks").pop().expect("it finds one");
+                [connected, found].map(|one| one.map(drop).map_err(|error| error.errno()))
+            });
+            // The target itself ends the connection after ten seconds.
+            let again = timeout(Duration::from_secs(4), again).await;
+            let again = again.expect("the core of the other one goes on");
+            assert_eq!(again.expect("no panic"), [Err(Some(Errno::EALREADY)); 2]);
+            away.exit().await.expect("it is here");
+            is_silent.store(false, SeqCst);
+            proxy.cut(before);
+            assert!(within("the reset", reset).await.is_err());
+            controller.reset().await.expect("the target runs");
+            controller.detach().await.expect("it is here");
+            Bystanders::new()
+        }
     });
 }
