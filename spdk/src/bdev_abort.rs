@@ -7,11 +7,12 @@ use std::future::Future;
 use crate::bdev::{BdevDesc, BdevDescObject};
 use crate::call::call;
 use crate::channel::{IoChannel, IoChannelObject};
+use crate::chore;
 use crate::errno::Errno;
-use crate::error::{At, Fault, Result};
+use crate::error::{At, Describe, ErrorKind, Fault, Result};
 use crate::handle::{Hold, Subject};
-use crate::io_id::BdevIo;
-use crate::local::Caller;
+use crate::io_id::{BdevIo, IoId};
+use crate::local::{Caller, begin};
 use crate::op::{Callback, Complete, bdev_rc, complete, op};
 use crate::sys;
 
@@ -79,8 +80,8 @@ impl BdevDesc {
     ///
     /// # Cancellation
     ///
-    /// Nothing happens before the first poll. A future that is dropped later abandons the abort but does
-    /// not stop it.
+    /// The device is asked in the turn after the first poll, unless the future was dropped until then. One that is dropped later
+    /// abandons the abort but does not stop it.
     ///
     /// # Thread
     ///
@@ -91,41 +92,72 @@ impl BdevDesc {
         ch: &'a IoChannel,
         io: &'a F,
     ) -> impl Future<Output = Result<bool>> + use<'a, F> {
-        let start = move |caller: Caller<'_>| {
-            let held = (self.handle().hold(caller)?, self.channel(ch, caller)?);
-            // SAFETY: the descriptor is held, which keeps the bdev; that has a module with a name.
-            let module = unsafe {
-                CStr::from_ptr(sys::spdk_bdev_get_module_name(self.handle().extra().bdev()))
-            };
-            // The module marks its I/Os as split, so SPDK looks for their parts on a channel that has none.
-            if module == c"error" {
-                return Err(Fault::errno(Errno::ENOTSUP));
-            }
-            let id = io.id().ok_or_else(|| {
-                Fault::invalid(
-                    "the operation is not in flight: it was not polled yet, or has ended",
-                )
-            })?;
-            // SAFETY: 0 means that the callback runs once, another code that it never runs; `held` keeps
-            // the descriptor and the channel until then. C compares the context of the other operation
-            // and does nothing else with it. While its future is borrowed no other operation has it.
-            Ok(unsafe {
-                op::<AbortDone, _, _>(
-                    move |(desc, ch): &mut (Hold<BdevDescObject>, Hold<IoChannelObject>),
-                          done,
-                          arg| {
-                        let (desc, ch) = (desc.as_ptr(), ch.as_ptr());
-                        bdev_rc(
-                            sys::spdk_bdev_abort(desc, ch, id.context(), done, arg),
-                            desc,
-                            ch,
-                        )
-                    },
-                    |_, aborted| Ok(aborted),
-                    held,
-                )
-            })
-        };
-        call(start, move || At::new("spdk_bdev_abort", self))
+        async move {
+            let (tx, rx) = oneshot::async_channel();
+            let begun = begin(|caller| {
+                let held = (self.handle().hold(caller)?, self.channel(ch, caller)?);
+                // SAFETY: the descriptor is held, which keeps the bdev; that has a module with a name.
+                let module = unsafe {
+                    CStr::from_ptr(sys::spdk_bdev_get_module_name(self.handle().extra().bdev()))
+                };
+                // The module marks its I/Os as split, so SPDK looks for their parts on a channel that has none.
+                if module == c"error" {
+                    return Err(Fault::errno(Errno::ENOTSUP));
+                }
+                let id = io.id().ok_or_else(|| {
+                    Fault::invalid(
+                        "the operation is not in flight: it was not polled yet, or has ended",
+                    )
+                })?;
+                let label = Label(self.describe());
+                // Not here and now: this may be the callback of another operation, and a delay bdev that goes through a
+                // list then follows what an abort frees.
+                chore::finish(async move {
+                    // Otherwise `io` may be another operation by now.
+                    if !tx.is_closed() {
+                        let _ = tx.send(abort(held, id, label).await);
+                    }
+                })
+            });
+            begun.map_err(|fault| fault.at(At::new(CALL, self)))?;
+            rx.await
+                .unwrap_or_else(|_| Err(ErrorKind::Cancelled.into()))
+        }
     }
+}
+
+const CALL: &str = "spdk_bdev_abort";
+
+type Held = (Hold<BdevDescObject>, Hold<IoChannelObject>);
+
+/// What an error says of the device.
+struct Label(String);
+
+impl Describe for Label {
+    fn describe(&self) -> String {
+        self.0.clone()
+    }
+}
+
+async fn abort(held: Held, id: IoId, label: Label) -> Result<bool> {
+    let start = move |_: Caller<'_>| {
+        // SAFETY: 0 means that the callback runs once, another code that it never runs; `held` keeps
+        // the descriptor and the channel until then. C compares the context of the other operation
+        // and does nothing else with it. While its future is borrowed no other operation has it.
+        Ok(unsafe {
+            op::<AbortDone, _, _>(
+                move |(desc, ch): &mut Held, done, arg| {
+                    let (desc, ch) = (desc.as_ptr(), ch.as_ptr());
+                    bdev_rc(
+                        sys::spdk_bdev_abort(desc, ch, id.context(), done, arg),
+                        desc,
+                        ch,
+                    )
+                },
+                |_, aborted| Ok(aborted),
+                held,
+            )
+        })
+    };
+    call(start, || At::new(CALL, &label)).await
 }

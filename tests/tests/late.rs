@@ -13,6 +13,8 @@ use spdk_tests::{Device, dma, kind, pattern, poll_once, until};
 const BLOCK: usize = 512;
 /// The latency of the slow device in microseconds: more than a test takes.
 const LATENCY: u64 = 60_000_000;
+/// One that is waited for.
+const SHORT: u64 = 2_000;
 
 /// What an operation that was ended early reports.
 fn is_aborted(error: &Error) -> bool {
@@ -28,6 +30,38 @@ async fn held_back(count: u64) -> spdk::Result<()> {
     while below.device_stat(ResetStat::None).await?.num_read_ops < count {
         assert!(Instant::now() < deadline, "{count} reads do not arrive");
         spdk::task::yield_now().await;
+    }
+    Ok(())
+}
+
+/// Fails if an abort reaches the device inside of the callback of another operation: a delay bdev goes through its list of
+/// those that are due then, and follows what the abort has freed.
+#[spdk::test(bdevs(
+    bdev_set_options(bdev_auto_examine = false),
+    bdev_malloc_create(name = "Malloc0", num_blocks = 1024, block_size = BLOCK),
+    bdev_delay_create(
+        base_bdev_name = "Malloc0", name = "D",
+        avg_read_latency = SHORT, p99_read_latency = SHORT,
+        avg_write_latency = SHORT, p99_write_latency = SHORT,
+    ),
+))]
+async fn abort_in_a_callback() -> spdk::Result<()> {
+    let device = Device::open("D")?;
+    let Device { desc, ch, .. } = &device;
+    let mut bufs = [device.buffer(1)?, device.buffer(1)?];
+    let [first, second] = &mut bufs;
+    for _ in 0..50 {
+        let below = Bdev::find("Malloc0")?.device_stat(ResetStat::None).await?;
+        let mut first = Box::pin(desc.read_blocks(ch, first, 0, 1));
+        let mut second = Box::pin(desc.read_blocks(ch, second, 1, 1));
+        assert!(poll_once(first.as_mut()).is_pending() && poll_once(second.as_mut()).is_pending());
+        held_back(below.num_read_ops + 2).await?;
+        // Both are due when the device is polled next.
+        let begun = Instant::now();
+        while begun.elapsed() < Duration::from_micros(2 * SHORT) {}
+        first.await?;
+        let ended = desc.abort(ch, &*second).await?;
+        assert!(second.await.is_ok() || ended);
     }
     Ok(())
 }
@@ -76,10 +110,15 @@ async fn abort() -> spdk::Result<()> {
     assert!(device.desc.abort(&device.ch, &*third).await?);
     assert!(is_aborted(&third.await.expect_err("it was ended early")));
 
-    // An abort that is abandoned goes on.
+    // An abort that is abandoned at once asks for nothing.
     let mut abort = Box::pin(desc.abort(ch, &*first));
     assert!(poll_once(abort.as_mut()).is_pending());
     drop(abort);
+    for _ in 0..1000 {
+        spdk::task::yield_now().await;
+    }
+    assert!(poll_once(first.as_mut()).is_pending());
+    assert!(device.desc.abort(&device.ch, &*first).await?);
     assert!(is_aborted(&first.await.expect_err("it was ended early")));
     Ok(())
 }
