@@ -7,7 +7,7 @@ use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, MutexGuard};
 
-use crate::error::{At, Error, Fault, Result};
+use crate::error::{At, Error, Fault, Gone, Result};
 use crate::local::{self, Here, current_thread};
 use crate::thread_stats::{self, ThreadStats};
 use crate::{Errno, SpdkThread, panic, sys, task};
@@ -169,7 +169,8 @@ struct Iteration<F, T> {
 /// [`ErrorKind::NoThread`](crate::ErrorKind::NoThread) without a current spdk_thread,
 /// [`ErrorKind::Panicked`](crate::ErrorKind::Panicked) if `f` panicked: the spdk_threads that come
 /// after that are not visited; [`ErrorKind::Errno`](crate::ErrorKind::Errno) with `ENOMEM` if SPDK has
-/// no memory for the iteration.
+/// no memory for the iteration; [`ErrorKind::Gone`](crate::ErrorKind::Gone) when the spdk_thread that was made first has ended,
+/// which only one of an [`SpdkEnv`](crate::SpdkEnv) does before the others: SPDK begins with it all the same.
 ///
 /// # Cancellation
 ///
@@ -192,6 +193,10 @@ where
             return Err(at(fault));
         }
     };
+    if first_has_ended() {
+        traffic().iterations -= 1;
+        return Err(at(Fault::gone(Gone::ThreadEnded)));
+    }
     let (done, wait) = oneshot::async_channel();
     let iteration = Box::into_raw(Box::new(Iteration {
         f,
@@ -208,6 +213,15 @@ where
     // `end` always sends.
     wait.await
         .unwrap_or_else(|_| Err(Fault::errno(Errno::ENOMEM).at(At::free(CALL))))
+}
+
+/// Whether the first spdk_thread has ended: SPDK keeps it, begins with it, and aborts. None exits while an iteration is counted.
+fn first_has_ended() -> bool {
+    // SAFETY: SPDK keeps it until its library ends, for which it waits for the current one.
+    unsafe {
+        let first = sys::spdk_thread_get_app_thread();
+        !first.is_null() && sys::spdk_thread_is_exited(first)
+    }
 }
 
 unsafe extern "C" fn visit<F, T>(iteration: *mut c_void)

@@ -17,12 +17,26 @@ use spdk::{
     for_each_thread, spawn_local, spawn_on,
 };
 use spdk_tests::own_thread::{self, Worker, poll_until};
-use spdk_tests::{kind, poll_once, second, signal, until};
+use spdk_tests::{assert_kind, kind, poll_once, second, signal, until};
 
 /// The name of the OS thread, which tells the core.
 fn reactor() -> String {
     let name = std::fs::read_to_string("/proc/thread-self/comm");
     name.unwrap_or_default().trim_end().to_owned()
+}
+
+/// Fails if an iteration begins with an spdk_thread that has ended, which SPDK aborts for.
+#[spdk::test(no_app)]
+fn the_first_thread_has_ended() -> spdk::Result<()> {
+    let _env = own_thread::env()?;
+    let first = own_thread::thread("first")?;
+    let second = own_thread::thread("second")?;
+    drop(first);
+    let named = for_each_thread(|thread| thread.name.clone());
+    assert_kind!(block_on(named)?, Gone);
+    assert_kind!(block_on(SpdkThread::all())?, Gone);
+    drop(second);
+    Ok(())
 }
 
 /// Fails if an spdk_thread is left out, visited twice or in the wrong place, or its result is lost.
