@@ -17,6 +17,7 @@
 //! # let _ = bdevs; Ok(()) }
 //! ```
 
+mod bdevs;
 mod link;
 mod message;
 

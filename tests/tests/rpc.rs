@@ -123,6 +123,78 @@ async fn errors_say_what_the_method_says() -> spdk::Result<()> {
     Ok(())
 }
 
+/// Fails if a method is called that SPDK does not survive: each of these ended the process, or hung at its end.
+#[spdk::test(bdevs(
+    bdev_malloc_create(name = "M", num_blocks = 1024, block_size = BLOCK),
+    bdev_null_create(name = "N", num_blocks = 64, block_size = BLOCK),
+    bdev_null_create(name = "Mp1", num_blocks = 64, block_size = BLOCK),
+))]
+async fn what_ends_the_process_is_refused() -> spdk::Result<()> {
+    let uuid = Bdev::find("N")?.uuid()?;
+    let digits: String = uuid.iter().map(|byte| format!("{byte:02X}")).collect();
+    let uuid = [
+        &digits[..8],
+        &digits[8..12],
+        &digits[12..16],
+        &digits[16..20],
+        &digits[20..],
+    ]
+    .join("-");
+    let zones = |name| json!({"name": name, "base_bdev": "M", "zone_capacity": 64, "optimal_open_zones": 1});
+    let split = |count: u64, size: u64| json!({"base_bdev": "N", "split_count": count, "split_size_mb": size});
+    for (method, params, code) in [
+        (
+            "bdev_null_create",
+            json!({"name": "0", "num_blocks": 8, "block_size": 0}),
+            -22,
+        ),
+        (
+            "bdev_malloc_create",
+            json!({"name": "0", "num_blocks": 8, "block_size": 0}),
+            -22,
+        ),
+        (
+            "bdev_passthru_create",
+            json!({"name": "N", "base_bdev_name": "M"}),
+            -17,
+        ),
+        (
+            "bdev_passthru_create",
+            json!({"name": "P", "base_bdev_name": "M", "uuid": uuid}),
+            -17,
+        ),
+        ("bdev_zone_block_create", zones("N"), -17),
+        (
+            "bdev_split_create",
+            json!({"base_bdev": "M", "split_count": 2}),
+            -17,
+        ),
+        ("bdev_split_create", split(65, 0), -22),
+        ("bdev_split_create", split(1, 1), -22),
+        ("bdev_split_create", split(1, 1 << 44), -22),
+        ("bdev_split_create", split(1 << 17, 0), -22),
+    ] {
+        let refused = rpc::call::<Value>(method, &params).await;
+        let error = refused.expect_err("it is refused");
+        let ErrorKind::Rpc { code: told, .. } = error.kind() else {
+            panic!("{error}");
+        };
+        assert_eq!(*told, code, "{method} {params}: {error}");
+    }
+    // Others are not.
+    for (method, params) in [
+        (
+            "bdev_passthru_create",
+            json!({"name": "P", "base_bdev_name": "M"}),
+        ),
+        ("bdev_split_create", split(64, 0)),
+    ] {
+        rpc::call::<Value>(method, &params).await?;
+    }
+    assert_eq!(Bdev::find("Np63")?.num_blocks(), 1);
+    Ok(())
+}
+
 /// Fails if a bad request closes the connection, which is also that of the call in flight.
 #[spdk::test]
 async fn what_the_server_refuses_is_not_sent() -> spdk::Result<()> {

@@ -62,9 +62,8 @@ thread_local! {
 
 /// Makes a call. Runs as a message of the app thread, which drops what comes while it ends.
 pub(super) fn submit(message: Message, sender: Sender) {
-    #[cfg(feature = "nvmf")]
-    if message.harms_ours() {
-        let _ = sender.send(Ok(message.refusal())); // the caller may have dropped its future
+    if let Some(answer) = message.refusal() {
+        let _ = sender.send(Ok(answer)); // the caller may have dropped its future
         return;
     }
     let link = match current() {

@@ -11,6 +11,7 @@ use serde_core::de::DeserializeOwned;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use super::bdevs;
 use crate::error::{At, Error, ErrorKind, Fault, Result};
 #[cfg(feature = "nvmf")]
 use crate::nvmf;
@@ -63,35 +64,44 @@ const REMOVE_LISTENER: &str = "nvmf_subsystem_remove_listener";
 #[cfg(feature = "nvmf")]
 const SET_ANA_STATE: &str = "nvmf_subsystem_listener_set_ana_state";
 
-#[cfg(feature = "nvmf")]
 impl Message {
-    /// Whether it deletes a target of this crate, or a subsystem of one: SPDK would free what the chores of the target
-    /// use, and itself uses a subsystem that goes while another change of it waits. So it uses a listener that goes while
-    /// an ANA state is set, which those of this crate wait for. On the app thread.
-    pub(super) fn harms_ours(&self) -> bool {
-        let name = match self.method.as_str() {
-            "nvmf_delete_subsystem" | REMOVE_LISTENER | SET_ANA_STATE => "tgt_name",
-            "nvmf_delete_target" => "name",
-            _ => return false,
-        };
+    /// What a method would answer that refuses this: SPDK would do it, and not survive it. On the app thread.
+    pub(super) fn refusal(&self) -> Option<Vec<u8>> {
         let text: Value = serde_json::from_slice(&self.text).unwrap_or_default();
-        // Without a name SPDK takes the target that is the only one.
-        nvmf::core::is_ours(text["params"][name].as_str())
+        let params = &text["params"];
+        let refusal = bdevs::refusal(&self.method, params);
+        #[cfg(feature = "nvmf")]
+        let refusal = refusal.or_else(|| harms_ours(&self.method, params));
+        let (errno, message) = refusal?;
+        let error = serde_json::json!({"code": -errno, "message": message});
+        let answer = serde_json::json!({"id": self.id, "error": error});
+        Some(answer.to_string().into_bytes())
     }
+}
 
-    /// What a method would answer that refuses this.
-    pub(super) fn refusal(&self) -> Vec<u8> {
-        let instead = match self.method.as_str() {
-            REMOVE_LISTENER => "`NvmfSubsystem::stop_listening`",
-            SET_ANA_STATE => "`NvmfSubsystem::set_ana_state`",
-            _ => "`NvmfSubsystem::remove`, or `NvmfTarget::close`",
-        };
-        let message = format!("it is of an `NvmfTarget`: call {instead}");
-        let error = serde_json::json!({"code": -libc::EBUSY, "message": message});
-        serde_json::json!({"id": self.id, "error": error})
-            .to_string()
-            .into_bytes()
-    }
+/// Whether it deletes a target of this crate, or a subsystem of one: SPDK would free what the chores of the target
+/// use, and itself uses a subsystem that goes while another change of it waits. So it uses a listener that goes while
+/// an ANA state is set, which those of this crate wait for. On the app thread.
+#[cfg(feature = "nvmf")]
+fn harms_ours(method: &str, params: &Value) -> Option<(libc::c_int, String)> {
+    let (name, instead) = match method {
+        REMOVE_LISTENER => ("tgt_name", "`NvmfSubsystem::stop_listening`"),
+        SET_ANA_STATE => ("tgt_name", "`NvmfSubsystem::set_ana_state`"),
+        "nvmf_delete_subsystem" => (
+            "tgt_name",
+            "`NvmfSubsystem::remove`, or `NvmfTarget::close`",
+        ),
+        "nvmf_delete_target" => ("name", "`NvmfSubsystem::remove`, or `NvmfTarget::close`"),
+        _ => return None,
+    };
+    // Without a name SPDK takes the target that is the only one.
+    let is_ours = nvmf::core::is_ours(params[name].as_str());
+    is_ours.then(|| {
+        (
+            libc::EBUSY,
+            format!("it is of an `NvmfTarget`: call {instead}"),
+        )
+    })
 }
 
 /// Whether SPDK's server takes the request. If not it would close the connection, which is that of all

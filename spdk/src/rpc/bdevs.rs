@@ -1,0 +1,83 @@
+//! Calls that make bdevs, and that SPDK 26.01 does not survive.
+#![allow(unsafe_code)] // Looks at bdevs on the app thread.
+
+use std::ffi::CString;
+use std::ptr::NonNull;
+
+use serde_json::Value;
+
+use crate::sys;
+
+/// Why a call is refused, with an errno, if it is. On the app thread, where bdevs come and go.
+pub(super) fn refusal(method: &str, params: &Value) -> Option<(libc::c_int, String)> {
+    let is_zero = |name: &str| params[name].as_f64() == Some(0.0);
+    match method {
+        "bdev_null_create" | "bdev_malloc_create" if is_zero("block_size") => {
+            Some((libc::EINVAL, "`block_size` is 0".to_owned()))
+        }
+        // When its bdev cannot be registered, SPDK gives back the claim of that one, and not of the one below.
+        "bdev_passthru_create" | "bdev_zone_block_create" => {
+            ["name", "uuid"].into_iter().find_map(|name| {
+                let text = params[name].as_str()?;
+                match name {
+                    "uuid" => taken(&text.to_lowercase()),
+                    _ => taken(text),
+                }
+            })
+        }
+        "bdev_split_create" => split(params),
+        _ => None,
+    }
+}
+
+/// The bdev of this name, or with this alias.
+fn find(name: &str) -> Option<NonNull<sys::spdk_bdev>> {
+    let name = CString::new(name).ok()?;
+    // SAFETY: the name is a C string, which is read during the call.
+    NonNull::new(unsafe { sys::spdk_bdev_get_by_name(name.as_ptr()) })
+}
+
+fn taken(name: &str) -> Option<(libc::c_int, String)> {
+    find(name).map(|_| (libc::EEXIST, format!("there is a bdev {name:?} already")))
+}
+
+/// How many parts SPDK is asked for at most: it makes them all at once.
+const MOST: u64 = 1 << 16;
+
+/// With parts of no block SPDK divides by 0. With parts that are larger than the bdev it keeps that open without any, for ever.
+/// And when a part cannot be registered, it frees what those before it use.
+fn split(params: &Value) -> Option<(libc::c_int, String)> {
+    let name = params["base_bdev"].as_str()?;
+    let wrong = |what: &str| Some((libc::EINVAL, what.to_owned()));
+    let count = params["split_count"].as_u64()?;
+    if count > MOST {
+        return wrong("`split_count` is more than 65,536");
+    }
+    let bytes = params["split_size_mb"]
+        .as_u64()
+        .unwrap_or(0)
+        .checked_mul(1 << 20);
+    let Some(bytes) = bytes else {
+        return wrong("`split_size_mb` is more than there are bytes");
+    };
+    let mut parts = count;
+    if let Some(bdev) = find(name) {
+        // SAFETY: it was just found, on the app thread, where it goes.
+        let (blocks, block) = unsafe {
+            (
+                sys::spdk_bdev_get_num_blocks(bdev.as_ptr()),
+                u64::from(sys::spdk_bdev_get_block_size(bdev.as_ptr())),
+            )
+        };
+        let part = match bytes {
+            0 => blocks.checked_div(count).unwrap_or(1),
+            bytes => bytes / block.max(1),
+        };
+        if part == 0 || part > blocks {
+            return wrong("a part would have no block, or more than the bdev has");
+        }
+        parts = parts.min(blocks / part);
+    }
+    // Of the first one it is told in order.
+    (1..parts).find_map(|part| taken(&format!("{name}p{part}")))
+}
