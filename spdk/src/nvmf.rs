@@ -38,9 +38,8 @@
 //! # Hosts of the same process
 //!
 //! The [controllers](crate::nvme) of this crate can be hosts of its own targets, on the same spdk_thread too. But in
-//! three places SPDK's host waits without letting anything else of its OS thread run: when it connects to a discovery
-//! subsystem, when it connects to one with ANA reporting, and when a target tells it that its namespaces, or their ANA
-//! states, have changed. A host that does this needs another core
+//! two places SPDK's host waits without letting anything else of its OS thread run: when it connects to a discovery
+//! subsystem, and when a target tells it that its namespaces have changed. A host that does this needs another core
 //! than the target's; on the same one it waits until the command times out, after half a minute or longer.
 //!
 //! # Hosts that are not trusted

@@ -1183,30 +1183,6 @@ impl NvmeNamespace {
     }
 }
 
-const _: unsafe extern "C" fn(*const sys::spdk_nvme_ns) -> u32 = sys::spdk_nvme_ns_get_ana_group_id;
-
-impl NvmeNamespace {
-    /// The ID of its ANA group; 0 where it has none.
-    ///
-    /// Wraps `spdk_nvme_ns_get_ana_group_id`.
-    ///
-    /// # Thread
-    ///
-    /// The home spdk_thread of the handle.
-    #[doc(alias = "spdk_nvme_ns_get_ana_group_id")]
-    pub fn ana_group_id(&self) -> rt::Result<u32> {
-        let at = move |fault: rt::Fault| {
-            fault.at(rt::At::new("spdk_nvme_ns_get_ana_group_id", self))
-        };
-        let result = rt::begin(|_| {
-            let ns = self.raw()?;
-            // SAFETY: `ns` may be used now and here; C keeps nothing after the call.
-            Ok(unsafe { sys::spdk_nvme_ns_get_ana_group_id(ns.as_ptr()) })
-        });
-        result.map_err(at)
-    }
-}
-
 const _: unsafe extern "C" fn(
     *mut sys::spdk_nvme_ns,
     *mut sys::spdk_nvme_qpair,

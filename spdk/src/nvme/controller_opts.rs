@@ -65,7 +65,8 @@ macro_rules! options {
         /// An option that cannot be used is refused by the connect.
         ///
         /// `enable_interrupts` of the C struct is not offered: pollers of this crate look for completions,
-        /// and interrupts tell those who sleep of them.
+        /// and interrupts tell those who sleep of them. And `disable_read_ana_log_page` is always set: SPDK 26.01 reads
+        /// beyond what it has of that page.
         #[doc(alias = "spdk_nvme_ctrlr_opts")]
         #[derive(Clone, Debug, Default)]
         pub struct NvmeCtrlrOpts {
@@ -158,8 +159,6 @@ options! {
     /// After how many microseconds the connect of a queue pair has failed; 0 for never. One that is too long to be counted
     /// in [`ticks`](crate::ticks), as are some hours, is refused. Not for PCIe.
     fabrics_connect_timeout_us: u64,
-    /// Does not read the ANA log page.
-    disable_read_ana_log_page: bool,
     /// Does not read the list of namespaces that have changed when the controller tells that some have.
     disable_read_changed_ns_list_log_page: bool,
     /// The type of service of the packets. RDMA only.
@@ -309,6 +308,9 @@ impl NvmeCtrlrOpts {
             raw.assume_init()
         };
         self.set_plain(&mut raw);
+        // Where namespaces are hidden from this host, SPDK copies the ANA log page beyond its buffer; and its OS thread waits
+        // for the page. What it takes from there, the namespaces say themselves.
+        raw.disable_read_ana_log_page = true;
         if let Some(arbitration) = self.arbitration {
             raw.arb_mechanism = match arbitration {
                 Arbitration::RoundRobin => sys::SPDK_NVME_CC_AMS_RR,

@@ -282,4 +282,16 @@ impl NvmeNamespace {
             Page::copy(sys::spdk_nvme_ns_get_data(ns.as_ptr()).cast())
         }))
     }
+
+    /// The ID of its ANA group; 0 where it has none.
+    ///
+    /// It takes the place of `spdk_nvme_ns_get_ana_group_id`, which has it of the ANA log page.
+    ///
+    /// # Errors
+    ///
+    /// As for [`NvmeController::data`].
+    #[doc(alias = "spdk_nvme_ns_get_ana_group_id")]
+    pub fn ana_group_id(&self) -> Result<u32> {
+        Ok(self.data()?.0.u32(92))
+    }
 }

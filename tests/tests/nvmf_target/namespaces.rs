@@ -346,3 +346,29 @@ async fn a_bdev_takes_the_place_of_another_in_a_pause() -> spdk::Result<()> {
     Host::of(&server, 1).succeeds().await;
     server.close().await
 }
+
+/// Fails if a host has SPDK read the ANA log page, which tells of namespaces that are hidden from the host: SPDK copies it
+/// beyond its buffer.
+#[spdk::test(bdevs(
+    bdev_null_create(name = "N", num_blocks = 16 * 64, block_size = BLOCK),
+    bdev_split_create(base_bdev = "N", split_count = 16),
+))]
+async fn a_host_that_most_namespaces_are_hidden_from() -> spdk::Result<()> {
+    const NQN: &str = "nqn.2016-06.io.spdk:hidden";
+    let target = over_tcp(&NvmfTargetOpts::new("hidden")).await?;
+    let opts = NvmfSubsystemOpts::new(NQN).allow_any_host(true);
+    let opts = opts.ana_reporting(true).max_namespaces(16);
+    let subsystem = target.create_subsystem(&opts).await?;
+    for part in 0..16 {
+        let opts = NvmfNamespaceOpts::new().hidden(part != 4);
+        let bdev = format!("Np{part}");
+        assert_eq!(subsystem.add_namespace_with(&bdev, &opts).await?, part + 1);
+    }
+    let at = listen(&subsystem).await?;
+    let host = within("the connect", connect(at, NQN)).await?;
+    let namespace = host.namespace(5).expect("it is not hidden");
+    assert_eq!(namespace.ana_group_id()?, 5);
+    drop(namespace);
+    host.detach().await?;
+    target.close().await
+}
