@@ -2,7 +2,6 @@
 #![allow(unsafe_code)] // Calls `spdk_bdev_abort` with the address of an operation, which C only compares.
 
 use std::ffi::{CStr, c_void};
-use std::future::Future;
 
 use crate::bdev::{BdevDesc, BdevDescObject};
 use crate::call::call;
@@ -87,42 +86,36 @@ impl BdevDesc {
     ///
     /// The spdk_thread of the channel, which is that of the device too.
     #[doc(alias = "spdk_bdev_abort")]
-    pub fn abort<'a, F: BdevIo>(
-        &'a self,
-        ch: &'a IoChannel,
-        io: &'a F,
-    ) -> impl Future<Output = Result<bool>> + use<'a, F> {
-        async move {
-            let (tx, rx) = oneshot::async_channel();
-            let begun = begin(|caller| {
-                let held = (self.handle().hold(caller)?, self.channel(ch, caller)?);
-                // SAFETY: the descriptor is held, which keeps the bdev; that has a module with a name.
-                let module = unsafe {
-                    CStr::from_ptr(sys::spdk_bdev_get_module_name(self.handle().extra().bdev()))
-                };
-                // The module marks its I/Os as split, so SPDK looks for their parts on a channel that has none.
-                if module == c"error" {
-                    return Err(Fault::errno(Errno::ENOTSUP));
+    pub async fn abort<F: BdevIo>(&self, ch: &IoChannel, io: &F) -> Result<bool> {
+        let (tx, rx) = oneshot::async_channel();
+        let begun = begin(|caller| {
+            let held = (self.handle().hold(caller)?, self.channel(ch, caller)?);
+            // SAFETY: the descriptor is held, which keeps the bdev; that has a module with a name.
+            let module = unsafe {
+                CStr::from_ptr(sys::spdk_bdev_get_module_name(self.handle().extra().bdev()))
+            };
+            // The module marks its I/Os as split, so SPDK looks for their parts on a channel that has none.
+            if module == c"error" {
+                return Err(Fault::errno(Errno::ENOTSUP));
+            }
+            let id = io.id().ok_or_else(|| {
+                Fault::invalid(
+                    "the operation is not in flight: it was not polled yet, or has ended",
+                )
+            })?;
+            let label = Label(self.describe());
+            // Not here and now: this may be the callback of another operation, and a delay bdev that goes through a
+            // list then follows what an abort frees.
+            chore::finish(async move {
+                // Otherwise `io` may be another operation by now.
+                if !tx.is_closed() {
+                    let _ = tx.send(abort(held, id, label).await);
                 }
-                let id = io.id().ok_or_else(|| {
-                    Fault::invalid(
-                        "the operation is not in flight: it was not polled yet, or has ended",
-                    )
-                })?;
-                let label = Label(self.describe());
-                // Not here and now: this may be the callback of another operation, and a delay bdev that goes through a
-                // list then follows what an abort frees.
-                chore::finish(async move {
-                    // Otherwise `io` may be another operation by now.
-                    if !tx.is_closed() {
-                        let _ = tx.send(abort(held, id, label).await);
-                    }
-                })
-            });
-            begun.map_err(|fault| fault.at(At::new(CALL, self)))?;
-            rx.await
-                .unwrap_or_else(|_| Err(ErrorKind::Cancelled.into()))
-        }
+            })
+        });
+        begun.map_err(|fault| fault.at(At::new(CALL, self)))?;
+        rx.await
+            .unwrap_or_else(|_| Err(ErrorKind::Cancelled.into()))
     }
 }
 

@@ -109,7 +109,6 @@ mod block_on;
 mod buf;
 mod call;
 mod channel;
-#[cfg(feature = "nvmf")]
 mod chore;
 mod completion;
 #[cfg(feature = "config")]
