@@ -246,6 +246,19 @@ fn mistakes_of_built_configurations_are_found() -> spdk::Result<()> {
     let expected = "subsystems[0].config[0].params.base_bdev_name: bdev_passthru_create uses the \
                     bdev \"B\", which nothing in the configuration makes";
     assert_eq!(problems(&config), [expected]);
+    // What SPDK takes, and does not survive.
+    let discovery = NvmeDiscovery::new("D", NvmeTransport::Tcp, "127.0.0.1");
+    let config = Config::new()
+        .with(Malloc::new("A", 0, 64))
+        .with(discovery.ctrlr_loss_timeout_sec(2).reconnect_delay_sec(1));
+    assert_eq!(
+        problems(&config),
+        [
+            "subsystems[0].config[0].params.block_size: `block_size` is 0, by which SPDK divides",
+            "subsystems[0].config[1].params.ctrlr_loss_timeout_sec: `ctrlr_loss_timeout_sec` is neither 0 nor -1; \
+             SPDK would crash when it gives up a controller",
+        ]
+    );
     let refused = Config::new().with_call("bdev", "m", &json!([1]));
     assert!(
         matches!(kind(&refused), Some(ErrorKind::Option { .. })),

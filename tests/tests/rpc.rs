@@ -154,6 +154,14 @@ async fn what_ends_the_process_is_refused() -> spdk::Result<()> {
             -22,
         ),
         (
+            "bdev_nvme_start_discovery",
+            json!({
+                "name": "D", "trtype": "TCP", "adrfam": "IPv4", "traddr": "127.0.0.1", "trsvcid": "1",
+                "ctrlr_loss_timeout_sec": 2, "reconnect_delay_sec": 1,
+            }),
+            -22,
+        ),
+        (
             "bdev_passthru_create",
             json!({"name": "N", "base_bdev_name": "M"}),
             -17,

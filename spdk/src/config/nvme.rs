@@ -254,7 +254,8 @@ methods! {
         wait_for_attach: bool,
         /// How long that may take, in milliseconds.
         attach_timeout_ms: u64,
-        /// As for [`NvmeController::ctrlr_loss_timeout_sec`].
+        /// -1 for controllers that are never given up; 0 by default, as for [`NvmeController::ctrlr_loss_timeout_sec`]. SPDK
+        /// 26.01 crashes with others when it gives one up; they are refused.
         ctrlr_loss_timeout_sec: i32,
         /// As for [`NvmeController::reconnect_delay_sec`].
         reconnect_delay_sec: u32,

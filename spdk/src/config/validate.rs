@@ -113,6 +113,9 @@ impl Config {
                 problems.extend(parameters(&spot, entry));
             }
             problems.extend(no_ios_kept(&spot));
+            if let Some((param, message)) = fatal(&call.method, &call.params) {
+                problems.push(spot.problem(Some(param), message));
+            }
             for name in names::made(call) {
                 if let Some(by) = made.insert(name.clone(), &call.method) {
                     let message = format!("{by} makes a bdev called {name:?} already");
@@ -200,6 +203,29 @@ fn no_ios_kept(spot: &Spot<'_>) -> Option<Problem> {
         );
         spot.problem(Some(param), message)
     })
+}
+
+/// A parameter that SPDK 26.01 takes, and does not survive; and why.
+pub(crate) fn fatal(method: &str, params: &Map<String, Value>) -> Option<(&'static str, String)> {
+    let number = |param| params.get(param).and_then(Value::as_f64);
+    match method {
+        "bdev_null_create" | "bdev_malloc_create" if number("block_size") == Some(0.0) => Some((
+            "block_size",
+            "`block_size` is 0, by which SPDK divides".to_owned(),
+        )),
+        // It uses the controller that tells of others when it gives up one of them, although that is gone as well.
+        "bdev_nvme_start_discovery"
+            if number("ctrlr_loss_timeout_sec")
+                .is_some_and(|time| (1.0..=f64::from(i32::MAX)).contains(&time)) =>
+        {
+            Some((
+                "ctrlr_loss_timeout_sec",
+                "`ctrlr_loss_timeout_sec` is neither 0 nor -1; SPDK would crash when it gives up a controller"
+                    .to_owned(),
+            ))
+        }
+        _ => None,
+    }
 }
 
 /// A call, and where it is.

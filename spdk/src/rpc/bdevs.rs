@@ -6,15 +6,17 @@ use std::ptr::NonNull;
 
 use serde_json::Value;
 
-use crate::sys;
+use crate::{config, sys};
 
 /// Why a call is refused, with an errno, if it is. On the app thread, where bdevs come and go.
 pub(super) fn refusal(method: &str, params: &Value) -> Option<(libc::c_int, String)> {
-    let is_zero = |name: &str| params[name].as_f64() == Some(0.0);
+    let fatal = params
+        .as_object()
+        .and_then(|params| config::fatal(method, params));
+    if let Some((_, message)) = fatal {
+        return Some((libc::EINVAL, message));
+    }
     match method {
-        "bdev_null_create" | "bdev_malloc_create" if is_zero("block_size") => {
-            Some((libc::EINVAL, "`block_size` is 0".to_owned()))
-        }
         // When its bdev cannot be registered, SPDK gives back the claim of that one, and not of the one below.
         "bdev_passthru_create" | "bdev_zone_block_create" => {
             ["name", "uuid"].into_iter().find_map(|name| {
@@ -49,7 +51,9 @@ const MOST: u64 = 1 << 16;
 fn split(params: &Value) -> Option<(libc::c_int, String)> {
     let name = params["base_bdev"].as_str()?;
     let wrong = |what: &str| Some((libc::EINVAL, what.to_owned()));
+    // What has more bits SPDK refuses itself.
     let count = params["split_count"].as_u64()?;
+    let count = u64::from(u32::try_from(count).ok()?);
     if count > MOST {
         return wrong("`split_count` is more than 65,536");
     }
