@@ -80,7 +80,9 @@ impl BdevDesc {
     /// # Cancellation
     ///
     /// The device is asked in the turn after the first poll, unless the future was dropped until then. One that is dropped later
-    /// abandons the abort but does not stop it.
+    /// abandons the abort but does not stop it. One that is forgotten, by [`std::mem::forget`], before the device is asked ends
+    /// `io`'s borrow too: if `io` has ended by then, an operation of this channel that has got its [`IoId`](crate::IoId) may be
+    /// ended early instead, which that reports.
     ///
     /// # Thread
     ///

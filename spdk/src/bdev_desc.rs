@@ -596,7 +596,7 @@ impl BdevDesc {
         }
     }
 
-    /// Both.
+    /// As [`BdevDesc::shows_metadata`] and [`BdevDesc::needs_no_metadata`].
     #[doc(hidden)]
     #[inline]
     pub fn shows_and_needs_no_metadata(&self) -> Result<(), Fault> {

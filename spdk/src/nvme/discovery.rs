@@ -107,6 +107,7 @@ impl NvmeController {
     /// - [`ErrorKind::Device`](crate::ErrorKind::Device): the controller failed it; it may be no discovery
     ///   controller.
     /// - `EINVAL`: the entries have a format that this crate does not know.
+    /// - `ENOMEM`: it says that it knows more of them than there is memory for.
     /// - `ENXIO`: the connection is gone.
     ///
     /// # Cancellation
@@ -151,6 +152,14 @@ impl NvmeController {
         page: &mut DmaBuf,
     ) -> Result<Vec<DiscoveryEntry>> {
         let mut entries = Vec::new();
+        // What the controller says is not believed: it need not have so many.
+        let reserved = match usize::try_from(head.entries) {
+            Ok(count) => entries.try_reserve_exact(count).is_ok(),
+            Err(_) => false,
+        };
+        if !reserved {
+            return Err(Fault::errno(Errno::ENOMEM).at(At::new(CALL, self)));
+        }
         let mut skipped = 1; // the head has the place of one
         loop {
             let left = head.entries - entries.len() as u64;
