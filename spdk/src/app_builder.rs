@@ -180,6 +180,9 @@ impl SpdkAppBuilder {
     /// the drivers of its open channels have a file descriptor to wait for: of SPDK 26.01's bdevs aio and
     /// NVMe do. Malloc and null bdevs have to be polled, and a [`Poller`](crate::Poller) without a period
     /// too: while there is one, its reactor is as busy as before.
+    ///
+    /// Each spdk_thread, poller and channel takes file descriptors. Calls that make one of these fail with `EMFILE` when few are
+    /// left; SPDK 26.01 itself crashes when it registers a poller for a device and there is none.
     #[doc(alias = "spdk_interrupt_mode_enable")]
     pub fn interrupt_mode(mut self, interrupt_mode: bool) -> Self {
         self.interrupt_mode = interrupt_mode;

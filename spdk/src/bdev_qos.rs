@@ -13,7 +13,7 @@ use crate::error::{At, Fault, Result};
 use crate::handle::{Hold, Subject};
 use crate::local::{Caller, begin, current_thread};
 use crate::op::{Operation, Submitted, op, status};
-use crate::sys;
+use crate::{interrupt, sys};
 
 /// How much a device may do in a second; 0 is as much as it can.
 ///
@@ -285,6 +285,7 @@ pub(crate) unsafe fn get_io_channel(
     desc: *mut sys::spdk_bdev_desc,
     bdev: *mut sys::spdk_bdev,
 ) -> Result<*mut sys::spdk_io_channel, Fault> {
+    interrupt::check_descriptors()?;
     // No limits begin to end between the look and the channel.
     let _makes = ENDS_OR_MAKES.read().unwrap_or_else(PoisonError::into_inner);
     // SAFETY: the descriptor keeps the device, and the array has an element of each kind.

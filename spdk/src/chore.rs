@@ -14,7 +14,7 @@ use std::task::{Context, Wake, Waker};
 
 use crate::error::Fault;
 use crate::local::Here;
-use crate::{Errno, PollStatus, panic, sys};
+use crate::{Errno, PollStatus, interrupt, panic, sys};
 
 struct Chore {
     future: Pin<Box<dyn Future<Output = ()>>>,
@@ -35,6 +35,7 @@ impl Wake for Woken {
 
 /// Has a poller of the current spdk_thread poll `future`, which is none of the user's, to its end.
 pub(crate) fn finish(future: impl Future<Output = ()> + 'static) -> Result<(), Fault> {
+    interrupt::check_descriptors()?;
     let woken = Arc::new(Woken(AtomicBool::new(true)));
     let chore = Box::into_raw(Box::new(Chore {
         future: Box::pin(future),

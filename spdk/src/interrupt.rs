@@ -33,6 +33,25 @@ pub(crate) fn eventfd() -> io::Result<OwnedFd> {
     }
 }
 
+/// Refuses, in interrupt mode, what has SPDK register pollers that run in each poll, unless there are file descriptors for
+/// them: such a poller takes one, and without it SPDK uses a null pointer. Some more are asked for than one, since other OS
+/// threads open files too, and a channel may have several pollers.
+pub(crate) fn check_descriptors() -> Result<(), Fault> {
+    if !is_enabled() {
+        return Ok(());
+    }
+    let spare: io::Result<Vec<OwnedFd>> = (0..SPARE).map(|_| eventfd()).collect();
+    match spare {
+        Ok(_) => Ok(()),
+        Err(error) => Err(Fault::errno(
+            error.raw_os_error().map_or(Errno::EMFILE, Errno::from_code),
+        )),
+    }
+}
+
+/// How many file descriptors have to be left.
+const SPARE: usize = 16;
+
 /// What a file descriptor is waited for.
 #[doc(alias = "spdk_interrupt_event_types")]
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

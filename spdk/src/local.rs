@@ -229,6 +229,11 @@ impl Local {
         shared: Arc<Shared>,
         index: u32,
     ) -> Result<Rc<Local>, Fault> {
+        if let Err(fault) = interrupt::check_descriptors() {
+            Shared::unregister(index);
+            shared.close(Messages::default());
+            return Err(fault);
+        }
         // SAFETY: it exists, being the current one. Binding keeps it on this OS thread.
         unsafe { sys::spdk_thread_bind(thread, true) };
         let local = Rc::new(Local {

@@ -218,7 +218,7 @@ impl MovableThread {
     /// # Errors
     ///
     /// [`ErrorKind::ThreadEnded`] if the spdk_thread has ended, [`ErrorKind::Errno`] with `ENOMEM` if SPDK
-    /// has no memory for it.
+    /// has no memory for it, and in interrupt mode with `EMFILE` or `ENFILE` if few file descriptors are left.
     ///
     /// # Cancellation
     ///

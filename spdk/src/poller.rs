@@ -12,7 +12,7 @@ use std::time::Duration;
 use crate::error::{At, Describe, Fault, Gone, Result};
 use crate::handle::{Handle, Object, WeakHandle};
 use crate::local::{self, Local, begin, run_caught};
-use crate::{Errno, options, panic, sys};
+use crate::{Errno, interrupt, options, panic, sys};
 
 /// Whether a poller had something to do. SPDK counts the time of its runs accordingly, and a
 /// scheduler decides by that.
@@ -280,7 +280,8 @@ impl PollerBuilder {
     /// [`ErrorKind::NoThread`](crate::ErrorKind::NoThread) without a current spdk_thread,
     /// [`ErrorKind::Gone`](crate::ErrorKind::Gone) while it is ending,
     /// [`ErrorKind::Option`](crate::ErrorKind::Option) for a name that is empty or has a NUL byte,
-    /// [`ErrorKind::Errno`](crate::ErrorKind::Errno) with `ENOMEM` if SPDK has no memory for it.
+    /// [`ErrorKind::Errno`](crate::ErrorKind::Errno) with `ENOMEM` if SPDK has no memory for it,
+    /// and in interrupt mode with `EMFILE` or `ENFILE` if few file descriptors are left.
     #[doc(alias = "spdk_poller_register_named")]
     pub fn register<F>(self, f: F) -> Result<Poller>
     where
@@ -306,8 +307,12 @@ fn register(
     period_us: u64,
     closure: Closure,
 ) -> Result<Poller, Fault> {
+    let local = Local::current()?;
+    if period_us == 0 {
+        interrupt::check_descriptors()?;
+    }
     let run = Rc::new(Run {
-        local: Local::current()?,
+        local,
         closure: Cell::new(Some(closure)),
         is_paused: Cell::new(false),
         has_ended: Cell::new(false),

@@ -12,11 +12,12 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use spdk::time::{interval, sleep, timeout};
 use spdk::{
-    DmaBuf, Error, ErrorKind, FdEvents, Gone, Interrupt, PollStatus, Poller, SpdkApp, SpdkThread,
-    ThreadHandle, completion, for_each_thread, spawn_local, spawn_on,
+    BdevDesc, CpuSet, DmaBuf, Errno, Error, ErrorKind, FdEvents, Gone, Interrupt, MovableThread,
+    PollStatus, Poller, SpdkApp, SpdkThread, ThreadHandle, completion, for_each_thread,
+    spawn_local, spawn_on,
 };
 use spdk_tests::wait::spent;
-use spdk_tests::{Device, kind, pattern, usage};
+use spdk_tests::{Device, assert_errno, kind, pattern, usage};
 
 const MS: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
@@ -325,6 +326,64 @@ fn pollers_and_their_interrupts() -> spdk::Result<()> {
         // Alive at the end.
         std::mem::forget(Poller::register(counter)?);
         Ok(())
+    })
+}
+
+/// Takes all file descriptors that the process may still have, but for some.
+fn no_descriptors_but(some: usize) -> Vec<std::fs::File> {
+    let limit = rustix::process::Rlimit {
+        current: Some(256),
+        maximum: rustix::process::getrlimit(rustix::process::Resource::Nofile).maximum,
+    };
+    assert!(rustix::process::setrlimit(rustix::process::Resource::Nofile, limit).is_ok());
+    let mut files = Vec::new();
+    while let Ok(file) = std::fs::File::open("/dev/null") {
+        files.push(file);
+    }
+    files.truncate(files.len() - some);
+    files
+}
+
+/// Fails if SPDK gets a poller that runs in each poll when there is no file descriptor for it: it would use a null pointer.
+#[spdk::test(no_app)]
+fn pollers_need_file_descriptors() -> spdk::Result<()> {
+    let bdevs = json!([
+        {"method": "bdev_malloc_create",
+         "params": {"name": "Malloc0", "num_blocks": 4096, "block_size": 512}},
+        {"method": "bdev_null_create",
+         "params": {"name": "Null0", "num_blocks": 4096, "block_size": 512}},
+    ]);
+    app(bdevs).block_on(async {
+        let movable = MovableThread::new("movable", &CpuSet::of([0])?)?;
+        movable.call(|| ()).await?;
+        sleep(MS).await?;
+        let devices = ["Null0", "Malloc0"].map(|name| BdevDesc::open(name, true));
+        for some in 0..6 {
+            let taken = no_descriptors_but(some);
+            assert_errno(Poller::register(|| PollStatus::Idle), Errno::EMFILE);
+            let moving = movable.poller(Duration::ZERO, || PollStatus::Idle);
+            assert_errno(moving.await, Errno::EMFILE);
+            for device in devices.iter().flatten() {
+                assert_errno(device.get_io_channel(), Errno::EMFILE);
+            }
+            for core in 0..2 {
+                // What SPDK makes of an spdk_thread without them is no spdk_thread, for lack of memory.
+                let thread = ThreadHandle::on_core("thread", core).await;
+                let errno = thread.map_err(|error| error.errno());
+                let errnos = [Errno::EMFILE, Errno::ENOMEM];
+                assert!(
+                    matches!(errno, Err(Some(errno)) if errnos.contains(&errno)),
+                    "{errno:?}"
+                );
+            }
+            drop(taken);
+        }
+        for device in devices {
+            device?.get_io_channel()?;
+        }
+        drop(Poller::register(|| PollStatus::Idle)?);
+        drop(movable.poller(Duration::ZERO, || PollStatus::Idle).await?);
+        ThreadHandle::on_core("thread", 1).await?.exit().await
     })
 }
 

@@ -11,7 +11,7 @@ use crate::error::Fault;
 use crate::inbox::Message;
 use crate::local::run_caught;
 use crate::poller::PollStatus;
-use crate::{Errno, panic, sys};
+use crate::{Errno, interrupt, panic, sys};
 
 /// A closure that a [`MovableThread`](crate::MovableThread) runs, wherever that is, until this is dropped: the closure is then
 /// dropped there, in one of the next polls.
@@ -51,6 +51,9 @@ impl Movable {
         period_us: u64,
         closure: Closure,
     ) -> Result<MovablePoller, Fault> {
+        if period_us == 0 {
+            interrupt::check_descriptors()?;
+        }
         let mut state = lock(&self.state);
         state.numbers += 1;
         let number = state.numbers;

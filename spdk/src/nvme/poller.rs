@@ -9,7 +9,7 @@ use std::rc::Rc;
 
 use crate::error::Fault;
 use crate::local::Here;
-use crate::{Errno, PollStatus, panic, sys};
+use crate::{Errno, PollStatus, interrupt, panic, sys};
 
 /// What a step has done.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -34,6 +34,7 @@ struct Driven<D> {
 
 /// Has the current spdk_thread take the steps of `what`, until it is done.
 pub(super) fn drive<D: Drive>(what: Rc<D>, name: &CStr) -> Result<(), Fault> {
+    interrupt::check_descriptors()?;
     let driven = Box::into_raw(Box::new(Driven {
         what,
         poller: ptr::null_mut(),
