@@ -27,7 +27,7 @@ use crate::inbox::{Inbox, Message, Messages, Sent};
 use crate::local::{MESSAGES_PER_POLL, current_thread, run_caught};
 use crate::poller::{PollStatus, microseconds};
 use crate::thread_stats::{self, ThreadStats};
-use crate::{CpuSet, Errno, app, cores, options, panic, round_trip, sys, task};
+use crate::{CpuSet, Errno, app, cores, interrupt, options, panic, round_trip, sys, task};
 
 /// An spdk_thread that SPDK may move from core to core, as by [`MovableThread::set_cores`].
 ///
@@ -61,8 +61,8 @@ use crate::{CpuSet, Errno, app, cores, options, panic, round_trip, sys, task};
 /// # }
 /// ```
 ///
-/// It exists inside of [`SpdkApp`](crate::SpdkApp), whose reactors poll and move it. It ends by
-/// [`MovableThread::exit`], in the background when this is dropped, and with the application.
+/// It exists inside of [`SpdkApp`](crate::SpdkApp), whose reactors poll and move it; in interrupt mode it stays where it
+/// is. It ends by [`MovableThread::exit`], in the background when this is dropped, and with the application.
 ///
 /// # Thread
 ///
@@ -242,7 +242,8 @@ impl MovableThread {
     /// # Errors
     ///
     /// [`ErrorKind::ThreadEnded`] if it has ended or the application is ending,
-    /// [`ErrorKind::InvalidArgument`] for no core and for one that the application does not run on.
+    /// [`ErrorKind::InvalidArgument`] for no core and for one that the application does not run on, and in
+    /// [interrupt mode](crate::SpdkAppBuilder::interrupt_mode): there SPDK 26.01 has two reactors run it at the same time.
     ///
     /// # Cancellation
     ///
@@ -251,6 +252,12 @@ impl MovableThread {
     pub async fn set_cores(&self, cores: &CpuSet) -> Result<()> {
         const CALL: &str = "spdk_thread_set_cpumask";
         app::while_running(CALL, |_| cores::check_all(CALL, cores))?;
+        // A reactor that sleeps learns of a move by a file descriptor, as of all else. When it has given the spdk_thread
+        // away it goes on with what was ready together with that, and this may be a poller of the spdk_thread.
+        if interrupt::is_enabled() {
+            let reason = "SPDK moves no spdk_thread safely in interrupt mode";
+            return Err(Fault::invalid(reason).at(At::name(CALL, self.name())));
+        }
         let cores = cores.clone();
         // SAFETY: on the spdk_thread, in a framework that can move it. The set is copied.
         let moved =

@@ -397,19 +397,42 @@ fn the_application_ends() -> spdk::Result<()> {
     Ok(())
 }
 
-/// Fails if it does not wake where it has moved to, or if SPDK runs its pollers elsewhere.
+/// Fails if it does not run on a reactor that sleeps, or if two of them run it at the same time: SPDK's reactor goes on with
+/// the file descriptors of an spdk_thread that it has given to another one, which runs it by then.
 #[spdk::test(no_app)]
 fn reactors_that_sleep() -> spdk::Result<()> {
     app().interrupt_mode(true).block_on(async {
-        let thread = MovableThread::new("movable", &on(0))?;
-        to_and_fro(&thread, MS, 10).await?;
-        for round in 0..20 {
-            thread.set_cores(&on(round % 2)).await?;
-            arrival(&thread, round % 2).await?;
-            spdk::time::sleep(MS).await?;
-            assert_eq!(within("a call", thread.call(move || round)).await?, round);
+        for core in 0..2 {
+            let thread = MovableThread::new("movable", &on(core))?;
+            let running = Arc::new([const { AtomicUsize::new(0) }; 3]);
+            let mut pollers = Vec::new();
+            for period in [MS, MS / 2, MS, MS / 2] {
+                let running = running.clone();
+                let poller = thread.poller(period, move || {
+                    let [now, both, runs] = &*running;
+                    both.fetch_add(now.fetch_add(1, SeqCst), SeqCst);
+                    let start = Instant::now();
+                    while start.elapsed() < MS / 10 {
+                        std::hint::spin_loop();
+                    }
+                    now.fetch_sub(1, SeqCst);
+                    runs.fetch_add(1, SeqCst);
+                    PollStatus::Busy
+                });
+                pollers.push(poller.await?);
+            }
+            for round in 0..500 {
+                let moved = thread.set_cores(&on(round % 2)).await;
+                assert!(is_invalid(&moved), "{moved:?}");
+                assert_eq!(within("a call", thread.core()).await?, core);
+            }
+            let runs = running[2].load(SeqCst);
+            until("the pollers", || running[2].load(SeqCst) > runs + 10).await;
+            assert_eq!(running[1].load(SeqCst), 0, "two ran at the same time");
+            drop(pollers);
+            within("the end", thread.exit()).await;
+            assert_eq!(Arc::strong_count(&running), 1);
         }
-        within("the end", thread.exit()).await;
         Ok(())
     })
 }
