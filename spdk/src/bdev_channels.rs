@@ -13,6 +13,7 @@ use crate::local::{Caller, current_thread};
 use crate::op::{Callback, Complete, Submitted, complete, op, status};
 use crate::panic::guard;
 use crate::sys;
+use crate::visits::{self, Visit};
 
 /// A channel of a device, on the spdk_thread that it belongs to, while
 /// [`Bdev::for_each_channel`] shows it.
@@ -134,13 +135,13 @@ impl Bdev {
     where
         F: FnMut(&BdevChannel) -> ControlFlow<()> + Send + 'static,
     {
-        let start = move |caller: Caller<'_>| {
+        let start = move |visit: Visit, caller: Caller<'_>| {
             let hold = self.hold_open(caller)?;
             // SAFETY: `on_end` runs the callback once, on this spdk_thread, after the last channel; `held`
             // keeps the device until then. The iteration belongs to C until `on_end`.
             Ok(unsafe {
                 op::<IterationDone, _, _>(
-                    |(bdev, each): &mut (BdevHold, Option<F>), done, arg| {
+                    |(bdev, each, _): &mut (BdevHold, Option<F>, Visit), done, arg| {
                         let Some(each) = each.take() else {
                             return Submitted::Refused(crate::Errno::EALREADY);
                         };
@@ -155,10 +156,14 @@ impl Bdev {
                     },
                     // A positive code is the wish of the closure to stop.
                     |_, rc| status(rc.min(0)),
-                    (hold, Some(each)),
+                    (hold, Some(each), visit),
                 )
             })
         };
-        call(start, move || At::new("spdk_bdev_for_each_channel", self))
+        async move {
+            let visit = visits::begin().await;
+            let at = move || At::new("spdk_bdev_for_each_channel", self);
+            call(move |caller| start(visit, caller), at).await
+        }
     }
 }

@@ -413,7 +413,8 @@ impl BdevDesc {
     ///
     /// [`ErrorKind::Errno`] with `ENOMEM` if the device could not make one, and with `EAGAIN` while a call of
     /// [`Bdev::set_qos_limits`], or of the method `bdev_set_qos_limit`, ends the device's limits; in
-    /// [interrupt mode](crate::SpdkAppBuilder::interrupt_mode) with `EMFILE` or `ENFILE` if few file descriptors are left;
+    /// [interrupt mode](crate::SpdkAppBuilder::interrupt_mode) with `EMFILE` or `ENFILE` if few file descriptors are left,
+    /// and with `EAGAIN` if this spdk_thread has given back thousands of channels just now;
     /// [`ErrorKind::WrongThread`] on another spdk_thread than the one that opened the descriptor,
     /// [`ErrorKind::Gone`] when the device was removed.
     #[doc(alias = "spdk_bdev_get_io_channel")]

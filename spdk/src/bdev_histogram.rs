@@ -18,6 +18,7 @@ use crate::op::{Callback, Complete, Submitted, complete, op, status};
 use crate::panic::guard;
 use crate::sys;
 use crate::ticks::ticks_hz;
+use crate::visits::{self, Visit};
 
 /// I/Os that took about as long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -335,7 +336,7 @@ impl Bdev {
     /// The home spdk_thread of the handle.
     #[doc(alias = "spdk_bdev_histogram_get")]
     pub fn histogram(&self) -> impl Future<Output = Result<Histogram>> + use<'_> {
-        let start = move |caller: Caller<'_>| {
+        let start = move |visit: Visit, caller: Caller<'_>| {
             let hold = self.hold_open(caller)?;
             // SAFETY: the device is there.
             let raw = unsafe { Raw::like(hold.as_ptr()) }?;
@@ -343,19 +344,23 @@ impl Bdev {
             // the memory until then.
             Ok(unsafe {
                 op::<HistogramDone, _, _>(
-                    |(bdev, raw): &mut (BdevHold, Raw), done, arg| {
+                    |(bdev, raw, _): &mut (BdevHold, Raw, Visit), done, arg| {
                         sys::spdk_bdev_histogram_get(bdev.as_ptr(), raw.0.as_ptr(), done, arg);
                         Submitted::Pending
                     },
-                    |(_, raw), rc| {
+                    |(_, raw, _), rc| {
                         status(rc)?;
                         Ok(raw.copy())
                     },
-                    (hold, raw),
+                    (hold, raw, visit),
                 )
             })
         };
-        call(start, move || At::new("spdk_bdev_histogram_get", self))
+        async move {
+            let visit = visits::begin().await;
+            let at = move || At::new("spdk_bdev_histogram_get", self);
+            call(move |caller| start(visit, caller), at).await
+        }
     }
 
     /// How long I/Os took through one channel of the device.

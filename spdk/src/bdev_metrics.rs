@@ -13,6 +13,7 @@ use crate::error::{At, Result};
 use crate::local::Caller;
 use crate::op::{Callback, Complete, Submitted, complete, op, status};
 use crate::sys;
+use crate::visits::{self, Visit};
 
 /// How many kinds of errors SPDK counts: its counts are an array of this size, as `bdev_module.h` says
 /// where it defines the number. The kind with the status `-n` is number `n - 1`.
@@ -131,14 +132,15 @@ impl Bdev {
         #[cfg(spdk_args_spdk_bdev_get_device_stat = "5")] reset: sys::spdk_bdev_reset_stat_mode,
         then: fn(BdevIoStat, &Errors) -> T,
     ) -> impl Future<Output = Result<T>> + use<'_, T> {
-        type Held = (BdevHold, sys::spdk_bdev_io_stat, Errors);
-        let start = move |caller: Caller<'_>| {
-            let held: Held = (self.hold_open(caller)?, BdevIoStat::zero(), [0; KINDS]);
+        type Held = (BdevHold, sys::spdk_bdev_io_stat, Errors, Visit);
+        let start = move |visit: Visit, caller: Caller<'_>| {
+            let bdev = self.hold_open(caller)?;
+            let held: Held = (bdev, BdevIoStat::zero(), [0; KINDS], visit);
             // SAFETY: the callback runs exactly once, maybe inside the call; `held` keeps the device and
             // the memory until then, where it is.
             Ok(unsafe {
                 op::<BdevGetDeviceStatCb, _, _>(
-                    move |(bdev, stat, errors): &mut Held, done, arg| {
+                    move |(bdev, stat, errors, _): &mut Held, done, arg| {
                         stat.io_error = ptr::from_mut(errors).cast();
                         sys::spdk_bdev_get_device_stat(
                             bdev.as_ptr(),
@@ -150,7 +152,7 @@ impl Bdev {
                         );
                         Submitted::Pending
                     },
-                    move |(_, stat, errors), rc| {
+                    move |(_, stat, errors, _), rc| {
                         status(rc)?;
                         // SPDK gives what was in the memory of the device's own statistics.
                         stat.ticks_rate = sys::spdk_get_ticks_hz();
@@ -160,18 +162,22 @@ impl Bdev {
                 )
             })
         };
-        call(start, move || At::new("spdk_bdev_get_device_stat", self))
+        async move {
+            let visit = visits::begin().await;
+            let at = move || At::new("spdk_bdev_get_device_stat", self);
+            call(move |caller| start(visit, caller), at).await
+        }
     }
 
     /// How many I/Os are in flight, through all channels.
     pub(crate) fn current_queue_depth(&self) -> impl Future<Output = Result<u64>> + use<'_> {
-        let start = move |caller: Caller<'_>| {
+        let start = move |visit: Visit, caller: Caller<'_>| {
             let hold = self.hold_open(caller)?;
             // SAFETY: the callback runs exactly once, maybe inside the call; `held` keeps the device until
             // then.
             Ok(unsafe {
                 op::<QueueDepth, _, _>(
-                    |(bdev,): &mut (BdevHold,), done, arg| {
+                    |(bdev, _): &mut (BdevHold, Visit), done, arg| {
                         sys::spdk_bdev_get_current_qd(bdev.as_ptr(), done, arg);
                         Submitted::Pending
                     },
@@ -179,10 +185,14 @@ impl Bdev {
                         status(rc)?;
                         Ok(depth)
                     },
-                    (hold,),
+                    (hold, visit),
                 )
             })
         };
-        call(start, move || At::new("spdk_bdev_get_current_qd", self))
+        async move {
+            let visit = visits::begin().await;
+            let at = move || At::new("spdk_bdev_get_current_qd", self);
+            call(move |caller| start(visit, caller), at).await
+        }
     }
 }

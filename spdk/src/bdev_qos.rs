@@ -11,7 +11,7 @@ use crate::call::call;
 use crate::errno::Errno;
 use crate::error::{At, Fault, Result};
 use crate::handle::{Hold, Subject};
-use crate::local::{Caller, begin, current_thread};
+use crate::local::{Caller, Local, begin, current_thread};
 use crate::op::{Operation, Submitted, op, status};
 use crate::{interrupt, sys};
 
@@ -286,6 +286,7 @@ pub(crate) unsafe fn get_io_channel(
     bdev: *mut sys::spdk_bdev,
 ) -> Result<*mut sys::spdk_io_channel, Fault> {
     interrupt::check_descriptors()?;
+    Local::check_room()?;
     // No limits begin to end between the look and the channel.
     let _makes = ENDS_OR_MAKES.read().unwrap_or_else(PoisonError::into_inner);
     // SAFETY: the descriptor keeps the device, and the array has an element of each kind.

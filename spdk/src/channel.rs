@@ -7,6 +7,7 @@ use std::ptr::NonNull;
 use crate::bdev::BdevDescObject;
 use crate::error::{Describe, Fault};
 use crate::handle::{Handle, Hold, Object, Subject};
+use crate::local::Local;
 use crate::sys;
 use crate::thread::CurrentThread;
 
@@ -68,6 +69,7 @@ unsafe impl Object for IoChannelObject {
     unsafe fn release(ptr: NonNull<Self::C>, extra: &Self::Extra) {
         // SAFETY: on the channel's spdk_thread, once, with no I/O in flight on it.
         unsafe { sys::spdk_put_io_channel(ptr.as_ptr()) }
+        Local::has_given_back();
         extra.owner.is_given_back();
     }
 

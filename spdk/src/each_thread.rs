@@ -10,6 +10,7 @@ use std::sync::{Mutex, MutexGuard};
 use crate::error::{At, Error, Fault, Gone, Result};
 use crate::local::{self, Here, current_thread};
 use crate::thread_stats::{self, ThreadStats};
+use crate::visits::{self, Visit};
 use crate::{Errno, SpdkThread, panic, sys, task};
 
 /// SPDK sends an iteration on to the next spdk_thread without a lock, so that spdk_thread must not exit at
@@ -145,6 +146,7 @@ struct Iteration<F, T> {
     outcome: Result<Vec<T>>,
     /// Used on the spdk_thread that has begun it only.
     here: Here,
+    on_its_way: Visit,
     done: oneshot::Sender<Result<Vec<T>>>,
 }
 
@@ -175,7 +177,8 @@ struct Iteration<F, T> {
 /// # Cancellation
 ///
 /// It goes on when the future is dropped; what `f` returns is dropped then, on the current
-/// spdk_thread. A future that was never polled has started nothing.
+/// spdk_thread. A future that was never polled has started nothing, and neither has one that waits for others to end, because
+/// there are more than 16,384 of them.
 #[doc(alias = "spdk_for_each_thread")]
 pub async fn for_each_thread<F, T>(f: F) -> Result<Vec<T>>
 where
@@ -185,6 +188,7 @@ where
     const CALL: &str = "spdk_for_each_thread";
     let at = |fault: Fault| fault.at(At::free(CALL));
     drop(Here::now().map_err(at)?);
+    let on_its_way = visits::begin().await;
     begin().await;
     let here = match Here::now() {
         Ok(here) => here,
@@ -202,6 +206,7 @@ where
         f,
         outcome: Ok(Vec::new()),
         here,
+        on_its_way,
         done,
     }));
     // SAFETY: on the current spdk_thread, which waits for `Here`. The functions get the box, one at a
@@ -254,8 +259,10 @@ unsafe extern "C" fn end<F, T>(iteration: *mut c_void) {
             f,
             outcome,
             here,
+            on_its_way,
             done,
         } = *iteration;
+        drop(on_its_way);
         local::run_caught("drop of an iteration", || drop(f));
         let outcome = match outcome {
             // This spdk_thread would be among the visited.

@@ -434,10 +434,10 @@ impl<O: Object> Drop for Inner<O> {
             // pointer was taken, so this is the one release.
             unsafe { O::release(ptr, &extra) }
         };
-        if self.local.is_current() {
+        if self.local.is_current() && self.local.has_room() {
             release();
         } else {
-            // Another spdk_thread of the same OS thread, since a handle is not `Send`.
+            // Another spdk_thread of the same OS thread, since a handle is not `Send`; or it has given back too much just now.
             self.local.defer(Box::new(release));
         }
     }

@@ -22,6 +22,7 @@ use crate::handle::{Handle, Object};
 use crate::local::{self, Here, Local, current_thread, run_caught};
 use crate::shared::Shared;
 use crate::thread::CurrentThread;
+use crate::visits::{self, Visit};
 use crate::{Errno, app, options, panic, sys, task};
 
 /// A device of one's own: each spdk_thread that asks for its channel gets a `T`, which is made there.
@@ -100,7 +101,8 @@ impl<T: 'static> IoDevice<T> {
     /// # Errors
     ///
     /// [`ErrorKind::NoThread`] without a current spdk_thread, [`ErrorKind::Gone`] while it is ending,
-    /// [`ErrorKind::Option`] for a name that is empty or has a NUL byte.
+    /// [`ErrorKind::Option`] for a name that is empty or has a NUL byte, [`ErrorKind::Errno`] with `EAGAIN` if this
+    /// spdk_thread has given back thousands of devices and channels just now.
     #[doc(alias = "spdk_io_device_register")]
     pub fn register<F>(name: &str, make: F) -> Result<Self>
     where
@@ -122,6 +124,7 @@ impl<T: 'static> IoDevice<T> {
         let c_name = options::text("name", name)?;
         let at = At::new("spdk_io_device_register", &name);
         let local = running().map_err(|fault| fault.at(at))?;
+        Local::check_room().map_err(|fault| fault.at(at))?;
         let device = NonNull::from(Box::leak(Box::new(Device {
             name: name.into(),
             make: Box::new(make),
@@ -159,7 +162,8 @@ impl<T: 'static> IoDevice<T> {
     ///
     /// [`ErrorKind::NoThread`] without a current spdk_thread, [`ErrorKind::Gone`] while it is ending,
     /// the error of the function that makes it, [`ErrorKind::InvalidArgument`] inside of that
-    /// function, [`ErrorKind::Errno`] with `ENOMEM` if SPDK has no memory for it.
+    /// function, [`ErrorKind::Errno`] with `ENOMEM` if SPDK has no memory for it, and with `EAGAIN` if this spdk_thread has
+    /// given back thousands of channels just now.
     #[doc(alias = "spdk_get_io_channel")]
     pub fn get_channel(&self) -> Result<IoDeviceChannel<T>> {
         let at = At::new("spdk_get_io_channel", self);
@@ -212,6 +216,7 @@ impl<T: 'static> IoDevice<T> {
 
     fn open(&self) -> Result<Handle<ChannelObject<T>>, Fault> {
         running()?;
+        Local::check_room()?;
         // SAFETY: on the current spdk_thread, and the device is registered.
         let channel = unsafe { sys::spdk_get_io_channel(self.device.as_ptr().cast()) };
         let channel = NonNull::new(channel).ok_or_else(|| Fault::errno(Errno::ENOMEM))?;
@@ -239,7 +244,8 @@ impl<T: 'static> IoDevice<T> {
     /// # Cancellation
     ///
     /// It goes on when the future is dropped; what `f` returns is dropped then, on the current
-    /// spdk_thread. A future that was never polled has started nothing.
+    /// spdk_thread. A future that was never polled has started nothing, and neither has one that waits for others to end,
+    /// because there are more than 16,384 of them.
     #[doc(alias = "spdk_for_each_channel")]
     pub async fn for_each_channel<F, R>(&self, f: F) -> Result<Vec<R>>
     where
@@ -247,7 +253,10 @@ impl<T: 'static> IoDevice<T> {
         R: Send + 'static,
     {
         const CALL: &str = "spdk_for_each_channel";
-        let here = Here::now().map_err(|fault| fault.at(At::new(CALL, self)))?;
+        let at = |fault: Fault| fault.at(At::new(CALL, self));
+        drop(Here::now().map_err(at)?);
+        let on_its_way = visits::begin().await;
+        let here = Here::now().map_err(at)?;
         let (done, wait) = oneshot::async_channel();
         self.device().uses.fetch_add(1, Relaxed);
         let iteration = Box::into_raw(Box::new(Iteration {
@@ -255,6 +264,7 @@ impl<T: 'static> IoDevice<T> {
             device: self.device,
             outcome: Ok(Vec::new()),
             here,
+            on_its_way,
             done,
         }));
         // SAFETY: on the current spdk_thread, which waits for `Here`; the device is counted, so it is
@@ -347,10 +357,15 @@ impl<T> Drop for Last<T> {
     fn drop(&mut self) {
         let device = self.0;
         if !current_thread().is_null() {
+            if let Some(local) = Local::here().filter(|local| !local.has_room()) {
+                let last = Last(device);
+                return local.defer(Box::new(move || drop(last)));
+            }
             // SAFETY: on the current spdk_thread. It is registered, and nobody uses it.
-            return unsafe {
+            unsafe {
                 sys::spdk_io_device_unregister(device.as_ptr().cast(), Some(unregistered::<T>));
-            };
+            }
+            return Local::has_given_back();
         }
         // SAFETY: it is not unregistered yet.
         let home = unsafe { device.as_ref() }.home.clone();
@@ -441,6 +456,7 @@ struct Iteration<T: 'static, F, R> {
     device: NonNull<Device<T>>,
     outcome: Result<Vec<R>>,
     here: Here,
+    on_its_way: Visit,
     done: oneshot::Sender<Result<Vec<R>>>,
 }
 
@@ -494,8 +510,10 @@ unsafe extern "C" fn end<T: 'static, F, R>(
             device,
             outcome,
             here,
+            on_its_way,
             done,
         } = *iteration;
+        drop(on_its_way);
         let outcome = outcome.and_then(|values| match status {
             0 => Ok(values),
             status => Err(Error::errno_of(
@@ -541,6 +559,7 @@ unsafe impl<T: 'static> Object for ChannelObject<T> {
     unsafe fn release(channel: NonNull<Self::C>, _: &Self::Extra) {
         // SAFETY: on the channel's spdk_thread, once.
         unsafe { sys::spdk_put_io_channel(channel.as_ptr()) }
+        Local::has_given_back();
     }
 
     fn label(extra: &Self::Extra) -> String {

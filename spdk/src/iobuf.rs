@@ -252,6 +252,7 @@ unsafe impl Object for ChannelObject {
         // SAFETY: as above, once. Nothing waits, and no buffer is out. It is the box of `Channel::new`.
         unsafe {
             sys::spdk_iobuf_channel_fini(channel.as_ptr());
+            Local::has_given_back();
             drop(Box::from_raw(channel.as_ptr()));
         }
         let count = extra.local.iobuf_channels();
@@ -330,7 +331,7 @@ impl Channel {
     /// [`ErrorKind::NotInitialised`] without a running application, [`ErrorKind::Option`] for a name that
     /// is empty or has a NUL byte, [`ErrorKind::Errno`] with `ENODEV` for a module that
     /// [`register_module`] has not made known, with `ENOMEM` if the pools have too few buffers for the cache or
-    /// there are too many channels.
+    /// there are too many channels, with `EAGAIN` if this spdk_thread has given back thousands of channels just now.
     #[doc(alias = "spdk_iobuf_channel_init")]
     pub fn new(module: &str, small_cache: u32, large_cache: u32) -> Result<Self> {
         let at = At::new("spdk_iobuf_channel_init", &module);
@@ -340,6 +341,7 @@ impl Channel {
         if !modules().contains(module) {
             return Err(Fault::errno(Errno::ENODEV).at(at));
         }
+        Local::check_room().map_err(|fault| fault.at(at))?;
         let count = local.iobuf_channels().get();
         if count == MOST {
             return Err(Fault::errno(Errno::ENOMEM).at(at));

@@ -190,6 +190,7 @@ mod timers;
 pub mod tokio;
 #[cfg(any(feature = "smol", feature = "tokio"))]
 mod unpinned;
+mod visits;
 #[cfg_attr(
     not(any(feature = "blob", feature = "nvme")),
     expect(dead_code, reason = "only queues of requests let operations wait")

@@ -9,6 +9,7 @@ mod caller;
 mod ending;
 mod objects;
 mod rest;
+mod sent;
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -36,6 +37,7 @@ pub(crate) use caller::{Home, current_thread, thread_name};
 pub(crate) use objects::{OpenObject, Revoke};
 
 use objects::Objects;
+use sent::Sent;
 
 /// After how many turns with nothing to do the poller pauses.
 const IDLE_TURNS: u32 = 256;
@@ -106,6 +108,7 @@ pub(crate) struct Local {
     is_asleep: Cell<bool>,
     executor: Executor,
     deferred: RefCell<VecDeque<Box<dyn FnOnce()>>>,
+    sent: Sent,
     objects: Objects,
     /// Operations that hold no object of this thread.
     operations: Cell<usize>,
@@ -247,6 +250,7 @@ impl Local {
             is_asleep: Cell::new(false),
             executor: Executor::new(index),
             deferred: RefCell::default(),
+            sent: Sent::default(),
             objects: Objects::default(),
             operations: Cell::new(0),
             poller: Cell::new(ptr::null_mut()),
@@ -398,9 +402,15 @@ impl Local {
         self.wakeups
             .take(|number| self.executor.wake_number(number));
         let deferred = self.deferred.borrow().len();
-        for f in std::iter::from_fn(|| self.take_deferred()).take(deferred) {
-            busy = true;
-            run_caught("release", f);
+        for _ in 0..deferred {
+            if !self.has_room() {
+                self.has_work.set(true);
+                break;
+            }
+            if let Some(f) = self.take_deferred() {
+                busy = true;
+                run_caught("release", f);
+            }
         }
         // SAFETY: entered above.
         busy |= unsafe { self.executor.run_ready() };

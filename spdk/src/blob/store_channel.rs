@@ -14,7 +14,7 @@ use crate::bdev::BdevDescObject;
 use crate::channel::{ChannelOwner, IoChannel, IoChannelObject};
 use crate::error::{At, Fault, Result};
 use crate::handle::{Handle, Hold, Subject};
-use crate::local::Here;
+use crate::local::{Here, Local};
 use crate::{Errno, sys};
 
 thread_local! {
@@ -55,6 +55,7 @@ impl Blobstore {
     /// # Errors
     ///
     /// `ENOMEM`: there was none for [`BsOpts::max_channel_ops`](super::BsOpts::max_channel_ops) requests.
+    /// `EAGAIN`: this spdk_thread has given back thousands of channels just now.
     /// [`ErrorKind::Gone`](crate::ErrorKind::Gone) when the store was unloaded or its device removed.
     /// [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument) inside of the
     /// [`BlockDevice::channel`](super::BlockDevice::channel) that makes it.
@@ -68,6 +69,7 @@ impl Blobstore {
 
     fn open_channel(&self) -> std::result::Result<IoChannel, Fault> {
         let _here = Here::now()?;
+        Local::check_room()?;
         let part = self.store().enter()?;
         let bs = self.store().as_ptr();
         let making = Making::begin(bs)?;

@@ -76,11 +76,17 @@ impl Local {
     }
 
     fn revoke_idle_of(&self, kind: impl Fn(&dyn Revoke) -> bool) {
+        if !self.has_room() {
+            return; // in one of the next turns
+        }
         let objects: Vec<_> = {
             let objects = self.objects.list.borrow();
             objects.iter().rev().map(|(k, o)| (*k, o.clone())).collect()
         };
         for (key, object) in objects {
+            if !self.has_room() {
+                return;
+            }
             match object.upgrade() {
                 Some(object) if !kind(&*object) => {}
                 Some(object) if object.operations(Rc::strong_count(&object) - 1) > 0 => {}
