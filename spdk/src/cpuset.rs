@@ -7,7 +7,7 @@ use std::ops::{BitAndAssign, BitOrAssign, BitXorAssign, Not};
 use std::str::FromStr;
 
 use crate::error::{At, Error, Fault, Result};
-use crate::{sys, text};
+use crate::{options, sys};
 
 /// A set of CPU cores, from 0 to 1023.
 ///
@@ -89,6 +89,26 @@ impl CpuSet {
         (0..Self::SIZE).filter(|core| self.contains(*core))
     }
 
+    /// The set that a text is, or why it is none.
+    pub(crate) fn read(mask: &str) -> std::result::Result<Self, String> {
+        // Linux writes a mask with commas.
+        let cores = match mask.contains('[') {
+            true => options::parse_set(mask),
+            false => options::parse_set(&mask.replace(',', "")),
+        };
+        let not_a_set = |reason: String| {
+            format!(
+                "not a set of cores: {reason}; write a hexadecimal mask such as 0x3 or a list such as [0,2-3]"
+            )
+        };
+        let mut set = CpuSet::new();
+        for core in cores.map_err(not_a_set)? {
+            set.insert(core)
+                .map_err(|_| not_a_set(format!("the highest core is {}", Self::SIZE - 1)))?;
+        }
+        Ok(set)
+    }
+
     /// The C object, for calls that this crate does not wrap.
     pub fn as_ptr(&self) -> *const sys::spdk_cpuset {
         &raw const *self.0
@@ -156,18 +176,8 @@ impl FromStr for CpuSet {
     type Err = Error;
 
     fn from_str(mask: &str) -> Result<Self> {
-        let at = At::new("spdk_cpuset_parse", &mask);
-        let c_mask = text::cstring(mask, "the mask").map_err(|fault| fault.at(at))?;
-        let mut set = CpuSet::new();
-        // SAFETY: the set is ours, and the text is a C string.
-        match unsafe { sys::spdk_cpuset_parse(set.as_mut_ptr(), c_mask.as_ptr()) } {
-            0 => Ok(set),
-            _ => {
-                let reason = "not a set of cores; write a hexadecimal mask such as 0x3 or a list \
-                              such as [0,2-3]";
-                Err(Fault::invalid(reason).at(at))
-            }
-        }
+        Self::read(mask)
+            .map_err(|reason| Fault::invalid(reason).at(At::new("spdk_cpuset_parse", &mask)))
     }
 }
 

@@ -77,7 +77,7 @@ pub(crate) fn cores(option: &'static str, mask: &str) -> Result<CString> {
             ),
         ));
     }
-    text(option, mask)
+    text(option, mask.trim())
 }
 
 /// Checks that the main core is one of the mask's; without a mask SPDK uses core 0.
@@ -93,15 +93,21 @@ pub(crate) fn main_core(core: Option<i32>, mask: Option<&str>) -> Result<()> {
 }
 
 fn parse_cores(mask: &str) -> Result<BTreeSet<u32>, String> {
-    let mask = mask.trim();
-    let cores = match mask.strip_prefix('[') {
-        Some(list) => parse_list(list.strip_suffix(']').ok_or("the `]` is missing")?)?,
-        None => parse_mask(mask)?,
-    };
+    let cores = parse_set(mask)?;
     if cores.is_empty() {
         return Err("it names no core".into());
     }
     Ok(cores)
+}
+
+/// The cores of a mask or a list. SPDK's own parser takes the begin of a number that is too large, and of what it does not
+/// understand, for another set.
+pub(crate) fn parse_set(mask: &str) -> Result<BTreeSet<u32>, String> {
+    let mask = mask.trim();
+    match mask.strip_prefix('[') {
+        Some(list) => parse_list(list.strip_suffix(']').ok_or("the `]` is missing")?),
+        None => parse_mask(mask),
+    }
 }
 
 fn parse_mask(mask: &str) -> Result<BTreeSet<u32>, String> {

@@ -18,7 +18,7 @@ use spdk::{
     spawn_local, spawn_on,
 };
 use spdk_tests::wait::within;
-use spdk_tests::{Device, dma, foreign, kind, pattern, poll_once, rpc, until};
+use spdk_tests::{Device, assert_kind, dma, foreign, kind, pattern, poll_once, rpc, until};
 
 const BLOCK: usize = 512;
 
@@ -562,6 +562,61 @@ async fn the_scheduler_moves_nothing() -> spdk::Result<()> {
             within("the timer", slept).await??;
         }
         spdk::time::sleep(Duration::from_millis(2)).await?;
+    }
+    Ok(())
+}
+
+/// Fails if a text that is no set of cores is taken for one, or one for another.
+#[spdk::test(no_app)]
+fn sets_are_read() -> spdk::Result<()> {
+    let read = |text: &str| text.parse::<CpuSet>();
+    for (text, cores) in [
+        ("0x3", &[0, 1][..]),
+        ("F", &[0, 1, 2, 3]),
+        (" 0X100\n", &[8]),
+        ("1,00000001", &[0, 32]),
+        ("0x0", &[]),
+        ("[0,2-3]", &[0, 2, 3]),
+        (" [ 1 , 4 - 5 ] ", &[1, 4, 5]),
+        ("[1023]", &[1023]),
+        ("[5,5-6]", &[5, 6]),
+    ] {
+        let set = read(text)?;
+        assert!(set.iter().eq(cores.iter().copied()), "{text}: {set:?}");
+        assert_eq!(read(&set.to_string())?, set, "{text}");
+    }
+    let long = format!("1{}", "0".repeat(256));
+    assert!(read(&long[..256])?.contains(1020));
+    let wrong = [
+        "",
+        " ",
+        "0x",
+        "x",
+        ",",
+        "0xg",
+        "3 1",
+        "0x1]",
+        "[]",
+        "[",
+        "]",
+        "[1",
+        "[1-]",
+        "[-1]",
+        "[3-1]",
+        "[1,]",
+        "[1--2]",
+        "[1-2-3]",
+        "[1]2",
+        "[1][2]",
+        "[0x1]",
+        "[1024]",
+        "[4294967297]",
+        "[18446744073709551617]",
+        "0x1\0",
+        &long,
+    ];
+    for text in wrong {
+        assert_kind!(read(text), InvalidArgument);
     }
     Ok(())
 }
