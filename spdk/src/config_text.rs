@@ -5,6 +5,7 @@ use std::ffi::c_void;
 use std::path::Path;
 use std::ptr;
 
+use crate::CpuSet;
 use crate::error::Result;
 use crate::options::refuse;
 use crate::sys;
@@ -65,22 +66,143 @@ pub(crate) fn refusal(method: &[u8]) -> Option<&'static str> {
     }
 }
 
-/// A method that may not be there, and where it is.
+/// A parameter, as far as [`fatal`] looks at it.
+pub(crate) enum Argument<'a> {
+    Number(f64),
+    Text(&'a str),
+}
+
+/// A parameter that SPDK 26.01 takes, and does not survive; and why.
+pub(crate) fn fatal<'a>(
+    method: &str,
+    param: impl Fn(&str) -> Option<Argument<'a>>,
+) -> Option<(&'static str, String)> {
+    let number = |name| match param(name) {
+        Some(Argument::Number(number)) => Some(number),
+        _ => None,
+    };
+    let is_within =
+        |name, from: f64, to: f64| number(name).is_some_and(|n| (from..=to).contains(&n));
+    match method {
+        "bdev_null_create" | "bdev_malloc_create" if number("block_size") == Some(0.0) => Some((
+            "block_size",
+            "`block_size` is 0, by which SPDK divides".to_owned(),
+        )),
+        // One that waits for a `spdk_bdev_io` is told of those that its spdk_thread frees itself only.
+        "bdev_set_options" if number("bdev_io_cache_size") == Some(0.0) => Some((
+            "bdev_io_cache_size",
+            "`bdev_io_cache_size` is 0; write 1 at least, since an spdk_thread that keeps no I/O may wait for ever for \
+             those that others have"
+                .to_owned(),
+        )),
+        // It uses the controller that tells of others when it gives up one of them, although that is gone as well.
+        "bdev_nvme_start_discovery" if is_within("ctrlr_loss_timeout_sec", 1.0, f64::from(i32::MAX)) => Some((
+            "ctrlr_loss_timeout_sec",
+            "`ctrlr_loss_timeout_sec` is neither 0 nor -1; SPDK would crash when it gives up a controller"
+                .to_owned(),
+        )),
+        "scheduler_set_options" => scheduler(number("scheduling_core"), param("isolated_core_mask")),
+        _ => None,
+    }
+}
+
+/// SPDK looks for the core in a set of 1,024, which it uses even if it could not read the mask.
+fn scheduler(core: Option<f64>, isolated: Option<Argument<'_>>) -> Option<(&'static str, String)> {
+    if let Some(core) = core.filter(|core| *core >= f64::from(sys::SPDK_CPUSET_SIZE)) {
+        let highest = sys::SPDK_CPUSET_SIZE - 1;
+        let reason = format!("`scheduling_core` is {core}; the highest core is {highest}");
+        return Some(("scheduling_core", reason));
+    }
+    let Some(Argument::Text(mask)) = isolated else {
+        return None;
+    };
+    let reason = CpuSet::read(mask).err()?;
+    Some((
+        "isolated_core_mask",
+        format!("`isolated_core_mask` is {reason}"),
+    ))
+}
+
+/// What may not be there, and where it is.
 fn refused(text: &[u8], count: usize) -> Option<String> {
     let mut values = Vec::with_capacity(count);
     parse(text, &mut values);
-    let bytes = |value: &sys::spdk_json_val, kind| {
-        let start = (value.start as usize).saturating_sub(text.as_ptr() as usize);
-        let bytes = text.get(start..start + value.len as usize)?;
-        (value.type_ == kind).then_some((start, bytes))
+    let all = Values {
+        text,
+        values: &values,
     };
-    values.windows(2).find_map(|two| {
-        let (_, name) = bytes(&two[0], sys::SPDK_JSON_VAL_NAME)?;
-        let (start, method) = bytes(&two[1], sys::SPDK_JSON_VAL_STRING)?;
-        let reason = refusal(method).filter(|_| name == b"method")?;
+    (0..values.len()).find_map(|object| {
+        let at = all.member(object, "method")?;
+        let (start, method) = all.text(at)?;
+        let param = |name: &str| {
+            let at = all.member(all.member(object, "params")?, name)?;
+            all.param(at)
+        };
+        let fatal = || {
+            let method = std::str::from_utf8(method).ok()?;
+            fatal(method, param).map(|(_, reason)| format!("{method}: {reason}"))
+        };
+        let reason = refusal(method).map(str::to_owned).or_else(fatal)?;
         let (line, column) = place(text, start.saturating_sub(1)); // it is behind its quote
         Some(format!("{reason}, at line {line}, column {column}"))
     })
+}
+
+/// A text that SPDK has parsed.
+struct Values<'a> {
+    text: &'a [u8],
+    values: &'a [sys::spdk_json_val],
+}
+
+impl<'a> Values<'a> {
+    /// The bytes of a value, and where they begin.
+    fn bytes(&self, at: usize) -> Option<(usize, &'a [u8])> {
+        let value = self.values.get(at)?;
+        let start = (value.start as usize).saturating_sub(self.text.as_ptr() as usize);
+        Some((start, self.text.get(start..start + value.len as usize)?))
+    }
+
+    /// Those of a string.
+    fn text(&self, at: usize) -> Option<(usize, &'a [u8])> {
+        let is_text = self.values.get(at)?.type_ == sys::SPDK_JSON_VAL_STRING;
+        is_text.then(|| self.bytes(at)).flatten()
+    }
+
+    fn param(&self, at: usize) -> Option<Argument<'a>> {
+        let text = std::str::from_utf8(self.bytes(at)?.1).ok()?;
+        match self.values.get(at)?.type_ {
+            sys::SPDK_JSON_VAL_NUMBER => text.parse().ok().map(Argument::Number),
+            sys::SPDK_JSON_VAL_STRING => Some(Argument::Text(text)),
+            _ => None,
+        }
+    }
+
+    /// The value of this name in an object; the last one, which SPDK takes, if there are more.
+    fn member(&self, object: usize, name: &str) -> Option<usize> {
+        let is_begin = |at: usize| {
+            let kind = self.values.get(at).map(|value| value.type_);
+            matches!(
+                kind,
+                Some(sys::SPDK_JSON_VAL_OBJECT_BEGIN | sys::SPDK_JSON_VAL_ARRAY_BEGIN)
+            )
+        };
+        if self.values.get(object)?.type_ != sys::SPDK_JSON_VAL_OBJECT_BEGIN {
+            return None;
+        }
+        let end = object + 1 + self.values[object].len as usize;
+        let (mut at, mut found) = (object + 1, None);
+        while at < end {
+            if self.bytes(at)?.1 == name.as_bytes() {
+                found = Some(at + 1);
+            }
+            // The name, the value, and if it is one with others, those and its end.
+            at += 2;
+            if is_begin(at - 1) {
+                at += self.values[at - 1].len as usize + 1;
+            }
+        }
+        found
+    }
 }
 
 /// Why SPDK cannot parse a text, and where.

@@ -65,6 +65,22 @@ fn options_that_cannot_be_used() -> spdk::Result<()> {
             "`framework_start_init` cannot be in a configuration, for which SPDK starts its subsystems by itself, at line 1, column 61",
         ),
         (
+            r#"{"subsystems": [{"subsystem": "bdev", "config": [
+                {"params": {"a": [{"block_size": 1}], "block_size": 0.0, "num_blocks": 8}, "method": "bdev_null_create"}]}]}"#,
+            "bdev_null_create: `block_size` is 0, by which SPDK divides, at line 2, column 102",
+        ),
+        (
+            r#"{"subsystems": [{"subsystem": "bdev", "config": [
+                {"method": "scheduler_set_options", "params": {"scheduling_core": 4294967295, "isolated_core_mask": "[1]"}}]}]}"#,
+            "scheduler_set_options: `scheduling_core` is 4294967295; the highest core is 1023, at line 2, column 28",
+        ),
+        (
+            r#"{"subsystems": [{"subsystem": "bdev", "config": [
+                {"method": "scheduler_set_options", "params": {"isolated_core_mask": "[4294967297]"}}]}]}"#,
+            "scheduler_set_options: `isolated_core_mask` is not a set of cores: \"4294967297\" is not a core number; write a \
+             hexadecimal mask such as 0x3 or a list such as [0,2-3], at line 2, column 28",
+        ),
+        (
             r#"{"subsystems": [{"subsystem": "bdev", "config": [{"method": "framework_wait_init"}]}]}"#,
             "`framework_wait_init` cannot be in a configuration, for whose end it would wait, at line 1, column 61",
         ),

@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 
 use super::method::{Entry, Kind, Param};
 use super::{Call, Config, Place, names, tables};
+use crate::config_text::Argument;
 use crate::error::{ErrorKind, Result};
 use crate::{config_text, sys};
 
@@ -112,8 +113,7 @@ impl Config {
             if let Some(entry) = tables().find(|entry| entry.method == call.method) {
                 problems.extend(parameters(&spot, entry));
             }
-            problems.extend(no_ios_kept(&spot));
-            if let Some((param, message)) = fatal(&call.method, &call.params) {
+            if let Some((param, message)) = fatal(&call.method, |name| call.params.get(name)) {
                 problems.push(spot.problem(Some(param), message));
             }
             for name in names::made(call) {
@@ -191,41 +191,15 @@ impl Config {
     }
 }
 
-/// An option that SPDK takes, and hangs with on several spdk_threads: one that waits for a `spdk_bdev_io` is
-/// told of those that it frees itself only.
-fn no_ios_kept(spot: &Spot<'_>) -> Option<Problem> {
-    let param = "bdev_io_cache_size";
-    let is_none = spot.call.method == "bdev_set_options" && spot.call.params.get(param)? == 0;
-    is_none.then(|| {
-        let message = format!(
-            "`{param}` is 0; write 1 at least, since an spdk_thread that keeps no I/O may wait for ever for \
-             those that others have"
-        );
-        spot.problem(Some(param), message)
-    })
-}
-
 /// A parameter that SPDK 26.01 takes, and does not survive; and why.
-pub(crate) fn fatal(method: &str, params: &Map<String, Value>) -> Option<(&'static str, String)> {
-    let number = |param| params.get(param).and_then(Value::as_f64);
-    match method {
-        "bdev_null_create" | "bdev_malloc_create" if number("block_size") == Some(0.0) => Some((
-            "block_size",
-            "`block_size` is 0, by which SPDK divides".to_owned(),
-        )),
-        // It uses the controller that tells of others when it gives up one of them, although that is gone as well.
-        "bdev_nvme_start_discovery"
-            if number("ctrlr_loss_timeout_sec")
-                .is_some_and(|time| (1.0..=f64::from(i32::MAX)).contains(&time)) =>
-        {
-            Some((
-                "ctrlr_loss_timeout_sec",
-                "`ctrlr_loss_timeout_sec` is neither 0 nor -1; SPDK would crash when it gives up a controller"
-                    .to_owned(),
-            ))
-        }
-        _ => None,
-    }
+pub(crate) fn fatal<'p>(
+    method: &str,
+    param: impl Fn(&str) -> Option<&'p Value>,
+) -> Option<(&'static str, String)> {
+    config_text::fatal(method, |name| match param(name)? {
+        Value::String(text) => Some(Argument::Text(text)),
+        value => value.as_f64().map(Argument::Number),
+    })
 }
 
 /// A call, and where it is.

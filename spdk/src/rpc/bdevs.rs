@@ -2,6 +2,7 @@
 #![allow(unsafe_code)] // Looks at bdevs on the app thread.
 
 use std::ffi::CString;
+use std::ops::Deref;
 use std::ptr::NonNull;
 
 use serde_json::Value;
@@ -9,10 +10,11 @@ use serde_json::Value;
 use crate::{config, sys};
 
 /// Why a call is refused, with an errno, if it is. On the app thread, where bdevs come and go.
-pub(super) fn refusal(method: &str, params: &Value) -> Option<(libc::c_int, String)> {
-    let fatal = params
-        .as_object()
-        .and_then(|params| config::fatal(method, params));
+pub(super) fn refusal(
+    method: &str,
+    params: &impl Deref<Target = Value>,
+) -> Option<(libc::c_int, String)> {
+    let fatal = config::fatal(method, |name| params.get(name));
     if let Some((_, message)) = fatal {
         return Some((libc::EINVAL, message));
     }

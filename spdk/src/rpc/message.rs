@@ -1,8 +1,11 @@
 //! The text of a request, and what an answer says.
 #![allow(unsafe_code)] // Asks SPDK's own JSON parser whether it takes the text.
 
+use std::cell::LazyCell;
 use std::collections::BTreeMap;
 use std::ffi::c_void;
+#[cfg(feature = "nvmf")]
+use std::ops::Deref;
 use std::ptr;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -67,11 +70,14 @@ const SET_ANA_STATE: &str = "nvmf_subsystem_listener_set_ana_state";
 impl Message {
     /// What a method would answer that refuses this: SPDK would do it, and not survive it. On the app thread.
     pub(super) fn refusal(&self) -> Option<Vec<u8>> {
-        let text: Value = serde_json::from_slice(&self.text).unwrap_or_default();
-        let params = &text["params"];
-        let refusal = bdevs::refusal(&self.method, params);
+        // Read for those methods that are looked at.
+        let params = LazyCell::new(|| {
+            let mut text: Value = serde_json::from_slice(&self.text).unwrap_or_default();
+            text["params"].take()
+        });
+        let refusal = bdevs::refusal(&self.method, &params);
         #[cfg(feature = "nvmf")]
-        let refusal = refusal.or_else(|| harms_ours(&self.method, params));
+        let refusal = refusal.or_else(|| harms_ours(&self.method, &params));
         let (errno, message) = refusal?;
         let error = serde_json::json!({"code": -errno, "message": message});
         let answer = serde_json::json!({"id": self.id, "error": error});
@@ -83,7 +89,7 @@ impl Message {
 /// use, and itself uses a subsystem that goes while another change of it waits. So it uses a listener that goes while
 /// an ANA state is set, which those of this crate wait for. On the app thread.
 #[cfg(feature = "nvmf")]
-fn harms_ours(method: &str, params: &Value) -> Option<(libc::c_int, String)> {
+fn harms_ours(method: &str, params: &impl Deref<Target = Value>) -> Option<(libc::c_int, String)> {
     let (name, instead) = match method {
         REMOVE_LISTENER => ("tgt_name", "`NvmfSubsystem::stop_listening`"),
         SET_ANA_STATE => ("tgt_name", "`NvmfSubsystem::set_ana_state`"),
