@@ -173,6 +173,14 @@ impl<'a> HandleInfo<'a> {
         .map(|name| name.as_str())
     }
 
+    /// The method that tells what it does with memory that it is to read.
+    pub(crate) fn drains(self) -> Option<&'a str> {
+        match self {
+            HandleInfo::Own(handle) => handle.drains.as_ref().map(|name| name.as_str()),
+            HandleInfo::Extern(_) => None,
+        }
+    }
+
     /// Whether it is the type of `spdk` for channels of every device.
     pub(crate) fn is_any_channel(self) -> bool {
         match self {

@@ -10,6 +10,7 @@ use crate::bdev::{Bdev, BdevDesc, BdevDescObject, BdevEvent, BdevExtIoOpts, Medi
 use crate::bdev_events::{self, IoTimeout};
 use crate::bdev_io::BdevIoDone;
 use crate::bdev_qos::{self, get_io_channel};
+use crate::buf::Drain;
 use crate::channel::{ChannelOwner, IoChannel, IoChannelObject};
 use crate::errno::Errno;
 use crate::error::{At, Describe, ErrorKind, Fault, Gone, Result};
@@ -39,6 +40,8 @@ pub struct DescExtra {
     compares: Cell<u64>,
     /// Whether SPDK crashes in data without their metadata.
     needs_md: Cell<bool>,
+    /// Whether what is written may be changed on its way.
+    changes: Cell<bool>,
     /// Whether SPDK has as many zeroes as it writes.
     has_zeroes: Cell<bool>,
     timeouts: OnceCell<EventHub<IoTimeout>>,
@@ -77,6 +80,7 @@ impl DescExtra {
             compares_md: Cell::new(true),
             compares: Cell::new(u64::MAX),
             needs_md: Cell::new(false),
+            changes: Cell::new(false),
             has_zeroes: Cell::new(true),
             timeouts: OnceCell::new(),
             media: EventHub::new(),
@@ -274,6 +278,7 @@ unsafe fn set_sizes(extra: &DescExtra, desc: *mut sys::spdk_bdev_desc, bdev: *mu
         extra.vector_block_size.set(size);
         extra.block_size.set(if size == whole { size } else { 0 });
         extra.has_zeroes.set(has_zeroes(bdev));
+        extra.changes.set(changes_writes(bdev));
         extra.compares.set(compares(bdev));
         if sys::spdk_bdev_is_md_separate(bdev) {
             extra.md_size.set(sys::spdk_bdev_get_md_size(bdev));
@@ -349,6 +354,23 @@ unsafe fn needs_metadata(bdev: *mut sys::spdk_bdev) -> bool {
         let module = CStr::from_ptr(sys::spdk_bdev_get_module_name(bdev));
         PARTS.contains(&module)
             && sys::spdk_bdev_is_dif_check_enabled(bdev, sys::SPDK_DIF_CHECK_TYPE_REFTAG)
+    }
+}
+
+/// The modules of devices that are upon no other one, and may have reference tags.
+const LOWEST: [&CStr; 3] = [c"malloc", c"nvme", c"null"];
+
+/// Whether SPDK may change what is written to the device: a part of another device, or a raid, makes the reference tags those of
+/// the device below in the memory that it is given, as can what is below any other device.
+///
+/// # Safety
+/// `bdev` exists.
+unsafe fn changes_writes(bdev: *mut sys::spdk_bdev) -> bool {
+    // SAFETY: passed on; a bdev has a module, and that a name.
+    unsafe {
+        let module = CStr::from_ptr(sys::spdk_bdev_get_module_name(bdev));
+        sys::spdk_bdev_is_dif_check_enabled(bdev, sys::SPDK_DIF_CHECK_TYPE_REFTAG)
+            && !LOWEST.contains(&module)
     }
 }
 
@@ -484,6 +506,16 @@ impl BdevDesc {
     #[inline]
     pub fn vector_block_size_of(&self) -> Result<u32, Fault> {
         Ok(self.handle().extra().vector_block_size.get())
+    }
+
+    /// What becomes of memory that is written.
+    #[doc(hidden)]
+    #[inline]
+    pub fn drains(&self) -> Drain {
+        match self.handle().extra().changes.get() {
+            false => Drain::Reads,
+            true => Drain::Changes,
+        }
     }
 
     /// Refuses what SPDK does not convert where the descriptor hides metadata.

@@ -117,7 +117,26 @@ impl DmaBuf {
             // SAFETY: the buffer owns the memory, and this OS thread may count its loans.
             return Ok(unsafe { mem.lend_shared() });
         }
-        // Slices of `self` may be borrowed, so the memory has to stay: the operation gets a copy.
+        self.lend_copy()
+    }
+
+    /// As [`DmaBuf::lend`], for an operation that may change what it is to read.
+    #[doc(hidden)]
+    #[inline]
+    pub fn lend_to(&self, drain: Drain) -> Result<Loan, Fault> {
+        match drain {
+            Drain::Reads => self.lend(),
+            Drain::Changes => self.lend_copy(),
+        }
+    }
+
+    /// A copy: slices of `self` may be borrowed, so the memory has to stay, as it is.
+    #[cold]
+    fn lend_copy(&self) -> Result<Loan, Fault> {
+        if self.mem.get().is_being_filled() {
+            self.renew(); // as in `lend`
+        }
+        let mem = self.mem.get();
         let copy = Mem::dma(mem.len(), mem.align())?;
         // SAFETY: `copy` is not shared yet, and nothing writes to `mem` while `self` is borrowed;
         // released while on loan, `copy` is freed by the end of the loan.
@@ -172,6 +191,16 @@ impl DmaBuf {
             false => Err(Fault::no_dma_memory(mem.len(), mem.align())),
         }
     }
+}
+
+/// What an operation does with memory that it is to read.
+#[doc(hidden)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Drain {
+    /// That.
+    Reads,
+    /// It may write to it as well.
+    Changes,
 }
 
 impl Drop for DmaBuf {

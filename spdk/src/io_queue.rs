@@ -147,6 +147,9 @@ impl<T: 'static, D: IoTarget> IoQueue<T, D> {
     }
 
     /// Writes `num_blocks` blocks of `buf`, which has exactly their size, at block `offset_blocks`.
+    ///
+    /// Where a bdev that is upon another one has reference tags in its blocks, SPDK may change those in `buf` to the tags of the
+    /// device below: they have to be made again before it is written again.
     #[doc(alias = "spdk_bdev_write_blocks")]
     #[doc(alias = "spdk_nvme_ns_cmd_write")]
     #[doc(alias = "spdk_blob_io_write")]

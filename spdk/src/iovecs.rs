@@ -5,7 +5,7 @@ use std::ffi::c_int;
 use smallvec::SmallVec;
 
 use crate::bdev::hides_metadata;
-use crate::buf::DmaBuf;
+use crate::buf::{DmaBuf, Drain};
 use crate::error::Fault;
 use crate::mem::Loan;
 use crate::sys;
@@ -32,6 +32,11 @@ impl IoVecs {
     /// Buffers that SPDK reads from.
     pub fn drain(bufs: &[DmaBuf]) -> Result<Self, Fault> {
         Self::new(bufs.iter().map(DmaBuf::lend))
+    }
+
+    /// Buffers that SPDK reads from, and may change.
+    pub fn drain_to(bufs: &[DmaBuf], drain: Drain) -> Result<Self, Fault> {
+        Self::new(bufs.iter().map(|buf| buf.lend_to(drain)))
     }
 
     fn new(loans: impl Iterator<Item = Result<Loan, Fault>>) -> Result<Self, Fault> {

@@ -7,7 +7,7 @@ pub use std::future::Future;
 pub use crate::bdev_io::{BdevIoDone, BdevIoLive, LiveIo};
 #[cfg(feature = "blob")]
 pub use crate::blob::rt as blob;
-pub use crate::buf::DmaBuf;
+pub use crate::buf::{DmaBuf, Drain};
 pub use crate::call::call;
 pub use crate::channel::{IoChannel, IoChannelObject};
 pub use crate::each::{each, on_app_thread};

@@ -483,3 +483,108 @@ async fn pract_is_refused_where_they_are_apart() -> spdk::Result<()> {
     }
     Ok(())
 }
+
+/// The CRC of a block in its protection information.
+fn guard(data: &[u8]) -> u16 {
+    data.iter().fold(0, |crc, byte| {
+        (0..8).fold(crc ^ (u16::from(*byte) << 8), |crc, _| {
+            (crc << 1) ^ (if crc & 0x8000 == 0 { 0 } else { 0x8bb7 })
+        })
+    })
+}
+
+/// The protection information of a block.
+fn protection(data: &[u8], number: u32) -> [u8; MD] {
+    let mut md = [0; MD];
+    md[..2].copy_from_slice(&guard(data).to_be_bytes());
+    md[4..].copy_from_slice(&number.to_be_bytes());
+    md
+}
+
+/// Fails if SPDK changes the reference tags in memory that the program may be reading: it makes those of the device below
+/// of them.
+#[spdk::test(bdevs(
+    bdev_set_options(bdev_auto_examine = false), // as above
+    bdev_malloc_create(
+        name = "M", num_blocks = 1024, block_size = BLOCK, md_size = MD, md_interleave = false,
+        dif_type = 1, dif_is_head_of_md = false,
+    ),
+    bdev_split_create(base_bdev = "M", split_count = 2),
+    bdev_passthru_create(base_bdev_name = "Mp1", name = "P"),
+    bdev_malloc_create(
+        name = "R0", num_blocks = 1024, block_size = BLOCK, md_size = MD, md_interleave = false,
+        dif_type = 1, dif_is_head_of_md = false,
+    ),
+    bdev_malloc_create(
+        name = "R1", num_blocks = 1024, block_size = BLOCK, md_size = MD, md_interleave = false,
+        dif_type = 1, dif_is_head_of_md = false,
+    ),
+    bdev_raid_create(name = "R", strip_size_kb = 4, raid_level = "raid0", base_bdevs = ["R0", "R1"]),
+))]
+async fn what_is_written_stays_as_it_is() -> spdk::Result<()> {
+    for name in ["P", "R"] {
+        let device = Device::open(name)?;
+        let Device { desc, ch, .. } = &device;
+        let first = 16; // in a strip of its own, which is another one below
+        let mut bufs = [device.buffer(8)?];
+        pattern::fill(&mut bufs[0], BLOCK, first, 1);
+        let mut md = DmaBuf::alloc(8 * MD, 64)?;
+        for ((block, md), number) in bufs[0].chunks(BLOCK).zip(md.chunks_mut(MD)).zip(16..) {
+            md.copy_from_slice(&protection(block, number));
+        }
+        let before = md.to_vec();
+        let opts = BdevExtIoOpts::new();
+        for form in 0..3 {
+            match form {
+                0 => desc.write_blocks_with_md(ch, &bufs[0], &md, first, 8).await,
+                1 => desc.writev_blocks_with_md(ch, &bufs, &md, first, 8).await,
+                _ => {
+                    desc.writev_blocks_ext(ch, &bufs, first, 8, &opts, Some(&md))
+                        .await
+                }
+            }?;
+            assert_eq!(md[..], before[..], "{name}: form {form}");
+            let (mut data, mut read) = (device.buffer(8)?, DmaBuf::alloc(8 * MD, 64)?);
+            desc.read_blocks_with_md(ch, &mut data, &mut read, first, 8)
+                .await?;
+            pattern::assert_is(&data, BLOCK, first, 1);
+            assert_eq!(read[..], before[..], "{name}: form {form}");
+        }
+    }
+    Ok(())
+}
+
+/// The same where they are in the data.
+#[spdk::test(bdevs(
+    bdev_malloc_create(
+        name = "M", num_blocks = 1024, block_size = BLOCK, md_size = MD, md_interleave = true,
+        dif_type = 1, dif_is_head_of_md = false,
+    ),
+    bdev_split_create(base_bdev = "M", split_count = 2),
+))]
+async fn what_is_written_with_them_stays_as_it_is() -> spdk::Result<()> {
+    let device = Device::open("Mp1")?;
+    let Device { desc, ch, .. } = &device;
+    let whole = BLOCK + MD;
+    let offset = (8 * whole) as u64;
+    let mut bufs = [device.buffer(8)?];
+    for (block, number) in bufs[0].chunks_mut(whole).zip(8..) {
+        let (data, md) = block.split_at_mut(BLOCK);
+        pattern::fill(data, BLOCK, number.into(), 1);
+        md.copy_from_slice(&protection(data, number));
+    }
+    let before = bufs[0].to_vec();
+    for form in 0..4 {
+        match form {
+            0 => desc.write(ch, &bufs[0], offset).await,
+            1 => desc.write_blocks(ch, &bufs[0], 8, 8).await,
+            2 => desc.writev(ch, &bufs, offset).await,
+            _ => desc.writev_blocks(ch, &bufs, 8, 8).await,
+        }?;
+        assert!(bufs[0][..] == before[..], "form {form}");
+        let mut read = device.buffer(8)?;
+        desc.read_blocks(ch, &mut read, 8, 8).await?;
+        assert!(read[..] == before[..], "form {form}");
+    }
+    Ok(())
+}

@@ -38,6 +38,10 @@ pub struct Handle {
     /// to this device: `fn(&self, &IoChannel) -> Result<Hold<..>, Fault>`, written by hand.
     #[serde(default)]
     pub channel: Option<Ident>,
+    /// The method that tells what the object does with memory that it is to read: `fn(&self) -> Drain`, written by
+    /// hand. Default: it reads.
+    #[serde(default)]
+    pub drains: Option<Ident>,
     /// What the type is, in the words of its documentation.
     pub doc: Reason,
 }

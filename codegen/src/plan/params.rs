@@ -439,7 +439,10 @@ impl Walk<'_, '_> {
             }
             false => {
                 self.input(quote!(#name: &rt::DmaBuf));
-                quote!(#name.lend())
+                match self.drains() {
+                    Some(drains) => quote!(#name.lend_to(#drains)),
+                    None => quote!(#name.lend()),
+                }
             }
         };
         self.measure(index, len, unit, &quote!(#name.len() as u64));
@@ -454,7 +457,10 @@ impl Walk<'_, '_> {
             }
             false => {
                 self.input(quote!(#name: &[rt::DmaBuf]));
-                quote!(rt::IoVecs::drain(#name))
+                match self.drains() {
+                    Some(drains) => quote!(rt::IoVecs::drain_to(#name, #drains)),
+                    None => quote!(rt::IoVecs::drain(#name)),
+                }
             }
         };
         let total = quote!(rt::total_len(#name));
@@ -493,6 +499,16 @@ impl Walk<'_, '_> {
         let handle = |means: &Means<'_>| matches!(means, Means::Receiver(_) | Means::Held(_));
         let device = self.func.params.iter().position(handle);
         device.map_or(quote!(self), |index| self.object(index))
+    }
+
+    /// What the device does with memory that it is to read, if that differs.
+    fn drains(&self) -> Option<TokenStream> {
+        let handle = self.func.params.iter().find_map(|means| match means {
+            Means::Receiver(handle) | Means::Held(handle) => Some(handle),
+            _ => None,
+        })?;
+        let (device, drains) = (self.device(), format_ident!("{}", handle.drains()?));
+        Some(quote!(#device.#drains()))
     }
 
     /// A number, as a `u64`.
@@ -633,11 +649,14 @@ impl Walk<'_, '_> {
         let lend = match writes {
             true => {
                 self.input(quote!(#buffer: Option<&mut rt::DmaBuf>));
-                quote!(lend_mut)
+                quote!(rt::DmaBuf::lend_mut)
             }
             false => {
                 self.input(quote!(#buffer: Option<&rt::DmaBuf>));
-                quote!(lend)
+                match self.drains() {
+                    Some(drains) => quote!(|#buffer| #buffer.lend_to(#drains)),
+                    None => quote!(rt::DmaBuf::lend),
+                }
             }
         };
         let (length, unit, device) = (self.wide(len), format_ident!("{unit}"), self.device());
@@ -646,7 +665,7 @@ impl Walk<'_, '_> {
                 rt::check_len(#buffer.len() as u64, #length, #device.#unit()?)?;
             }
         });
-        self.try_hold(&buffer, quote!(#buffer.map(rt::DmaBuf::#lend).transpose()));
+        self.try_hold(&buffer, quote!(#buffer.map(#lend).transpose()));
         let address = self.address(name);
         quote!({
             #name.#buffer = #buffer.as_ref().map_or(ptr::null_mut(), rt::Loan::as_ptr);

@@ -3210,7 +3210,11 @@ impl BdevDesc {
                         )
                     },
                     |_, done| done,
-                    (self.handle().hold(caller)?, self.channel(ch, caller)?, buf.lend()?),
+                    (
+                        self.handle().hold(caller)?,
+                        self.channel(ch, caller)?,
+                        buf.lend_to(self.drains())?,
+                    ),
                 )
             })
         };
@@ -3287,7 +3291,11 @@ impl BdevDesc {
                         )
                     },
                     |_, done| done,
-                    (self.handle().hold(caller)?, self.channel(ch, caller)?, buf.lend()?),
+                    (
+                        self.handle().hold(caller)?,
+                        self.channel(ch, caller)?,
+                        buf.lend_to(self.drains())?,
+                    ),
                 )
             })
         };
@@ -3373,8 +3381,8 @@ impl BdevDesc {
                     (
                         self.handle().hold(caller)?,
                         self.channel(ch, caller)?,
-                        buf.lend()?,
-                        md.lend()?,
+                        buf.lend_to(self.drains())?,
+                        md.lend_to(self.drains())?,
                     ),
                 )
             })
@@ -3453,7 +3461,7 @@ impl BdevDesc {
                     (
                         self.handle().hold(caller)?,
                         self.channel(ch, caller)?,
-                        rt::IoVecs::drain(bufs)?,
+                        rt::IoVecs::drain_to(bufs, self.drains())?,
                     ),
                 )
             })
@@ -3541,7 +3549,7 @@ impl BdevDesc {
                     (
                         self.handle().hold(caller)?,
                         self.channel(ch, caller)?,
-                        rt::IoVecs::drain(bufs)?,
+                        rt::IoVecs::drain_to(bufs, self.drains())?,
                     ),
                 )
             })
@@ -3636,8 +3644,8 @@ impl BdevDesc {
                     (
                         self.handle().hold(caller)?,
                         self.channel(ch, caller)?,
-                        rt::IoVecs::drain(bufs)?,
-                        md.lend()?,
+                        rt::IoVecs::drain_to(bufs, self.drains())?,
+                        md.lend_to(self.drains())?,
                     ),
                 )
             })
@@ -3746,9 +3754,11 @@ impl BdevDesc {
                     (
                         self.handle().hold(caller)?,
                         self.channel(ch, caller)?,
-                        rt::IoVecs::drain(bufs)?,
+                        rt::IoVecs::drain_to(bufs, self.drains())?,
                         opts.to_c(),
-                        metadata.map(rt::DmaBuf::lend).transpose()?,
+                        metadata
+                            .map(|metadata| metadata.lend_to(self.drains()))
+                            .transpose()?,
                     ),
                 )
             })
@@ -3831,7 +3841,11 @@ impl BdevDesc {
                         )
                     },
                     |_, done| done,
-                    (self.handle().hold(caller)?, self.channel(ch, caller)?, buf.lend()?),
+                    (
+                        self.handle().hold(caller)?,
+                        self.channel(ch, caller)?,
+                        buf.lend_to(self.drains())?,
+                    ),
                 )
             })
         };
@@ -3922,8 +3936,8 @@ impl BdevDesc {
                     (
                         self.handle().hold(caller)?,
                         self.channel(ch, caller)?,
-                        buf.lend()?,
-                        md.lend()?,
+                        buf.lend_to(self.drains())?,
+                        md.lend_to(self.drains())?,
                     ),
                 )
             })
@@ -4007,7 +4021,7 @@ impl BdevDesc {
                     (
                         self.handle().hold(caller)?,
                         self.channel(ch, caller)?,
-                        rt::IoVecs::drain(bufs)?,
+                        rt::IoVecs::drain_to(bufs, self.drains())?,
                     ),
                 )
             })
@@ -4102,8 +4116,8 @@ impl BdevDesc {
                     (
                         self.handle().hold(caller)?,
                         self.channel(ch, caller)?,
-                        rt::IoVecs::drain(bufs)?,
-                        md.lend()?,
+                        rt::IoVecs::drain_to(bufs, self.drains())?,
+                        md.lend_to(self.drains())?,
                     ),
                 )
             })

@@ -631,7 +631,11 @@ impl BdevDesc {
                         let io = io?;
                         Ok(sys::spdk_bdev_io_get_append_location(io.as_ptr()))
                     },
-                    (self.handle().hold(caller)?, self.channel(ch, caller)?, buf.lend()?),
+                    (
+                        self.handle().hold(caller)?,
+                        self.channel(ch, caller)?,
+                        buf.lend_to(self.drains())?,
+                    ),
                 )
             })
         };
@@ -716,7 +720,7 @@ impl BdevDesc {
                     (
                         self.handle().hold(caller)?,
                         self.channel(ch, caller)?,
-                        rt::IoVecs::drain(bufs)?,
+                        rt::IoVecs::drain_to(bufs, self.drains())?,
                     ),
                 )
             })
@@ -808,8 +812,8 @@ impl BdevDesc {
                     (
                         self.handle().hold(caller)?,
                         self.channel(ch, caller)?,
-                        buf.lend()?,
-                        md.lend()?,
+                        buf.lend_to(self.drains())?,
+                        md.lend_to(self.drains())?,
                     ),
                 )
             })
@@ -904,8 +908,8 @@ impl BdevDesc {
                     (
                         self.handle().hold(caller)?,
                         self.channel(ch, caller)?,
-                        rt::IoVecs::drain(bufs)?,
-                        md.lend()?,
+                        rt::IoVecs::drain_to(bufs, self.drains())?,
+                        md.lend_to(self.drains())?,
                     ),
                 )
             })
