@@ -42,6 +42,8 @@ pub struct DescExtra {
     needs_md: Cell<bool>,
     /// Whether what is written may be changed on its way.
     changes: Cell<bool>,
+    /// Whether the device copies metadata along.
+    copies: Cell<bool>,
     /// Whether SPDK has as many zeroes as it writes.
     has_zeroes: Cell<bool>,
     timeouts: OnceCell<EventHub<IoTimeout>>,
@@ -81,6 +83,7 @@ impl DescExtra {
             compares: Cell::new(u64::MAX),
             needs_md: Cell::new(false),
             changes: Cell::new(false),
+            copies: Cell::new(true),
             has_zeroes: Cell::new(true),
             timeouts: OnceCell::new(),
             media: EventHub::new(),
@@ -279,6 +282,7 @@ unsafe fn set_sizes(extra: &DescExtra, desc: *mut sys::spdk_bdev_desc, bdev: *mu
         extra.block_size.set(if size == whole { size } else { 0 });
         extra.has_zeroes.set(has_zeroes(bdev));
         extra.changes.set(changes_writes(bdev));
+        extra.copies.set(copies_metadata(bdev));
         extra.compares.set(compares(bdev));
         if sys::spdk_bdev_is_md_separate(bdev) {
             extra.md_size.set(sys::spdk_bdev_get_md_size(bdev));
@@ -371,6 +375,22 @@ unsafe fn changes_writes(bdev: *mut sys::spdk_bdev) -> bool {
         let module = CStr::from_ptr(sys::spdk_bdev_get_module_name(bdev));
         sys::spdk_bdev_is_dif_check_enabled(bdev, sys::SPDK_DIF_CHECK_TYPE_REFTAG)
             && !LOWEST.contains(&module)
+    }
+}
+
+/// Whether a copy is one of the metadata, too. A malloc bdev has a command for copies that leaves them behind, or the reference
+/// tags as they are, so that nobody can read the blocks; all modules but this and NVMe ask a device below. Where there is no
+/// command, SPDK reads and writes both.
+///
+/// # Safety
+/// `bdev` exists.
+unsafe fn copies_metadata(bdev: *mut sys::spdk_bdev) -> bool {
+    // SAFETY: passed on; a bdev has a module, and that a name.
+    unsafe {
+        CStr::from_ptr(sys::spdk_bdev_get_module_name(bdev)) == c"nvme"
+            || !sys::spdk_bdev_io_type_supported(bdev, sys::SPDK_BDEV_IO_TYPE_COPY)
+            || !(sys::spdk_bdev_is_md_separate(bdev)
+                || sys::spdk_bdev_is_dif_check_enabled(bdev, sys::SPDK_DIF_CHECK_TYPE_REFTAG))
     }
 }
 
@@ -627,6 +647,17 @@ impl BdevDesc {
             true => Err(Fault::invalid(
                 "SPDK cannot make metadata that the device keeps apart from the data",
             )),
+        }
+    }
+
+    /// Refuses a copy that leaves metadata behind, or hides them.
+    #[doc(hidden)]
+    #[inline]
+    pub fn copies(&self) -> Result<(), Fault> {
+        self.shows_metadata()?;
+        match self.handle().extra().copies.get() {
+            true => Ok(()),
+            false => Err(Fault::errno(Errno::ENOTSUP)),
         }
     }
 

@@ -8,7 +8,7 @@ use std::slice::from_ref;
 
 use spdk::bdev::{BdevExtIoOpts, BdevOpenOpts, DifCheck, DifFlags, DifType};
 use spdk::{BdevDesc, DmaBuf, Errno, ErrorKind, IoChannel, IoQueue};
-use spdk_tests::{Device, assert_kind, dma, kind, pattern, poll_once, until};
+use spdk_tests::{Device, assert_errno, assert_kind, dma, kind, pattern, poll_once, until};
 
 const BLOCK: usize = 512;
 const MD: usize = 8;
@@ -441,7 +441,6 @@ async fn parts_with_reference_tags_need_them() -> spdk::Result<()> {
 
     // What needs none, and what has them.
     desc.write_zeroes_blocks(ch, 0, 16).await?;
-    desc.copy_blocks(ch, 8, 0, 8).await?;
     let mut md = DmaBuf::alloc(8 * MD, 64)?;
     desc.read_blocks_with_md(ch, &mut one, &mut md, 8, 8)
         .await?;
@@ -586,5 +585,54 @@ async fn what_is_written_with_them_stays_as_it_is() -> spdk::Result<()> {
         desc.read_blocks(ch, &mut read, 8, 8).await?;
         assert!(read[..] == before[..], "form {form}");
     }
+    Ok(())
+}
+
+/// Fails if a copy leaves the metadata behind, or reference tags as they are, and is a success; or if one that SPDK can do is
+/// refused.
+#[spdk::test(bdevs(
+    bdev_malloc_create(
+        name = "D", num_blocks = 1024, block_size = BLOCK, md_size = MD, md_interleave = false,
+    ),
+    bdev_passthru_create(base_bdev_name = "D", name = "P"),
+    bdev_malloc_create(
+        name = "Tags", num_blocks = 1024, block_size = BLOCK, md_size = MD, md_interleave = true,
+        dif_type = 1, dif_is_head_of_md = false,
+    ),
+    bdev_malloc_create(
+        name = "Interleaved", num_blocks = 1024, block_size = BLOCK, md_size = MD, md_interleave = true,
+    ),
+    bdev_malloc_create(
+        name = "R0", num_blocks = 1024, block_size = BLOCK, md_size = MD, md_interleave = false,
+    ),
+    bdev_raid_create(name = "R", strip_size_kb = 4, raid_level = "concat", base_bdevs = ["R0"]),
+))]
+async fn a_copy_takes_them_along() -> spdk::Result<()> {
+    for name in ["P", "Tags"] {
+        let Device { desc, ch, .. } = &Device::open(name)?;
+        assert_errno(desc.copy_blocks(ch, 16, 0, 8).await, Errno::ENOTSUP);
+    }
+    let Device { desc, ch, .. } = &Device::open("Interleaved")?;
+    let mut whole = DmaBuf::alloc(8 * (BLOCK + MD), 4096)?;
+    pattern::fill(&mut whole, BLOCK + MD, 0, 1);
+    desc.write_blocks(ch, &whole, 0, 8).await?;
+    desc.copy_blocks(ch, 16, 0, 8).await?;
+    whole.fill(0);
+    desc.read_blocks(ch, &mut whole, 16, 8).await?;
+    pattern::assert_is(&whole, BLOCK + MD, 0, 1);
+    // By a read and a write.
+    let device = Device::open("R")?;
+    let Device { desc, ch, .. } = &device;
+    let mut buf = device.buffer(8)?;
+    pattern::fill(&mut buf, BLOCK, 0, 1);
+    let mut md = metadata(0, 8, 1)?;
+    desc.write_blocks_with_md(ch, &buf, &md, 0, 8).await?;
+    desc.copy_blocks(ch, 16, 0, 8).await?;
+    buf.fill(0);
+    md.fill(0);
+    desc.read_blocks_with_md(ch, &mut buf, &mut md, 16, 8)
+        .await?;
+    pattern::assert_is(&buf, BLOCK, 0, 1);
+    assert_metadata(&md, 0, 1);
     Ok(())
 }

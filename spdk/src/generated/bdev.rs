@@ -4764,6 +4764,8 @@ impl BdevDesc {
     ///
     /// - `EINVAL`: the source or the destination ends beyond the device.
     /// - `EBADF`: the descriptor was not opened for writing.
+    /// - `ENOTSUP`: the device is a malloc bdev, or is upon another device, and has a command for
+    ///   copies as well as metadata apart or reference tags: a malloc bdev leaves them behind.
     /// - `ErrorKind::Device`: the device failed it, with the status that it reports.
     /// - Refused before C sees it: a channel of another device.
     ///
@@ -4788,7 +4790,7 @@ impl BdevDesc {
                 .copy(src_offset_blocks, dst_offset_blocks, num_blocks)
         };
         let start = move |caller: rt::Caller<'_>| {
-            self.shows_metadata()?;
+            self.copies()?;
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
             // keeps `desc` and `ch` until then.
             Ok(unsafe {
