@@ -81,6 +81,7 @@ pub(crate) fn fatal<'a>(
         Some(Argument::Number(number)) => Some(number),
         _ => None,
     };
+    let is = |name, text| matches!(param(name), Some(Argument::Text(is)) if is == text);
     let is_within =
         |name, from: f64, to: f64| number(name).is_some_and(|n| (from..=to).contains(&n));
     match method {
@@ -94,6 +95,11 @@ pub(crate) fn fatal<'a>(
             "`bdev_io_cache_size` is 0; write 1 at least, since an spdk_thread that keeps no I/O may wait for ever for \
              those that others have"
                 .to_owned(),
+        )),
+        // In the memory that it is given, which a `&DmaBuf` may have lent.
+        "bdev_error_inject_error" if is("error_type", "corrupt_data") && (is("io_type", "write") || is("io_type", "all")) => Some((
+            "io_type",
+            "`corrupt_data` is for reads; SPDK would change what is written in the memory of the program".to_owned(),
         )),
         // It uses the controller that tells of others when it gives up one of them, although that is gone as well.
         "bdev_nvme_start_discovery" if is_within("ctrlr_loss_timeout_sec", 1.0, f64::from(i32::MAX)) => Some((

@@ -376,3 +376,25 @@ async fn memory_that_is_not_there() -> spdk::Result<()> {
     );
     Ok(())
 }
+
+/// Fails if SPDK changes what is written in memory that the program may be reading.
+#[spdk::test(bdevs(
+    bdev_malloc_create(name = "Malloc0", num_blocks = 1024, block_size = BLOCK),
+    bdev_error_create(base_name = "Malloc0"),
+))]
+async fn what_is_written_is_not_corrupted() -> spdk::Result<()> {
+    let device = Device::open("EE_Malloc0")?;
+    for io_type in ["write", "all", "read"] {
+        let params = serde_json::json!({
+            "name": "EE_Malloc0", "io_type": io_type, "error_type": "corrupt_data", "num": 1,
+            "corrupt_offset": 1000, "corrupt_value": 0x5a,
+        });
+        let injected = spdk::rpc::call::<bool>("bdev_error_inject_error", &params).await;
+        assert_eq!(injected.is_ok(), io_type == "read", "{injected:?}");
+        let mut buf = device.buffer(8)?;
+        pattern::fill(&mut buf, BLOCK, 0, 1);
+        device.desc.write(&device.ch, &buf, 0).await?;
+        pattern::assert_is(&buf, BLOCK, 0, 1);
+    }
+    Ok(())
+}

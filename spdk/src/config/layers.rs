@@ -32,7 +32,7 @@ choices! {
         Failure = "failure",
         /// The operation does not end, until a reset or until the errors are cleared.
         Pending = "pending",
-        /// One byte of the data is changed.
+        /// One byte of the data is changed. Of reads only, since SPDK changes what is written in the memory of the program.
         CorruptData = "corrupt_data",
         /// The operation fails for a lack of memory, so that it is submitted again.
         NoMemory = "nomem",

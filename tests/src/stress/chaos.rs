@@ -39,7 +39,7 @@ impl Chaos {
         match self {
             Chaos::Calm => {}
             Chaos::Errors => errors(bdev, random, &over).await,
-            Chaos::Corruption => corruption(bdev, random, &over).await,
+            Chaos::Corruption => corruption(bdev, &over).await,
             Chaos::Latency => latency(bdev, random, &over).await,
             Chaos::Stops(process) => {
                 let stops = Stops::start(process, random);
@@ -76,9 +76,9 @@ async fn errors(bdev: &str, mut dice: Random, over: &Cell<bool>) {
     reset.unwrap_or_else(|error| panic!("{error}"));
 }
 
-async fn corruption(bdev: &str, mut dice: Random, over: &Cell<bool>) {
+async fn corruption(bdev: &str, over: &Cell<bool>) {
     while !over.get() {
-        inject(bdev, IO[dice.below(2) as usize], "corrupt_data", 1).await;
+        inject(bdev, "read", "corrupt_data", 1).await;
         pass(50).await;
     }
     inject(bdev, "clear", "failure", 0).await;
