@@ -5,15 +5,18 @@ mod transfer;
 
 use std::ffi::{CString, c_void};
 use std::fmt;
+use std::mem;
 use std::ptr::{self, NonNull};
 use std::rc::Rc;
+use std::sync::{Mutex, MutexGuard};
 
 use smallvec::SmallVec;
 
+use crate::env::{self, Phase};
 use crate::errno::Errno;
 use crate::error::{At, Describe, Fault, Result};
 use crate::handle::{AtHome, Handle, Hold, Object, Subject};
-use crate::local::{Caller, Home, begin};
+use crate::local::{Caller, Home, begin, current_thread};
 use crate::sys;
 use crate::text::cstring;
 
@@ -80,12 +83,51 @@ unsafe impl Object for MemoryDomainObject {
     const NAME: &'static str = "MemoryDomain";
 
     unsafe fn release(domain: NonNull<Self::C>, _: &MemoryDomainExtra) {
-        // SAFETY: it was created by `MemoryDomain::new`, and is destroyed once.
-        unsafe { sys::spdk_memory_domain_destroy(domain.as_ptr()) }
+        // SPDK walks along the list of all domains on the app thread, with no lock on the one that it has in its hands.
+        // SAFETY: reads a pointer that SPDK sets once.
+        let app = unsafe { sys::spdk_thread_get_app_thread() };
+        if env::phase() != Phase::App || current_thread() == app {
+            // SAFETY: it was created by `MemoryDomain::new`, and is destroyed once. Without an application there are no bdevs.
+            unsafe { sys::spdk_memory_domain_destroy(domain.as_ptr()) };
+            return;
+        }
+        let mut doomed = doomed();
+        doomed.push(Doomed(domain));
+        if doomed.len() == 1 {
+            // SAFETY: the app thread ends after all others of an application. The argument is not used.
+            let rc = unsafe { sys::spdk_thread_send_msg(app, Some(destroy_all), ptr::null_mut()) };
+            if rc != 0 {
+                doomed.clear();
+                tracing::warn!(rc, "no memory to destroy a memory domain: it stays");
+            }
+        }
     }
 
     fn label(extra: &MemoryDomainExtra) -> String {
         format!("memory domain {:?}", extra.id)
+    }
+}
+
+/// A domain that is nobody's any more.
+struct Doomed(NonNull<sys::spdk_memory_domain>);
+
+// SAFETY: it is an address, which goes to the app thread to be destroyed there.
+unsafe impl Send for Doomed {}
+
+/// What the app thread is to destroy, by one message: its queue has an end, where SPDK aborts.
+static DOOMED: Mutex<Vec<Doomed>> = Mutex::new(Vec::new());
+
+fn doomed() -> MutexGuard<'static, Vec<Doomed>> {
+    DOOMED
+        .lock()
+        .unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+unsafe extern "C" fn destroy_all(_: *mut c_void) {
+    let all = mem::take(&mut *doomed());
+    for Doomed(domain) in all {
+        // SAFETY: it was created by `MemoryDomain::new`, and is in the list no more.
+        unsafe { sys::spdk_memory_domain_destroy(domain.as_ptr()) }
     }
 }
 

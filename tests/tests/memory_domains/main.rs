@@ -11,15 +11,19 @@ use std::cell::RefCell;
 use std::mem;
 use std::pin::pin;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
 use spdk::bdev::{BdevExtIoOpts, DomainRange, MemoryDomain};
 use spdk::task::yield_now;
-use spdk::{Errno, ErrorKind, spawn_local};
+use spdk::{Bdev, Errno, ErrorKind, spawn_local, spawn_on};
 use spdk_tests::domain::{BASE, DomainBytes, Shared, Way, gathered, ranges, scatter, serve};
 use spdk_tests::wait::within;
 use spdk_tests::{Counters, Device, forget, kind, pattern, poll_once, until};
 
 const BLOCK: usize = 512;
+/// How often two CPUs have a chance to meet.
+const ROUNDS: usize = 50_000;
 
 /// Writes from a domain and reads into it, and compares with ordinary memory.
 async fn both_ways(name: &str, way: Way) -> spdk::Result<()> {
@@ -373,4 +377,31 @@ async fn another_thread() -> spdk::Result<()> {
         "{failed:?}"
     );
     other.exit().await
+}
+
+/// Fails, by a signal, if a domain of another CPU goes while SPDK has it in its hands: a malloc bdev walks along the list of all.
+#[spdk::test(
+    cores = "0x3",
+    bdevs(bdev_malloc_create(name = "M", num_blocks = 1024, block_size = BLOCK)),
+)]
+async fn domains_go_while_they_are_told() -> spdk::Result<()> {
+    let over = Arc::new(AtomicBool::new(false));
+    let is_over = over.clone();
+    let other = spawn_local(spawn_on(1, move || async move {
+        let memory = &DomainBytes::new(BLOCK, Way::Now);
+        while !is_over.load(SeqCst) {
+            let domains: Vec<_> = (0..64).map(|_| memory.domain()).collect::<Result<_, _>>()?;
+            drop(domains);
+            yield_now().await;
+        }
+        Ok::<_, spdk::Error>(())
+    }))?;
+    let bdev = Bdev::find("M")?;
+    for _ in 0..ROUNDS {
+        let domains = bdev.memory_domains()?;
+        assert!(!domains.is_empty());
+        yield_now().await;
+    }
+    over.store(true, SeqCst);
+    within("the other core", other).await??
 }
