@@ -47,6 +47,9 @@ pub(super) fn check_nsid(nsid: u32) -> Result<()> {
     }
 }
 
+/// A poll group makes and writes memory for all of them in one go, which would be 15 GB for 2^28.
+const MOST_SUBSYSTEMS: u32 = 1 << 16;
+
 /// What a [`NvmfTarget`](super::NvmfTarget) is made with.
 #[derive(Clone, Debug)]
 #[doc(alias = "spdk_nvmf_target_opts")]
@@ -84,7 +87,8 @@ impl NvmfTargetOpts {
         self
     }
 
-    /// How many subsystems it can have, the discovery subsystem among them. SPDK's default is 32.
+    /// How many subsystems it can have, the discovery subsystem among them: 1 to 65,536. SPDK's default is 32 or 1024, by its
+    /// version. Each poll group has memory for all of them.
     pub fn max_subsystems(mut self, most: u32) -> Self {
         self.max_subsystems = Some(most);
         self
@@ -133,6 +137,10 @@ impl NvmfTargetOpts {
                     "max_subsystems",
                     "0; it must be at least 1",
                 ));
+            }
+            Some(most) if most > MOST_SUBSYSTEMS => {
+                let reason = format!("{most}; it must be at most {MOST_SUBSYSTEMS}");
+                return Err(options::refuse("max_subsystems", reason));
             }
             Some(most) => raw.max_subsystems = most,
             None => {}

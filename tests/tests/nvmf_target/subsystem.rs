@@ -195,6 +195,12 @@ async fn a_host_sees_what_it_was_made_with() -> spdk::Result<()> {
 /// Fails if an option of a target or a subsystem has no effect on its hosts.
 #[spdk::test(bdevs(bdev_malloc_create(name = "Malloc0", num_blocks = 4096, block_size = BLOCK)))]
 async fn controllers_are_what_their_subsystem_says() -> spdk::Result<()> {
+    for bad in [0, (1 << 16) + 1] {
+        let opts = NvmfTargetOpts::new("limits").max_subsystems(bad);
+        assert_kind!(NvmfTarget::create(&opts).await, Option);
+    }
+    let most = NvmfTargetOpts::new("most").max_subsystems(1 << 16);
+    NvmfTarget::create(&most).await?.close().await?;
     let opts = NvmfTargetOpts::new("limits")
         .retry_delays([3, 5, 7])
         .max_subsystems(2);
