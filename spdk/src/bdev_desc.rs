@@ -42,6 +42,8 @@ pub struct DescExtra {
     needs_md: Cell<bool>,
     /// Whether what is written may be changed on its way.
     changes: Cell<bool>,
+    /// What unmaps are multiples of, in blocks.
+    unmap_unit: Cell<u64>,
     /// Whether the device copies metadata along.
     copies: Cell<bool>,
     /// Whether SPDK has as many zeroes as it writes.
@@ -83,6 +85,7 @@ impl DescExtra {
             compares: Cell::new(u64::MAX),
             needs_md: Cell::new(false),
             changes: Cell::new(false),
+            unmap_unit: Cell::new(1),
             copies: Cell::new(true),
             has_zeroes: Cell::new(true),
             timeouts: OnceCell::new(),
@@ -147,6 +150,16 @@ impl DescExtra {
         match offset < blocks.saturating_mul(per_block.into()) {
             true => Ok(()),
             false => Err(Errno::EINVAL),
+        }
+    }
+
+    /// Refuses an unmap that SPDK loses other I/O by.
+    #[inline]
+    pub(crate) fn unmaps(&self, offset: u64, length: u64, per_block: u32) -> Result<(), Errno> {
+        match self.unmap_unit.get() {
+            1 => Ok(()),
+            unit if (offset | length).is_multiple_of(unit * u64::from(per_block)) => Ok(()),
+            _ => Err(Errno::EINVAL),
         }
     }
 
@@ -283,6 +296,7 @@ unsafe fn set_sizes(extra: &DescExtra, desc: *mut sys::spdk_bdev_desc, bdev: *mu
         extra.has_zeroes.set(has_zeroes(bdev));
         extra.changes.set(changes_writes(bdev));
         extra.copies.set(copies_metadata(bdev));
+        extra.unmap_unit.set(unmap_unit(bdev));
         extra.compares.set(compares(bdev));
         if sys::spdk_bdev_is_md_separate(bdev) {
             extra.md_size.set(sys::spdk_bdev_get_md_size(bdev));
@@ -375,6 +389,21 @@ unsafe fn changes_writes(bdev: *mut sys::spdk_bdev) -> bool {
         let module = CStr::from_ptr(sys::spdk_bdev_get_module_name(bdev));
         sys::spdk_bdev_is_dif_check_enabled(bdev, sys::SPDK_DIF_CHECK_TYPE_REFTAG)
             && !LOWEST.contains(&module)
+    }
+}
+
+/// What unmaps are multiples of. FTL does nothing for one that is not made of whole pages of its map, and ends it at once: where
+/// its thread, which ends all others, is on another CPU, both write to one queue, which loses what ended.
+///
+/// # Safety
+/// `bdev` exists.
+unsafe fn unmap_unit(bdev: *mut sys::spdk_bdev) -> u64 {
+    /// A page of 4 KiB has so many addresses, or half of them if the device is large.
+    const IN_PAGE: u64 = 1024;
+    // SAFETY: passed on; a bdev has a module, and that a name.
+    match unsafe { CStr::from_ptr(sys::spdk_bdev_get_module_name(bdev)) == c"ftl" } {
+        true => IN_PAGE,
+        false => 1,
     }
 }
 
@@ -568,6 +597,23 @@ impl BdevDesc {
     #[inline]
     pub fn has_zeroes(&self, _offset: u64, length: u64) -> Result<(), Fault> {
         self.handle().extra().zeroes(length).map_err(Fault::errno)
+    }
+
+    /// Refuses an unmap that SPDK loses other I/O by.
+    #[doc(hidden)]
+    #[inline]
+    pub fn unmaps_blocks(&self, offset: u64, length: u64) -> Result<(), Fault> {
+        let extra = self.handle().extra();
+        extra.unmaps(offset, length, 1).map_err(Fault::errno)
+    }
+
+    /// The same, of bytes.
+    #[doc(hidden)]
+    #[inline]
+    pub fn unmaps_bytes(&self, offset: u64, length: u64) -> Result<(), Fault> {
+        let extra = self.handle().extra();
+        let block = extra.vector_block_size.get();
+        extra.unmaps(offset, length, block).map_err(Fault::errno)
     }
 
     /// Refuses what the NVMe driver has no more than 32 bits for: the device would get a part of it.

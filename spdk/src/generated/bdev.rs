@@ -4366,7 +4366,8 @@ impl BdevDesc {
     ///
     /// # Errors
     ///
-    /// - `EINVAL`: the range is not made of whole blocks, or ends beyond the device.
+    /// - `EINVAL`: the range is not made of whole blocks, or of 1024 blocks each on an FTL bdev, or
+    ///   ends beyond the device.
     /// - `EBADF`: the descriptor was not opened for writing.
     /// - `ErrorKind::Device`: the device failed it, with the status that it reports.
     /// - Refused before C sees it: a channel of another device.
@@ -4388,6 +4389,7 @@ impl BdevDesc {
     ) -> impl rt::BdevIo<Output = rt::Result<()>> + use<'a> {
         let at = move || rt::At::new("spdk_bdev_unmap", self).bytes(offset, nbytes);
         let start = move |caller: rt::Caller<'_>| {
+            self.unmaps_bytes(offset, nbytes)?;
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
             // keeps `desc` and `ch` until then.
             Ok(unsafe {
@@ -4433,7 +4435,7 @@ impl BdevDesc {
     ///
     /// # Errors
     ///
-    /// - `EINVAL`: they end beyond the device.
+    /// - `EINVAL`: they end beyond the device, or are not made of 1024 blocks each on an FTL bdev.
     /// - `EBADF`: the descriptor was not opened for writing.
     /// - `ErrorKind::Device`: the device failed it, with the status that it reports.
     /// - Refused before C sees it: a channel of another device.
@@ -4457,6 +4459,7 @@ impl BdevDesc {
             rt::At::new("spdk_bdev_unmap_blocks", self).blocks(offset_blocks, num_blocks)
         };
         let start = move |caller: rt::Caller<'_>| {
+            self.unmaps_blocks(offset_blocks, num_blocks)?;
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
             // keeps `desc` and `ch` until then.
             Ok(unsafe {

@@ -330,7 +330,11 @@ unsafe impl Device for BdevDevice {
                     has_zeroes.map_err(Refusal::Errno)?;
                     sys::spdk_bdev_write_zeroes_blocks(desc, ch, offset, blocks, done, arg)
                 }
-                Kind::Unmap => sys::spdk_bdev_unmap_blocks(desc, ch, offset, blocks, done, arg),
+                Kind::Unmap => {
+                    let unmaps = self.desc.extra().unmaps(offset, blocks, 1);
+                    unmaps.map_err(Refusal::Errno)?;
+                    sys::spdk_bdev_unmap_blocks(desc, ch, offset, blocks, done, arg)
+                }
                 Kind::Flush => {
                     let flushes = self.desc.extra().flushes(offset, blocks, 1);
                     flushes.map_err(Refusal::Errno)?;
