@@ -13,6 +13,9 @@ methods! {
     ///
     /// `new` takes its name, the size of a block in bytes (a multiple of 512) and how many blocks it
     /// has.
+    ///
+    /// When more unmaps and writes of zeroes are in flight on an spdk_thread than SPDK's accel framework has tasks there, 2048 by
+    /// default, the others fail. Reads, writes and copies wait.
     "bdev_malloc_create" => Malloc(name [optional]: String, block_size: u32, num_blocks: u64) {
         /// Its UUID; a random one by default.
         uuid: Uuid,

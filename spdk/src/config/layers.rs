@@ -70,6 +70,8 @@ methods! {
     ///
     /// `new` takes the name of the base bdev, which may [appear later](crate::config). See [`InjectError`].
     ///
+    /// An operation fails in SPDK 26.01 when there is no `spdk_bdev_io` for the base bdev, instead of waiting for one.
+    ///
     /// SPDK 26.01 crashes as it examines one whose base bdev has metadata apart and a `dif_type` of 1 or 2, which
     /// [`BdevOptions::bdev_auto_examine`](super::BdevOptions::bdev_auto_examine) prevents.
     "bdev_error_create" => ErrorBdev(base_name: String) {
@@ -157,6 +159,9 @@ methods! {
     /// SPDK 26.01 uses memory that it has freed when one is deleted before the method that creates it has ended, which a
     /// dropped future of [`Raid::create`] does not wait for. A base bdev that is deleted before that goes with the raid only:
     /// its deletion waits until then. SPDK crashes when a base bdev of a `Raid0` changes its size while another is missing.
+    ///
+    /// `Raid1` and `Raid5f` give up a base bdev on which I/O fails, also by a [reset](crate::BdevDesc::reset); an end of the
+    /// application that has to reset devices, since I/O does not end, is one.
     "bdev_raid_create" => Raid(name: String, raid_level: RaidLevel, base_bdevs: Names) {
         /// The size of a strip in KiB, a power of two, for `Raid0`, `Raid5f` and `Concat`, which need
         /// it.
@@ -193,6 +198,9 @@ methods! {
     ///
     /// `new` takes its name, that of its base bdev, which may [appear later](crate::config), the blocks of a
     /// zone, and how many open zones give the best speed.
+    ///
+    /// A write that has no `spdk_bdev_io` for the base bdev ([`BdevOptions::bdev_io_pool_size`](super::BdevOptions)), or fails
+    /// there, has moved the write pointer in SPDK 26.01: an append leaves a hole, and another write then fails.
     "bdev_zone_block_create" => ZoneBlock(
         name: String, base_bdev: String, zone_capacity: u64, optimal_open_zones: u64
     ) {}

@@ -4642,6 +4642,9 @@ impl BdevDesc {
     /// Some kinds of devices, logical volumes among them, let it end before, for some seconds; what
     /// is left then fails, and nothing is reset if all has ended.
     ///
+    /// A raid of level 1 or 5f takes a base bdev on which I/O fails for a broken one, and gives it
+    /// up: a reset beside I/O can end the raid, and with it the device.
+    ///
     /// Wraps `spdk_bdev_reset`.
     ///
     /// # Errors
