@@ -151,6 +151,9 @@ methods! {
     /// An unmap that is not made of whole pages of its map, 1024 blocks each, does nothing. On another core than that of its
     /// thread SPDK 26.01 loses I/O by one, which then never ends. [`BdevDesc::unmap`](crate::BdevDesc::unmap) refuses these; but
     /// blobs, volumes, bdevs and hosts of a target upon it unmap as they like, and belong on the core of its thread.
+    ///
+    /// SPDK 26.01 aborts the process when what FTL writes for itself fails on either device, at its end too. A device below it
+    /// that is deleted waits for it.
     "bdev_ftl_create" => Ftl(name: String, base_bdev: String, cache: String) {
         /// Its UUID, for one that exists; all zeroes, the default, for a new one.
         uuid: Uuid,
