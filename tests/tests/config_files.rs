@@ -259,6 +259,21 @@ fn mistakes_of_built_configurations_are_found() -> spdk::Result<()> {
              SPDK would crash when it gives up a controller",
         ]
     );
+    let bases = ["A", "B"];
+    let config = |block_size| {
+        Config::new()
+            .with(Raid::new("R", RaidLevel::Raid0, bases).strip_size_kb(8))
+            .with(Malloc::new("A", block_size, 64))
+            .with(Malloc::new("B", block_size, 64))
+    };
+    assert_eq!(
+        problems(&config(1536)),
+        [
+            "subsystems[0].config[0].params.strip_size_kb: a strip would have 5 blocks of 1536 bytes, which is no power of two: \
+             SPDK would lose data"
+        ]
+    );
+    assert!(problems(&config(1024)).is_empty());
     let refused = Config::new().with_call("bdev", "m", &json!([1]));
     assert!(
         matches!(kind(&refused), Some(ErrorKind::Option { .. })),

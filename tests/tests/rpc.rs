@@ -128,6 +128,8 @@ async fn errors_say_what_the_method_says() -> spdk::Result<()> {
     bdev_malloc_create(name = "M", num_blocks = 1024, block_size = BLOCK),
     bdev_null_create(name = "N", num_blocks = 64, block_size = BLOCK),
     bdev_null_create(name = "Mp1", num_blocks = 64, block_size = BLOCK),
+    bdev_malloc_create(name = "Odd", num_blocks = 1024, block_size = 3 * BLOCK),
+    bdev_malloc_create(name = "Too", num_blocks = 1024, block_size = 3 * BLOCK),
 ))]
 async fn what_ends_the_process_is_refused() -> spdk::Result<()> {
     let uuid = Bdev::find("N")?.uuid()?;
@@ -142,6 +144,7 @@ async fn what_ends_the_process_is_refused() -> spdk::Result<()> {
     .join("-");
     let zones = |name| json!({"name": name, "base_bdev": "M", "zone_capacity": 64, "optimal_open_zones": 1});
     let split = |count: u64, size: u64| json!({"base_bdev": "N", "split_count": count, "split_size_mb": size});
+    let raid = |strip: u32| json!({"name": "R", "raid_level": "raid0", "strip_size_kb": strip, "base_bdevs": ["Odd", "Too"]});
     for (method, params, code) in [
         (
             "bdev_null_create",
@@ -181,6 +184,8 @@ async fn what_ends_the_process_is_refused() -> spdk::Result<()> {
         ("bdev_split_create", split(1, 1), -22),
         ("bdev_split_create", split(1, 1 << 44), -22),
         ("bdev_split_create", split(1 << 17, 0), -22),
+        // Those that are written to it are lost.
+        ("bdev_raid_create", raid(8), -22),
     ] {
         let refused = rpc::call::<Value>(method, &params).await;
         let error = refused.expect_err("it is refused");
@@ -196,6 +201,7 @@ async fn what_ends_the_process_is_refused() -> spdk::Result<()> {
             json!({"name": "P", "base_bdev_name": "M"}),
         ),
         ("bdev_split_create", split(64, 0)),
+        ("bdev_raid_create", raid(4)),
     ] {
         rpc::call::<Value>(method, &params).await?;
     }

@@ -100,6 +100,7 @@ impl Config {
     /// What SPDK would refuse, or do otherwise than was meant.
     pub(super) fn mistakes(&self) -> Vec<Problem> {
         let mut problems = self.wrong_order();
+        problems.extend(self.odd_strips());
         let mut made: BTreeMap<String, &str> = BTreeMap::new();
         for spot in self.spots() {
             let call = spot.call;
@@ -145,6 +146,26 @@ impl Config {
             }
         }
         problems
+    }
+
+    /// Raids that lose data with the bdevs that they are made of.
+    fn odd_strips(&self) -> Vec<Problem> {
+        let calls = self.subsystems.iter().flat_map(|one| &one.calls);
+        let sizes: BTreeMap<&str, u64> = calls
+            .filter(|call| ["bdev_malloc_create", "bdev_null_create"].contains(&&*call.method))
+            .filter_map(|call| {
+                let size = call.params.get("block_size")?.as_u64()?;
+                Some((text(&call.params, "name")?, size))
+            })
+            .collect();
+        let odd = |spot: Spot<'_>| {
+            let bases = bases(&spot.call.method, &spot.call.params);
+            let message = bases
+                .into_iter()
+                .find_map(|base| odd_strip(&spot.call.params, *sizes.get(base)?));
+            message.map(|message| spot.problem(Some("strip_size_kb"), message))
+        };
+        self.spots().filter_map(odd).collect()
     }
 
     fn wrong_order(&self) -> Vec<Problem> {
@@ -199,6 +220,28 @@ pub(crate) fn fatal<'p>(
     config_text::fatal(method, |name| match param(name)? {
         Value::String(text) => Some(Argument::Text(text)),
         value => value.as_f64().map(Argument::Number),
+    })
+}
+
+/// The bdevs that a raid is made of.
+pub(crate) fn bases<'a>(method: &str, params: &'a Map<String, Value>) -> Vec<&'a str> {
+    match params.get("base_bdevs") {
+        Some(Value::Array(names)) if method == "bdev_raid_create" => {
+            names.iter().filter_map(Value::as_str).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// Why a raid loses data with blocks of this size, if it does: SPDK finds the place of a block by the bits of its number, also where
+/// a strip has a number of blocks that is no power of two.
+pub(crate) fn odd_strip(params: &Map<String, Value>, block_size: u64) -> Option<String> {
+    // As many bits as SPDK takes, also of a number with a point.
+    let size = params.get("strip_size_kb")?.as_f64()? as u32;
+    let blocks = (u64::from(size) * 1024).checked_div(block_size)?;
+    // SPDK refuses one of no block itself.
+    (blocks != 0 && !blocks.is_power_of_two()).then(|| {
+        format!("a strip would have {blocks} blocks of {block_size} bytes, which is no power of two: SPDK would lose data")
     })
 }
 

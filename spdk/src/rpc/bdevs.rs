@@ -30,6 +30,7 @@ pub(super) fn refusal(
             })
         }
         "bdev_split_create" => split(params),
+        "bdev_raid_create" => raid(params),
         _ => None,
     }
 }
@@ -43,6 +44,18 @@ fn find(name: &str) -> Option<NonNull<sys::spdk_bdev>> {
 
 fn taken(name: &str) -> Option<(libc::c_int, String)> {
     find(name).map(|_| (libc::EEXIST, format!("there is a bdev {name:?} already")))
+}
+
+/// It would lose data with what it is made of, as far as that is there.
+fn raid(params: &Value) -> Option<(libc::c_int, String)> {
+    let params = params.as_object()?;
+    let bases = config::bases("bdev_raid_create", params);
+    bases.into_iter().find_map(|base| {
+        let bdev = find(base)?;
+        // SAFETY: it was just found, on the app thread, where it goes.
+        let size = unsafe { sys::spdk_bdev_get_data_block_size(bdev.as_ptr()) };
+        config::odd_strip(params, size.into()).map(|message| (libc::EINVAL, message))
+    })
 }
 
 /// How many parts SPDK is asked for at most: it makes them all at once.
