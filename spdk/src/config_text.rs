@@ -70,6 +70,7 @@ pub(crate) fn refusal(method: &[u8]) -> Option<&'static str> {
 pub(crate) enum Argument<'a> {
     Number(f64),
     Text(&'a str),
+    Bool(bool),
 }
 
 /// A parameter that SPDK 26.01 takes, and does not survive; and why.
@@ -107,6 +108,17 @@ pub(crate) fn fatal<'a>(
             "`ctrlr_loss_timeout_sec` is neither 0 nor -1; SPDK would crash when it gives up a controller"
                 .to_owned(),
         )),
+        // It takes the one who stops it, or nobody at the end of the application, for the one who waits.
+        "bdev_nvme_start_discovery" => {
+            let waits = matches!(param("wait_for_attach"), Some(Argument::Bool(true)));
+            let has_time = is_within("attach_timeout_ms", 1.0, u64::MAX as f64);
+            let param = waits.then_some("wait_for_attach");
+            let param = param.or_else(|| has_time.then_some("attach_timeout_ms"))?;
+            Some((
+                param,
+                format!("`{param}` has the call wait; SPDK would crash when the discovery is stopped meanwhile"),
+            ))
+        }
         "scheduler_set_options" => scheduler(number("scheduling_core"), param("isolated_core_mask")),
         _ => None,
     }
@@ -179,6 +191,7 @@ impl<'a> Values<'a> {
         match self.values.get(at)?.type_ {
             sys::SPDK_JSON_VAL_NUMBER => text.parse().ok().map(Argument::Number),
             sys::SPDK_JSON_VAL_STRING => Some(Argument::Text(text)),
+            sys::SPDK_JSON_VAL_TRUE => Some(Argument::Bool(true)),
             _ => None,
         }
     }

@@ -47,9 +47,9 @@ fn fine(entry: &Entry, param: &Param) -> Value {
         ("bdev_nvme_set_options", "dhchap_digests") => json!(["sha256"]),
         ("bdev_nvme_set_options", "dhchap_dhgroups") => json!(["null"]),
         ("bdev_nvme_set_multipath_policy", "policy") => json!("active_active"),
-        // It would wait for a target that is not there.
-        ("bdev_nvme_start_discovery", "wait_for_attach") => json!(false),
         // It would crash.
+        ("bdev_nvme_start_discovery", "wait_for_attach") => json!(false),
+        ("bdev_nvme_start_discovery", "attach_timeout_ms") => json!(0),
         ("bdev_nvme_start_discovery", "ctrlr_loss_timeout_sec") => json!(-1),
         _ => good(param.kind),
     }

@@ -143,6 +143,14 @@ async fn what_ends_the_process_is_refused() -> spdk::Result<()> {
     ]
     .join("-");
     let zones = |name| json!({"name": name, "base_bdev": "M", "zone_capacity": 64, "optimal_open_zones": 1});
+    let discovery = |param: &str, value: Value| {
+        let mut params = json!({
+            "name": "D", "trtype": "TCP", "adrfam": "IPv4", "traddr": "127.0.0.1", "trsvcid": "1",
+            "reconnect_delay_sec": 1,
+        });
+        params[param] = value;
+        params
+    };
     let split = |count: u64, size: u64| json!({"base_bdev": "N", "split_count": count, "split_size_mb": size});
     let raid = |strip: u32| json!({"name": "R", "raid_level": "raid0", "strip_size_kb": strip, "base_bdevs": ["Odd", "Too"]});
     for (method, params, code) in [
@@ -158,10 +166,22 @@ async fn what_ends_the_process_is_refused() -> spdk::Result<()> {
         ),
         (
             "bdev_nvme_start_discovery",
-            json!({
-                "name": "D", "trtype": "TCP", "adrfam": "IPv4", "traddr": "127.0.0.1", "trsvcid": "1",
-                "ctrlr_loss_timeout_sec": 2, "reconnect_delay_sec": 1,
-            }),
+            discovery("ctrlr_loss_timeout_sec", json!(2)),
+            -22,
+        ),
+        (
+            "bdev_nvme_start_discovery",
+            discovery("wait_for_attach", json!(true)),
+            -22,
+        ),
+        (
+            "bdev_nvme_start_discovery",
+            discovery("attach_timeout_ms", json!(1)),
+            -22,
+        ),
+        (
+            "bdev_nvme_start_discovery",
+            discovery("attach_timeout_ms", json!(1e3)),
             -22,
         ),
         (

@@ -134,7 +134,8 @@ methods! {
     }
     call attach -> Names;
 
-    /// Detaches paths of a controller: those that match all that is set, or the whole controller.
+    /// Detaches paths of a controller: those that match all that is set, or the whole controller. It begins when each
+    /// [`NvmeController::attach`] of that name has been answered.
     ///
     /// `new` takes the name of the controller.
     "bdev_nvme_detach_controller" => NvmeDetach(name: String) {
@@ -240,6 +241,9 @@ methods! {
     /// Attaches what a discovery controller tells, now and later. The controllers are called by the name
     /// and a number: `Nvme0`, `Nvme1` and so on for `Nvme`.
     ///
+    /// While SPDK 26.01 connects to the discovery controller, first and whenever that was lost, the app thread does nothing
+    /// else, for as long as a target that takes the connection takes to answer.
+    ///
     /// `new` takes the name, the transport and the address.
     "bdev_nvme_start_discovery" => NvmeDiscovery(
         name: String, trtype: NvmeTransport, traddr: String
@@ -250,9 +254,11 @@ methods! {
         trsvcid: String,
         /// The NQN of this host; one made of a random UUID by default.
         hostnqn: String,
-        /// Returns when all that is told now is attached; `false` by default.
+        /// Only `false`, the default, is taken: SPDK 26.01 crashes when a discovery that waits until all that is told now is
+        /// attached is stopped meanwhile, or the application ends, and waits for ever where there is nothing to attach. Wait
+        /// for the bdevs instead, as the method `bdev_get_bdevs` does with a `name` and a `timeout`.
         wait_for_attach: bool,
-        /// How long that may take, in milliseconds.
+        /// How long that may take, in milliseconds. Only 0 is taken, for the same reason.
         attach_timeout_ms: u64,
         /// -1 for controllers that are never given up; 0 by default, as for [`NvmeController::ctrlr_loss_timeout_sec`]. SPDK
         /// 26.01 crashes with others when it gives one up; they are refused.

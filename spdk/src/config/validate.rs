@@ -219,6 +219,7 @@ pub(crate) fn fatal<'p>(
 ) -> Option<(&'static str, String)> {
     config_text::fatal(method, |name| match param(name)? {
         Value::String(text) => Some(Argument::Text(text)),
+        Value::Bool(is) => Some(Argument::Bool(*is)),
         value => value.as_f64().map(Argument::Number),
     })
 }
