@@ -37,6 +37,11 @@ use message::Message;
 /// The method runs on the app thread. The call may be made, and awaited, on any spdk_thread and on any
 /// OS thread, while an application runs. There is no timeout but your own.
 ///
+/// Some calls are held until others of this function have been answered, which SPDK would answer wrongly:
+/// `bdev_nvme_detach_controller` until each `bdev_nvme_attach_controller` of the same name has, and
+/// `bdev_nvme_stop_discovery` until each other one of that name has; later ones of the three wait behind those that are
+/// held for their name.
+///
 /// # Errors
 ///
 /// [`ErrorKind::Rpc`] with what the method says when it fails, or when there is no such method;

@@ -35,6 +35,26 @@ pub(super) fn refusal(
     }
 }
 
+const ATTACH: &str = "bdev_nvme_attach_controller";
+const DETACH: &str = "bdev_nvme_detach_controller";
+const STOP_DISCOVERY: &str = "bdev_nvme_stop_discovery";
+
+/// Whether calls of a method may have to wait for others of the same name.
+pub(super) fn has_subject(method: &str) -> bool {
+    matches!(method, ATTACH | DETACH | STOP_DISCOVERY)
+}
+
+/// Whether a call is not to begin before another one of the same name has been answered.
+///
+/// An attach answers with the names of its bdevs, for which it waits until all bdevs have been examined; it does not look
+/// whether they have gone meanwhile. And of two that stop a discovery SPDK answers the last.
+pub(super) fn comes_after(method: &str, other: &str) -> bool {
+    matches!(
+        (method, other),
+        (DETACH, ATTACH) | (STOP_DISCOVERY, STOP_DISCOVERY)
+    )
+}
+
 /// The bdev of this name, or with this alias.
 fn find(name: &str) -> Option<NonNull<sys::spdk_bdev>> {
     let name = CString::new(name).ok()?;

@@ -20,6 +20,7 @@ use std::path::{Path, PathBuf};
 use std::ptr::{self, NonNull};
 use std::rc::{Rc, Weak};
 
+use super::bdevs;
 use super::message::{self, Message};
 use crate::error::Gone;
 use crate::local::{Local, Revoke};
@@ -52,8 +53,61 @@ struct State {
     unsent: Vec<u8>,
     /// The begin of an answer.
     received: Vec<u8>,
-    /// The calls without an answer, by their numbers: the method, and who waits.
-    waiting: BTreeMap<u64, (String, Sender)>,
+    /// The calls without an answer, by their numbers.
+    waiting: BTreeMap<u64, Waiting>,
+    /// The calls that SPDK does not get before others are answered, in their order.
+    held: Vec<(Message, Sender)>,
+}
+
+/// A call that SPDK has.
+struct Waiting {
+    method: String,
+    subject: Option<String>,
+    sender: Sender,
+}
+
+impl State {
+    fn add(&mut self, message: Message, sender: Sender) {
+        match message.subject() {
+            Some(subject) if self.has_to_wait(&message.method, subject) => {
+                self.held.push((message, sender));
+            }
+            _ => self.send(message, sender),
+        }
+    }
+
+    fn has_to_wait(&self, method: &str, subject: &str) -> bool {
+        let mut waiting = self.waiting.values();
+        let mut held = self.held.iter();
+        held.any(|(other, _)| other.subject() == Some(subject))
+            || waiting.any(|other| {
+                other.subject.as_deref() == Some(subject)
+                    && bdevs::comes_after(method, &other.method)
+            })
+    }
+
+    fn send(&mut self, message: Message, sender: Sender) {
+        self.unsent.extend_from_slice(&message.text);
+        let Message {
+            id,
+            method,
+            subject,
+            ..
+        } = message;
+        let waiting = Waiting {
+            method,
+            subject,
+            sender,
+        };
+        self.waiting.insert(id, waiting);
+    }
+
+    /// A call has been answered, for which others may have been held.
+    fn release(&mut self) {
+        for (message, sender) in std::mem::take(&mut self.held) {
+            self.add(message, sender);
+        }
+    }
 }
 
 thread_local! {
@@ -75,11 +129,7 @@ pub(super) fn submit(message: Message, sender: Sender) {
             return;
         }
     };
-    {
-        let mut state = link.state.borrow_mut();
-        state.unsent.extend_from_slice(&message.text);
-        state.waiting.insert(message.id, (message.method, sender));
-    }
+    link.state.borrow_mut().add(message, sender);
     link.start_poller();
 }
 
@@ -211,21 +261,23 @@ impl Link {
 
     fn answer(&self, line: Vec<u8>) -> io::Result<()> {
         let call = message::id(&line).and_then(|id| self.state.borrow_mut().waiting.remove(&id));
-        let Some((_, sender)) = call else {
+        let Some(call) = call else {
             let line = String::from_utf8_lossy(&line);
             return Err(io::Error::other(format!("an answer to no call: {line}")));
         };
-        let _ = sender.send(Ok(line)); // the caller may have dropped its future
+        self.state.borrow_mut().release();
+        let _ = call.sender.send(Ok(line)); // the caller may have dropped its future
         Ok(())
     }
 
     /// Answers every call with `reason`. The next one opens another link.
     fn break_off(&self, reason: &str) {
         tracing::error!(reason, "rpc::call");
-        let waiting = std::mem::take(&mut self.state.borrow_mut().waiting);
+        let State { waiting, held, .. } = self.state.take();
         self.local.remove(self.key.get());
         self.close();
-        for (_, sender) in waiting.into_values() {
+        let waiting = waiting.into_values().map(|call| call.sender);
+        for sender in waiting.chain(held.into_iter().map(|(_, sender)| sender)) {
             let _ = sender.send(Err(reason.to_owned())); // the caller may have dropped its future
         }
     }
@@ -245,14 +297,17 @@ impl Revoke for Link {
     fn operations(&self, _references: usize) -> usize {
         match self.has_given_up.get() {
             true => 0,
-            false => self.state.borrow().waiting.len(),
+            false => {
+                let state = self.state.borrow();
+                state.waiting.len() + state.held.len()
+            }
         }
     }
 
     fn revoke(&self, _why: Gone) {
-        let waiting = std::mem::take(&mut self.state.borrow_mut().waiting);
+        let state = self.state.take();
         self.close();
-        drop(waiting); // tells those who wait
+        drop(state); // tells those who wait
     }
 
     fn abort_operations(self: Rc<Self>, _reset: &mut Vec<*const ()>) {
@@ -265,7 +320,9 @@ impl Revoke for Link {
 
     fn label(&self) -> String {
         let state = self.state.borrow();
-        let methods: Vec<&str> = state.waiting.values().map(|(name, _)| &**name).collect();
+        let waiting = state.waiting.values().map(|call| &*call.method);
+        let held = state.held.iter().map(|(message, _)| &*message.method);
+        let methods: Vec<&str> = waiting.chain(held).collect();
         format!("JSON-RPC {}", methods.join(", "))
     }
 }

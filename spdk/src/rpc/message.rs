@@ -30,6 +30,8 @@ pub(super) struct Message {
     pub(super) id: u64,
     pub(super) method: String,
     pub(super) text: Vec<u8>,
+    /// The name in the parameters, where calls may have to wait for others of the same name.
+    pub(super) subject: Option<String>,
 }
 
 impl Message {
@@ -57,8 +59,21 @@ impl Message {
         text.push('}');
         let text = text.into_bytes();
         check(&text).map_err(refuse)?;
-        let method = method.to_owned();
-        Ok(Message { id, method, text })
+        let subject = bdevs::has_subject(method).then(|| {
+            let text: Value = serde_json::from_str(&params).unwrap_or_default();
+            text["name"].as_str().map(str::to_owned)
+        });
+        let (method, subject) = (method.to_owned(), subject.flatten());
+        Ok(Message {
+            id,
+            method,
+            text,
+            subject,
+        })
+    }
+
+    pub(super) fn subject(&self) -> Option<&str> {
+        self.subject.as_deref()
     }
 }
 
