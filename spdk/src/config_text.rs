@@ -102,6 +102,11 @@ pub(crate) fn fatal<'a>(
             "io_type",
             "`corrupt_data` is for reads; SPDK would change what is written in the memory of the program".to_owned(),
         )),
+        // `TransportId::own` writes ports so, to have controllers of its own.
+        "bdev_nvme_attach_controller" if has_zeroes(param("trsvcid")) => Some((
+            "trsvcid",
+            "`trsvcid` has zeroes before the port; such a controller might be one of `spdk::nvme` too".to_owned(),
+        )),
         // It uses the controller that tells of others when it gives up one of them, although that is gone as well.
         "bdev_nvme_start_discovery" if is_within("ctrlr_loss_timeout_sec", 1.0, f64::from(i32::MAX)) => Some((
             "ctrlr_loss_timeout_sec",
@@ -122,6 +127,11 @@ pub(crate) fn fatal<'a>(
         "scheduler_set_options" => scheduler(number("scheduling_core"), param("isolated_core_mask")),
         _ => None,
     }
+}
+
+/// Whether a port has zeroes before it.
+fn has_zeroes(port: Option<Argument<'_>>) -> bool {
+    matches!(port, Some(Argument::Text(port)) if port.len() > 1 && port.starts_with('0'))
 }
 
 /// SPDK looks for the core in a set of 1,024, which it uses even if it could not read the mask.

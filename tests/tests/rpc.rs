@@ -185,6 +185,14 @@ async fn what_ends_the_process_is_refused() -> spdk::Result<()> {
             -22,
         ),
         (
+            "bdev_nvme_attach_controller",
+            json!({
+                "name": "C", "trtype": "TCP", "adrfam": "IPv4", "traddr": "127.0.0.1", "trsvcid": "00004420",
+                "subnqn": "nqn.2016-06.io.spdk:a",
+            }),
+            -22,
+        ),
+        (
             "bdev_passthru_create",
             json!({"name": "N", "base_bdev_name": "M"}),
             -17,

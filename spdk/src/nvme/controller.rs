@@ -113,7 +113,8 @@ impl NvmeController {
     /// - [`ErrorKind::NotConnected`](crate::ErrorKind::NotConnected): nobody is there, or the controller
     ///   refused. SPDK says why in its log only.
     /// - `EALREADY`: this process has the controller already, from an earlier connect with the same host
-    ///   name or as a bdev. Over PCI Express that is [`ErrorKind::NotConnected`](crate::ErrorKind::NotConnected).
+    ///   name. Over PCI Express that is [`ErrorKind::NotConnected`](crate::ErrorKind::NotConnected), also where the bdev
+    ///   layer has it; over a network that one has a connection of its own.
     /// - [`ErrorKind::Option`](crate::ErrorKind::Option): an option cannot be used.
     /// - [`ErrorKind::NoThread`](crate::ErrorKind::NoThread) without a current spdk_thread.
     ///

@@ -43,7 +43,7 @@ use crate::handle::{Handle, WeakHandle};
 use crate::waiters::Waiters;
 use crate::{sys, ticks};
 
-pub(super) use connect::connect;
+pub(super) use connect::{Answer, connect};
 
 use connect::Connecting;
 use detach::Leaving;

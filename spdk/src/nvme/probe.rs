@@ -8,11 +8,10 @@ use std::rc::Rc;
 
 use super::controller::NvmeController;
 use super::controller_opts::{NvmeCtrlrOpts, Ready};
-use super::driver::Driver;
+use super::driver::{self, Driver};
 use super::hotplug;
 use super::poller::{Drive, Step, drive};
-use super::reconnects;
-use super::transport_id::TransportId;
+use super::transport_id::{TransportId, TransportType};
 use crate::dhchap::Key;
 use crate::error::{At, Error, Fault, Gone, Result};
 use crate::local::{Here, begin};
@@ -23,6 +22,12 @@ const CALL: &str = "spdk_nvme_probe_async_ext";
 
 type Filter = Box<dyn FnMut(&TransportId) -> Option<NvmeCtrlrOpts>>;
 type Found = Vec<Result<NvmeController>>;
+
+/// What a scan has given: what is connected, and what is being connected.
+type Scanned = (
+    Found,
+    Vec<(TransportId, oneshot::AsyncReceiver<driver::Answer>)>,
+);
 
 /// What SPDK has attached.
 struct Attached {
@@ -40,15 +45,19 @@ struct Prober {
     /// Null before it has begun, and when it has ended.
     ctx: Cell<*mut sys::spdk_nvme_probe_ctx>,
     has_failed: Cell<bool>,
+    /// Whether C was told to leave something alone.
     was_refused: Cell<bool>,
     /// Until C has asked for all that it has found.
     filter: RefCell<Option<Filter>>,
     is_starting: Cell<bool>,
-    /// Those of the controllers that the filter has chosen, until these are attached.
+    /// Those that are to be connected over a network, which C leaves alone: it would not give them an address of their
+    /// own, as a connect does.
+    chosen: RefCell<Vec<(TransportId, Ready)>>,
+    /// Those of the other controllers that the filter has chosen, until these are attached.
     keys: RefCell<Vec<(TransportId, Vec<Key>)>>,
     attached: RefCell<Vec<Attached>>,
     found: RefCell<Found>,
-    asked: Cell<Option<oneshot::Sender<Result<Found, Fault>>>>,
+    asked: Cell<Option<oneshot::Sender<Result<Scanned, Fault>>>>,
 }
 
 impl NvmeController {
@@ -90,7 +99,8 @@ impl NvmeController {
     ///
     /// Of one controller, with its transport ID:
     ///
-    /// - An errno that says why SPDK gave it up.
+    /// - [`ErrorKind::NotConnected`](crate::ErrorKind::NotConnected), or over PCI Express an errno that says why SPDK gave it
+    ///   up.
     /// - `EALREADY`: this process has it already.
     /// - [`ErrorKind::Option`](crate::ErrorKind::Option): an option cannot be used.
     ///
@@ -116,8 +126,14 @@ impl NvmeController {
             .map_err(|fault| fault.at(at))?;
         let answer = answer.await;
         // Without an answer, its spdk_thread has ended.
-        let answer = answer.unwrap_or_else(|_| Err(Fault::gone(Gone::ThreadEnded)));
-        answer.map_err(|fault| fault.at(at))
+        let ended = || Fault::gone(Gone::ThreadEnded);
+        let answer = answer.unwrap_or_else(|_| Err(ended()));
+        let (mut found, connecting) = answer.map_err(|fault| fault.at(at))?;
+        for (trid, end) in connecting {
+            let controller = end.await.unwrap_or_else(|_| Err(ended()));
+            found.push(controller.map_err(|fault| fault.at(At::new(CALL, &trid))));
+        }
+        Ok(found)
     }
 }
 
@@ -125,7 +141,7 @@ impl Prober {
     fn start(
         trid: &TransportId,
         filter: Filter,
-    ) -> Result<oneshot::AsyncReceiver<Result<Found, Fault>>, Fault> {
+    ) -> Result<oneshot::AsyncReceiver<Result<Scanned, Fault>>, Fault> {
         let (tx, rx) = oneshot::async_channel();
         let prober = Prober {
             trid: trid.to_c(),
@@ -135,6 +151,7 @@ impl Prober {
             was_refused: Cell::new(false),
             filter: RefCell::new(Some(filter)),
             is_starting: Cell::new(false),
+            chosen: RefCell::default(),
             keys: RefCell::default(),
             attached: RefCell::default(),
             found: RefCell::default(),
@@ -216,12 +233,26 @@ impl Prober {
         place.map_or_else(Vec::new, |place| keys.swap_remove(place).1)
     }
 
+    /// Begins to connect what is to be connected over a network.
+    fn connect(&self) -> Scanned {
+        let mut connecting = Vec::new();
+        for (trid, opts) in self.chosen.take() {
+            match driver::connect(&trid, opts) {
+                Ok(end) => connecting.push((trid, end)),
+                Err(fault) => {
+                    let error = fault.at(At::new(CALL, &trid));
+                    self.found.borrow_mut().push(Err(error));
+                }
+            }
+        }
+        (self.found.take(), connecting)
+    }
+
     /// Tells who probes. Controllers that nobody waits for are dropped, and leave.
     fn answer(&self) -> Step {
-        let found = self.found.take();
         let answer = match self.has_failed.get() {
             true => Err(Fault::not_connected()),
-            false => Ok(found),
+            false => Ok(self.connect()),
         };
         if let Some(asked) = self.asked.take() {
             let _ = asked.send(answer);
@@ -271,12 +302,12 @@ unsafe fn of<'a>(
 
 unsafe extern "C" fn on_found(
     arg: *mut c_void,
-    raw_trid: *const sys::spdk_nvme_transport_id,
+    trid: *const sys::spdk_nvme_transport_id,
     opts: *mut sys::spdk_nvme_ctrlr_opts,
 ) -> bool {
     guard("filter of a probe", || {
         // SAFETY: these are the probe's, and the ID and the options are there during the callback.
-        let (prober, trid) = unsafe { of(arg, raw_trid) };
+        let (prober, trid) = unsafe { of(arg, trid) };
         let Some(trid) = trid else {
             return false; // of a transport that this crate has no name for
         };
@@ -284,10 +315,8 @@ unsafe extern "C" fn on_found(
             prober.was_refused.set(true);
             return false;
         };
-        // SAFETY: as above.
-        if reconnects::has_one_at(unsafe { &*raw_trid }, &chosen.raw.hostnqn) {
-            let error = Fault::errno(Errno::EALREADY).at(At::new(CALL, &trid));
-            prober.found.borrow_mut().push(Err(error));
+        if trid.transport() != TransportType::Pcie {
+            prober.chosen.borrow_mut().push((trid, chosen));
             prober.was_refused.set(true);
             return false;
         }

@@ -36,7 +36,7 @@ impl Reconnect {
         let ctrlr = ctrlr.as_ptr().addr();
         all().push(Entry {
             ctrlr,
-            trid: trid.to_c(),
+            trid: trid.own(),
             hostnqn: opts.hostnqn.to_vec(),
         });
         Reconnect(ctrlr)
@@ -55,7 +55,7 @@ pub(super) fn has(ctrlr: NonNull<sys::spdk_nvme_ctrlr>) -> bool {
     all().iter().any(|entry| entry.ctrlr == ctrlr)
 }
 
-/// Whether one is that SPDK would find for this place and name of a host.
+/// Whether one is that SPDK would find for this place, as [`TransportId::own`] says it, and name of a host.
 pub(super) fn has_one_at(trid: &sys::spdk_nvme_transport_id, hostnqn: &[c_char]) -> bool {
     let text = |name: &[c_char]| name.iter().take_while(|c| **c != 0).copied().collect();
     let name: Vec<c_char> = text(hostnqn);

@@ -359,6 +359,29 @@ impl TransportId {
     }
 }
 
+/// How many digits the port of a controller of this crate has for SPDK.
+const PORT_DIGITS: usize = 8;
+
+impl TransportId {
+    /// That of a controller of this crate, whose port has zeroes before it.
+    ///
+    /// SPDK has two controllers with the same text and host be one, also where one is that of the bdev layer: both would look
+    /// after it, and it would tell one of them what it has to tell. Nobody else writes a port so, and the network sees
+    /// the number.
+    pub(super) fn own(&self) -> sys::spdk_nvme_transport_id {
+        let mut raw = self.to_c();
+        let has_port = matches!(self.transport, TransportType::Tcp | TransportType::Rdma);
+        let is_number = || self.service.bytes().all(|digit| digit.is_ascii_digit());
+        if has_port && !self.service.is_empty() && is_number() {
+            copy_text(
+                &mut raw.trsvcid,
+                &format!("{:0>PORT_DIGITS$}", self.service),
+            );
+        }
+        raw
+    }
+}
+
 impl FromStr for TransportId {
     type Err = Error;
 
@@ -462,6 +485,18 @@ mod tests {
             TransportId::parse("trtype:PCIe traddr:0000:01:00.0")?.address(),
             "0000:01:00.0"
         );
+        Ok(())
+    }
+
+    #[test]
+    fn own_ports_are_written_otherwise() -> crate::Result<()> {
+        let port = |text: &str| -> crate::Result<String> {
+            Ok(super::text_of(&TransportId::parse(text)?.own().trsvcid))
+        };
+        assert_eq!(port("trtype:TCP traddr:a trsvcid:4420")?, "00004420");
+        assert_eq!(port("trtype:TCP traddr:a trsvcid:04420")?, "00004420");
+        assert_eq!(port("trtype:RDMA traddr:a trsvcid:http")?, "http");
+        assert_eq!(port("trtype:PCIE traddr:0000:01:00.0")?, "");
         Ok(())
     }
 

@@ -29,7 +29,7 @@ struct Request {
     is_of_another: Cell<bool>,
 }
 
-type Answer = Result<NvmeController, Fault>;
+pub(in crate::nvme) type Answer = Result<NvmeController, Fault>;
 
 /// A connect that has not ended.
 #[derive(Default)]
@@ -46,7 +46,7 @@ pub(in crate::nvme) fn connect(
     let (tx, rx) = oneshot::async_channel();
     let request = Request {
         opts: opts.raw,
-        trid: trid.to_c(),
+        trid: trid.own(),
         attached: Cell::new(ptr::null_mut()),
         is_starting: Cell::new(false),
         is_of_another: Cell::new(false),

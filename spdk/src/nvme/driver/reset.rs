@@ -69,7 +69,7 @@ impl Driver {
             if !sys::spdk_nvme_ctrlr_is_failed(ctrlr.as_ptr()) {
                 sys::spdk_nvme_ctrlr_fail(ctrlr.as_ptr());
             }
-            sys::spdk_nvme_ctrlr_set_trid(ctrlr.as_ptr(), &mut trid.to_c())
+            sys::spdk_nvme_ctrlr_set_trid(ctrlr.as_ptr(), &mut trid.own())
         };
         if rc == 0 {
             *self.link.trid() = trid;
