@@ -8,13 +8,14 @@ use std::ptr::NonNull;
 pub use crate::bdev_channels::BdevChannel;
 pub use crate::bdev_claim::Claim;
 use crate::bdev_desc::open;
-pub(crate) use crate::bdev_desc::{DescExtra, hides_metadata, opened, splits};
+pub(crate) use crate::bdev_desc::{DescExtra, opened};
 #[cfg(spdk_since_25_05)]
 pub use crate::bdev_histogram::HistogramOptions;
 pub use crate::bdev_histogram::{Bucket, Histogram};
 pub use crate::bdev_props::{DmaDevice, DomainInfo};
 pub use crate::bdev_qos::QosLimits;
 pub use crate::bdev_quiesce::QuiescedRange;
+pub(crate) use crate::bdev_rules::{flushes, hides_metadata, splits};
 pub use crate::bdev_zcopy::Zcopy;
 use crate::channel::{IoChannel, IoChannelObject};
 use crate::error::{At, Describe, ErrorKind, Fault, Gone, Result};

@@ -122,7 +122,7 @@ impl<T: 'static> IoQueue<T> {
             channel.handle().get(caller)?;
             let desc = channel.bdev_desc();
             let desc = desc.ok_or_else(|| Fault::invalid("it is not the channel of a bdev"))?;
-            match desc.extra().block_size() {
+            match desc.extra().rules().block_size() {
                 0 => Err(hides_metadata()),
                 _ => Ok(IoQueue::on(BdevDevice::new(channel.handle(), desc))),
             }

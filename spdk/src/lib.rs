@@ -101,6 +101,7 @@ mod bdev_props;
 mod bdev_qos;
 mod bdev_qos_leave;
 mod bdev_quiesce;
+mod bdev_rules;
 mod bdev_unlock;
 mod bdev_zcopy;
 #[cfg(feature = "blob")]

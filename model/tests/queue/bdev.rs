@@ -1,5 +1,7 @@
 //! A bdev's descriptor.
 
+use std::ptr;
+
 use crate::error::{Fault, INVALID};
 use crate::handle::Object;
 use crate::library::errno::Errno;
@@ -11,38 +13,50 @@ pub(crate) struct BdevDescObject;
 
 pub(crate) struct Extra;
 
+pub(crate) struct Rules;
+
+#[allow(clippy::unused_self, reason = "as the crate's")]
 impl Extra {
-    #[allow(clippy::unused_self, reason = "all have the same")]
+    pub(crate) fn rules(&self) -> Rules {
+        Rules
+    }
+
+    pub(crate) fn bdev(&self) -> *mut sys::spdk_bdev {
+        ptr::null_mut()
+    }
+}
+
+#[allow(
+    clippy::unused_self,
+    clippy::unnecessary_wraps,
+    reason = "as the crate's"
+)]
+impl Rules {
     pub(crate) fn block_size(&self) -> u32 {
         1
     }
 
-    #[allow(
-        clippy::unused_self,
-        clippy::unnecessary_wraps,
-        reason = "as the crate's"
-    )]
     pub(crate) fn needs_no_metadata(&self) -> Result<(), Fault> {
         Ok(())
     }
 
-    #[allow(
-        clippy::unused_self,
-        clippy::unnecessary_wraps,
-        reason = "as the crate's"
-    )]
     pub(crate) fn zeroes(&self, _blocks: u64) -> Result<(), Errno> {
         Ok(())
     }
 
-    #[allow(
-        clippy::unused_self,
-        clippy::unnecessary_wraps,
-        reason = "as the crate's"
-    )]
-    pub(crate) fn flushes(&self, _: u64, _: u64, _: u32) -> Result<(), Errno> {
+    pub(crate) fn unmaps(&self, _: u64, _: u64, _: u32) -> Result<(), Errno> {
         Ok(())
     }
+}
+
+#[allow(unsafe_code, clippy::unnecessary_wraps, reason = "as the crate's")]
+pub(crate) unsafe fn flushes(
+    _: *const sys::spdk_bdev,
+    _: u64,
+    _: u64,
+    _: u32,
+) -> Result<(), Errno> {
+    Ok(())
 }
 
 impl Object for BdevDescObject {

@@ -6,7 +6,7 @@ use std::ffi::c_void;
 use std::ptr;
 
 use super::slot::Slot;
-use crate::bdev::{BdevDescObject, splits};
+use crate::bdev::{BdevDescObject, flushes, splits};
 use crate::bdev_io;
 use crate::channel::IoChannelObject;
 use crate::errno::Errno;
@@ -297,9 +297,10 @@ unsafe impl Device for BdevDevice {
     fn measure(&self, (): (), blocks: u64, len: Option<u64>) -> Result<(), Fault> {
         match len {
             Some(len) => {
-                self.desc.extra().needs_no_metadata()?;
+                let rules = self.desc.extra().rules();
+                rules.needs_no_metadata()?;
                 splits(len)?;
-                check_len(len, blocks, self.desc.extra().block_size())
+                check_len(len, blocks, rules.block_size())
             }
             None => Ok(()),
         }
@@ -326,18 +327,17 @@ unsafe impl Device for BdevDevice {
                     sys::spdk_bdev_write_blocks(desc, ch, data, offset, blocks, done, arg)
                 }
                 Kind::WriteZeroes => {
-                    let has_zeroes = self.desc.extra().zeroes(blocks);
+                    let has_zeroes = self.desc.extra().rules().zeroes(blocks);
                     has_zeroes.map_err(Refusal::Errno)?;
                     sys::spdk_bdev_write_zeroes_blocks(desc, ch, offset, blocks, done, arg)
                 }
                 Kind::Unmap => {
-                    let unmaps = self.desc.extra().unmaps(offset, blocks, 1);
+                    let unmaps = self.desc.extra().rules().unmaps(offset, blocks, 1);
                     unmaps.map_err(Refusal::Errno)?;
                     sys::spdk_bdev_unmap_blocks(desc, ch, offset, blocks, done, arg)
                 }
                 Kind::Flush => {
-                    let flushes = self.desc.extra().flushes(offset, blocks, 1);
-                    flushes.map_err(Refusal::Errno)?;
+                    flushes(self.desc.extra().bdev(), offset, blocks, 1).map_err(Refusal::Errno)?;
                     sys::spdk_bdev_flush_blocks(desc, ch, offset, blocks, done, arg)
                 }
             }
