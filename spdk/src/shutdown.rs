@@ -22,16 +22,17 @@ use crate::local::OpenObject;
 use crate::shared::Shared;
 use crate::{panic, sys};
 
-static PATIENCE_MS: AtomicU64 = AtomicU64::new(5000);
+/// In nanoseconds.
+static PATIENCE: AtomicU64 = AtomicU64::new(5_000_000_000);
 
 pub(crate) fn set_patience(patience: Duration) {
-    let ms = u64::try_from(patience.as_millis()).unwrap_or(u64::MAX);
-    PATIENCE_MS.store(ms, SeqCst);
+    let nanos = u64::try_from(patience.as_nanos()).unwrap_or(u64::MAX);
+    PATIENCE.store(nanos, SeqCst);
 }
 
 /// How long operations in flight are waited for.
 pub(crate) fn patience() -> Duration {
-    Duration::from_millis(PATIENCE_MS.load(SeqCst))
+    Duration::from_nanos(PATIENCE.load(SeqCst))
 }
 
 /// How long the whole end may take.
@@ -122,13 +123,18 @@ impl Watch {
 
 /// Has the app thread end the reactors. Returns whether the message was sent.
 fn abandon() -> bool {
+    // SAFETY: the app thread exists until `spdk_app_fini`, which comes after `Watch::end` has joined this OS thread.
+    let is_running = unsafe { sys::spdk_thread_is_running(sys::spdk_thread_get_app_thread()) };
+    if !is_running {
+        // The reactors have ended it, and wait for the other spdk_threads, which SPDK gives 5 seconds.
+        return false;
+    }
     tracing::error!(
         limit = ?limit(),
         "SPDK does not stop: it is abandoned, with its memory and its connections as they are"
     );
-    // SAFETY: the app thread exists until `spdk_app_fini`, which comes after `Watch::end` has joined
-    // this OS thread, and a message may be sent from any OS thread. `end_reactors` ignores its
-    // argument.
+    // SAFETY: the app thread exists, as above, and a message may be sent from any OS thread. `end_reactors`
+    // ignores its argument.
     let rc = unsafe {
         let app = sys::spdk_thread_get_app_thread();
         sys::spdk_thread_send_msg(app, Some(end_reactors), ptr::null_mut())

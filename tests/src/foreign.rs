@@ -46,6 +46,25 @@ async fn first_message<T>(
     answer.await
 }
 
+/// Creates an spdk_thread on the last core, which does not exit in order: a poller of C stays. SPDK waits 5 s for it.
+pub fn that_stays() {
+    unsafe extern "C" fn stay(_: *mut c_void) {
+        unsafe extern "C" fn nothing(_: *mut c_void) -> c_int {
+            0
+        }
+        // SAFETY: on an spdk_thread; the poller needs no context.
+        unsafe { sys::spdk_poller_register(Some(nothing), ptr::null_mut(), 1000) };
+    }
+    // SAFETY: the application runs; the set has a core of it, and is copied. The message needs no context.
+    unsafe {
+        let mut cores = sys::spdk_cpuset::default();
+        sys::spdk_cpuset_set_cpu(&mut cores, sys::spdk_env_get_last_core(), true);
+        let thread = sys::spdk_thread_create(c"stays".as_ptr(), &cores);
+        assert!(!thread.is_null(), "spdk_thread_create failed");
+        sys::spdk_thread_send_msg(thread, Some(stay), ptr::null_mut());
+    }
+}
+
 /// Unlocks a range of blocks that Rust has locked.
 ///
 /// # Panics

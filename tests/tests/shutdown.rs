@@ -217,3 +217,24 @@ fn device_that_cannot_be_reset_is_abandoned() {
     assert!(log::has(&["ERROR", "abandoned"]));
     assert!(took > 10 * patience, "abandoned too early: {took:?}");
 }
+
+/// Fails if the end that takes too long is looked for on the app thread when that has ended, which SPDK aborts for.
+#[spdk::test(no_app, deadline = 30)]
+fn an_spdk_thread_of_c_ends_too_late() {
+    let start = Instant::now();
+    let end = SpdkApp::builder()
+        .name("late")
+        .reactor_mask("0x3")
+        .no_huge(true)
+        .no_pci(true)
+        .mem_size_mb(512)
+        .disable_cpumask_locks(true)
+        .shutdown_patience(Duration::from_millis(250))
+        .block_on(async {
+            spdk_tests::foreign::that_stays();
+            spdk::time::sleep(Duration::from_millis(50)).await
+        });
+    assert!(end.is_ok(), "{end:?}");
+    let took = start.elapsed();
+    assert!(took > Duration::from_secs(4), "it did not wait: {took:?}");
+}
