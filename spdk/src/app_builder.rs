@@ -125,7 +125,7 @@ impl SpdkAppBuilder {
         self
     }
 
-    /// Starts the JSON-RPC server on this Unix socket (or `IP:port`). Without it there is none.
+    /// Starts the JSON-RPC server on this Unix socket, a path such as `/var/tmp/spdk.sock`. Without it there is none.
     ///
     /// It serves 64 clients at once. SPDK 26.01 keeps the place of one whose connection breaks while a method runs that answers
     /// later, as `bdev_wait_for_examine` does: after 64 of these it serves nobody. `rpc::call`, of the feature `config`, has a
