@@ -271,8 +271,15 @@ fn keep(text: &str) {
     errors.push_back(text.to_owned());
 }
 
+/// How many bytes `spdk_flog` prints of a text.
+const MOST_PRINTED: usize = 1023;
+
 unsafe extern "C" {
     static stderr: *mut c_void;
+    fn flockfile(stream: *mut c_void);
+    fn funlockfile(stream: *mut c_void);
+    fn fputs(text: *const c_char, stream: *mut c_void) -> c_int;
+    fn fflush(stream: *mut c_void) -> c_int;
     fn vasprintf(
         text: *mut *mut c_char,
         format: *const c_char,
@@ -429,8 +436,12 @@ impl Line<'_> {
         // A C string has no NUL inside.
         let text = CString::new(text).unwrap_or_default();
         let (file, line, function) = (self.file, self.line, self.function);
-        // SAFETY: the format takes one C string; the others are SPDK's own, or null without a file.
+        // SPDK prints so much of it.
+        let rest = text.as_bytes_with_nul().get(MOST_PRINTED..);
+        // SAFETY: the format takes one C string, of which the rest is the end; the others are SPDK's own, or null without a
+        // file. The stream is C's, and unlocked by this OS thread, which locked it so that nobody prints in between.
         unsafe {
+            flockfile(stderr);
             sys::spdk_flog(
                 stderr.cast(),
                 file,
@@ -439,6 +450,11 @@ impl Line<'_> {
                 c"%s".as_ptr(),
                 text.as_ptr(),
             );
+            if let Some(rest) = rest {
+                fputs(rest.as_ptr().cast(), stderr);
+                fflush(stderr);
+            }
+            funlockfile(stderr);
         }
     }
 

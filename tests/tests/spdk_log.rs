@@ -233,6 +233,23 @@ fn without_a_subscriber() {
     assert!(!err.contains("*NOTICE*"), "{err}");
 }
 
+/// Fails if a long line of SPDK's is cut, or goes on in another one.
+#[test]
+fn long_lines_without_a_subscriber() {
+    let daemon = std::process::Command::new(env!("CARGO_BIN_EXE_daemon"))
+        .arg("long-name")
+        .output();
+    let Ok(output) = daemon else {
+        panic!("{daemon:?}");
+    };
+    let err = String::from_utf8_lossy(&output.stderr);
+    let name = format!("{}END already exists", "x".repeat(3000));
+    let line = err
+        .lines()
+        .find(|line| line.contains("bdev_name_add: *ERROR*: "));
+    assert!(line.is_some_and(|line| line.ends_with(&name)), "{err}");
+}
+
 thread_local! {
     static THREAD: Cell<Option<SpdkThread>> = const { Cell::new(None) };
     static FILTERS: Cell<Option<SpdkThread>> = const { Cell::new(None) };

@@ -26,6 +26,15 @@ fn argument() -> String {
 }
 
 fn config() -> String {
+    if argument() == "long-name" {
+        let name = format!("{}END", "x".repeat(3000));
+        let malloc = format!(
+            r#"{{"method": "bdev_malloc_create", "params": {{"name": "{name}", "num_blocks": 64, "block_size": 512}}}}"#
+        );
+        return format!(
+            r#"{{"subsystems": [{{"subsystem": "bdev", "config": [{malloc}, {malloc}]}}]}}"#
+        );
+    }
     let device = match argument().as_str() {
         "bad-config" => "bdev_no_such_create",
         _ => "bdev_malloc_create",
