@@ -91,6 +91,11 @@ where
 /// future takes no CPU time of the reactor, and in [interrupt mode](crate::SpdkAppBuilder::interrupt_mode) it sleeps.
 /// What the future passes to [`tokio::spawn`] runs on those threads.
 ///
+/// Blocking work, as of [`tokio::task::spawn_blocking`] and `tokio::fs`, has OS threads of its own, which Tokio starts when
+/// there is some, and uses again. One that it starts for a task on those threads may run on every core; one that it starts for
+/// the future here shares the one core of the reactor, which never leaves it. So do such work in a task of [`tokio::spawn`], or
+/// have [`Builder::on_thread_start`] give each thread its cores.
+///
 /// # Errors
 ///
 /// [`ErrorKind::InvalidArgument`] for a current-thread runtime, and [`ErrorKind::Errno`] if the system refuses the

@@ -60,6 +60,21 @@ async fn write_and_read(device: &Device, block: u64) -> spdk::Result<()> {
     Ok(())
 }
 
+/// Fails if blocking work of a task on Tokio's threads is bound to the core of the reactor.
+#[spdk::test]
+async fn blocking_work_is_not_bound() -> spdk::Result<()> {
+    let mut builder = Builder::new_multi_thread();
+    builder.worker_threads(1).enable_all();
+    let cores = spdk::tokio::run_local(&mut builder, async {
+        let work = || tokio::task::spawn_blocking(cores_of_this_thread);
+        tokio::spawn(async move { work().await }).await
+    });
+    let cores = cores.await?.expect("it does not panic");
+    let cores = cores.expect("it does not panic");
+    assert!(usage::cores() == 1 || cores > 1, "{cores}");
+    Ok(())
+}
+
 /// Fails if a handler cannot await I/O, if Tokio's threads are left on the reactor's core, or if a panic is lost.
 #[spdk::test(bdevs(bdev_malloc_create(name = "Malloc0", num_blocks = 4096, block_size = BLOCK)))]
 async fn a_runtime_beside_spdk_awaits_its_io() -> spdk::Result<()> {
