@@ -73,6 +73,30 @@ impl Check<'_, '_> {
             let message = format!("callback `{name}` of `{}` gets no context", self.c());
             self.report(&rules::CALLBACK_CONTEXT, &name, message);
         }
+        self.one_context_each();
+    }
+
+    /// And one only: what C takes for something else would be the memory of the operation.
+    fn one_context_each(&mut self) {
+        let callbacks: Vec<usize> = self.func.callbacks().map(|(index, _)| index).collect();
+        for callback in callbacks {
+            let is_its = |means: &Means<'_>| matches!(means, Means::Ctx { of } if *of == callback);
+            let name = |index: usize| self.func.sig.params[index].name.clone();
+            let all = self.func.params.iter().enumerate();
+            let all: Vec<String> = all
+                .filter(|(_, means)| is_its(means))
+                .map(|(index, _)| name(index))
+                .collect();
+            if let [first, second, ..] = &*all {
+                let message = format!(
+                    "`{first}` and `{second}` of `{}` are both the context of callback `{}`, and C gives back one",
+                    self.c(),
+                    name(callback)
+                );
+                let first = first.clone();
+                self.report(&rules::CALLBACK_CONTEXT, &first, message);
+            }
+        }
     }
 
     /// The return value is explained, once, and as its type allows.
@@ -338,6 +362,7 @@ impl Check<'_, '_> {
     /// A length that `range` takes for a count of blocks is none of bytes, and the reverse: the device would be told of
     /// more memory than the buffer has.
     fn range_unit(&mut self) {
+        self.length_is_no_offset();
         let (count, of_blocks) = match &self.func.entry.range {
             Some(Range::Bytes(_, length)) => (length.clone(), false),
             Some(Range::Blocks(_, count) | Range::Copy(.., count)) => (count.clone(), true),
@@ -368,6 +393,31 @@ impl Check<'_, '_> {
                 ),
             };
             self.report(&rules::BUFFER_UNIT, &name, message);
+        }
+    }
+
+    /// A buffer is as long as the range is, and not as where that begins.
+    fn length_is_no_offset(&mut self) {
+        let Some(Range::Bytes(offset, _) | Range::Blocks(offset, _)) = &self.func.entry.range
+        else {
+            return;
+        };
+        let offset = offset.clone();
+        let Some(begin) = self.index(&offset) else {
+            return;
+        };
+        for (index, means) in self.func.params.iter().enumerate() {
+            let (Means::Buffer { len, .. } | Means::BufferVec { len, .. }) = means else {
+                continue;
+            };
+            if *len == begin {
+                let name = self.func.sig.params[index].name.clone();
+                let message = format!(
+                    "`{offset}` of `{}` is where its `range` begins, and the length of `{name}`",
+                    self.c()
+                );
+                self.report(&rules::BUFFER_LENGTH, &name, message);
+            }
         }
     }
 
