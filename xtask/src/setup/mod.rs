@@ -15,6 +15,7 @@ mod plan;
 mod steps;
 mod work;
 
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -183,18 +184,57 @@ fn check_room(cache: &Path) -> Result<()> {
         return Ok(());
     };
     let free = stat.f_bavail.saturating_mul(stat.f_frsize);
-    if free < ROOM {
+    let room = room_for_the_rest(cache);
+    if free < room {
         bail!(
             "{} has {} MiB of free room, and a set-up takes up to {} MiB; SPDK_RS_CACHE names \
              another folder",
             cache.display(),
             free >> 20,
-            ROOM >> 20
+            room >> 20
         );
     }
     Ok(())
 }
 
+/// What a set-up takes beside what an earlier one has left: that is continued, or goes first.
+fn room_for_the_rest(cache: &Path) -> u64 {
+    let left = ["work", "downloads"].map(|folder| size(&cache.join(folder)));
+    ROOM.saturating_sub(left.iter().sum())
+}
+
+/// How much room a file, or a folder with all in it, takes; what cannot be read takes none.
+fn size(path: &Path) -> u64 {
+    let Ok(data) = path.symlink_metadata() else {
+        return 0;
+    };
+    let entries = data
+        .is_dir()
+        .then(|| std::fs::read_dir(path).ok())
+        .flatten();
+    let inside = entries.into_iter().flatten().flatten();
+    inside.fold(data.blocks() * 512, |sum, entry| sum + size(&entry.path()))
+}
+
 fn processors() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ROOM, room_for_the_rest};
+
+    #[test]
+    fn what_is_left_takes_no_room_again() {
+        let cache = tempfile::tempdir().unwrap();
+        assert_eq!(room_for_the_rest(cache.path()), ROOM);
+        let tree = cache.path().join("work/tree");
+        std::fs::create_dir_all(&tree).unwrap();
+        std::fs::write(tree.join("file"), vec![1; 4 << 20]).unwrap();
+        let rest = room_for_the_rest(cache.path());
+        assert!(
+            rest <= ROOM - (4 << 20) && rest > ROOM - (5 << 20),
+            "{rest}"
+        );
+    }
 }
