@@ -95,7 +95,7 @@ pub use options::{
     SockOptions, WaitForExamine,
 };
 pub use validate::Problem;
-pub(crate) use validate::{bases, describe, explain, fatal, odd_strip};
+pub(crate) use validate::{describe, explain, fatal, odd_blocks};
 
 /// The order that subsystems are configured in: each after those that it uses.
 const ORDER: &[&str] = &[

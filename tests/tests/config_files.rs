@@ -274,6 +274,19 @@ fn mistakes_of_built_configurations_are_found() -> spdk::Result<()> {
         ]
     );
     assert!(problems(&config(1024)).is_empty());
+    let config = |auto| {
+        Config::new()
+            .with(BdevOptions::new().bdev_auto_examine(auto))
+            .with(Malloc::new("A", 8192, 64).optimal_io_boundary(16))
+    };
+    assert_eq!(
+        problems(&config(true)),
+        [
+            "subsystems[0].config[1].params.optimal_io_boundary: SPDK would never end its look at a device with an I/O boundary \
+             and blocks of 8192 bytes, more than 4096; `bdev_auto_examine` of `bdev_set_options` prevents it"
+        ]
+    );
+    assert!(problems(&config(false)).is_empty());
     let refused = Config::new().with_call("bdev", "m", &json!([1]));
     assert!(
         matches!(kind(&refused), Some(ErrorKind::Option { .. })),

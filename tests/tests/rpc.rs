@@ -130,6 +130,8 @@ async fn errors_say_what_the_method_says() -> spdk::Result<()> {
     bdev_null_create(name = "Mp1", num_blocks = 64, block_size = BLOCK),
     bdev_malloc_create(name = "Odd", num_blocks = 1024, block_size = 3 * BLOCK),
     bdev_malloc_create(name = "Too", num_blocks = 1024, block_size = 3 * BLOCK),
+    bdev_malloc_create(name = "Large", num_blocks = 1024, block_size = 8192),
+    bdev_null_create(name = "Also", num_blocks = 1024, block_size = 8192),
 ))]
 async fn what_ends_the_process_is_refused() -> spdk::Result<()> {
     let uuid = Bdev::find("N")?.uuid()?;
@@ -152,7 +154,9 @@ async fn what_ends_the_process_is_refused() -> spdk::Result<()> {
         params
     };
     let split = |count: u64, size: u64| json!({"base_bdev": "N", "split_count": count, "split_size_mb": size});
-    let raid = |strip: u32| json!({"name": "R", "raid_level": "raid0", "strip_size_kb": strip, "base_bdevs": ["Odd", "Too"]});
+    let raid_of = |level: &str, strip: u32, bases: [&str; 2]| json!({"name": "R", "raid_level": level, "strip_size_kb": strip, "base_bdevs": bases});
+    let raid = |strip| raid_of("raid0", strip, ["Odd", "Too"]);
+    let bounded = |block: u32| json!({"name": "L", "num_blocks": 1024, "block_size": block, "optimal_io_boundary": 16});
     for (method, params, code) in [
         (
             "bdev_null_create",
@@ -214,6 +218,13 @@ async fn what_ends_the_process_is_refused() -> spdk::Result<()> {
         ("bdev_split_create", split(1 << 17, 0), -22),
         // Those that are written to it are lost.
         ("bdev_raid_create", raid(8), -22),
+        // These stay for ever.
+        (
+            "bdev_raid_create",
+            raid_of("concat", 64, ["Large", "Also"]),
+            -22,
+        ),
+        ("bdev_malloc_create", bounded(8192), -22),
     ] {
         let refused = rpc::call::<Value>(method, &params).await;
         let error = refused.expect_err("it is refused");
@@ -230,6 +241,7 @@ async fn what_ends_the_process_is_refused() -> spdk::Result<()> {
         ),
         ("bdev_split_create", split(64, 0)),
         ("bdev_raid_create", raid(4)),
+        ("bdev_malloc_create", bounded(4096)),
     ] {
         rpc::call::<Value>(method, &params).await?;
     }

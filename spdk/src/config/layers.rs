@@ -160,6 +160,11 @@ methods! {
     /// dropped future of [`Raid::create`] does not wait for. A base bdev that is deleted before that goes with the raid only:
     /// its deletion waits until then. SPDK crashes when a base bdev of a `Raid0` changes its size while another is missing.
     ///
+    /// With base bdevs that are there, one whose strips have a number of blocks that is no power of two is refused, and so is one of
+    /// blocks of more than 4096 bytes, except a `Raid1`, while
+    /// [`BdevOptions::bdev_auto_examine`](super::BdevOptions::bdev_auto_examine) is set: SPDK 26.01 loses data of the first, and never
+    /// ends its look at the second.
+    ///
     /// `Raid1` and `Raid5f` give up a base bdev on which I/O fails, also by a [reset](crate::BdevDesc::reset); an end of the
     /// application that has to reset devices, since I/O does not end, is one.
     "bdev_raid_create" => Raid(name: String, raid_level: RaidLevel, base_bdevs: Names) {

@@ -100,7 +100,7 @@ impl Config {
     /// What SPDK would refuse, or do otherwise than was meant.
     pub(super) fn mistakes(&self) -> Vec<Problem> {
         let mut problems = self.wrong_order();
-        problems.extend(self.odd_strips());
+        problems.extend(self.odd_blocks());
         let mut made: BTreeMap<String, &str> = BTreeMap::new();
         for spot in self.spots() {
             let call = spot.call;
@@ -148,22 +148,25 @@ impl Config {
         problems
     }
 
-    /// Raids that lose data with the bdevs that they are made of.
-    fn odd_strips(&self) -> Vec<Problem> {
-        let calls = self.subsystems.iter().flat_map(|one| &one.calls);
-        let sizes: BTreeMap<&str, u64> = calls
+    /// Bdevs whose blocks have a size that SPDK loses data with, or never ends its look at.
+    fn odd_blocks(&self) -> Vec<Problem> {
+        let calls = || self.subsystems.iter().flat_map(|one| &one.calls);
+        let sizes: BTreeMap<&str, u64> = calls()
             .filter(|call| ["bdev_malloc_create", "bdev_null_create"].contains(&&*call.method))
             .filter_map(|call| {
                 let size = call.params.get("block_size")?.as_u64()?;
                 Some((text(&call.params, "name")?, size))
             })
             .collect();
+        let is_examined = !calls().any(|call| {
+            let auto = call.params.get("bdev_auto_examine");
+            call.method == "bdev_set_options" && auto == Some(&false.into())
+        });
         let odd = |spot: Spot<'_>| {
-            let bases = bases(&spot.call.method, &spot.call.params);
-            let message = bases
-                .into_iter()
-                .find_map(|base| odd_strip(&spot.call.params, *sizes.get(base)?));
-            message.map(|message| spot.problem(Some("strip_size_kb"), message))
+            let Call { method, params, .. } = spot.call;
+            let size = |base: &str| sizes.get(base).copied();
+            let (param, message) = odd_blocks(method, params, is_examined, size)?;
+            Some(spot.problem(Some(param), message))
         };
         self.spots().filter_map(odd).collect()
     }
@@ -224,26 +227,54 @@ pub(crate) fn fatal<'p>(
     })
 }
 
-/// The bdevs that a raid is made of.
-pub(crate) fn bases<'a>(method: &str, params: &'a Map<String, Value>) -> Vec<&'a str> {
-    match params.get("base_bdevs") {
-        Some(Value::Array(names)) if method == "bdev_raid_create" => {
-            names.iter().filter_map(Value::as_str).collect()
+/// Which parameter does not go with the size of the blocks, and why. `size` tells that of the data in a block of a bdev, if that is
+/// known.
+pub(crate) fn odd_blocks(
+    method: &str,
+    params: &Map<String, Value>,
+    is_examined: bool,
+    size: impl Fn(&str) -> Option<u64>,
+) -> Option<(&'static str, String)> {
+    // Also one with a point. What has more bits SPDK refuses itself.
+    let number = |param| {
+        let number = params.get(param)?.as_f64()?;
+        (0.0..=f64::from(u32::MAX))
+            .contains(&number)
+            .then_some(number as u32)
+    };
+    // Whoever loads a blobstore of such a device reads no block of its super block, and SPDK does not end that where it splits reads.
+    let never_ends = |size: u64| {
+        (is_examined && size > 4096).then(|| {
+            format!(
+                "SPDK would never end its look at a device with an I/O boundary and blocks of {size} bytes, more than 4096; \
+                 `bdev_auto_examine` of `bdev_set_options` prevents it"
+            )
+        })
+    };
+    match method {
+        "bdev_malloc_create" if number("optimal_io_boundary")? != 0 => {
+            let message = never_ends(number("block_size")?.into())?;
+            Some(("optimal_io_boundary", message))
         }
-        _ => Vec::new(),
+        "bdev_raid_create" => {
+            let strip = u64::from(number("strip_size_kb")?) * 1024;
+            let bases = params.get("base_bdevs")?.as_array()?;
+            let sizes = bases.iter().filter_map(|base| size(base.as_str()?));
+            let message = sizes.filter(|size| *size != 0).find_map(|size| {
+                // SPDK finds the place of a block by the bits of its number. A strip of no block it refuses itself, which a
+                // mirror has.
+                match strip / size {
+                    0 => None,
+                    blocks if blocks.is_power_of_two() => never_ends(size),
+                    blocks => Some(format!(
+                        "a strip would have {blocks} blocks of {size} bytes, which is no power of two: SPDK would lose data"
+                    )),
+                }
+            });
+            message.map(|message| ("strip_size_kb", message))
+        }
+        _ => None,
     }
-}
-
-/// Why a raid loses data with blocks of this size, if it does: SPDK finds the place of a block by the bits of its number, also where
-/// a strip has a number of blocks that is no power of two.
-pub(crate) fn odd_strip(params: &Map<String, Value>, block_size: u64) -> Option<String> {
-    // As many bits as SPDK takes, also of a number with a point.
-    let size = params.get("strip_size_kb")?.as_f64()? as u32;
-    let blocks = (u64::from(size) * 1024).checked_div(block_size)?;
-    // SPDK refuses one of no block itself.
-    (blocks != 0 && !blocks.is_power_of_two()).then(|| {
-        format!("a strip would have {blocks} blocks of {block_size} bytes, which is no power of two: SPDK would lose data")
-    })
 }
 
 /// A call, and where it is.

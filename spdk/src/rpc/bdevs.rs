@@ -2,6 +2,7 @@
 #![allow(unsafe_code)] // Looks at bdevs on the app thread.
 
 use std::ffi::CString;
+use std::mem::MaybeUninit;
 use std::ops::Deref;
 use std::ptr::NonNull;
 
@@ -30,7 +31,11 @@ pub(super) fn refusal(
             })
         }
         "bdev_split_create" => split(params),
-        "bdev_raid_create" => raid(params),
+        "bdev_raid_create" | "bdev_malloc_create" => {
+            let params = params.as_object()?;
+            let odd = config::odd_blocks(method, params, examines(), block_size);
+            odd.map(|(_, message)| (libc::EINVAL, message))
+        }
         _ => None,
     }
 }
@@ -66,16 +71,22 @@ fn taken(name: &str) -> Option<(libc::c_int, String)> {
     find(name).map(|_| (libc::EEXIST, format!("there is a bdev {name:?} already")))
 }
 
-/// It would lose data with what it is made of, as far as that is there.
-fn raid(params: &Value) -> Option<(libc::c_int, String)> {
-    let params = params.as_object()?;
-    let bases = config::bases("bdev_raid_create", params);
-    bases.into_iter().find_map(|base| {
-        let bdev = find(base)?;
-        // SAFETY: it was just found, on the app thread, where it goes.
-        let size = unsafe { sys::spdk_bdev_get_data_block_size(bdev.as_ptr()) };
-        config::odd_strip(params, size.into()).map(|message| (libc::EINVAL, message))
-    })
+/// The size of the data in a block of a bdev, if it is there.
+fn block_size(name: &str) -> Option<u64> {
+    let bdev = find(name)?;
+    // SAFETY: it was just found, on the app thread, where it goes.
+    let size = unsafe { sys::spdk_bdev_get_data_block_size(bdev.as_ptr()) };
+    Some(size.into())
+}
+
+/// Whether SPDK looks at each new bdev.
+fn examines() -> bool {
+    let mut opts = MaybeUninit::<sys::spdk_bdev_opts>::zeroed();
+    // SAFETY: zeroes are a value of it; SPDK writes at most the size that it is told.
+    unsafe {
+        sys::spdk_bdev_get_opts(opts.as_mut_ptr(), size_of::<sys::spdk_bdev_opts>() as _);
+        opts.assume_init().bdev_auto_examine
+    }
 }
 
 /// How many parts SPDK is asked for at most: it makes them all at once.
