@@ -5,13 +5,13 @@ use std::cell::Cell;
 use std::fmt;
 use std::ptr::{self, NonNull};
 
-use super::NvmeExtIoOpts;
 use super::controller::NvmeControllerObject;
 use super::qpair::{NvmeQpair, NvmeQpairObject};
 use super::queue::Subject as QueueSubject;
 use super::seats::Gate;
 use super::sgl::{Sgl, Split};
 use super::view::Side;
+use super::{NvmeExtIoOpts, NvmeIoFlags};
 use crate::error::{Describe, Fault};
 use crate::handle::{AtHome, Handle, Hold};
 use crate::local::{Caller, Home, begin};
@@ -244,13 +244,18 @@ impl NvmeNamespace {
     }
 
     /// Refuses commands without a buffer for metadata where these are apart: the controller would take the physical
-    /// address 0 for its place.
+    /// address 0 for its place. And where the controller would make all of the metadata that are in the same buffer, which has
+    /// room for them: it takes the data of the blocks from one after the other then, and SPDK splits them by another size.
     #[doc(hidden)]
     #[inline]
-    pub fn no_md_of(&self, _opts: &NvmeExtIoOpts) -> Result<(), Fault> {
-        match self.shape(self.raw()?).has_md_apart() {
-            false => Ok(()),
-            true => Err(md_is_apart()),
+    pub fn no_md_of(&self, opts: &NvmeExtIoOpts) -> Result<(), Fault> {
+        let ns = self.raw()?;
+        if self.shape(ns).has_md_apart() {
+            return Err(md_is_apart());
+        }
+        match opts.to_c().io_flags & NvmeIoFlags::PRACT.bits() {
+            0 => Ok(()),
+            _ => may_be_made(ns),
         }
     }
 
@@ -363,6 +368,25 @@ impl Shape {
     #[inline]
     fn has_md_apart(self) -> bool {
         self.md_apart != 0
+    }
+}
+
+/// Refuses to have the controller make metadata in the buffer of the data, of which that has nothing then.
+#[cold]
+fn may_be_made(ns: NonNull<sys::spdk_nvme_ns>) -> Result<(), Fault> {
+    const ALL: u32 = 8;
+    // SAFETY: the caller has a namespace of a controller that is attached, on its spdk_thread.
+    let is_left_out = unsafe {
+        sys::spdk_nvme_ns_supports_extended_lba(ns.as_ptr())
+            && sys::spdk_nvme_ns_get_md_size(ns.as_ptr()) == ALL
+            && sys::spdk_nvme_ns_get_pi_type(ns.as_ptr())
+                != sys::SPDK_NVME_FMT_NVM_PROTECTION_DISABLE
+    };
+    match is_left_out {
+        false => Ok(()),
+        true => Err(Fault::invalid(
+            "the controller cannot make metadata that the buffer has room for, and that are protection information only",
+        )),
     }
 }
 

@@ -1,8 +1,9 @@
 //! Metadata, apart from the data and after each block, with protection information that the controller checks.
 //!
-//! This fault was put into the crate, and a test failed:
+//! These faults were put into the crate, and a test failed:
 //!
 //! - A namespace with metadata apart takes commands without: `none_is_refused`.
+//! - One with metadata after each block has the controller make all of them: `interleaved`.
 //!
 //! This one would make others fail:
 //!
@@ -195,6 +196,11 @@ async fn interleaved() {
     buf[7 * (BLOCK + MD) + BLOCK] ^= 1;
     let write = ns.write_ext(qpair, &buf, lba, BLOCKS, &opts, None).await;
     assert_status(&write, (2, 0x82), "GUARD CHECK ERROR");
+    // The controller would take the data of the blocks from one after the other, without room for the metadata.
+    let made = NvmeExtIoOpts::new().io_flags(NvmeIoFlags::PRACT.bits());
+    let write = ns.write_ext(qpair, &buf, lba, BLOCKS, &made, None).await;
+    let told = matches!(kind(&write), Some(ErrorKind::InvalidArgument { .. }));
+    assert!(told, "{write:?}");
     let mut short = buffer(BLOCKS as usize * BLOCK);
     let refused = ns.read(qpair, &mut short, lba, BLOCKS).await;
     let told = matches!(kind(&refused), Some(ErrorKind::InvalidArgument { .. }));
