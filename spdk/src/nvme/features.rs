@@ -43,6 +43,8 @@ fn data_of(feature: u8, cdw11: u32) -> usize {
         0x13 => 512,                           // Predictable Latency Mode Config
         0x16 => 512,                           // Host Behavior Support
         0x1e => (cdw11 >> 16) as usize & 0xff, // FDP Events, a byte for each
+        0x1f => DATA,                          // Namespace Admin Label
+        0x78 | 0x79 => DATA,                   // addresses of agents for management
         0x7d..=0x7f => DATA,                   // metadata of controllers and namespaces
         0x81 if cdw11 & 1 != 0 => 16,          // Host Identifier, extended
         0x81 => 8,

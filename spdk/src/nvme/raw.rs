@@ -221,6 +221,9 @@ impl NvmeNamespace {
     ///
     /// - [`ErrorKind::Device`](crate::ErrorKind::Device): the controller failed it.
     /// - `ENXIO`: the connection is gone.
+    /// - [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument): the update of reclaim unit handles, which is
+    ///   operation 1, with less than two bytes for each of the `mos` + 1 placement identifiers. A controller of PCI Express
+    ///   reads what an operation has, whatever the length of `payload`; of others this crate does not know it.
     ///
     /// # Cancellation
     ///
@@ -240,8 +243,18 @@ impl NvmeNamespace {
         mos: u16,
     ) -> impl NvmeIo<Output = Result<()>> + use<'a> {
         const OPCODE: u8 = 0x1d;
+        const UPDATE_HANDLES: u8 = 1;
         let start = move |caller: Caller<'_>| {
             let len = length(Some(payload))?;
+            let least = match mo {
+                UPDATE_HANDLES => 2 * (u32::from(mos) + 1),
+                _ => 0,
+            };
+            if len < least {
+                return Err(Fault::invalid(format!(
+                    "the controller reads {least} bytes, and the buffer has {len}"
+                )));
+            }
             let cmd = NvmeCmd {
                 nsid: self.id(),
                 cdw10: u32::from(mo) | u32::from(mos) << 16,

@@ -130,6 +130,11 @@ fn features() {
         // The controller would read what is beside the data.
         assert_invalid(&controller.set_feature(TIMESTAMP, 0, 0, 0, None).await);
         let short = DmaBuf::alloc(8, 8).expect("DMA memory");
+        // A label of a namespace, and addresses of agents for management.
+        for feature in [0x1f, 0x78, 0x79] {
+            let set = controller.set_feature(feature, 1, 0, 0, Some(&short));
+            assert_invalid(&set.await);
+        }
         let host_id = controller.set_feature(HOST_IDENTIFIER, 0, 1, 0, Some(&short));
         assert_invalid(&host_id.await);
         let host_id = controller.set_feature(HOST_IDENTIFIER, 0, 0, 0, Some(&short));

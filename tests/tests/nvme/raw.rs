@@ -74,6 +74,11 @@ fn passed_through() {
         let refused = link.ns.io_mgmt_send(qpair, &buf, 0, 0).await;
         let told = matches!(kind(&refused), Some(ErrorKind::Device { .. }));
         assert!(told, "{refused:?}");
+        // The controller would read the identifiers of two placement handles, with two bytes each.
+        let short = DmaBuf::alloc(3, 8).expect("DMA memory");
+        let refused = link.ns.io_mgmt_send(qpair, &short, 1, 1).await;
+        let told = matches!(kind(&refused), Some(ErrorKind::InvalidArgument { .. }));
+        assert!(told, "{refused:?}");
         link.close().await;
         Bystanders::new()
     });
