@@ -73,7 +73,22 @@ pub(crate) enum Argument<'a> {
     Bool(bool),
 }
 
-/// A parameter that SPDK 26.01 takes, and does not survive; and why.
+/// The parameters that SPDK 26.01 reads with more bits than it keeps: what it keeps, and what it reads at most.
+const CUT_OFF: &[(&str, &str, u32, u32)] = &[
+    // It has the microseconds in 32 bits.
+    (SET_NVME, "keep_alive_timeout_ms", u32::MAX / 1000, u32::MAX),
+    (SET_NVME, "transport_retry_count", 255, u32::MAX),
+    (SET_NVME, "arbitration_burst", 7, u32::MAX),
+    (SET_NVME, "low_priority_weight", 255, u32::MAX),
+    (SET_NVME, "medium_priority_weight", 255, u32::MAX),
+    (SET_NVME, "high_priority_weight", 255, u32::MAX),
+    // And range 0 is all of the namespace.
+    ("bdev_opal_create", "locking_range_id", 255, 65_535),
+];
+
+const SET_NVME: &str = "bdev_nvme_set_options";
+
+/// A parameter that SPDK 26.01 takes, and does not survive, or makes another one of; and why.
 pub(crate) fn fatal<'a>(
     method: &str,
     param: impl Fn(&str) -> Option<Argument<'a>>,
@@ -85,6 +100,16 @@ pub(crate) fn fatal<'a>(
     let is = |name, text| matches!(param(name), Some(Argument::Text(is)) if is == text);
     let is_within =
         |name, from: f64, to: f64| number(name).is_some_and(|n| (from..=to).contains(&n));
+    let cut_off = CUT_OFF.iter().find(|(of, param, kept, read)| {
+        // What has more bits still SPDK refuses itself.
+        *of == method && is_within(param, f64::from(*kept) + 1.0, f64::from(*read))
+    });
+    if let Some((_, param, kept, _)) = cut_off {
+        return Some((
+            param,
+            format!("`{param}` is more than {kept}, of which SPDK would make another number"),
+        ));
+    }
     match method {
         "bdev_null_create" | "bdev_malloc_create" if number("block_size") == Some(0.0) => Some((
             "block_size",

@@ -123,7 +123,7 @@ async fn errors_say_what_the_method_says() -> spdk::Result<()> {
     Ok(())
 }
 
-/// Fails if a method is called that SPDK does not survive: each of these ended the process, or hung at its end.
+/// Fails if a method is called that SPDK does not survive: these ended the process, hung at its end, or took other numbers.
 #[spdk::test(bdevs(
     bdev_malloc_create(name = "M", num_blocks = 1024, block_size = BLOCK),
     bdev_null_create(name = "N", num_blocks = 64, block_size = BLOCK),
@@ -193,6 +193,44 @@ async fn what_ends_the_process_is_refused() -> spdk::Result<()> {
             json!({
                 "name": "C", "trtype": "TCP", "adrfam": "IPv4", "traddr": "127.0.0.1", "trsvcid": "00004420",
                 "subnqn": "nqn.2016-06.io.spdk:a",
+            }),
+            -22,
+        ),
+        (
+            "bdev_nvme_set_options",
+            json!({"keep_alive_timeout_ms": 4_294_968}),
+            -22,
+        ),
+        (
+            "bdev_nvme_set_options",
+            json!({"transport_retry_count": 256}),
+            -22,
+        ),
+        (
+            "bdev_nvme_set_options",
+            json!({"arbitration_burst": 8}),
+            -22,
+        ),
+        (
+            "bdev_nvme_set_options",
+            json!({"low_priority_weight": 256}),
+            -22,
+        ),
+        (
+            "bdev_nvme_set_options",
+            json!({"medium_priority_weight": 256}),
+            -22,
+        ),
+        (
+            "bdev_nvme_set_options",
+            json!({"high_priority_weight": 256}),
+            -22,
+        ),
+        (
+            "bdev_opal_create",
+            json!({
+                "nvme_ctrlr_name": "C", "nsid": 1, "locking_range_id": 256, "range_start": 0, "range_length": 1,
+                "password": "p",
             }),
             -22,
         ),

@@ -161,19 +161,20 @@ methods! {
     "bdev_nvme_set_options" => NvmeOptions() {
         /// What happens when a command takes too long; nothing by default.
         action_on_timeout: ActionOnTimeout,
-        /// How long a command may take, in microseconds; 0, the default, for as long as it wants.
+        /// How long a command may take, in microseconds; 0, the default, for as long as it wants. SPDK 26.01 makes another
+        /// time of one that is too long to be counted in [`ticks`](crate::ticks), as are some hours; so of the next.
         timeout_us: u64,
         /// The same for admin commands; 0, the default, for as for the others.
         timeout_admin_us: u64,
-        /// How often a controller must hear from its host, in milliseconds; 10,000 by default.
+        /// How often a controller must hear from its host, in milliseconds, up to 4,294,967; 10,000 by default.
         keep_alive_timeout_ms: u32,
-        /// How many commands are fetched from a queue at once, as a power of two; 7 for any number.
+        /// How many commands are fetched from a queue at once, as a power of two from 0 to 6; 7 for any number.
         arbitration_burst: u32,
-        /// How many commands of a queue of low priority are fetched in a turn.
+        /// How many commands of a queue of low priority are fetched in a turn, up to 255.
         low_priority_weight: u32,
-        /// The same for medium priority.
+        /// The same for medium priority, up to 255.
         medium_priority_weight: u32,
-        /// The same for high priority.
+        /// The same for high priority, up to 255.
         high_priority_weight: u32,
         /// How often the admin queue is polled, in microseconds; 10,000 by default.
         nvme_adminq_poll_period_us: u64,
@@ -183,7 +184,7 @@ methods! {
         io_queue_requests: u32,
         /// Submits several commands at once; `true` by default.
         delay_cmd_submit: bool,
-        /// How often the transport tries an I/O before it fails; 4 by default.
+        /// How often the transport tries an I/O before it fails, up to 255; 4 by default.
         transport_retry_count: u32,
         /// How often the bdev tries an I/O before it fails; -1 for ever, 3 by default.
         bdev_retry_count: i32,
@@ -338,7 +339,7 @@ methods! {
 
     /// A bdev that is a locked range of an NVMe namespace with TCG Opal.
     ///
-    /// `new` takes the name of the controller, the namespace, the number of the range, its first block,
+    /// `new` takes the name of the controller, the namespace, the number of the range, up to 255, its first block,
     /// how many blocks it has, and the password of the administrator.
     "bdev_opal_create" => OpalBdev(
         nvme_ctrlr_name: String, nsid: u32, locking_range_id: u16, range_start: u64,
