@@ -32,6 +32,13 @@ use crate::sys;
 /// [`Bdev::block_size`] and [`Bdev::num_blocks`] then tell what was last known, and other calls
 /// return [`ErrorKind::Gone`]. It does not delay the removal.
 ///
+/// # How far what is on a device is trusted
+///
+/// SPDK examines each device that appears for partitions of GPT, logical volumes and raids, and believes what it finds. SPDK
+/// 26.01 uses memory that it has freed when the second or a later partition of a disk has a GUID that another partition has, on
+/// this disk or elsewhere, and reads beyond its memory for a table that was made to have it do so. Where a device may hold such
+/// data, have `bdev_auto_examine` of the method `bdev_set_options` be `false` before it appears.
+///
 /// # Thread
 ///
 /// `!Send` and `!Sync`: it belongs to the spdk_thread that looked it up.

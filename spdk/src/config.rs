@@ -46,7 +46,7 @@
 //! | logical volumes | [`LvolStore`], [`Lvol`], [`LvolSnapshot`], [`LvolClone`], [`LvolCloneBdev`] |
 //! | NVMe | [`NvmeController`], [`NvmeDiscovery`], [`NvmeOptions`], [`OpalBdev`] |
 //!
-//! GPT partitions need nothing: they are found when a bdev appears.
+//! GPT partitions need nothing: they are found when a bdev appears. [`Bdev`](crate::Bdev) says how far they are trusted.
 //!
 //! A bdev upon others is made when these are there. Until then its `create` is a success all the same, and
 //! [`Bdev::find`](crate::Bdev::find) does not find what it has named; that of [`Split`] names nothing.
