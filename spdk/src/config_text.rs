@@ -1,14 +1,17 @@
 //! SPDK's JSON configuration, read and checked before SPDK starts.
 #![allow(unsafe_code)] // Lets SPDK's own JSON parser check the text, which takes what SPDK takes.
 
+mod refusals;
+
 use std::ffi::c_void;
 use std::path::Path;
 use std::ptr;
 
-use crate::CpuSet;
 use crate::error::Result;
 use crate::options::refuse;
 use crate::sys;
+
+pub(crate) use refusals::{Argument, fatal, refusal};
 
 /// The configuration's text, from a file or as it was given.
 pub(crate) fn load(file: Option<&Path>, inline: Option<&str>) -> Result<Option<Vec<u8>>> {
@@ -50,130 +53,6 @@ fn check(text: &[u8]) -> std::result::Result<(), String> {
             Err(format!("{what}, at line {line}, column {column}"))
         }
     }
-}
-
-/// Why a method may not be in a configuration, if it may not: with one of these SPDK crashes, and waits for ever for the
-/// other.
-pub(crate) fn refusal(method: &[u8]) -> Option<&'static str> {
-    match method {
-        b"framework_start_init" => Some(
-            "`framework_start_init` cannot be in a configuration, for which SPDK starts its subsystems by itself",
-        ),
-        b"framework_wait_init" => {
-            Some("`framework_wait_init` cannot be in a configuration, for whose end it would wait")
-        }
-        _ => None,
-    }
-}
-
-/// A parameter, as far as [`fatal`] looks at it.
-pub(crate) enum Argument<'a> {
-    Number(f64),
-    Text(&'a str),
-    Bool(bool),
-}
-
-/// The parameters that SPDK 26.01 reads with more bits than it keeps: what it keeps, and what it reads at most.
-const CUT_OFF: &[(&str, &str, u32, u32)] = &[
-    // It has the microseconds in 32 bits.
-    (SET_NVME, "keep_alive_timeout_ms", u32::MAX / 1000, u32::MAX),
-    (SET_NVME, "transport_retry_count", 255, u32::MAX),
-    (SET_NVME, "arbitration_burst", 7, u32::MAX),
-    (SET_NVME, "low_priority_weight", 255, u32::MAX),
-    (SET_NVME, "medium_priority_weight", 255, u32::MAX),
-    (SET_NVME, "high_priority_weight", 255, u32::MAX),
-    // And range 0 is all of the namespace.
-    ("bdev_opal_create", "locking_range_id", 255, 65_535),
-];
-
-const SET_NVME: &str = "bdev_nvme_set_options";
-
-/// A parameter that SPDK 26.01 takes, and does not survive, or makes another one of; and why.
-pub(crate) fn fatal<'a>(
-    method: &str,
-    param: impl Fn(&str) -> Option<Argument<'a>>,
-) -> Option<(&'static str, String)> {
-    let number = |name| match param(name) {
-        Some(Argument::Number(number)) => Some(number),
-        _ => None,
-    };
-    let is = |name, text| matches!(param(name), Some(Argument::Text(is)) if is == text);
-    let is_within =
-        |name, from: f64, to: f64| number(name).is_some_and(|n| (from..=to).contains(&n));
-    let cut_off = CUT_OFF.iter().find(|(of, param, kept, read)| {
-        // What has more bits still SPDK refuses itself.
-        *of == method && is_within(param, f64::from(*kept) + 1.0, f64::from(*read))
-    });
-    if let Some((_, param, kept, _)) = cut_off {
-        return Some((
-            param,
-            format!("`{param}` is more than {kept}, of which SPDK would make another number"),
-        ));
-    }
-    match method {
-        "bdev_null_create" | "bdev_malloc_create" if number("block_size") == Some(0.0) => Some((
-            "block_size",
-            "`block_size` is 0, by which SPDK divides".to_owned(),
-        )),
-        // One that waits for a `spdk_bdev_io` is told of those that its spdk_thread frees itself only.
-        "bdev_set_options" if number("bdev_io_cache_size") == Some(0.0) => Some((
-            "bdev_io_cache_size",
-            "`bdev_io_cache_size` is 0; write 1 at least, since an spdk_thread that keeps no I/O may wait for ever for \
-             those that others have"
-                .to_owned(),
-        )),
-        // In the memory that it is given, which a `&DmaBuf` may have lent.
-        "bdev_error_inject_error" if is("error_type", "corrupt_data") && (is("io_type", "write") || is("io_type", "all")) => Some((
-            "io_type",
-            "`corrupt_data` is for reads; SPDK would change what is written in the memory of the program".to_owned(),
-        )),
-        // `TransportId::own` writes ports so, to have controllers of its own.
-        "bdev_nvme_attach_controller" if has_zeroes(param("trsvcid")) => Some((
-            "trsvcid",
-            "`trsvcid` has zeroes before the port; such a controller might be one of `spdk::nvme` too".to_owned(),
-        )),
-        // It uses the controller that tells of others when it gives up one of them, although that is gone as well.
-        "bdev_nvme_start_discovery" if is_within("ctrlr_loss_timeout_sec", 1.0, f64::from(i32::MAX)) => Some((
-            "ctrlr_loss_timeout_sec",
-            "`ctrlr_loss_timeout_sec` is neither 0 nor -1; SPDK would crash when it gives up a controller"
-                .to_owned(),
-        )),
-        // It takes the one who stops it, or nobody at the end of the application, for the one who waits.
-        "bdev_nvme_start_discovery" => {
-            let waits = matches!(param("wait_for_attach"), Some(Argument::Bool(true)));
-            let has_time = is_within("attach_timeout_ms", 1.0, u64::MAX as f64);
-            let param = waits.then_some("wait_for_attach");
-            let param = param.or_else(|| has_time.then_some("attach_timeout_ms"))?;
-            Some((
-                param,
-                format!("`{param}` has the call wait; SPDK would crash when the discovery is stopped meanwhile"),
-            ))
-        }
-        "scheduler_set_options" => scheduler(number("scheduling_core"), param("isolated_core_mask")),
-        _ => None,
-    }
-}
-
-/// Whether a port has zeroes before it.
-fn has_zeroes(port: Option<Argument<'_>>) -> bool {
-    matches!(port, Some(Argument::Text(port)) if port.len() > 1 && port.starts_with('0'))
-}
-
-/// SPDK looks for the core in a set of 1,024, which it uses even if it could not read the mask.
-fn scheduler(core: Option<f64>, isolated: Option<Argument<'_>>) -> Option<(&'static str, String)> {
-    if let Some(core) = core.filter(|core| *core >= f64::from(sys::SPDK_CPUSET_SIZE)) {
-        let highest = sys::SPDK_CPUSET_SIZE - 1;
-        let reason = format!("`scheduling_core` is {core}; the highest core is {highest}");
-        return Some(("scheduling_core", reason));
-    }
-    let Some(Argument::Text(mask)) = isolated else {
-        return None;
-    };
-    let reason = CpuSet::read(mask).err()?;
-    Some((
-        "isolated_core_mask",
-        format!("`isolated_core_mask` is {reason}"),
-    ))
 }
 
 /// What may not be there, and where it is.
