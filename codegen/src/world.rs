@@ -176,9 +176,10 @@ impl<'a> HandleInfo<'a> {
     /// The method that tells what it does with memory that it is to read.
     pub(crate) fn drains(self) -> Option<&'a str> {
         match self {
-            HandleInfo::Own(handle) => handle.drains.as_ref().map(|name| name.as_str()),
-            HandleInfo::Extern(_) => None,
+            HandleInfo::Own(handle) => handle.drains.as_ref(),
+            HandleInfo::Extern(handle) => handle.drains.as_ref(),
         }
+        .map(|name| name.as_str())
     }
 
     /// Whether it is the type of `spdk` for channels of every device.

@@ -74,7 +74,7 @@ pub enum Describe {
 ///
 /// ```ron
 /// Extern(c: "spdk_bdev", rust: "crate::bdev::Bdev", raw: "raw", reason: "holds a descriptor"),
-/// Extern(c: "spdk_bdev_desc", rust: "::spdk::BdevDesc", channel: "channel", reason: "of spdk"),
+/// Extern(c: "spdk_bdev_desc", rust: "::spdk::BdevDesc", channel: "channel", drains: "drains", reason: "of spdk"),
 /// ```
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename = "Extern")]
@@ -96,6 +96,9 @@ pub struct Extern {
     /// As in [`Handle::channel`].
     #[serde(default)]
     pub channel: Option<Ident>,
+    /// As in [`Handle::drains`].
+    #[serde(default)]
+    pub drains: Option<Ident>,
     /// What the type promises of threads, which the generated code asserts.
     #[serde(default)]
     pub markers: Markers,
