@@ -103,7 +103,10 @@ impl<'a> Values<'a> {
     fn param(&self, at: usize) -> Option<Argument<'a>> {
         let text = std::str::from_utf8(self.bytes(at)?.1).ok()?;
         match self.values.get(at)?.type_ {
-            sys::SPDK_JSON_VAL_NUMBER => text.parse().ok().map(Argument::Number),
+            sys::SPDK_JSON_VAL_NUMBER => {
+                let float = |_| text.parse().map(Argument::Number);
+                text.parse().map(Argument::integer).or_else(float).ok()
+            }
             sys::SPDK_JSON_VAL_STRING => Some(Argument::Text(text)),
             sys::SPDK_JSON_VAL_TRUE => Some(Argument::Bool(true)),
             _ => None,

@@ -223,7 +223,10 @@ pub(crate) fn fatal<'p>(
     config_text::fatal(method, |name| match param(name)? {
         Value::String(text) => Some(Argument::Text(text)),
         Value::Bool(is) => Some(Argument::Bool(*is)),
-        value => value.as_f64().map(Argument::Number),
+        value => {
+            let float = || value.as_f64().map(Argument::Number);
+            value.as_u64().map(Argument::integer).or_else(float)
+        }
     })
 }
 

@@ -23,6 +23,16 @@ pub(crate) enum Argument<'a> {
     Bool(bool),
 }
 
+impl Argument<'_> {
+    /// What has no exact `f64` is rounded down: 2^64 is another number to SPDK, which it refuses itself.
+    pub(crate) fn integer(number: u64) -> Self {
+        match number >> f64::MANTISSA_DIGITS {
+            0 => Argument::Number(number as f64),
+            _ => Argument::Number((number >> 11 << 11) as f64),
+        }
+    }
+}
+
 /// The parameters that SPDK 26.01 reads with more bits than it keeps: what it keeps, and what it reads at most.
 const CUT_OFF: &[(&str, &str, u32, u32)] = &[
     // It has the microseconds in 32 bits.
@@ -91,7 +101,8 @@ pub(crate) fn fatal<'a>(
         // It takes the one who stops it, or nobody at the end of the application, for the one who waits.
         "bdev_nvme_start_discovery" => {
             let waits = matches!(param("wait_for_attach"), Some(Argument::Bool(true)));
-            let has_time = is_within("attach_timeout_ms", 1.0, u64::MAX as f64);
+            let time = number("attach_timeout_ms");
+            let has_time = time.is_some_and(|time| (1.0..u64::MAX as f64).contains(&time));
             let param = waits.then_some("wait_for_attach");
             let param = param.or_else(|| has_time.then_some("attach_timeout_ms"))?;
             Some((
