@@ -535,7 +535,9 @@ impl Check<'_, '_> {
         let entry = &self.func.entry;
         let has_receiver = |means: &Means<'_>| matches!(means, Means::Receiver(_));
         let has_receiver = self.func.params.iter().any(has_receiver);
-        for method in [&entry.check, &entry.within].into_iter().flatten() {
+        let by = entry.refuses.as_ref().map(|refuses| &refuses.by);
+        let ranges = [&entry.check, &entry.within].into_iter().flatten();
+        for method in ranges.chain(by) {
             if !has_receiver {
                 let message = format!("`{}` has no receiver with a method `{method}`", self.c());
                 self.report(&rules::USELESS, method.as_str(), message);
@@ -544,6 +546,21 @@ impl Check<'_, '_> {
         if let (Some(within), None) = (&entry.within, &entry.range) {
             let message = format!("`{}` has no range that `{within}` could refuse", self.c());
             self.report(&rules::USELESS, within.as_str(), message);
+        }
+        if let Some(refuses) = &entry.refuses
+            && !self
+                .func
+                .sig
+                .params
+                .iter()
+                .any(|param| param.name == refuses.param)
+        {
+            let (param, by) = (&refuses.param, &refuses.by);
+            let message = format!(
+                "`{}` has no parameter `{param}` that `{by}` could refuse",
+                self.c()
+            );
+            self.report(&rules::USELESS, param, message);
         }
     }
 

@@ -60,6 +60,10 @@ pub struct Function {
     /// `fn(&self, offset, count) -> Result<(), Fault>`, written by hand. It gets what `range` names.
     #[serde(default)]
     pub within: Option<Ident>,
+    /// A parameter, and the method of the receiver that refuses values of it which C does not survive:
+    /// `fn(&self, value) -> Result<(), Fault>`, written by hand. It gets what the wrapper takes.
+    #[serde(default)]
+    pub refuses: Option<Refuses>,
     /// What the caller must see to, where no check can: the wrapper is an `unsafe fn`.
     #[serde(default)]
     pub safety: Option<Reason>,
@@ -306,6 +310,16 @@ pub struct Added {
     pub after: String,
     /// Its type.
     pub ty: Repr,
+}
+
+/// Values of a parameter that C does not survive.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename = "Refuses")]
+pub struct Refuses {
+    /// The parameter.
+    pub param: String,
+    /// The method.
+    pub by: Ident,
 }
 
 /// The part of a device that a call addresses, which its errors tell: the parameters that say it.

@@ -66,6 +66,12 @@ pub(super) fn parts(func: &Func<'_>, world: &World<'_>, in_op: bool) -> Parts {
         walk.parts.fallible = true;
         walk.parts.checks.push(quote!(self.#within(#(#range),*)?;));
     }
+    if let Some(refuses) = &func.entry.refuses {
+        let by = format_ident!("{}", refuses.by.as_str());
+        let value = ident(&refuses.param);
+        walk.parts.fallible = true;
+        walk.parts.checks.push(quote!(self.#by(#value)?;));
+    }
     walk.relatives();
     for index in 0..func.params.len() {
         walk.param(index);

@@ -17,7 +17,8 @@ rt::assert_not_send_sync!(NvmeQpair);
 
 rt::assert_not_send_sync!(NvmeNamespace);
 
-/// How an I/O command is done, as a set.
+/// How an I/O command is done, as a set. Calls refuse the bits that make it one half of a fused
+/// command.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct NvmeIoFlags(u32);
 
@@ -403,7 +404,7 @@ impl NvmeExtIoOpts {
         Self(unsafe { raw.assume_init() })
     }
 
-    /// The bits of [`NvmeIoFlags`].
+    /// The bits of [`NvmeIoFlags`]. Those of fused commands are refused.
     ///
     /// The C field is `io_flags`.
     #[must_use]
@@ -1422,6 +1423,7 @@ impl NvmeNamespace {
         };
         let start = move |caller: rt::Caller<'_>| {
             self.can_count(lba, lba_count)?;
+            self.takes_flags(io_flags)?;
             rt::check_len(
                 payload.len() as u64,
                 u64::from(lba_count),
@@ -1531,6 +1533,7 @@ impl NvmeNamespace {
         };
         let start = move |caller: rt::Caller<'_>| {
             self.can_count(lba, lba_count)?;
+            self.takes_flags(io_flags)?;
             rt::check_len(
                 rt::total_len(bufs),
                 u64::from(lba_count),
@@ -1632,6 +1635,7 @@ impl NvmeNamespace {
         };
         let start = move |caller: rt::Caller<'_>| {
             self.can_count(lba, lba_count)?;
+            self.takes_opts(opts)?;
             rt::check_len(
                 payload.len() as u64,
                 u64::from(lba_count),
@@ -1741,6 +1745,7 @@ impl NvmeNamespace {
         };
         let start = move |caller: rt::Caller<'_>| {
             self.can_count(lba, lba_count)?;
+            self.takes_opts(opts)?;
             rt::check_len(
                 rt::total_len(bufs),
                 u64::from(lba_count),
@@ -2036,6 +2041,7 @@ impl NvmeNamespace {
         };
         let start = move |caller: rt::Caller<'_>| {
             self.can_count(lba, lba_count)?;
+            self.takes_flags(io_flags)?;
             rt::check_len(
                 payload.len() as u64,
                 u64::from(lba_count),
@@ -2145,6 +2151,7 @@ impl NvmeNamespace {
         };
         let start = move |caller: rt::Caller<'_>| {
             self.can_count(lba, lba_count)?;
+            self.takes_flags(io_flags)?;
             rt::check_len(
                 rt::total_len(bufs),
                 u64::from(lba_count),
@@ -2246,6 +2253,7 @@ impl NvmeNamespace {
         };
         let start = move |caller: rt::Caller<'_>| {
             self.can_count(lba, lba_count)?;
+            self.takes_opts(opts)?;
             rt::check_len(
                 payload.len() as u64,
                 u64::from(lba_count),
@@ -2356,6 +2364,7 @@ impl NvmeNamespace {
         };
         let start = move |caller: rt::Caller<'_>| {
             self.can_count(lba, lba_count)?;
+            self.takes_opts(opts)?;
             rt::check_len(
                 rt::total_len(bufs),
                 u64::from(lba_count),
@@ -2655,6 +2664,7 @@ impl NvmeNamespace {
         };
         let start = move |caller: rt::Caller<'_>| {
             self.can_count(lba, lba_count)?;
+            self.takes_flags(io_flags)?;
             rt::check_len(
                 payload.len() as u64,
                 u64::from(lba_count),
@@ -2766,6 +2776,7 @@ impl NvmeNamespace {
         };
         let start = move |caller: rt::Caller<'_>| {
             self.can_count(lba, lba_count)?;
+            self.takes_flags(io_flags)?;
             rt::check_len(
                 rt::total_len(bufs),
                 u64::from(lba_count),
@@ -2859,6 +2870,7 @@ impl NvmeNamespace {
                 .blocks(lba, lba_count as u64)
         };
         let start = move |caller: rt::Caller<'_>| {
+            self.takes_flags(io_flags)?;
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
             // keeps `ns` and `qpair` until then.
             Ok(unsafe {
@@ -2932,6 +2944,7 @@ impl NvmeNamespace {
             rt::At::new("spdk_nvme_ns_cmd_verify", self).blocks(lba, lba_count as u64)
         };
         let start = move |caller: rt::Caller<'_>| {
+            self.takes_flags(io_flags)?;
             // SAFETY: 0 means that the callback runs once, another code that it never runs; `held`
             // keeps `ns` and `qpair` until then.
             Ok(unsafe {

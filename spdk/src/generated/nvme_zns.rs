@@ -242,6 +242,7 @@ impl NvmeNamespace {
                 .blocks(zslba, lba_count as u64)
         };
         let start = move |caller: rt::Caller<'_>| {
+            self.takes_flags(io_flags)?;
             rt::check_len(
                 buffer.len() as u64,
                 u64::from(lba_count),
@@ -440,6 +441,7 @@ impl NvmeNamespace {
                 .blocks(zslba, lba_count as u64)
         };
         let start = move |caller: rt::Caller<'_>| {
+            self.takes_flags(io_flags)?;
             rt::check_len(
                 rt::total_len(bufs),
                 u64::from(lba_count),

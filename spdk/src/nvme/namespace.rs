@@ -259,6 +259,24 @@ impl NvmeNamespace {
         }
     }
 
+    /// Refuses half of a fused command: over PCI Express SPDK tells the controller of no command of the queue pair any more, and
+    /// no call here is the other half.
+    #[doc(hidden)]
+    #[inline]
+    pub fn takes_flags(&self, io_flags: u32) -> Result<(), Fault> {
+        match io_flags & FUSED {
+            0 => Ok(()),
+            _ => Err(is_fused()),
+        }
+    }
+
+    /// The same, for options.
+    #[doc(hidden)]
+    #[inline]
+    pub fn takes_opts(&self, opts: &NvmeExtIoOpts) -> Result<(), Fault> {
+        self.takes_flags(opts.to_c().io_flags)
+    }
+
     /// Refuses buffers that SPDK cannot split into commands, of which it tells nothing or leaks what they take.
     #[doc(hidden)]
     pub fn gather(&self, sgl: Sgl) -> Result<Sgl, Fault> {
@@ -388,6 +406,13 @@ fn may_be_made(ns: NonNull<sys::spdk_nvme_ns>) -> Result<(), Fault> {
             "the controller cannot make metadata that the buffer has room for, and that are protection information only",
         )),
     }
+}
+
+const FUSED: u32 = sys::SPDK_NVME_IO_FLAGS_FUSE_MASK;
+
+#[cold]
+fn is_fused() -> Fault {
+    Fault::invalid("the flags are those of one half of a fused command, which has no other one")
 }
 
 #[cold]

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use futures_util::future::join;
 use serde_json::json;
-use spdk::nvme::{NvmeController, NvmeEvent, TransportId};
+use spdk::nvme::{NvmeController, NvmeEvent, NvmeExtIoOpts, TransportId};
 use spdk::{DmaBuf, Errno, ErrorKind, NvmeCmd};
 use spdk_tests::nvme::{Link, beside_target};
 use spdk_tests::nvmf::disk::{Bystanders, SPAN_BLOCKS, assert_is, buffer, filled, submit};
@@ -74,6 +74,21 @@ fn passed_through() {
         let refused = link.ns.io_mgmt_send(qpair, &buf, 0, 0).await;
         let told = matches!(kind(&refused), Some(ErrorKind::Device { .. }));
         assert!(told, "{refused:?}");
+        // SPDK would wait for the other half of a fused command.
+        for flags in 1..=3 {
+            let opts = NvmeExtIoOpts::new().io_flags(flags);
+            let ends = [
+                link.ns.write_zeroes(qpair, 0, 1, flags).await,
+                link.ns.verify(qpair, 0, 1, flags).await,
+                link.ns
+                    .write_ext(qpair, &buf, 0, SPAN_BLOCKS as u32, &opts, None)
+                    .await,
+            ];
+            for refused in ends {
+                let told = matches!(kind(&refused), Some(ErrorKind::InvalidArgument { .. }));
+                assert!(told, "{refused:?}");
+            }
+        }
         // The controller would read the identifiers of two placement handles, with two bytes each.
         let short = DmaBuf::alloc(3, 8).expect("DMA memory");
         let refused = link.ns.io_mgmt_send(qpair, &short, 1, 1).await;

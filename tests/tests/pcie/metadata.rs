@@ -4,6 +4,7 @@
 //!
 //! - A namespace with metadata apart takes commands without: `none_is_refused`.
 //! - One with metadata after each block has the controller make all of them: `interleaved`.
+//! - Half of a fused command is sent: `interleaved`, and nothing after it ends.
 //!
 //! This one would make others fail:
 //!
@@ -199,6 +200,11 @@ async fn interleaved() {
     // The controller would take the data of the blocks from one after the other, without room for the metadata.
     let made = NvmeExtIoOpts::new().io_flags(NvmeIoFlags::PRACT.bits());
     let write = ns.write_ext(qpair, &buf, lba, BLOCKS, &made, None).await;
+    let told = matches!(kind(&write), Some(ErrorKind::InvalidArgument { .. }));
+    assert!(told, "{write:?}");
+    // The queue pair would tell the controller of no command any more, until the other half comes.
+    let half = NvmeExtIoOpts::new().io_flags(1);
+    let write = ns.write_ext(qpair, &buf, lba, BLOCKS, &half, None).await;
     let told = matches!(kind(&write), Some(ErrorKind::InvalidArgument { .. }));
     assert!(told, "{write:?}");
     let mut short = buffer(BLOCKS as usize * BLOCK);

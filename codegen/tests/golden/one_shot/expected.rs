@@ -402,6 +402,7 @@ impl Blob {
         let at = move || rt::At::new("spdk_blob_io_read", self).blocks(offset, length);
         let start = move |caller: rt::Caller<'_>| {
             self.ends_in_u64(offset, length)?;
+            self.begins_inside(offset)?;
             rt::check_len(payload.len() as u64, length, self.io_unit_size()?)?;
             // SAFETY: the callback runs exactly once, maybe inside the call; `held` keeps `blob`,
             // `channel` and `payload` until then.
