@@ -43,6 +43,21 @@ unsafe fn reads_past_metadata(bdev: *mut sys::spdk_bdev) -> bool {
     }
 }
 
+/// Whether hosts are told how large a block of the bdev is: as a power of two, which SPDK makes of what is not one, of the data
+/// and the metadata together where it shows these.
+///
+/// # Safety
+///
+/// The bdev exists.
+unsafe fn tells_blocks(bdev: *const sys::spdk_bdev, hides_metadata: bool) -> bool {
+    // SAFETY: as the caller says; these do not change while it is registered.
+    let (data, whole) = unsafe {
+        let data = sys::spdk_bdev_get_data_block_size(bdev);
+        (data, sys::spdk_bdev_get_block_size(bdev))
+    };
+    data.is_power_of_two() && (hides_metadata || whole.ilog2() == data.ilog2())
+}
+
 /// Returns the number of the namespace, or 0. The texts and the options are copied.
 ///
 /// # Safety
@@ -122,7 +137,7 @@ impl NvmfSubsystem {
     /// - `EBUSY`: a namespace of another bdev with the same UUID was removed during a pause that has not ended.
     /// - [`ErrorKind::InvalidArgument`]: SPDK refuses it, since the number is taken or is greater than
     ///   [`max_namespaces`](super::NvmfSubsystemOpts::max_namespaces), or another user of the bdev has it
-    ///   for itself. Also metadata in buffers of their own, a
+    ///   for itself. Also blocks whose data are no power of two of bytes, metadata in buffers of their own, a
     ///   [`reservations_file`](NvmfNamespaceOpts::reservations_file) with something else in it, and
     ///   [`hide_metadata`](NvmfNamespaceOpts::hide_metadata) of a bdev from which SPDK reads wrong data then.
     #[doc(alias = "spdk_nvmf_subsystem_add_ns_ext")]
@@ -146,6 +161,12 @@ impl NvmfSubsystem {
                 return Err(at(Fault::invalid(
                     "SPDK reads wrong data from such a bdev where it hides the metadata: its module takes \
                      accel sequences",
+                )));
+            }
+            // SAFETY: as above.
+            if !unsafe { tells_blocks(found, hides_metadata) } {
+                return Err(at(Fault::invalid(
+                    "SPDK would tell hosts another size of its blocks, which is no power of two",
                 )));
             }
             // SAFETY: as above.

@@ -114,6 +114,32 @@ async fn metadata_is_hidden() -> spdk::Result<()> {
     target.close().await
 }
 
+/// Fails if hosts are told another size of a block than that of the bdev.
+#[spdk::test(bdevs(
+    bdev_malloc_create(name = "Odd", num_blocks = 64, block_size = 1536),
+    bdev_malloc_create(
+        name = "Wide",
+        num_blocks = 64,
+        block_size = 512,
+        md_size = 64,
+        md_interleave = true
+    ),
+))]
+async fn blocks_are_as_large_as_hosts_are_told() -> spdk::Result<()> {
+    let target = over_tcp(&NvmfTargetOpts::new("blocks")).await?;
+    let nqn = "nqn.2016-06.io.spdk:blocks";
+    let opts = NvmfSubsystemOpts::new(nqn).allow_any_host(true);
+    let subsystem = target.create_subsystem(&opts).await?;
+    assert_kind!(subsystem.add_namespace("Odd").await, InvalidArgument);
+    let id = subsystem.add_namespace("Wide").await?;
+    let at = listen(&subsystem).await?;
+    let host = connect(at, nqn).await?;
+    let size = host.namespace(id).map(|ns| ns.sector_size());
+    assert!(matches!(size, Some(512)), "{size:?}");
+    host.detach().await?;
+    target.close().await
+}
+
 /// Fails if ANA states, groups or the visibility of namespaces are not what hosts see.
 #[spdk::test(
     cores = "0x3",
