@@ -159,6 +159,9 @@ impl BdevDesc {
     /// too: a [`compare_and_write_blocks`](BdevDesc::compare_and_write_blocks) on a device that has no such
     /// command, and a raid that changes its members.
     ///
+    /// Each lock and unlock is a message of SPDK's to the spdk_thread of each channel, which has room for 65,535 of them: with
+    /// more at once SPDK ends the process.
+    ///
     /// Wraps `spdk_bdev_quiesce_range`, which is meant for the module of the device, for any user of it: a
     /// descriptor for reading is enough.
     ///

@@ -18,9 +18,9 @@ use crate::thread::CurrentThread;
 /// that made it. It keeps the device open, whatever order you drop them in, and lives on underneath
 /// until the operations in flight on it have ended.
 ///
-/// SPDK gives a channel up in a message to its spdk_thread, which has room for 65,535 of them, and ends the process when there
-/// are more. So a loop that makes and drops as many has to `.await` in between, such as
-/// [`yield_now`](crate::task::yield_now).
+/// SPDK gives a channel up in a message to its spdk_thread, which has room for 65,535 of them. When an spdk_thread has given
+/// back thousands that have not gone yet, it gets no new ones (`EAGAIN`), and what it drops is given back in one of the next
+/// turns. So a loop that makes and drops as many has to `.await` in between, such as [`yield_now`](crate::task::yield_now).
 ///
 /// # Thread
 ///
@@ -65,6 +65,7 @@ unsafe impl Object for IoChannelObject {
     type C = sys::spdk_io_channel;
     type Extra = ChannelExtra;
     const NAME: &'static str = "IoChannel";
+    const SENDS_MESSAGE: bool = true;
 
     unsafe fn release(ptr: NonNull<Self::C>, extra: &Self::Extra) {
         // SAFETY: on the channel's spdk_thread, once, with no I/O in flight on it.

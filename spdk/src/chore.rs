@@ -35,7 +35,7 @@ impl Wake for Woken {
 
 /// Has a poller of the current spdk_thread poll `future`, which is none of the user's, to its end.
 pub(crate) fn finish(future: impl Future<Output = ()> + 'static) -> Result<(), Fault> {
-    interrupt::check_descriptors()?;
+    interrupt::check_descriptor()?;
     let woken = Arc::new(Woken(AtomicBool::new(true)));
     let chore = Box::into_raw(Box::new(Chore {
         future: Box::pin(future),

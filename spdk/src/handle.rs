@@ -30,6 +30,8 @@ pub unsafe trait Object: Sized + 'static {
     const NAME: &'static str;
     /// Whether operations of other spdk_threads wait until it is given back.
     const HOLDS_BACK_OTHERS: bool = false;
+    /// Whether SPDK sends its spdk_thread a message when it is given back.
+    const SENDS_MESSAGE: bool = false;
 
     /// Gives the object back.
     ///
@@ -412,6 +414,10 @@ impl<O: Object> Revoke for Inner<O> {
         O::HOLDS_BACK_OTHERS
     }
 
+    fn sends_message(&self) -> bool {
+        O::SENDS_MESSAGE
+    }
+
     fn kind(&self) -> &'static str {
         O::NAME
     }
@@ -434,11 +440,13 @@ impl<O: Object> Drop for Inner<O> {
             // pointer was taken, so this is the one release.
             unsafe { O::release(ptr, &extra) }
         };
-        if self.local.is_current() && self.local.has_room() {
-            release();
-        } else {
-            // Another spdk_thread of the same OS thread, since a handle is not `Send`; or it has given back too much just now.
-            self.local.defer(Box::new(release));
+        // Another spdk_thread is of the same OS thread, since a handle is not `Send`.
+        let is_current = self.local.is_current();
+        match O::SENDS_MESSAGE {
+            true if is_current && self.local.has_room() => release(),
+            true => self.local.give_back(Box::new(release)),
+            false if is_current => release(),
+            false => self.local.defer(Box::new(release)),
         }
     }
 }

@@ -37,10 +37,19 @@ pub(crate) fn eventfd() -> io::Result<OwnedFd> {
 /// them: such a poller takes one, and without it SPDK uses a null pointer. Some more are asked for than one, since other OS
 /// threads open files too, and a channel may have several pollers.
 pub(crate) fn check_descriptors() -> Result<(), Fault> {
+    check_for(SPARE)
+}
+
+/// The same for one poller, that ends what has begun.
+pub(crate) fn check_descriptor() -> Result<(), Fault> {
+    check_for(1)
+}
+
+fn check_for(count: usize) -> Result<(), Fault> {
     if !is_enabled() {
         return Ok(());
     }
-    let spare: io::Result<Vec<OwnedFd>> = (0..SPARE).map(|_| eventfd()).collect();
+    let spare: io::Result<Vec<OwnedFd>> = (0..count).map(|_| eventfd()).collect();
     match spare {
         Ok(_) => Ok(()),
         Err(error) => Err(Fault::errno(

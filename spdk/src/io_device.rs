@@ -359,7 +359,7 @@ impl<T> Drop for Last<T> {
         if !current_thread().is_null() {
             if let Some(local) = Local::here().filter(|local| !local.has_room()) {
                 let last = Last(device);
-                return local.defer(Box::new(move || drop(last)));
+                return local.give_back(Box::new(move || drop(last)));
             }
             // SAFETY: on the current spdk_thread. It is registered, and nobody uses it.
             unsafe {
@@ -555,6 +555,7 @@ unsafe impl<T: 'static> Object for ChannelObject<T> {
     type C = sys::spdk_io_channel;
     type Extra = ChannelExtra<T>;
     const NAME: &'static str = "IoDeviceChannel";
+    const SENDS_MESSAGE: bool = true;
 
     unsafe fn release(channel: NonNull<Self::C>, _: &Self::Extra) {
         // SAFETY: on the channel's spdk_thread, once.

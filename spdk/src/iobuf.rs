@@ -242,6 +242,7 @@ unsafe impl Object for ChannelObject {
     type C = sys::spdk_iobuf_channel;
     type Extra = ChannelExtra;
     const NAME: &'static str = "iobuf::Channel";
+    const SENDS_MESSAGE: bool = true;
 
     unsafe fn release(channel: NonNull<Self::C>, extra: &Self::Extra) {
         let waiting = extra.waiting.take();

@@ -402,16 +402,11 @@ impl Local {
         self.wakeups
             .take(|number| self.executor.wake_number(number));
         let deferred = self.deferred.borrow().len();
-        for _ in 0..deferred {
-            if !self.has_room() {
-                self.has_work.set(true);
-                break;
-            }
-            if let Some(f) = self.take_deferred() {
-                busy = true;
-                run_caught("release", f);
-            }
+        for f in std::iter::from_fn(|| self.take_deferred()).take(deferred) {
+            busy = true;
+            run_caught("release", f);
         }
+        busy |= self.give_back_some();
         // SAFETY: entered above.
         busy |= unsafe { self.executor.run_ready() };
         self.leave();

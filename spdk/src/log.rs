@@ -437,7 +437,8 @@ impl Line<'_> {
         let text = CString::new(text).unwrap_or_default();
         let (file, line, function) = (self.file, self.line, self.function);
         // SPDK prints so much of it.
-        let rest = text.as_bytes_with_nul().get(MOST_PRINTED..);
+        let is_cut = text.as_bytes().len() > MOST_PRINTED;
+        let rest = is_cut.then(|| &text.as_bytes_with_nul()[MOST_PRINTED..]);
         // SAFETY: the format takes one C string, of which the rest is the end; the others are SPDK's own, or null without a
         // file. The stream is C's, and unlocked by this OS thread, which locked it so that nobody prints in between.
         unsafe {

@@ -30,16 +30,18 @@ fn visits() -> MutexGuard<'static, Visits> {
     VISITS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Wakes the next one that waits, if it may begin. Wakers are the user's code, so the lock is not held.
+/// Wakes as many of those that wait as may begin: one that was woken before may not come. Wakers are the user's code, so the
+/// lock is not held.
 fn wake_next() {
-    let next = {
+    let woken: Vec<Waker> = {
         let mut visits = visits();
-        match visits.on_their_way < MOST {
-            true => visits.waiting.pop_first(),
-            false => None,
-        }
+        let free = MOST.saturating_sub(visits.on_their_way);
+        (0..free)
+            .map_while(|_| visits.waiting.pop_first())
+            .map(|(_, waker)| waker)
+            .collect()
     };
-    if let Some((_, waker)) = next {
+    for waker in woken {
         run_caught("wake", || waker.wake());
     }
 }

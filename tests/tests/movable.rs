@@ -397,8 +397,8 @@ fn the_application_ends() -> spdk::Result<()> {
     Ok(())
 }
 
-/// Fails if it does not run on a reactor that sleeps, or if two of them run it at the same time: SPDK's reactor goes on with
-/// the file descriptors of an spdk_thread that it has given to another one, which runs it by then.
+/// Fails if it does not run on a reactor that sleeps, or if it can be moved from there: SPDK's reactor goes on with the file
+/// descriptors of an spdk_thread that it has given to another one, which runs it by then.
 #[spdk::test(no_app)]
 fn reactors_that_sleep() -> spdk::Result<()> {
     app().interrupt_mode(true).block_on(async {

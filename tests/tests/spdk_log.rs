@@ -233,21 +233,26 @@ fn without_a_subscriber() {
     assert!(!err.contains("*NOTICE*"), "{err}");
 }
 
-/// Fails if a long line of SPDK's is cut, or goes on in another one.
+/// Fails if a long line of SPDK's is cut, goes on in another one, or is read beyond its end.
 #[test]
 fn long_lines_without_a_subscriber() {
-    let daemon = std::process::Command::new(env!("CARGO_BIN_EXE_daemon"))
-        .arg("long-name")
-        .output();
-    let Ok(output) = daemon else {
-        panic!("{daemon:?}");
-    };
-    let err = String::from_utf8_lossy(&output.stderr);
-    let name = format!("{}END already exists", "x".repeat(3000));
-    let line = err
-        .lines()
-        .find(|line| line.contains("bdev_name_add: *ERROR*: "));
-    assert!(line.is_some_and(|line| line.ends_with(&name)), "{err}");
+    // SPDK itself prints 1023 bytes.
+    let about = 1023 - "*ERROR*: Bdev name END already exists\n".len();
+    for length in [about - 2, about - 1, about, about + 1, 3000] {
+        let daemon = std::process::Command::new(env!("CARGO_BIN_EXE_daemon"))
+            .arg(format!("long-name={length}"))
+            .output();
+        let Ok(output) = daemon else {
+            panic!("{daemon:?}");
+        };
+        let err = String::from_utf8_lossy(&output.stderr);
+        let name = format!("{}END already exists", "x".repeat(length));
+        let line = err
+            .lines()
+            .find(|line| line.contains("bdev_name_add: *ERROR*: "));
+        assert!(line.is_some_and(|line| line.ends_with(&name)), "{err}");
+        assert_eq!(err.matches("END already exists").count(), 1, "{err}");
+    }
 }
 
 thread_local! {

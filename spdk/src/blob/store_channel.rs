@@ -15,7 +15,7 @@ use crate::channel::{ChannelOwner, IoChannel, IoChannelObject};
 use crate::error::{At, Fault, Result};
 use crate::handle::{Handle, Hold, Subject};
 use crate::local::{Here, Local};
-use crate::{Errno, sys};
+use crate::{Errno, interrupt, sys};
 
 thread_local! {
     /// The stores that a channel is being made of on this OS thread, one inside of the other.
@@ -69,6 +69,7 @@ impl Blobstore {
 
     fn open_channel(&self) -> std::result::Result<IoChannel, Fault> {
         let _here = Here::now()?;
+        interrupt::check_descriptors()?;
         Local::check_room()?;
         let part = self.store().enter()?;
         let bs = self.store().as_ptr();

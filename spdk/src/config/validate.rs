@@ -262,13 +262,17 @@ pub(crate) fn odd_blocks(
         "bdev_raid_create" => {
             let strip = u64::from(number("strip_size_kb")?) * 1024;
             let bases = params.get("base_bdevs")?.as_array()?;
+            let level = params.get("raid_level").and_then(Value::as_str);
+            let has_boundary = bases.len() > 1 || !matches!(level, Some("raid0" | "0"));
             let sizes = bases.iter().filter_map(|base| size(base.as_str()?));
             let message = sizes.filter(|size| *size != 0).find_map(|size| {
                 // SPDK finds the place of a block by the bits of its number. A strip of no block it refuses itself, which a
                 // mirror has.
                 match strip / size {
                     0 => None,
-                    blocks if blocks.is_power_of_two() => never_ends(size),
+                    blocks if blocks.is_power_of_two() => {
+                        has_boundary.then(|| never_ends(size)).flatten()
+                    }
                     blocks => Some(format!(
                         "a strip would have {blocks} blocks of {size} bytes, which is no power of two: SPDK would lose data"
                     )),

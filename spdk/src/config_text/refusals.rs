@@ -88,7 +88,7 @@ pub(crate) fn fatal<'a>(
             "`corrupt_data` is for reads; SPDK would change what is written in the memory of the program".to_owned(),
         )),
         // `TransportId::own` writes ports so, to have controllers of its own.
-        "bdev_nvme_attach_controller" if has_zeroes(param("trsvcid")) => Some((
+        "bdev_nvme_attach_controller" | "bdev_nvme_start_discovery" if has_zeroes(param("trsvcid")) => Some((
             "trsvcid",
             "`trsvcid` has zeroes before the port; such a controller might be one of `spdk::nvme` too".to_owned(),
         )),

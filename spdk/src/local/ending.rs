@@ -59,7 +59,8 @@ impl Local {
         let quiet = objects == 0
             && self.operations.get() == 0
             && self.executor.is_empty()
-            && self.deferred.borrow().is_empty();
+            && self.deferred.borrow().is_empty()
+            && self.has_given_all_back();
         if quiet && !self.has_no_limits.replace(true) {
             // What it begins are operations: the next turn sees whether there are any.
             let local = self.clone();

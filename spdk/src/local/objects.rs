@@ -19,6 +19,10 @@ pub(crate) trait Revoke {
     fn holds_back_others(&self) -> bool {
         false
     }
+    /// Whether SPDK sends its spdk_thread a message when it is given back.
+    fn sends_message(&self) -> bool {
+        false
+    }
     /// The Rust type, for the log.
     fn kind(&self) -> &'static str;
     /// For the log.
@@ -66,7 +70,7 @@ impl Local {
 
     /// Gives back what no operation uses, the youngest first; how many objects are left.
     pub(super) fn revoke_idle(&self) -> usize {
-        self.revoke_idle_of(|_| true);
+        self.revoke_idle_of(|object| !object.sends_message() || self.has_room());
         self.objects.list.borrow().len()
     }
 
@@ -76,17 +80,11 @@ impl Local {
     }
 
     fn revoke_idle_of(&self, kind: impl Fn(&dyn Revoke) -> bool) {
-        if !self.has_room() {
-            return; // in one of the next turns
-        }
         let objects: Vec<_> = {
             let objects = self.objects.list.borrow();
             objects.iter().rev().map(|(k, o)| (*k, o.clone())).collect()
         };
         for (key, object) in objects {
-            if !self.has_room() {
-                return;
-            }
             match object.upgrade() {
                 Some(object) if !kind(&*object) => {}
                 Some(object) if object.operations(Rc::strong_count(&object) - 1) > 0 => {}

@@ -6,11 +6,12 @@
 //! tells that these have run, since they run in order.
 #![allow(unsafe_code)] // Sends the current spdk_thread a message.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::ffi::c_void;
 use std::ptr;
 
-use super::Local;
+use super::{Local, run_caught};
 use crate::error::Fault;
 use crate::{Errno, panic, sys};
 
@@ -24,6 +25,8 @@ const EVERY: u32 = 256;
 pub(super) struct Sent {
     on_their_way: Cell<u32>,
     since_ours: Cell<u32>,
+    /// What is to be given back when there is room.
+    later: RefCell<VecDeque<Box<dyn FnOnce()>>>,
 }
 
 impl Local {
@@ -48,10 +51,38 @@ impl Local {
         }
     }
 
+    /// Gives something back by `f` in one of the next turns. The caller is on the OS thread.
+    pub(crate) fn give_back(&self, f: Box<dyn FnOnce()>) {
+        self.sent.later.borrow_mut().push_back(f);
+        self.has_work.set(true);
+        self.stir();
+    }
+
+    /// Gives back what there is room for. Returns whether there was any.
+    pub(super) fn give_back_some(&self) -> bool {
+        let count = self.sent.later.borrow().len();
+        for _ in 0..count {
+            if !self.has_room() {
+                self.has_work.set(true);
+                break;
+            }
+            let next = self.sent.later.borrow_mut().pop_front();
+            if let Some(f) = next {
+                run_caught("release", f);
+            }
+        }
+        count > 0
+    }
+
+    pub(super) fn has_given_all_back(&self) -> bool {
+        self.sent.later.borrow().is_empty()
+    }
+
     fn count_message(&self) {
         let Sent {
             on_their_way,
             since_ours,
+            ..
         } = &self.sent;
         on_their_way.set(on_their_way.get() + 1);
         since_ours.set(since_ours.get() + 1);

@@ -166,7 +166,7 @@ impl NvmfSubsystem {
             // SAFETY: as above.
             if !unsafe { tells_blocks(found, hides_metadata) } {
                 return Err(at(Fault::invalid(
-                    "SPDK would tell hosts another size of its blocks, which is no power of two",
+                    "SPDK would tell hosts another size of its blocks, which has to be a power of two",
                 )));
             }
             // SAFETY: as above.

@@ -17,7 +17,7 @@ use crate::generated::nvmf::NvmfTransportCreateDoneCb;
 use crate::handle::Handle;
 use crate::local::{Here, Local, begin};
 use crate::op::{Begun, Submitted, op};
-use crate::{Errno, ThreadHandle, chore, sys};
+use crate::{Errno, ThreadHandle, chore, interrupt, sys};
 
 /// The name of the discovery subsystem of every target.
 pub(super) const DISCOVERY: &str = "nqn.2014-08.org.nvmexpress.discovery";
@@ -78,6 +78,7 @@ impl NvmfTarget {
         if !unsafe { sys::spdk_nvmf_get_tgt(raw.name.as_ptr()) }.is_null() {
             return Err(at(Fault::errno(Errno::EEXIST)));
         }
+        interrupt::check_descriptors().map_err(at)?;
         // SAFETY: the options are copied.
         let tgt = unsafe { sys::spdk_nvmf_tgt_create(&mut raw) };
         let tgt = NonNull::new(tgt).ok_or_else(|| at(Fault::errno(Errno::ENOMEM)))?;

@@ -26,8 +26,9 @@ fn argument() -> String {
 }
 
 fn config() -> String {
-    if argument() == "long-name" {
-        let name = format!("{}END", "x".repeat(3000));
+    if let Some(length) = argument().strip_prefix("long-name=") {
+        let length = length.parse().unwrap_or_default();
+        let name = format!("{}END", "x".repeat(length));
         let malloc = format!(
             r#"{{"method": "bdev_malloc_create", "params": {{"name": "{name}", "num_blocks": 64, "block_size": 512}}}}"#
         );
