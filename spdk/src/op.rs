@@ -58,7 +58,8 @@ pub unsafe trait Callback: 'static {
     /// The C function for operations of kind `K`.
     fn of<K: Complete<Self::Raw>>() -> Self::Fn;
     /// Whether the task that waits may be polled inside the callback, where it may do what an
-    /// application's callback may.
+    /// application's callback may. It is not where the operation has failed: SPDK ends many one after the other as it resets a
+    /// device, from lists of which a task that submits again would have it lose its place.
     const RESUMES: bool = false;
     /// Whether C may call back on another spdk_thread, so that the callback has to know whose operation it is:
     /// [`Complete::home`] tells. [`complete`] is called there in any case, which a debug build sees to.
@@ -494,12 +495,13 @@ where
                 // SAFETY: `held` is initialised until `finish`.
                 let home = unsafe { (**slot.held.get()).home() };
                 let result = self.finish(raw);
+                let has_failed = result.is_err();
                 if !self.end(result) {
                     return;
                 }
                 match self.slot().task.get() {
                     // SAFETY: this is the callback of the operation, which just ended.
-                    Some(task) if C::RESUMES => unsafe { home.resume(task) },
+                    Some(task) if C::RESUMES && !has_failed => unsafe { home.resume(task) },
                     _ => self.wake(),
                 }
             }

@@ -14,8 +14,8 @@ use spdk::iobuf::{self, Channel};
 use spdk::task::yield_now;
 use spdk::{Bdev, DmaBuf, Errno, Error, ErrorKind, Gone, SpdkApp, spawn_local, spawn_on};
 use spdk_tests::turns::pass;
-use spdk_tests::wait::PATIENCE;
-use spdk_tests::{Device, cloned, dma, kind, pattern, poll_once, second, until};
+use spdk_tests::wait::{PATIENCE, within};
+use spdk_tests::{Device, assert_kind, cloned, dma, kind, pattern, poll_once, second, until};
 
 const BLOCK: usize = 512;
 
@@ -474,4 +474,27 @@ async fn a_buffer_comes_in_the_clone_of_a_waker() -> spdk::Result<()> {
     assert!(poll.is_ready() || cloned::wakes() > 0);
     assert_eq!(get.await?.len(), large);
     Ok(())
+}
+
+/// Fails if the task of an I/O that a reset fails goes on inside of SPDK's walk along the I/Os that wait for a buffer: the one
+/// that it submits next gets the memory of the one before it, from which SPDK then takes its callback.
+#[spdk::test(bdevs(
+    bdev_set_options(iobuf_large_cache_size = 0),
+    bdev_null_create(name = "Null0", num_blocks = 8192, block_size = BLOCK),
+))]
+async fn a_reset_ends_what_waits_for_a_buffer() -> spdk::Result<()> {
+    iobuf::register_module("test")?;
+    let pool = Channel::new("test", 0, 0)?;
+    let [device, other] = [Device::open("Null0")?, Device::open("Null0")?];
+    let bufs = drain(&pool)?;
+    let copies = spawn_local(async move {
+        let copy = async || device.desc.copy_blocks(&device.ch, 0, 1024, 200).await;
+        (copy().await, copy().await)
+    })?;
+    yield_now().await;
+    other.desc.reset(&other.ch).await?;
+    drop(bufs);
+    let (first, second) = within("the copies", async { copies.await }).await?;
+    assert_kind!(first, Device);
+    second
 }

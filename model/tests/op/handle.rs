@@ -18,7 +18,7 @@ impl Home {
         let (allowed, its_own) = with(|world| {
             let operation = &world.operations[self.0];
             (
-                operation.in_callback && operation.thread == world.thread && c::with_done(self.0),
+                operation.may_resume() && operation.thread == world.thread && c::with_done(self.0),
                 world.wakers[task.0].operation == self.0,
             )
         });

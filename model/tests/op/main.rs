@@ -11,7 +11,7 @@
 //! - A future does nothing before its first poll, and uses its share of the operation until that ends, once.
 //! - A waker is woken when, and only when, there is something to poll for, and is not kept after; that of a
 //!   task of ours is not kept at all.
-//! - A task is resumed in the callback that it waits for, and only there.
+//! - A task is resumed in the callback that it waits for, and only there, unless the operation has failed.
 //! - A span ends when the operation does, once, and is told how.
 //! - The slot is freed exactly once, except for a forgotten future.
 //! - The states that the script sees are those of the diagram in `op.rs`, and each of its edges was taken.

@@ -67,7 +67,7 @@ pub(crate) fn wake_task(token: usize) {
     let resumes = world::with(|world| {
         let operation = world.wakers[token].operation;
         // The end of a span is code of the user's, so its operation only wakes.
-        !world.limits.watched && world.operations[operation].in_callback && c::with_done(operation)
+        !world.limits.watched && world.operations[operation].may_resume() && c::with_done(operation)
     });
     world::require(!resumes, "a task is woken that is to be resumed");
     woken(token);

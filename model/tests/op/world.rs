@@ -107,6 +107,11 @@ pub(crate) struct Operation {
 }
 
 impl Operation {
+    /// Whether it is in its callback, and has not failed.
+    pub(crate) fn may_resume(&self) -> bool {
+        self.in_callback && self.reported == Some(0)
+    }
+
     pub(crate) fn new(thread: usize) -> Self {
         Operation {
             state: State::New,

@@ -15,6 +15,7 @@ use super::device::{Device, End};
 use super::queue::{Plain, Queue};
 use super::slot::Slot;
 use super::slots::{Ended, Slots};
+use crate::error::Fault;
 use crate::executor::NOBODY;
 use crate::local::{Home, run_caught};
 use crate::panic::{self, guard};
@@ -55,6 +56,23 @@ where
         // SAFETY: what `each` points to exists; see `ForEach`.
         let of = unsafe { head.as_ref() }.of;
         (of == TypeId::of::<F>()).then(|| head.cast())
+    }
+
+    /// Has the future call the closure for an I/O that has failed: the callback is no place to submit the next one then, see
+    /// `Callback::RESUMES`.
+    ///
+    /// # Safety
+    /// This is its callback, which has entered the spdk_thread.
+    #[cold]
+    unsafe fn put_aside(head: &Head, slot: &Slot<T, D>, fault: Fault) {
+        let home = head.home;
+        // SAFETY: the slot is one of a queue with it in flight.
+        let queue = unsafe { slot.queue() };
+        queue.fail(slot, fault);
+        queue.has_ended(slot);
+        queue.wake();
+        // SAFETY: passed on.
+        unsafe { home.leave() };
     }
 
     /// Gets an I/O among those that have ended, or back there.
@@ -103,11 +121,14 @@ where
             if !D::is_nothing(raw) {
                 // SAFETY: the callback owns what C tells it, and frees it, once, after reading it and before the device can
                 // go.
-                unsafe {
-                    if let Some(fault) = D::fault(raw) {
-                        queue.fail(slot, fault);
-                    }
+                let fault = unsafe {
+                    let fault = D::fault(raw);
                     D::free(raw, &slot.submitted);
+                    fault
+                };
+                if let Some(fault) = fault {
+                    // SAFETY: as when it was entered.
+                    return unsafe { Self::put_aside(head, slot, fault) };
                 }
             }
             let again = Cell::new(false);

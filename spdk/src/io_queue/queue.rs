@@ -216,13 +216,15 @@ impl<T: 'static, D: Device> Queue<T, D> {
     pub(super) unsafe fn done(raw: D::Raw, arg: *mut c_void) {
         // SAFETY: the context is a slot of a queue with it in flight. The callback owns what C tells it, and frees it, once,
         // after reading it and before the device can go.
-        let (slot, queue) = unsafe {
+        let (slot, queue, has_failed) = unsafe {
             let slot = Slot::<T, D>::of(arg);
-            if let Some(fault) = D::fault(raw) {
+            let fault = D::fault(raw);
+            let has_failed = fault.is_some();
+            if let Some(fault) = fault {
                 slot.queue().fail(slot, fault);
             }
             D::free(raw, &slot.submitted);
-            (slot, slot.queue())
+            (slot, slot.queue(), has_failed)
         };
         debug_assert!(
             queue.device.is_here(),
@@ -242,7 +244,10 @@ impl<T: 'static, D: Device> Queue<T, D> {
         if ended == queue.batch_end.get() || ended == queue.round_end.get() {
             // The task goes on here, as C code does.
             queue.batch_end.set(ended.wrapping_add(BATCH));
-            queue.resume();
+            match has_failed {
+                false => queue.resume(),
+                true => queue.wake(), // see `Callback::RESUMES`
+            }
         } else if is_first {
             queue.wake();
         }

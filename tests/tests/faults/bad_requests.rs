@@ -26,12 +26,15 @@ async fn end_of(operation: &Operation, device: &Device, part: Part) -> spdk::Res
 
 /// Fails if a request beyond the end of the device, or in the middle of a block, reaches it, or is not told
 /// where the end is, or how large a block.
-#[spdk::test(bdevs(bdev_malloc_create(
-    name = "M", num_blocks = BLOCKS, block_size = BLOCK, md_size = MD, md_interleave = false,
-)))]
+#[spdk::test(bdevs(
+    bdev_malloc_create(
+        name = "M", num_blocks = BLOCKS, block_size = BLOCK, md_size = MD, md_interleave = false,
+    ),
+    bdev_malloc_create(name = "P", num_blocks = BLOCKS, block_size = BLOCK),
+))]
 async fn beyond_the_end_and_inside_of_blocks() -> spdk::Result<()> {
     let all = || async {
-        let device = Device::open("M")?;
+        let (md, plain) = (Device::open("M")?, Device::open("P")?);
         let size = BLOCKS * BLOCK as u64;
         let end = format!("the device ends after {BLOCKS} blocks of {BLOCK} bytes, at byte {size}");
         let whole =
@@ -41,6 +44,10 @@ async fn beyond_the_end_and_inside_of_blocks() -> spdk::Result<()> {
             .iter()
             .filter(|operation| !unsupported(operation.method))
         {
+            let device = match malloc_for(operation) {
+                "M" => &md,
+                _ => &plain,
+            };
             let beyond: &[(u64, u64)] = match operation.unit {
                 Unit::Whole | Unit::Command => &[],
                 Unit::Block => &[(BLOCKS, 1), (u64::MAX, 1)],
@@ -54,12 +61,12 @@ async fn beyond_the_end_and_inside_of_blocks() -> spdk::Result<()> {
                 ],
             };
             for (offset, count) in beyond {
-                let part = operation.part(&device, *offset, *count);
+                let part = operation.part(device, *offset, *count);
                 let error = told(
                     operation,
-                    &device,
+                    device,
                     part,
-                    end_of(operation, &device, part).await,
+                    end_of(operation, device, part).await,
                 );
                 refused(&error, &end);
                 tried += 1;
@@ -69,9 +76,9 @@ async fn beyond_the_end_and_inside_of_blocks() -> spdk::Result<()> {
                     let part = Part { offset, length };
                     let error = told(
                         operation,
-                        &device,
+                        device,
                         part,
-                        end_of(operation, &device, part).await,
+                        end_of(operation, device, part).await,
                     );
                     refused(&error, &whole);
                     tried += 1;
@@ -80,9 +87,11 @@ async fn beyond_the_end_and_inside_of_blocks() -> spdk::Result<()> {
         }
         assert!(tried > 100, "{tried}");
         // None of them wrote anything.
-        let mut buf = device.buffer(BLOCKS as usize)?;
-        device.desc.read(&device.ch, &mut buf, 0).await?;
-        pattern::assert_zero(&buf);
+        for device in [&md, &plain] {
+            let mut buf = device.buffer(BLOCKS as usize)?;
+            device.desc.read(&device.ch, &mut buf, 0).await?;
+            pattern::assert_zero(&buf);
+        }
         Ok(())
     };
     let counters = Counters::settled(all()).await?;
@@ -94,18 +103,28 @@ async fn beyond_the_end_and_inside_of_blocks() -> spdk::Result<()> {
 /// Fails if a request for nothing hangs, does something, or is refused by some operations only for lack of a
 /// rule: those with a buffer need one that is as long as the range, which nothing is; the others do nothing, but for a write of
 /// zeroes, which is refused.
-#[spdk::test(bdevs(bdev_malloc_create(
-    name = "M", num_blocks = BLOCKS, block_size = BLOCK, md_size = MD, md_interleave = false,
-)))]
+#[spdk::test(bdevs(
+    bdev_malloc_create(
+        name = "M", num_blocks = BLOCKS, block_size = BLOCK, md_size = MD, md_interleave = false,
+    ),
+    bdev_malloc_create(name = "P", num_blocks = BLOCKS, block_size = BLOCK),
+))]
 async fn of_nothing() -> spdk::Result<()> {
-    let device = Device::open("M")?;
-    let mut buf = device.buffer(16)?;
+    let devices = [Device::open("M")?, Device::open("P")?];
+    let mut buf = devices[0].buffer(16)?;
     pattern::fill(&mut buf, BLOCK, 0, 1);
-    device.desc.write(&device.ch, &buf, 0).await?;
+    for device in &devices {
+        device.desc.write(&device.ch, &buf, 0).await?;
+    }
     for operation in ALL
         .iter()
         .filter(|operation| !unsupported(operation.method))
     {
+        let [md, plain] = &devices;
+        let device = match malloc_for(operation) {
+            "M" => md,
+            _ => plain,
+        };
         let part = Part {
             offset: 0,
             length: 0,
@@ -113,7 +132,7 @@ async fn of_nothing() -> spdk::Result<()> {
         let end = match operation.unit {
             // These have no length, or one of their own.
             Unit::Block | Unit::Whole | Unit::Command => continue,
-            _ => end_of(operation, &device, part).await,
+            _ => end_of(operation, device, part).await,
         };
         match operation.method {
             // There is no buffer of nothing, and theirs tells the length.
@@ -123,11 +142,11 @@ async fn of_nothing() -> spdk::Result<()> {
             }
             // Which does not end on some devices.
             "write_zeroes" | "write_zeroes_blocks" => {
-                let error = told(operation, &device, part, end);
+                let error = told(operation, device, part, end);
                 assert_eq!(error.errno(), Some(Errno::EINVAL), "{error}");
             }
             method => {
-                let error = told(operation, &device, part, end);
+                let error = told(operation, device, part, end);
                 assert!(
                     matches!(error.kind(), ErrorKind::InvalidArgument { .. }),
                     "{method}: {error:?}"
@@ -135,8 +154,11 @@ async fn of_nothing() -> spdk::Result<()> {
             }
         }
     }
-    device.desc.read(&device.ch, &mut buf, 0).await?;
-    pattern::assert_is(&buf, BLOCK, 0, 1);
+    for device in &devices {
+        buf.fill(0);
+        device.desc.read(&device.ch, &mut buf, 0).await?;
+        pattern::assert_is(&buf, BLOCK, 0, 1);
+    }
     Ok(())
 }
 

@@ -190,7 +190,7 @@ fn during_reset(method: &str) -> Option<&'static str> {
     }
 }
 
-async fn resetting(name: &'static str, operations: &[Operation]) -> spdk::Result<()> {
+async fn resetting(name: &'static str, operations: &[&Operation]) -> spdk::Result<()> {
     let device = Device::open(name)?;
     let go = Arc::new(AtomicBool::new(false));
     stand_still(name, go.clone()).await?;
@@ -241,10 +241,15 @@ async fn resetting(name: &'static str, operations: &[Operation]) -> spdk::Result
     bdev_zone_block_create(
         name = "Z", base_bdev = "N", zone_capacity = AT, optimal_open_zones = 1,
     ),
+    bdev_malloc_create(name = "P", num_blocks = 1024, block_size = BLOCK),
 ))]
 async fn the_device_is_being_reset() -> spdk::Result<()> {
-    let counters = Counters::settled(resetting("M", ALL)).await?;
-    resetting("M", ALL).await?;
+    let both = || async {
+        resetting("M", &of_malloc("M")).await?;
+        resetting("P", &of_malloc("P")).await
+    };
+    let counters = Counters::settled(both()).await?;
+    both().await?;
     counters.assert_back().await;
     Ok(())
 }
@@ -260,11 +265,13 @@ async fn the_device_is_being_reset() -> spdk::Result<()> {
     bdev_zone_block_create(
         name = "Z", base_bdev = "N", zone_capacity = AT, optimal_open_zones = 1,
     ),
+    bdev_malloc_create(name = "P", num_blocks = 1024, block_size = BLOCK),
 ))]
 async fn the_device_is_gone() -> spdk::Result<()> {
     for (name, method, operations) in [
-        ("M", "bdev_malloc_delete", ALL),
-        ("Z", "bdev_zone_block_delete", OF_ZONES),
+        ("M", "bdev_malloc_delete", of_malloc("M")),
+        ("P", "bdev_malloc_delete", of_malloc("P")),
+        ("Z", "bdev_zone_block_delete", OF_ZONES.iter().collect()),
     ] {
         let device = Device::open(name)?;
         rpc(method, json!({"name": name})).await?;
@@ -286,7 +293,7 @@ async fn the_device_is_gone() -> spdk::Result<()> {
 }
 
 thread_local! {
-    static ELSEWHERE: RefCell<Option<Device>> = const { RefCell::new(None) };
+    static ELSEWHERE: RefCell<Vec<Device>> = const { RefCell::new(Vec::new()) };
 }
 
 /// Fails if an operation is submitted with a channel of another device, or on another spdk_thread.
@@ -297,14 +304,15 @@ thread_local! {
     bdev_malloc_create(
         name = "N", num_blocks = 1024, block_size = BLOCK, md_size = MD, md_interleave = false,
     ),
+    bdev_malloc_create(name = "P", num_blocks = 1024, block_size = BLOCK),
 ))]
 async fn the_channel_or_the_thread_is_another_one() -> spdk::Result<()> {
-    let (one, other) = (Device::open("M")?, Device::open("N")?);
-    let mixed = Device {
-        ch: other.ch,
-        ..one
-    };
     for operation in ALL.iter().chain(OF_ZONES) {
+        let (one, other) = (Device::open(malloc_for(operation))?, Device::open("N")?);
+        let mixed = Device {
+            ch: other.ch,
+            ..one
+        };
         let part = usual(operation, &mixed);
         let end = within(operation.method, operation.run(&mixed, part)).await;
         let error = told(operation, &mixed, part, end);
@@ -313,15 +321,17 @@ async fn the_channel_or_the_thread_is_another_one() -> spdk::Result<()> {
             "{error:?}"
         );
     }
-    ELSEWHERE.set(Some(Device::open("M")?));
+    ELSEWHERE.set(vec![Device::open("M")?, Device::open("P")?]);
     let second = second::spdk_thread("second").await;
-    // On this OS thread, so that the device is there.
+    // On this OS thread, so that the devices are there.
     let all = second.spawn(|| async {
-        let device = ELSEWHERE.take().expect("the device");
+        let devices = ELSEWHERE.take();
         for operation in ALL.iter().chain(OF_ZONES) {
-            let part = usual(operation, &device);
-            let end = within(operation.method, operation.run(&device, part)).await;
-            let error = told(operation, &device, part, end);
+            let is_its = |device: &&Device| device.desc.name() == malloc_for(operation);
+            let device = devices.iter().find(is_its).expect("the device");
+            let part = usual(operation, device);
+            let end = within(operation.method, operation.run(device, part)).await;
+            let error = told(operation, device, part, end);
             assert!(
                 matches!(error.kind(), ErrorKind::WrongThread { .. }),
                 "{error:?}"
@@ -332,15 +342,18 @@ async fn the_channel_or_the_thread_is_another_one() -> spdk::Result<()> {
 }
 
 /// Fails if a descriptor for reading changes the device.
-#[spdk::test(bdevs(bdev_malloc_create(
-    name = "M", num_blocks = 1024, block_size = BLOCK, md_size = MD, md_interleave = false,
-)))]
+#[spdk::test(bdevs(
+    bdev_malloc_create(
+        name = "M", num_blocks = 1024, block_size = BLOCK, md_size = MD, md_interleave = false,
+    ),
+    bdev_malloc_create(name = "P", num_blocks = 1024, block_size = BLOCK),
+))]
 async fn the_descriptor_is_for_reading() -> spdk::Result<()> {
-    let bdev = Bdev::find("M")?;
-    let desc = bdev.open(false)?;
-    let ch = desc.get_io_channel()?;
-    let device = Device { bdev, desc, ch };
     for operation in ALL.iter().filter(|operation| operation.writes) {
+        let bdev = Bdev::find(malloc_for(operation))?;
+        let desc = bdev.open(false)?;
+        let ch = desc.get_io_channel()?;
+        let device = Device { bdev, desc, ch };
         let part = usual(operation, &device);
         let end = within(operation.method, operation.run(&device, part)).await;
         let error = told(operation, &device, part, end);

@@ -152,3 +152,19 @@ where
     });
     each.collect()
 }
+
+/// The malloc bdev for an operation: `M`, whose metadata are apart, or `P`. A malloc bdev leaves metadata behind as it copies, so
+/// that those with metadata copy nothing.
+fn malloc_for(operation: &Operation) -> &'static str {
+    match operation.method {
+        "copy_blocks" => "P",
+        _ => "M",
+    }
+}
+
+/// Those for this malloc bdev.
+fn of_malloc(name: &str) -> Vec<&'static Operation> {
+    let all = ALL.iter();
+    all.filter(|operation| malloc_for(operation) == name)
+        .collect()
+}
