@@ -195,7 +195,7 @@ fn is_reported(world: &mut World, id: usize) -> Option<usize> {
     world.go(id, State::Reported);
     if share == Share::Dropped {
         world.ios[id].counts = world.limits.watched;
-    } else if of.is_some() && of == with_each && is_free {
+    } else if of.is_some() && of == with_each && is_free && world.ios[id].result == Some(Ok(())) {
         return Some(world.ios[id].closures);
     } else if !world.limits.watched {
         world.end(id);

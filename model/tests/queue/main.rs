@@ -10,7 +10,7 @@
 //! - What C may touch is alive, and in its place, until C has called back.
 //! - A tag, a buffer and an error are handed out or dropped exactly once, as is what C gives to a callback.
 //! - An I/O ends once, as C said, and they are handed out in the order in which they have ended.
-//! - A closure is called in the callback where it has to be, for nothing twice, and is dropped once, not while it runs.
+//! - A closure is called in the callback where it has to be, which is none of a failure, for nothing twice, and is dropped once, not while it runs.
 //! - A waker is woken when, and only when, there is something to poll for.
 //! - A queue tells how many I/Os it has, and keeps its device in use while any is in flight.
 //! - The queue and its slots are freed once, with the last I/O, except for what is forgotten.

@@ -70,9 +70,10 @@ where
         let queue = unsafe { slot.queue() };
         queue.fail(slot, fault);
         queue.has_ended(slot);
-        queue.wake();
         // SAFETY: passed on.
         unsafe { home.leave() };
+        // The user's code, which may let the future go: the closure does not run now.
+        queue.wake();
     }
 
     /// Gets an I/O among those that have ended, or back there.
