@@ -54,6 +54,13 @@
 //! writes to a volume that is inflated. [`Lvol::create_snapshot`], [`Lvol::destroy`], [`Lvol::resize`] and [`Lvol::inflate`]
 //! wait until no I/O is in flight; those by `bdev_lvol` do not, so pause writes meanwhile.
 //!
+//! A read into several buffers, of a volume that is larger than what it is a clone of, has SPDK write zeroes beyond the first of
+//! them, where it goes past the end of that one. [`Blob::readv_io_units`](crate::blob::Blob::readv_io_units) reads into one;
+//! through `bdev_lvol`, give such volumes one buffer for each read, and no NVMe-oF target, or make the snapshot anew when the
+//! volume has grown. And of hundreds of writes at once that each get a cluster of a thin volume, on one spdk_thread, SPDK
+//! 26.01 gives some the same cluster: a store has 512 requests for each spdk_thread, of which such a write takes several.
+//! [`Lvol::blob`] has the others wait; through `bdev_lvol`, keep below 85 of them.
+//!
 //! A store that was made on blocks of another size than the bdev has, or whose lists of what is used are damaged, is refused by
 //! [`LvolStore::load`]. `bdev_lvol` loads it: then the method that makes the bdev may never end, I/O on its volumes goes to other
 //! memory and places, or SPDK crashes.

@@ -40,7 +40,7 @@ use message::Message;
 /// Some calls are held until others of this function have been answered, which SPDK would answer wrongly:
 /// `bdev_nvme_detach_controller` until each `bdev_nvme_attach_controller` of the same name has, and
 /// `bdev_nvme_stop_discovery` until each other one of that name has; later ones of the three wait behind those that are
-/// held for their name. An attach is answered when every bdev of the application has been examined: where a target goes silent
+/// held for their name. Those of `bdev_lvol_*` that change something are one after the other. An attach is answered when every bdev of the application has been examined: where a target goes silent
 /// meanwhile, only a timeout of its controller's ends that (`timeout_us` and `action_on_timeout` of `bdev_nvme_set_options`).
 ///
 /// # Errors

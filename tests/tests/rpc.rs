@@ -14,9 +14,11 @@ use std::collections::BTreeSet;
 use std::pin::pin;
 use std::time::{Duration, Instant};
 
-use futures_util::future::{join_all, try_join_all};
+use futures_util::future::{join, join_all, try_join_all};
 use serde_json::{Value, json};
+use spdk::config::{Lvol, LvolStore, LvolStoreDelete};
 use spdk::{Bdev, Errno, ErrorKind, SpdkApp, SpdkAppBuilder, rpc, spawn_local};
+use spdk_tests::wait::within;
 use spdk_tests::{Device, kind, pattern, poll_once, second, until};
 
 const BLOCK: usize = 512;
@@ -263,6 +265,67 @@ async fn what_ends_the_process_is_refused() -> spdk::Result<()> {
             -22,
         ),
         ("bdev_malloc_create", bounded(8192), -22),
+        (
+            "bdev_split_create",
+            json!({"base_bdev": "N", "split_count": 65.0}),
+            -22,
+        ),
+        (
+            "bdev_split_create",
+            json!({"base_bdev": uuid.to_lowercase(), "split_count": 2}),
+            -22,
+        ),
+        (
+            "bdev_malloc_create",
+            json!({"name": "Wraps", "num_blocks": (1_u64 << 55) + 2048, "block_size": BLOCK}),
+            -22,
+        ),
+        (
+            "bdev_null_resize",
+            json!({"name": "N", "new_size": 1_u64 << 44}),
+            -22,
+        ),
+        (
+            "bdev_lvol_resize",
+            json!({"name": "store/v", "size_in_mib": 1_u64 << 44}),
+            -22,
+        ),
+        (
+            "bdev_lvol_rename",
+            json!({"old_name": "store/v", "new_name": "x".repeat(64)}),
+            -22,
+        ),
+        ("accel_set_options", json!({"sequence_count": 0}), -22),
+        (
+            "bdev_set_qos_limit",
+            json!({"name": "M", "rw_mbytes_per_sec": 4096, "timeslice_in_usecs": 1_000_000}),
+            -22,
+        ),
+        (
+            "bdev_ftl_load",
+            json!({
+                "name": "F", "base_bdev": "M", "cache": "N", "uuid": "00000000-0000-0000-0000-000000000000",
+            }),
+            -22,
+        ),
+        (
+            "bdev_enable_histogram",
+            json!({"name": "M", "enable": true, "opc": "bogus"}),
+            -22,
+        ),
+        ("bdev_nvme_get_path_iostat", json!({"name": "M"}), -19),
+        ("bdev_nvme_get_io_paths", json!({}), -95),
+        (
+            "bdev_nvme_send_cmd",
+            json!({"name": "Nvme0", "cmd_type": "io", "data_direction": "c2h", "cmdbuf": "AAAA"}),
+            -95,
+        ),
+        (
+            "nvmf_subsystem_add_ns",
+            json!({"nqn": "nqn.2016-06.io.spdk:a", "namespace": {"bdev_name": "Odd"}}),
+            -22,
+        ),
+        ("nvmf_enable_ctrl_io_stats", json!({"enable": true}), -22),
     ] {
         let refused = rpc::call::<Value>(method, &params).await;
         let error = refused.expect_err("it is refused");
@@ -280,10 +343,34 @@ async fn what_ends_the_process_is_refused() -> spdk::Result<()> {
         ("bdev_split_create", split(64, 0)),
         ("bdev_raid_create", raid(4)),
         ("bdev_malloc_create", bounded(4096)),
+        (
+            "bdev_set_qos_limit",
+            json!({"name": "M", "rw_ios_per_sec": 1_000_000, "rw_mbytes_per_sec": 4000}),
+        ),
+        (
+            "bdev_enable_histogram",
+            json!({"name": "M", "enable": true, "opc": "read"}),
+        ),
     ] {
         rpc::call::<Value>(method, &params).await?;
     }
     assert_eq!(Bdev::find("Np63")?.num_blocks(), 1);
+    Ok(())
+}
+
+/// Fails if SPDK gets calls on an lvol store that are answered after it: it deletes one volume twice, without end.
+#[spdk::test(bdevs(bdev_malloc_create(name = "M", num_blocks = 1 << 17, block_size = BLOCK)))]
+async fn calls_on_lvol_stores_are_in_turn() -> spdk::Result<()> {
+    for _ in 0..5 {
+        LvolStore::new("M", "store").create().await?;
+        Lvol::new("v", 4).lvs_name("store").create().await?;
+        let delete = LvolStoreDelete::new().lvs_name("store");
+        let both = async { join(Lvol::delete("store/v"), delete.delete()).await };
+        let (volume, store) = within("both", both).await;
+        volume?;
+        store?;
+        assert!(Bdev::get_by_name("store/v").is_none());
+    }
     Ok(())
 }
 

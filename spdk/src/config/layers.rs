@@ -107,7 +107,7 @@ methods! {
     /// SPDK 26.01 has it fail the copies that its base bdev can do, such as a [`Malloc`](super::Malloc): so do the first writes to
     /// clusters that a blob, or a volume, shares with a snapshot.
     "bdev_delay_create" => Delay(name: String, base_bdev_name: String) {
-        /// Its UUID; a random one by default.
+        /// Its UUID; made of that of the base bdev by default.
         uuid: Uuid,
         /// What most reads take at least.
         avg_read_latency: u64 = |_| 0.into(),

@@ -168,7 +168,7 @@ methods! {
     }
     call create -> Option<FtlDevice>;
 
-    /// Deletes an [`Ftl`] bdev with its data.
+    /// Deletes an [`Ftl`] bdev. SPDK 26.01 leaves its data as they are, as [`FtlUnload`] does.
     ///
     /// `new` takes its name.
     "bdev_ftl_delete" => FtlDelete(name: String) {
@@ -177,7 +177,7 @@ methods! {
     }
     call delete -> ();
 
-    /// An [`Ftl`] bdev that exists. `load` returns `None` as [`Ftl::create`] does.
+    /// An [`Ftl`] bdev that exists. A UUID of zeroes is refused: SPDK would make a new one, and overwrite both. `load` returns `None` as [`Ftl::create`] does.
     ///
     /// `new` takes its name, the names of its base bdev and its cache, and its UUID.
     "bdev_ftl_load" => FtlLoad(name: String, base_bdev: String, cache: String, uuid: Uuid) {

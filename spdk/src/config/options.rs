@@ -53,7 +53,8 @@ mod bdev {
             r_mbytes_per_sec: u64,
             /// How many MiB of writes.
             w_mbytes_per_sec: u64,
-            /// How often the limits are looked at, in microseconds. Not every SPDK has it.
+            /// How often the limits are looked at, in microseconds; 1000 by default. In each of these slices there is at least
+            /// one I/O, or 512 bytes. Not every SPDK has it.
             timeslice_in_usecs: u64,
         }
         call set -> ();

@@ -34,17 +34,29 @@ impl Argument<'_> {
 }
 
 /// The parameters that SPDK 26.01 reads with more bits than it keeps: what it keeps, and what it reads at most.
-const CUT_OFF: &[(&str, &str, u32, u32)] = &[
+const CUT_OFF: &[(&str, &str, u64, u64)] = &[
     // It has the microseconds in 32 bits.
-    (SET_NVME, "keep_alive_timeout_ms", u32::MAX / 1000, u32::MAX),
-    (SET_NVME, "transport_retry_count", 255, u32::MAX),
-    (SET_NVME, "arbitration_burst", 7, u32::MAX),
-    (SET_NVME, "low_priority_weight", 255, u32::MAX),
-    (SET_NVME, "medium_priority_weight", 255, u32::MAX),
-    (SET_NVME, "high_priority_weight", 255, u32::MAX),
+    (SET_NVME, "keep_alive_timeout_ms", U32 / 1000, U32),
+    (SET_NVME, "transport_retry_count", 255, U32),
+    (SET_NVME, "arbitration_burst", 7, U32),
+    (SET_NVME, "low_priority_weight", 255, U32),
+    (SET_NVME, "medium_priority_weight", 255, U32),
+    (SET_NVME, "high_priority_weight", 255, U32),
     // And range 0 is all of the namespace.
     ("bdev_opal_create", "locking_range_id", 255, 65_535),
+    // It has the bytes in 64 bits.
+    ("bdev_lvol_create", "size_in_mib", u64::MAX >> 20, u64::MAX),
+    ("bdev_lvol_resize", "size_in_mib", u64::MAX >> 20, u64::MAX),
+    ("bdev_null_resize", "new_size", u64::MAX >> 20, u64::MAX),
 ];
+
+const U32: u64 = u32::MAX as u64;
+
+/// What has more bits SPDK refuses itself.
+const TOO_LARGE: f64 = u64::MAX as f64;
+
+/// The bytes of a name of a volume or an lvol store.
+const LVOL_NAME: usize = 63;
 
 const SET_NVME: &str = "bdev_nvme_set_options";
 
@@ -62,7 +74,8 @@ pub(crate) fn fatal<'a>(
         |name, from: f64, to: f64| number(name).is_some_and(|n| (from..=to).contains(&n));
     let cut_off = CUT_OFF.iter().find(|(of, param, kept, read)| {
         // What has more bits still SPDK refuses itself.
-        *of == method && is_within(param, f64::from(*kept) + 1.0, f64::from(*read))
+        let is_between = |n: f64| *kept as f64 + 1.0 <= n && n <= *read as f64 && n < TOO_LARGE;
+        *of == method && number(param).is_some_and(is_between)
     });
     if let Some((_, param, kept, _)) = cut_off {
         return Some((
@@ -102,7 +115,7 @@ pub(crate) fn fatal<'a>(
         "bdev_nvme_start_discovery" => {
             let waits = matches!(param("wait_for_attach"), Some(Argument::Bool(true)));
             let time = number("attach_timeout_ms");
-            let has_time = time.is_some_and(|time| (1.0..u64::MAX as f64).contains(&time));
+            let has_time = time.is_some_and(|time| (1.0..TOO_LARGE).contains(&time));
             let param = waits.then_some("wait_for_attach");
             let param = param.or_else(|| has_time.then_some("attach_timeout_ms"))?;
             Some((
@@ -110,6 +123,31 @@ pub(crate) fn fatal<'a>(
                 format!("`{param}` has the call wait; SPDK would crash when the discovery is stopped meanwhile"),
             ))
         }
+        // It multiplies them, and gets as much memory as 64 bits of that.
+        "bdev_malloc_create" => {
+            let size = number("num_blocks").filter(|blocks| *blocks < TOO_LARGE)?
+                * (number("block_size").unwrap_or(0.0) + number("md_size").unwrap_or(0.0));
+            (size >= i64::MAX as f64).then(|| {
+                ("num_blocks", format!("`num_blocks` and `block_size` make {size} bytes, of which SPDK would make fewer"))
+            })
+        }
+        // Nobody can read the lvol store any more whose volume has a longer one, and that of a store is cut off.
+        "bdev_lvol_rename" | "bdev_lvol_rename_lvstore" => match param("new_name") {
+            Some(Argument::Text(name)) if name.len() > LVOL_NAME => Some((
+                "new_name",
+                format!("`new_name` has {} bytes, more than {LVOL_NAME}", name.len()),
+            )),
+            _ => None,
+        },
+        "accel_set_options" if number("sequence_count") == Some(0.0) => Some((
+            "sequence_count",
+            "`sequence_count` is 0; SPDK would wait for one for ever".to_owned(),
+        )),
+        "bdev_ftl_load" if param("uuid").is_some_and(is_nil) => Some((
+            "uuid",
+            "`uuid` is all zeroes; SPDK would make a new device, and overwrite both".to_owned(),
+        )),
+        "bdev_set_qos_limit" => qos(number),
         "scheduler_set_options" => scheduler(number("scheduling_core"), param("isolated_core_mask")),
         _ => None,
     }
@@ -118,6 +156,30 @@ pub(crate) fn fatal<'a>(
 /// Whether a port has zeroes before it.
 fn has_zeroes(port: Option<Argument<'_>>) -> bool {
     matches!(port, Some(Argument::Text(port)) if port.len() > 1 && port.starts_with('0'))
+}
+
+fn is_nil(uuid: Argument<'_>) -> bool {
+    matches!(uuid, Argument::Text(uuid) if uuid.bytes().all(|byte| matches!(byte, b'0' | b'-')))
+}
+
+/// SPDK has the share of a slice in 32 bits.
+fn qos<'p>(number: impl Fn(&'p str) -> Option<f64>) -> Option<(&'static str, String)> {
+    const LIMITS: [(&str, u32); 4] = [
+        ("rw_ios_per_sec", 1),
+        ("rw_mbytes_per_sec", 1 << 20),
+        ("r_mbytes_per_sec", 1 << 20),
+        ("w_mbytes_per_sec", 1 << 20),
+    ];
+    let slice = number("timeslice_in_usecs").filter(|slice| *slice != 0.0);
+    let slice = slice.unwrap_or(1000.0);
+    LIMITS.iter().find_map(|(limit, unit)| {
+        let value = number(limit).filter(|value| *value < TOO_LARGE)?;
+        let share = value * f64::from(*unit) * slice / 1e6;
+        (share > f64::from(u32::MAX) && slice < TOO_LARGE).then(|| {
+            let what = format!("`{limit}` is {value}, which is {share} in each slice of {slice} us; SPDK would make fewer of it");
+            (*limit, what)
+        })
+    })
 }
 
 /// SPDK looks for the core in a set of 1,024, which it uses even if it could not read the mask.

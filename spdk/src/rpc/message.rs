@@ -59,11 +59,9 @@ impl Message {
         text.push('}');
         let text = text.into_bytes();
         check(&text).map_err(refuse)?;
-        let subject = bdevs::has_subject(method).then(|| {
-            let text: Value = serde_json::from_str(&params).unwrap_or_default();
-            text["name"].as_str().map(str::to_owned)
-        });
-        let (method, subject) = (method.to_owned(), subject.flatten());
+        let params: LazyCell<Value, _> =
+            LazyCell::new(|| serde_json::from_str(&params).unwrap_or_default());
+        let (method, subject) = (method.to_owned(), bdevs::subject(method, &params));
         Ok(Message {
             id,
             method,
