@@ -494,7 +494,7 @@ async fn a_reset_ends_what_waits_for_a_buffer() -> spdk::Result<()> {
     yield_now().await;
     other.desc.reset(&other.ch).await?;
     drop(bufs);
-    let (first, second) = within("the copies", async { copies.await }).await?;
+    let (first, second) = within("the copies", copies).await?;
     assert_kind!(first, Device);
     second
 }
