@@ -12,7 +12,7 @@ use std::mem;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
 use spdk::bdev::{BdevExtIoOpts, DomainRange, MemoryDomain};
 use spdk::task::yield_now;
@@ -385,23 +385,29 @@ async fn another_thread() -> spdk::Result<()> {
     bdevs(bdev_malloc_create(name = "M", num_blocks = 1024, block_size = BLOCK)),
 )]
 async fn domains_go_while_they_are_told() -> spdk::Result<()> {
-    let over = Arc::new(AtomicBool::new(false));
-    let is_over = over.clone();
+    let round = Arc::new(AtomicUsize::new(0));
+    let at = round.clone();
     let other = spawn_local(spawn_on(1, move || async move {
         let memory = &DomainBytes::new(BLOCK, Way::Now);
-        while !is_over.load(SeqCst) {
-            let domains: Vec<_> = (0..64).map(|_| memory.domain()).collect::<Result<_, _>>()?;
-            drop(domains);
+        let mut last = 0;
+        // Some for each round, so that there are never many more than these.
+        while last < ROUNDS {
+            let now = at.load(SeqCst);
+            if now != last {
+                last = now;
+                let domains: Vec<_> = (0..64).map(|_| memory.domain()).collect::<Result<_, _>>()?;
+                drop(domains);
+            }
             yield_now().await;
         }
         Ok::<_, spdk::Error>(())
     }))?;
     let bdev = Bdev::find("M")?;
-    for _ in 0..ROUNDS {
+    for number in 1..=ROUNDS {
+        round.store(number, SeqCst);
         let domains = bdev.memory_domains()?;
         assert!(!domains.is_empty());
         yield_now().await;
     }
-    over.store(true, SeqCst);
     within("the other core", other).await??
 }
