@@ -250,12 +250,11 @@ impl Prober {
 
     /// Tells who probes. Controllers that nobody waits for are dropped, and leave.
     fn answer(&self) -> Step {
-        let asked = self.asked.take();
-        if let Some(asked) = asked.filter(|asked| !asked.is_closed()) {
-            let answer = match self.has_failed.get() {
-                true => Err(Fault::not_connected()),
-                false => Ok(self.connect()),
-            };
+        let answer = match self.has_failed.get() {
+            true => Err(Fault::not_connected()),
+            false => Ok(self.connect()),
+        };
+        if let Some(asked) = self.asked.take() {
             let _ = asked.send(answer);
         }
         Step::Done
