@@ -233,8 +233,8 @@ impl<T: 'static, D: IoTarget> IoQueue<T, D> {
     ///
     /// It does what a loop of [`IoQueue::ended`] and [`IoQueue::pop`] does, and is faster for a device that completes
     /// in microseconds: `each` is called in the C callback of the I/O, where C code submits the next one, too. It is
-    /// called by the future's poll instead for an I/O that was submitted before the first poll, was refused, is a span that
-    /// somebody wants, or ends while other code of the user's runs on the spdk_thread.
+    /// called by the future's poll instead for an I/O that was submitted before the first poll, was refused, has failed, is a
+    /// span that somebody wants, or ends while other code of the user's runs on the spdk_thread.
     ///
     /// ```
     /// # use spdk::{Bdev, DmaBuf, IoQueue, SpdkApp};
