@@ -9,8 +9,7 @@
 #![allow(missing_docs)]
 
 use std::pin::pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
 use futures_util::future::join;
@@ -20,7 +19,7 @@ use spdk::nvme::NvmeEvent;
 use spdk::{Bdev, DmaBuf, Errno, Error, ThreadHandle, rpc};
 use spdk_tests::nvme::{Link, beside_target, beside_target_in};
 use spdk_tests::nvmf::disk::Bystanders;
-use spdk_tests::nvmf::proxy::{Fate, PROPERTY_GET, Proxy};
+use spdk_tests::nvmf::proxy::Proxy;
 use spdk_tests::nvmf::{Target, free_port};
 use spdk_tests::wait::{after, timeout, within};
 use spdk_tests::{poll_once, until};
@@ -155,14 +154,7 @@ fn beside_one_of_this_crate() {
 fn while_the_bdev_layer_connects_again() {
     let app = spdk::__testing::builder().reactor_mask("0x3");
     beside_target_in(app, |target| {
-        let is_silent = Arc::new(AtomicBool::new(false));
-        let silent = is_silent.clone();
-        let proxy = Proxy::start(&target, move |command| {
-            match silent.load(SeqCst) && command.fabrics_type() == Some(PROPERTY_GET) {
-                true => Fate::Lose,
-                false => Fate::Forward,
-            }
-        });
+        let (proxy, is_silent) = Proxy::with_silence(&target);
         let trid = proxy.trid(&target);
         async move {
             let port = trid.service_id().parse().expect("a port");

@@ -3,6 +3,7 @@
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -150,6 +151,19 @@ pub struct Proxy {
 }
 
 impl Proxy {
+    /// One that loses what reads the properties of the controller while the flag is set, so that no host connects.
+    pub fn with_silence(target: &Target) -> (Proxy, Arc<AtomicBool>) {
+        let is_silent = Arc::new(AtomicBool::new(false));
+        let silent = is_silent.clone();
+        let proxy = Proxy::start(target, move |command| {
+            match silent.load(SeqCst) && command.fabrics_type() == Some(PROPERTY_GET) {
+                true => Fate::Lose,
+                false => Fate::Forward,
+            }
+        });
+        (proxy, is_silent)
+    }
+
     /// One before `target`. To be started before SPDK, which binds OS threads to its cores.
     pub fn start(
         target: &Target,

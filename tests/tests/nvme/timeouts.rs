@@ -6,8 +6,7 @@
 //! - A controller that failed leaves its queue pairs as they are: `the_admin_queue_alone`.
 //! - SPDK tells of a controller when its owner has given it back: `after_the_owner`, with the address sanitizer.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
@@ -15,7 +14,7 @@ use spdk::ErrorKind;
 use spdk::nvme::{NvmeController, NvmeEvent, NvmeTimeouts};
 use spdk_tests::nvme::{Link, beside_target};
 use spdk_tests::nvmf::disk::{Bystanders, buffer, submit};
-use spdk_tests::nvmf::proxy::{Command, Fate, PROPERTY_GET, Proxy};
+use spdk_tests::nvmf::proxy::{Command, Fate, Proxy};
 use spdk_tests::wait::after;
 use spdk_tests::{kind, poll_once, until};
 
@@ -162,14 +161,7 @@ fn the_admin_queue_alone() {
 #[spdk::test(no_app, deadline = 60)]
 fn after_the_owner() {
     beside_target(|target| {
-        let is_silent = Arc::new(AtomicBool::new(false));
-        let silent = is_silent.clone();
-        let proxy = Proxy::start(&target, move |command| {
-            match silent.load(Relaxed) && command.fabrics_type() == Some(PROPERTY_GET) {
-                true => Fate::Lose,
-                false => Fate::Forward,
-            }
-        });
+        let (proxy, is_silent) = Proxy::with_silence(&target);
         let trid = proxy.trid(&target);
         async move {
             let limit = Duration::from_millis(20);

@@ -2,7 +2,7 @@
 
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 
 use futures_util::future::{join, join_all};
@@ -11,7 +11,7 @@ use spdk::task::yield_now;
 use spdk::{Errno, ThreadHandle};
 use spdk_tests::nvme::{Far, Link, beside_target_in};
 use spdk_tests::nvmf::disk::{Bystanders, assert_is, buffer, filled};
-use spdk_tests::nvmf::proxy::{Fate, PROPERTY_GET, Proxy};
+use spdk_tests::nvmf::proxy::Proxy;
 use spdk_tests::wait::{timeout, within};
 use spdk_tests::{poll_once, until};
 
@@ -205,14 +205,7 @@ fn formatted() {
 #[spdk::test(no_app, deadline = 30)]
 fn another_connects_meanwhile() {
     beside_target_in(app(), |target| {
-        let is_silent = Arc::new(AtomicBool::new(false));
-        let silent = is_silent.clone();
-        let proxy = Proxy::start(&target, move |command| {
-            match silent.load(SeqCst) && command.fabrics_type() == Some(PROPERTY_GET) {
-                true => Fate::Lose,
-                false => Fate::Forward,
-            }
-        });
+        let (proxy, is_silent) = Proxy::with_silence(&target);
         let trid = proxy.trid(&target);
         async move {
             let controller = NvmeController::connect(&trid, None).await;
